@@ -1,0 +1,28 @@
+const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+
+export const durationFormat = 'a number with a unit of ms, s, m, h or d, such as 10m';
+
+/** `10m` → 600000. Returns undefined for anything else. */
+export function parseDuration(text: string): number | undefined {
+  const [, amount, unit] = pattern.exec(text) ?? [];
+  if (amount === undefined || unit === undefined) return undefined;
+  return Number(amount) * unitMs[unit as keyof typeof unitMs];
+}
+
+/** 754000 → `12m34s`; below a minute with one decimal, `2.5s`. */
+export function formatDuration(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)}s`;
+  const seconds = Math.round(ms / 1000);
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor((seconds % 86_400) / 3600), 'h'],
+    [Math.floor((seconds % 3600) / 60), 'm'],
+    [seconds % 60, 's'],
+  ];
+  return parts
+    .filter(([n]) => n > 0)
+    .slice(0, 2)
+    .map(([n, unit]) => `${n}${unit}`)
+    .join('');
+}
