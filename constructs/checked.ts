@@ -1,0 +1,73 @@
+import type { Construct } from 'constructs';
+import { Cron } from 'croner';
+
+/**
+ * Reads a prop that may be wrong. What `read` throws becomes a validation of `scope`, so that synthesis reports it
+ * with the construct's path; `fallback` lets the rest of the tree be built, so that it reports every wrong prop at once.
+ */
+export function checked<T>(scope: Construct, read: () => T, fallback: T): T {
+  try {
+    return read();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    scope.node.addValidation({ validate: () => [message] });
+    return fallback;
+  }
+}
+
+/** The one form of "this prop is wrong": the prop, what was given, what is allowed. */
+export function notAllowed(prop: string, given: unknown, allowed: string): Error {
+  return new Error(`${prop}: ${JSON.stringify(given)} is not allowed; expected ${allowed}`);
+}
+
+const imageName = /^[a-z0-9][a-z0-9._:-]*(\/[a-z0-9][a-z0-9._-]*)*$/;
+const imageTag = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const imageDigest = /^sha256:[a-f0-9]{64}$/;
+const movingTags = ['latest', 'main', 'master', 'edge', 'stable'];
+
+/** An image that will be the same tomorrow: a tag other than a moving one, or a digest. */
+export function pinned(prop: string, image: string): string {
+  const [reference = '', digest] = image.split('@');
+  // A colon before the last slash belongs to the registry's port.
+  const colon = reference.indexOf(':', reference.lastIndexOf('/') + 1);
+  const name = colon < 0 ? reference : reference.slice(0, colon);
+  const tag = colon < 0 ? undefined : reference.slice(colon + 1);
+  const tagHolds = tag === undefined ? digest !== undefined : imageTag.test(tag) && !movingTags.includes(tag);
+  const digestHolds = digest === undefined || imageDigest.test(digest);
+  if (!imageName.test(name) || !digestHolds || !tagHolds) {
+    throw notAllowed(
+      prop,
+      image,
+      'an image with a pinned tag or a digest, such as registry.example/name:1.2.3',
+    );
+  }
+  return image;
+}
+
+const cronField =
+  /^(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?(,(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?)*$/i;
+
+/** A schedule that the CronJob controller takes: five fields; Sunday is 0, never 7. */
+export function cronSchedule(prop: string, schedule: string): string {
+  const fields = schedule.split(' ');
+  const wrong = notAllowed(prop, schedule, 'five cron fields, such as "0 12 * * 0" (Sunday is 0)');
+  if (fields.length !== 5 || !fields.every((f) => cronField.test(f)) || /7/.test(fields[4] ?? ''))
+    throw wrong;
+  try {
+    // Two clear cases that a pattern lets pass: a minute 60, a day that never comes.
+    if (new Cron(schedule, { paused: true, timezone: 'Etc/UTC' }).nextRun() === null) throw wrong;
+  } catch {
+    throw wrong;
+  }
+  return schedule;
+}
+
+/** A name from the time zone database. */
+export function timeZone(prop: string, name: string): string {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return name;
+  } catch {
+    throw notAllowed(prop, name, 'a time zone such as Etc/UTC or Europe/London');
+  }
+}

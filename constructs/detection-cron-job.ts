@@ -1,0 +1,95 @@
+import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
+import { Construct } from 'constructs';
+import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
+import { checked, cronSchedule, pinned, timeZone } from './checked.ts';
+import { programLabels } from './labels.ts';
+import { programPod, type Resources } from './program-pod.ts';
+
+export interface DetectionCronJobProps {
+  readonly namespace: string;
+  /** Pinned by tag or digest. */
+  readonly image: string;
+  /**
+   * Five cron fields.
+   * @default '0 12 * * 0' Sunday noon, outside the window in which kured reboots nodes
+   */
+  readonly schedule?: string;
+  /** @default 'Etc/UTC' */
+  readonly timeZone?: string;
+  /**
+   * Whether it runs by itself. A suspended one can still be started by hand.
+   * @default true
+   */
+  readonly enabled?: boolean;
+  /**
+   * Whether it posts to the agent service, and so needs that service's token.
+   * @default true
+   */
+  readonly usesAgentService?: boolean;
+  /** @default - 50m CPU, 96Mi memory, at most 256Mi */
+  readonly resources?: Resources;
+}
+
+/** One run refreshes a package list and asks a handful of services; ten minutes are plenty. */
+const deadlineSeconds = 900;
+const weekSeconds = 7 * 24 * 3600;
+
+/** The weekly look for a new release: `k8s-upgrade detect`. */
+export class DetectionCronJob extends Construct {
+  constructor(scope: Construct, id: string, props: DetectionCronJobProps) {
+    super(scope, id);
+    const schedule = checked(
+      this,
+      () => cronSchedule('schedule', props.schedule ?? '0 12 * * 0'),
+      '0 12 * * 0',
+    );
+    const zone = checked(this, () => timeZone('timeZone', props.timeZone ?? 'Etc/UTC'), 'Etc/UTC');
+    const image = checked(this, () => pinned('image', props.image), props.image);
+    const name = objectNames.detectionCronJob;
+    const labels = programLabels('detector', name);
+
+    new CronJobV1(this, 'cron-job', {
+      metadata: { name, namespace: props.namespace, labels },
+      spec: {
+        schedule,
+        timezone: zone,
+        suspend: !(props.enabled ?? true),
+        concurrencyPolicy: 'Forbid',
+        // A control plane that was down at noon still gets its detection within the day.
+        startingDeadlineSeconds: 6 * 3600,
+        successfulJobsHistoryLimit: 3,
+        failedJobsHistoryLimit: 3,
+        jobTemplate: {
+          metadata: { labels },
+          spec: {
+            backoffLimit: 2,
+            activeDeadlineSeconds: deadlineSeconds,
+            ttlSecondsAfterFinished: String(weekSeconds),
+            // Bad input and a closed gate are the same a minute later; a service that did not answer may not be.
+            podFailurePolicy: {
+              rule: [
+                { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
+                { action: 'FailJob', onExitCodes: { operator: 'In', values: [2, 3] } },
+              ],
+            },
+            template: {
+              metadata: { labels },
+              spec: programPod({
+                name: 'detect',
+                image,
+                args: ['detect', '--settings', mountPaths.settingsFile],
+                serviceAccountName: objectNames.detectorServiceAccount,
+                credentials: [
+                  credentialKeys.sshKey,
+                  credentialKeys.slackWebhook,
+                  ...((props.usesAgentService ?? true) ? [credentialKeys.agentToken] : []),
+                ],
+                resources: props.resources ?? { cpu: '50m', memory: '96Mi', memoryLimit: '256Mi' },
+              }),
+            },
+          },
+        },
+      },
+    });
+  }
+}

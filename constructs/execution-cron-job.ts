@@ -1,0 +1,105 @@
+import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
+import { PriorityClassV1 } from '@cdktf/provider-kubernetes/lib/priority-class-v1/index.js';
+import { Construct } from 'constructs';
+import { exitCodes } from '../runtime/src/errors.ts';
+import { credentialKeys, environment, mountPaths, objectNames } from '../runtime/src/names.ts';
+import { checked, pinned } from './checked.ts';
+import { labelsOf, programLabels } from './labels.ts';
+import { programPod, type Resources } from './program-pod.ts';
+
+export interface ExecutionCronJobProps {
+  readonly namespace: string;
+  /** Pinned by tag or digest. */
+  readonly image: string;
+  /**
+   * A PriorityClass that exists already.
+   * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
+   */
+  readonly priorityClassName?: string;
+  /** @default - 50m CPU, 96Mi memory, at most 256Mi */
+  readonly resources?: Resources;
+}
+
+const weekSeconds = 7 * 24 * 3600;
+const ownPriorityClass = 'k8s-version-upgrade';
+
+/**
+ * The template of a run's legs: a CronJob that is suspended for ever. `k8s-upgrade submit` creates a Job from it as
+ * `kubectl create job --from=cronjob/k8s-version-upgrade` would, and adds the inputs and where the leg must not run.
+ */
+export class ExecutionCronJob extends Construct {
+  constructor(scope: Construct, id: string, props: ExecutionCronJobProps) {
+    super(scope, id);
+    const image = checked(this, () => pinned('image', props.image), props.image);
+    const name = objectNames.executionCronJob;
+    const labels = programLabels('executor', name);
+
+    if (props.priorityClassName === undefined) {
+      new PriorityClassV1(this, 'priority-class', {
+        metadata: { name: ownPriorityClass, labels: labelsOf('executor') },
+        description: 'The executor of a Kubernetes upgrade: not evicted under pressure, preempts nobody.',
+        value: 1_000_000,
+        preemptionPolicy: 'Never',
+      });
+    }
+
+    new CronJobV1(this, 'cron-job', {
+      metadata: { name, namespace: props.namespace, labels },
+      spec: {
+        // Never due: it is suspended, and the schedule is only there because the API asks for one.
+        schedule: '0 0 1 1 *',
+        timezone: 'Etc/UTC',
+        suspend: true,
+        concurrencyPolicy: 'Forbid',
+        successfulJobsHistoryLimit: 3,
+        failedJobsHistoryLimit: 3,
+        jobTemplate: {
+          metadata: { labels },
+          spec: {
+            // Crashes. A restarted executor resumes, so trying again is cheap (F5).
+            backoffLimit: 6,
+            ttlSecondsAfterFinished: String(weekSeconds),
+            podFailurePolicy: {
+              rule: [
+                // A drain, a reboot or a lost node is nobody's failure, and counts against nothing.
+                { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
+                // The executor has decided: failed, bad input, blocked. Starting it again changes nothing (F15).
+                {
+                  action: 'FailJob',
+                  onExitCodes: {
+                    operator: 'In',
+                    values: [exitCodes.failed, exitCodes.badInput, exitCodes.blocked],
+                  },
+                },
+              ],
+            },
+            template: {
+              metadata: { labels },
+              spec: {
+                ...programPod({
+                  name: 'run',
+                  image,
+                  args: ['run', '--settings', mountPaths.settingsFile],
+                  serviceAccountName: objectNames.executorServiceAccount,
+                  credentials: [credentialKeys.sshKey, credentialKeys.slackWebhook],
+                  resources: props.resources ?? { cpu: '50m', memory: '96Mi', memoryLimit: '256Mi' },
+                  env: [
+                    { name: environment.nodeName, valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
+                    { name: environment.podName, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+                  ],
+                }),
+                priorityClassName: props.priorityClassName ?? ownPriorityClass,
+                // So that it can finish its report and give back the lease.
+                terminationGracePeriodSeconds: 60,
+                // When every worker is still to be drained, an upgraded control-plane node takes the leg (F1, F4).
+                toleration: [
+                  { key: 'node-role.kubernetes.io/control-plane', operator: 'Exists', effect: 'NoSchedule' },
+                ],
+              },
+            },
+          },
+        },
+      },
+    });
+  }
+}

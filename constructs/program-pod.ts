@@ -1,0 +1,79 @@
+import type {
+  CronJobV1SpecJobTemplateSpecTemplateSpecContainerEnv as Env,
+  CronJobV1SpecJobTemplateSpecTemplateSpec as PodSpec,
+} from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
+import { mountPaths, objectNames } from '../runtime/src/names.ts';
+
+/** The user `node` of the image. */
+const user = '1000';
+
+export interface ProgramPodProps {
+  /** Name of the container. */
+  readonly name: string;
+  readonly image: string;
+  readonly args: string[];
+  readonly serviceAccountName: string;
+  /** Keys of the Secret that this program reads; it sees no others. */
+  readonly credentials: readonly string[];
+  readonly resources: Resources;
+  readonly env?: Env[];
+}
+
+/** Requests, and the limit of memory. No limit of CPU: throttling would only make a rollout slower. */
+export interface Resources {
+  readonly cpu: string;
+  readonly memory: string;
+  readonly memoryLimit: string;
+}
+
+/** A pod that passes Pod Security `restricted`, with its settings and credentials mounted read-only. */
+export function programPod(props: ProgramPodProps): PodSpec {
+  return {
+    serviceAccountName: props.serviceAccountName,
+    restartPolicy: 'Never',
+    enableServiceLinks: false,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: user,
+      runAsGroup: user,
+      fsGroup: user,
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    container: [
+      {
+        name: props.name,
+        image: props.image,
+        imagePullPolicy: 'IfNotPresent',
+        args: props.args,
+        env: props.env,
+        resources: {
+          requests: { cpu: props.resources.cpu, memory: props.resources.memory },
+          limits: { memory: props.resources.memoryLimit },
+        },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
+        // The last lines of a failed program show in `kubectl describe pod`.
+        terminationMessagePolicy: 'FallbackToLogsOnError',
+        volumeMount: [
+          { name: 'settings', mountPath: mountPaths.settings, readOnly: true },
+          { name: 'credentials', mountPath: mountPaths.credentials, readOnly: true },
+        ],
+      },
+    ],
+    volume: [
+      { name: 'settings', configMap: { name: objectNames.settings } },
+      {
+        name: 'credentials',
+        secret: {
+          secretName: objectNames.credentials,
+          // Owned by root and readable by the pod's group: an SSH client only refuses loose modes on files of its own user.
+          defaultMode: '0440',
+          items: props.credentials.map((key) => ({ key, path: key })),
+        },
+      },
+    ],
+  };
+}

@@ -1,0 +1,26 @@
+import { basename } from 'node:path';
+import { ConfigMapV1 } from '@cdktf/provider-kubernetes/lib/config-map-v1/index.js';
+import { Construct } from 'constructs';
+import { stringify } from 'yaml';
+import { mountPaths, objectNames } from '../runtime/src/names.ts';
+import type { SettingsInput } from '../runtime/src/settings.ts';
+import { labelsOf } from './labels.ts';
+
+export interface SettingsFileProps {
+  readonly namespace: string;
+  /** As written; the runtime fills in its defaults. Never secret: secrets are files of their own. */
+  readonly settings: SettingsInput;
+}
+
+/** The ConfigMap with `settings.yaml`, which every program reads. */
+export class SettingsFile extends Construct {
+  readonly configMapName = objectNames.settings;
+
+  constructor(scope: Construct, id: string, props: SettingsFileProps) {
+    super(scope, id);
+    new ConfigMapV1(this, 'config-map', {
+      metadata: { name: this.configMapName, namespace: props.namespace, labels: labelsOf('settings') },
+      data: { [basename(mountPaths.settingsFile)]: stringify(props.settings) },
+    });
+  }
+}

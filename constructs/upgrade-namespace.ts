@@ -1,0 +1,30 @@
+import { NamespaceV1 } from '@cdktf/provider-kubernetes/lib/namespace-v1/index.js';
+import { Construct } from 'constructs';
+import { commonLabels } from './labels.ts';
+
+export interface UpgradeNamespaceProps {
+  readonly name: string;
+}
+
+/** The pipeline's namespace, with Pod Security `restricted` enforced. */
+export class UpgradeNamespace extends Construct {
+  readonly name: string;
+
+  constructor(scope: Construct, id: string, props: UpgradeNamespaceProps) {
+    super(scope, id);
+    this.name = props.name;
+    new NamespaceV1(this, 'namespace', {
+      metadata: {
+        name: props.name,
+        labels: {
+          ...commonLabels,
+          'pod-security.kubernetes.io/enforce': 'restricted',
+          'pod-security.kubernetes.io/audit': 'restricted',
+          'pod-security.kubernetes.io/warn': 'restricted',
+        },
+      },
+      // The rollout's state lives in this namespace's annotations: an apply in the middle of one must not erase it.
+      lifecycle: { ignoreChanges: ['metadata[0].annotations'] },
+    });
+  }
+}

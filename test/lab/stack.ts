@@ -1,0 +1,22 @@
+import { KubernetesProvider } from '@cdktf/provider-kubernetes/lib/provider/index.js';
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { TerraformStack, Testing } from 'cdktf';
+import { UpgradePipeline } from '../../constructs/upgrade-pipeline.ts';
+import type { SettingsInput } from '../../runtime/src/settings.ts';
+import { kubernetesObjects } from './terraform.ts';
+
+/** Of custom resources, which a cluster serves only with their operator. The lab has none. */
+const operators = ['external-secrets.io/', 'monitoring.coreos.com/'];
+
+/**
+ * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs and the
+ * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
+ */
+export function labObjects(settings: SettingsInput): KubernetesObject[] {
+  const stack = new TerraformStack(Testing.app(), 'lab');
+  new KubernetesProvider(stack, 'kubernetes');
+  new UpgradePipeline(stack, 'pipeline', { image: 'registry.invalid/k8s-version-upgrade:0.1.0', settings });
+  return kubernetesObjects(Testing.synth(stack, true)).filter(
+    (object) => !operators.some((group) => object.apiVersion?.startsWith(group)),
+  );
+}

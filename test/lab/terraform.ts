@@ -1,0 +1,116 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+
+/**
+ * Turns the kubernetes_* resources of a synthesized Terraform stack into the API objects that the provider would
+ * create, so that the lab's API server holds what a real one would: its roles, its templates, its settings.
+ */
+
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+type Fields = { [key: string]: Json };
+
+/** Terraform resource type → kind and API version. Anything else in the stack is not Kubernetes, or is unknown here. */
+const kinds: Record<string, { readonly apiVersion: string; readonly kind: string }> = {
+  kubernetes_namespace_v1: { apiVersion: 'v1', kind: 'Namespace' },
+  kubernetes_service_account_v1: { apiVersion: 'v1', kind: 'ServiceAccount' },
+  kubernetes_config_map_v1: { apiVersion: 'v1', kind: 'ConfigMap' },
+  kubernetes_role_v1: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role' },
+  kubernetes_role_binding_v1: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding' },
+  kubernetes_cluster_role_v1: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole' },
+  kubernetes_cluster_role_binding_v1: {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+  },
+  kubernetes_cron_job_v1: { apiVersion: 'batch/v1', kind: 'CronJob' },
+  kubernetes_network_policy_v1: { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' },
+  kubernetes_priority_class_v1: { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass' },
+};
+
+/** Blocks that the provider names in the singular, as HCL repeats them; the API has a list in the plural. */
+const lists: Record<string, string> = {
+  container: 'containers',
+  init_container: 'initContainers',
+  env: 'env',
+  env_from: 'envFrom',
+  port: 'ports',
+  rule: 'rules',
+  subject: 'subjects',
+  toleration: 'tolerations',
+  volume: 'volumes',
+  volume_mount: 'volumeMounts',
+  on_pod_condition: 'onPodConditions',
+};
+
+/** Fields whose name the API writes otherwise than by camel case. */
+const renamed: Record<string, string> = { timezone: 'timeZone', non_resource_urls: 'nonResourceURLs' };
+
+/** Maps whose keys are data. */
+const dataMaps = new Set([
+  'annotations',
+  'data',
+  'labels',
+  'limits',
+  'match_labels',
+  'node_selector',
+  'parameters',
+  'requests',
+]);
+
+/** Numbers that the provider takes as text. */
+const integers = new Set([
+  'fs_group',
+  'run_as_group',
+  'run_as_user',
+  'toleration_seconds',
+  'ttl_seconds_after_finished',
+]);
+/** File modes that the provider takes as octal text; the API has the number. */
+const fileModes = new Set(['default_mode', 'mode']);
+
+/** What Terraform itself reads from a resource. */
+const metaArguments = new Set(['depends_on', 'lifecycle', 'provider', 'timeouts', 'count', 'for_each', '//']);
+
+/**
+ * @param synthesized the JSON text of one stack, as `Testing.synth` or `cdktf.out/stacks/…/cdk.tf.json` has it.
+ * @throws when the stack has a kubernetes_* resource that this converter does not know: better than leaving it out.
+ */
+export function kubernetesObjects(synthesized: string): KubernetesObject[] {
+  const { resource = {} } = JSON.parse(synthesized) as { resource?: Record<string, Record<string, Fields>> };
+  return Object.entries(resource)
+    .filter(([type]) => type.startsWith('kubernetes_'))
+    .flatMap(([type, byName]) => Object.values(byName).map((body) => toObject(type, body)));
+}
+
+function toObject(type: string, body: Fields): KubernetesObject {
+  if (type === 'kubernetes_manifest') return body.manifest as KubernetesObject;
+  const kind = kinds[type];
+  if (kind === undefined) throw new Error(`test/lab/terraform.ts does not know ${type}`);
+  const fields = Object.fromEntries(Object.entries(body).filter(([key]) => !metaArguments.has(key)));
+  return { ...kind, ...(convertFields(fields) as object) };
+}
+
+function convertFields(fields: Fields): Json {
+  return Object.fromEntries(Object.entries(fields).map(([key, value]) => convertField(key, value)));
+}
+
+function convertField(key: string, value: Json): [string, Json] {
+  if (dataMaps.has(key)) return [camelCase(key), value];
+  const plural = lists[key];
+  if (plural !== undefined) return [plural, convert(Array.isArray(value) ? value : [value])];
+  return [renamed[key] ?? camelCase(key), scalar(key, value) ?? convert(value)];
+}
+
+function convert(value: Json): Json {
+  if (Array.isArray(value)) return value.map(convert);
+  return typeof value === 'object' && value !== null ? convertFields(value) : value;
+}
+
+function scalar(key: string, value: Json): number | undefined {
+  if (typeof value !== 'string') return undefined;
+  if (integers.has(key)) return Number(value);
+  if (fileModes.has(key)) return Number.parseInt(value, 8);
+  // A port of a NetworkPolicy is a number or a name.
+  return key === 'port' && /^\d+$/.test(value) ? Number(value) : undefined;
+}
+
+const camelCase = (key: string): string =>
+  key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
