@@ -1,0 +1,104 @@
+# How long another program may hold apt's locks, in seconds: unattended-upgrades takes its time.
+lock_timeout=900
+
+apt_get() {
+  as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -q -y -o "DPkg::Lock::Timeout=$lock_timeout" "$@"
+}
+
+# kubernetes_urls FILE: the Kubernetes repositories that an apt source file names (CRI-O's look alike and are not ours).
+kubernetes_urls() {
+  sed -E 's/#.*//' "$1" | grep -Eo 'https?://[^ ]+/v[0-9]+\.[0-9]+/deb/?' | grep -Ev 'addons:|cri-o' || true
+}
+
+# The apt source files that name a Kubernetes repository, one a line.
+kubernetes_sources() {
+  local file
+  for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*.{list,sources}; do
+    [[ -f $file && -n $(kubernetes_urls "$file") ]] && printf '%s\n' "$file"
+  done
+  return 0
+}
+
+# The minors that the configured Kubernetes repositories are for, such as "v1.34".
+configured_minors() {
+  local file
+  while read -r file; do kubernetes_urls "$file"; done < <(kubernetes_sources) |
+    sed -E 's#.*/(v[0-9]+\.[0-9]+)/deb/?#\1#' | sort -Vu | paste -sd ' '
+}
+
+# Explains what apt-get update printed; it exits 0 for most of these and keeps the old lists (F13, F24).
+check_update() {
+  local file=$1 code=$2 output=$3 line
+  line=$(grep -Em 1 'EXPKEYSIG|KEYEXPIRED' <<<"$output") &&
+    die "the signing key of the repository in ${file#"$root"} has expired; fetch the current one with set_repository.sh ($line)"
+  line=$(grep -Em 1 'NO_PUBKEY|is not signed' <<<"$output") &&
+    die "the signing key of the repository in ${file#"$root"} is missing; fetch it with set_repository.sh ($line)"
+  line=$(grep -Em 1 '^(E|W|Err)[:0-9]' <<<"$output" || true)
+  if ((code != 0)) || grep -q 'Failed to fetch' <<<"$output"; then
+    die "apt-get update failed for ${file#"$root"}: ${line:-exit $code}; check that the node reaches the repository"
+  fi
+}
+
+# refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not.
+refresh_source() {
+  local file=$1 output code holder told=false
+  local deadline=$((SECONDS + lock_timeout))
+  while true; do
+    code=0
+    output=$(apt_get update -o "Dir::Etc::sourcelist=$file" -o Dir::Etc::sourceparts=- \
+      -o APT::Get::List-Cleanup=0 2>&1) || code=$?
+    holder=$(grep -m 1 'Could not get lock' <<<"$output" || true)
+    [[ -n $holder ]] || break
+    ((SECONDS < deadline)) || die "apt is still locked after ${lock_timeout}s: $holder; see which process holds it"
+    $told || say "waiting for apt: ${holder#E: }"
+    told=true
+    sleep 1
+  done
+  printf '%s\n' "$output"
+  check_update "$file" "$code" "$output"
+}
+
+# Refreshes the Kubernetes source and nothing else. In a dry run the lists stay as they are.
+refresh_kubernetes_source() {
+  local file files
+  files=$(kubernetes_sources)
+  [[ -n $files ]] || die "no file in /etc/apt/sources.list.d names a Kubernetes repository; add one, for example kubernetes.list with: deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/vX.Y/deb/ /"
+  while read -r file; do
+    if $dry_run; then
+      printf 'WOULD: apt-get update (only %s)\n' "${file#"$root"}"
+    else
+      say "refreshing ${file#"$root"}"
+      refresh_source "$file"
+    fi
+  done <<<"$files"
+}
+
+# madison PACKAGE: what the lists offer, as ` name | version | source`.
+madison() { LC_ALL=C apt-cache madison "$1"; }
+
+# newest_revision PACKAGE VERSION: the newest package version whose upstream version is exactly VERSION; empty when there is none.
+newest_revision() {
+  madison "$1" | awk -F ' *[|] *' -v want="$2" '{ v = $2; u = v; sub(/^[0-9]+:/, "", u); sub(/[-~+].*/, "", u); if (u == want) print v }' |
+    sort -V | tail -n 1
+}
+
+installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
+
+# Finishes what an interrupted apt left half configured; does nothing otherwise.
+repair_dpkg() {
+  [[ -z $(as_root dpkg --audit) ]] && return
+  say "finishing an interrupted package installation"
+  as_root dpkg --force-confdef --force-confold --configure -a
+}
+
+# install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are.
+install_packages() {
+  local code=0
+  run_shown apt_get install --no-install-recommends \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
+  ((code == 0)) && return
+  grep -q 'Held packages' <<<"$output" &&
+    die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); see which with: apt-get install --dry-run $*, then apt-mark unhold it"
+  die "apt-get install $* failed: $(grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$code")"
+}

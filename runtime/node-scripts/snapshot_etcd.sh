@@ -1,0 +1,272 @@
+#!/usr/bin/env bash
+# Saves an etcd snapshot on this control-plane node and checks it, or checks one that was saved before.
+set -Eeuo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--dry-run]
+   or: snapshot_etcd.sh --verify PATH
+
+  --save DIRECTORY   save to DIRECTORY/k8s-upgrade-pre-X.Y.Z-EPOCH.db, with its sha256 in a file beside it
+  --release X.Y.Z    the release that the cluster is about to go to; part of the name
+  --verify PATH      check a saved snapshot: status and sha256
+  --dry-run          say what would be done, change nothing
+  --help
+
+The parent of DIRECTORY must exist: a missing mount is not written to the root disk.
+Needs root, or sudo without a password. The last line of a success is
+"result: {path, hash, revision, totalKey, totalSize, sha256}"; of a failure, "error: what, and what to do".
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+USAGE
+}
+
+# >>> lib/common.sh
+# Prefix of every file path: empty on a real node, a directory when the script is rehearsed.
+root="${K8S_UPGRADE_ROOT:-}"
+dry_run=false
+uid=$(id -u)
+
+say() { printf '==> %s\n' "$*"; }
+warn() { printf '==> warning: %s\n' "$*"; }
+
+# Something went wrong: what, and what to do about it. Exit 1.
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# Bad input: nothing has been touched. Exit 2.
+refuse() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# A command that nobody expected to fail still leaves an error line that says where.
+unexpected() {
+  ((BASH_SUBSHELL > 0)) || printf 'error: line %s: "%s" failed with exit %s\n' "$2" "$3" "$1" >&2
+}
+trap 'unexpected "$?" "$LINENO" "$BASH_COMMAND"' ERR
+
+# Whatever way a script ends; each may define clean_up.
+capture=''
+finish() {
+  [[ -z $capture ]] || rm -f -- "$capture"
+  if declare -F clean_up >/dev/null; then clean_up; fi
+}
+trap finish EXIT
+
+# Nothing below may read stdin: it is this script.
+as_root() {
+  if [[ $uid == 0 ]]; then "$@" </dev/null; else sudo -n -- "$@" </dev/null; fi
+}
+
+require_root() {
+  as_root true 2>/dev/null ||
+    die "$(id -un) may not run sudo without a password on this node: allow it in /etc/sudoers.d, or log in as root"
+}
+
+# Runs a command that changes the node; in a dry run it says so instead.
+change() {
+  if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
+}
+
+# Prints what a command says as it says it, and keeps it in $output.
+run_shown() {
+  local code=0
+  [[ -n $capture ]] || capture=$(mktemp)
+  "$@" 2>&1 | tee "$capture" || code=$?
+  output=$(<"$capture")
+  return "$code"
+}
+
+release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
+path_pattern='^/[A-Za-z0-9._/-]+$'
+
+# check_value OPTION VALUE PATTERN EXPECTED
+check_value() {
+  [[ $2 =~ $3 ]] || refuse "$1: \"$2\" is not allowed; expected $4"
+}
+
+# check_path OPTION VALUE
+check_path() {
+  check_value "$1" "$2" "$path_pattern" "an absolute path of letters, digits and . _ - /"
+  [[ /$2/ != */../* ]] || refuse "$1: \"$2\" is not allowed; expected a path without \"..\""
+}
+
+minor_of() { printf '%s\n' "${1%.*}"; }
+
+# older_than A B: true when version A is older than B.
+older_than() {
+  [[ $1 != "$2" && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]
+}
+
+# free_mib PATH: free space of the file system that holds PATH, in MiB.
+free_mib() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
+
+json_list() {
+  local item out=''
+  for item in "$@"; do out+="${out:+,}\"$item\""; done
+  printf '[%s]' "$out"
+}
+# <<< lib/common.sh
+
+manifest="$root/etc/kubernetes/manifests/etcd.yaml"
+pki=/etc/kubernetes/pki/etcd
+mode='' directory='' release='' path=''
+# Files to remove however the script ends.
+leftovers=()
+
+parse_arguments() {
+  while (($# > 0)); do
+    case $1 in
+      --save | --verify | --release)
+        (($# > 1)) || refuse "$1: expected a value"
+        set_option "$1" "$2"
+        shift 2
+        ;;
+      --dry-run) dry_run=true && shift ;;
+      --help) usage && exit 0 ;;
+      *) refuse "\"$1\" is not an option; see --help" ;;
+    esac
+  done
+  [[ -n $mode ]] || refuse "expected --save DIRECTORY or --verify PATH"
+  [[ $mode != save || -n $release ]] || refuse "--release: expected a release X.Y.Z such as 1.34.5"
+}
+
+set_option() {
+  case $1 in
+    --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
+    --save | --verify)
+      [[ -z $mode ]] || refuse "$1: expected one of --save and --verify, once"
+      check_path "$1" "$2"
+      mode=${1#--}
+      [[ $mode == save ]] && directory=${2%/} || path=$2
+      ;;
+  esac
+}
+
+clean_up() { ((${#leftovers[@]} == 0)) || as_root rm -f -- "${leftovers[@]}"; }
+
+# --- etcd's own programs: on the host when it has them, else in etcd's container ---
+
+find_etcd() {
+  as_root test -e "$manifest" ||
+    die "this node runs no etcd of kubeadm's (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave the stage snapshot out"
+  data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
+  data=${data:-/var/lib/etcd}
+  container=$(as_root crictl ps --state Running --name '^etcd$' -q | head -n 1)
+}
+
+# etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates.
+etcd_tool() {
+  if command -v "$1" >/dev/null; then
+    as_root "$@"
+  else
+    [[ -n $container ]] || die "etcd's container is not running; see crictl ps -a on this node"
+    as_root crictl exec "$container" "$@"
+  fi
+}
+
+# status FILE: one line of JSON. etcdctl answered this before etcdutl existed.
+status() {
+  etcd_tool etcdutl snapshot status "$1" -w json 2>/dev/null || etcd_tool etcdctl snapshot status "$1" -w json
+}
+
+# read_status FILE: hash, revision, total_key and total_size, refusing a snapshot with nothing in it.
+read_status() {
+  local json
+  json=$(status "$1") || die "etcd cannot read the snapshot; do not upgrade with it, take another"
+  hash=$(field hash "$json") revision=$(field revision "$json")
+  total_key=$(field totalKey "$json") total_size=$(field totalSize "$json")
+  [[ -n $hash && -n $revision && -n $total_key && -n $total_size ]] || die "etcd's answer on the snapshot is not understood: $json"
+  ((total_key > 0 && revision > 0 && total_size > 0)) || die "the snapshot is empty ($json); see etcd's log before anything else"
+}
+
+field() { sed -nE "s/.*\"$1\": *([0-9]+).*/\1/p" <<<"$2"; }
+
+sha256_of() { as_root sha256sum "$1" | cut -d' ' -f1; }
+
+# --- steps ---
+
+# Twice the database: etcd grows while it is copied.
+check_space() {
+  local place need free
+  need=$(($(as_root du -sm --apparent-size "$root$data/member/snap/db" | cut -f1) * 2))
+  for place in "$root$data" "$1"; do
+    free=$(free_mib "$place")
+    ((free >= need)) || die "only $free MiB are free on the file system of ${place#"$root"}, the snapshot needs $need; free some or choose another directory"
+  done
+}
+
+ensure_directory() {
+  local parent=${directory%/*}
+  as_root test -d "$root${parent:-/}" || die "--save: ${parent:-/} does not exist; is it mounted?"
+  as_root test -d "$root$directory" || change mkdir -m 0700 "$root$directory"
+}
+
+save() {
+  local name scratch partial
+  printf -v name 'k8s-upgrade-pre-%s-%(%s)T.db' "$release" -1
+  scratch="$data/k8s-upgrade-snapshot.db"
+  path="$directory/$name"
+  partial="$root$directory/.k8s-upgrade-snapshot.partial"
+  ensure_directory
+  if $dry_run; then
+    printf 'WOULD: save an etcd snapshot to %s\n' "$path"
+    return
+  fi
+  check_space "$root$directory"
+  # What a killed run left; etcdctl itself writes FILE.part first.
+  leftovers=("$root$scratch" "$root$scratch.part" "$partial")
+  clean_up
+  say "saving an etcd snapshot"
+  etcd_tool etcdctl --endpoints=https://127.0.0.1:2379 "--cacert=$pki/ca.crt" "--cert=$pki/server.crt" "--key=$pki/server.key" \
+    snapshot save "$scratch" || die "etcdctl snapshot save failed; see its output above"
+  read_status "$scratch"
+  sha256=$(sha256_of "$root$scratch")
+  store "$root$scratch" "$partial"
+}
+
+# The file gets its final name last, complete, checked and on disk.
+store() {
+  as_root cp --reflink=auto -- "$1" "$2"
+  as_root chmod 0600 "$2"
+  as_root sync "$2"
+  [[ $(sha256_of "$2") == "$sha256" ]] || die "the copy in $directory differs from the snapshot; check that disk"
+  printf '%s  %s\n' "$sha256" "${path##*/}" | write_file "$root$path.sha256"
+  as_root mv -f -- "$2" "$root$path"
+}
+
+# write_file PATH: stdin, as root.
+write_file() {
+  local text
+  text=$(cat)
+  # shellcheck disable=SC2016 # expanded by that shell
+  as_root bash -c 'umask 077; printf "%s\n" "$2" >"$1"' write_file "$1" "$text"
+}
+
+verify() {
+  local copy="$data/k8s-upgrade-verify.db" recorded
+  as_root test -s "$root$path" || die "--verify: there is no snapshot $path, or it is empty; take another"
+  recorded=$(as_root cat "$root$path.sha256" 2>/dev/null | cut -d' ' -f1) || true
+  [[ -n $recorded ]] || die "--verify: $path.sha256 is missing; take another snapshot"
+  sha256=$(sha256_of "$root$path")
+  [[ $sha256 == "$recorded" ]] || die "--verify: $path has changed since it was saved (its sha256 differs); take another snapshot"
+  # etcd's container sees only its own data directory.
+  leftovers=("$root$copy")
+  as_root cp --reflink=auto -- "$root$path" "$root$copy"
+  read_status "$copy"
+}
+
+main() {
+  parse_arguments "$@"
+  require_root
+  find_etcd
+  "$mode"
+  $dry_run && return
+  say "snapshot $path: $total_key keys at revision $revision"
+  printf 'result: {"path":"%s","hash":%s,"revision":%s,"totalKey":%s,"totalSize":%s,"sha256":"%s"}\n' \
+    "$path" "$hash" "$revision" "$total_key" "$total_size" "$sha256"
+}
+
+main "$@"

@@ -1,0 +1,517 @@
+#!/usr/bin/env bash
+# Upgrades Kubernetes on this node: kubeadm, then the node's components, then kubelet and kubectl.
+# Drain the node first and uncordon it afterwards; this script touches nothing but the node it runs on.
+set -Eeuo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
+   or: ssh NODE 'bash -s -- --role worker --release 1.34.5' < update_k8s.sh
+
+  --role master|worker            master: the first control-plane node (kubeadm upgrade apply);
+                                  worker: every other node, control plane or not (kubeadm upgrade node)
+  --release X.Y.Z                 the release to go to, such as 1.34.5
+  --skip-phases A,B               passed to kubeadm, for example addon/coredns
+  --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
+  --dry-run                       say what would be done, change nothing
+  --help
+
+Safe to run again after any interruption. Needs root, or sudo without a password.
+The last line of a success is "result: {json}"; of a failure, "error: what, and what to do".
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+USAGE
+}
+
+# >>> lib/common.sh
+# Prefix of every file path: empty on a real node, a directory when the script is rehearsed.
+root="${K8S_UPGRADE_ROOT:-}"
+dry_run=false
+uid=$(id -u)
+
+say() { printf '==> %s\n' "$*"; }
+warn() { printf '==> warning: %s\n' "$*"; }
+
+# Something went wrong: what, and what to do about it. Exit 1.
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# Bad input: nothing has been touched. Exit 2.
+refuse() {
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# A command that nobody expected to fail still leaves an error line that says where.
+unexpected() {
+  ((BASH_SUBSHELL > 0)) || printf 'error: line %s: "%s" failed with exit %s\n' "$2" "$3" "$1" >&2
+}
+trap 'unexpected "$?" "$LINENO" "$BASH_COMMAND"' ERR
+
+# Whatever way a script ends; each may define clean_up.
+capture=''
+finish() {
+  [[ -z $capture ]] || rm -f -- "$capture"
+  if declare -F clean_up >/dev/null; then clean_up; fi
+}
+trap finish EXIT
+
+# Nothing below may read stdin: it is this script.
+as_root() {
+  if [[ $uid == 0 ]]; then "$@" </dev/null; else sudo -n -- "$@" </dev/null; fi
+}
+
+require_root() {
+  as_root true 2>/dev/null ||
+    die "$(id -un) may not run sudo without a password on this node: allow it in /etc/sudoers.d, or log in as root"
+}
+
+# Runs a command that changes the node; in a dry run it says so instead.
+change() {
+  if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
+}
+
+# Prints what a command says as it says it, and keeps it in $output.
+run_shown() {
+  local code=0
+  [[ -n $capture ]] || capture=$(mktemp)
+  "$@" 2>&1 | tee "$capture" || code=$?
+  output=$(<"$capture")
+  return "$code"
+}
+
+release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
+path_pattern='^/[A-Za-z0-9._/-]+$'
+
+# check_value OPTION VALUE PATTERN EXPECTED
+check_value() {
+  [[ $2 =~ $3 ]] || refuse "$1: \"$2\" is not allowed; expected $4"
+}
+
+# check_path OPTION VALUE
+check_path() {
+  check_value "$1" "$2" "$path_pattern" "an absolute path of letters, digits and . _ - /"
+  [[ /$2/ != */../* ]] || refuse "$1: \"$2\" is not allowed; expected a path without \"..\""
+}
+
+minor_of() { printf '%s\n' "${1%.*}"; }
+
+# older_than A B: true when version A is older than B.
+older_than() {
+  [[ $1 != "$2" && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]
+}
+
+# free_mib PATH: free space of the file system that holds PATH, in MiB.
+free_mib() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
+
+json_list() {
+  local item out=''
+  for item in "$@"; do out+="${out:+,}\"$item\""; done
+  printf '[%s]' "$out"
+}
+# <<< lib/common.sh
+# >>> lib/packages.sh
+# How long another program may hold apt's locks, in seconds: unattended-upgrades takes its time.
+lock_timeout=900
+
+apt_get() {
+  as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -q -y -o "DPkg::Lock::Timeout=$lock_timeout" "$@"
+}
+
+# kubernetes_urls FILE: the Kubernetes repositories that an apt source file names (CRI-O's look alike and are not ours).
+kubernetes_urls() {
+  sed -E 's/#.*//' "$1" | grep -Eo 'https?://[^ ]+/v[0-9]+\.[0-9]+/deb/?' | grep -Ev 'addons:|cri-o' || true
+}
+
+# The apt source files that name a Kubernetes repository, one a line.
+kubernetes_sources() {
+  local file
+  for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*.{list,sources}; do
+    [[ -f $file && -n $(kubernetes_urls "$file") ]] && printf '%s\n' "$file"
+  done
+  return 0
+}
+
+# The minors that the configured Kubernetes repositories are for, such as "v1.34".
+configured_minors() {
+  local file
+  while read -r file; do kubernetes_urls "$file"; done < <(kubernetes_sources) |
+    sed -E 's#.*/(v[0-9]+\.[0-9]+)/deb/?#\1#' | sort -Vu | paste -sd ' '
+}
+
+# Explains what apt-get update printed; it exits 0 for most of these and keeps the old lists (F13, F24).
+check_update() {
+  local file=$1 code=$2 output=$3 line
+  line=$(grep -Em 1 'EXPKEYSIG|KEYEXPIRED' <<<"$output") &&
+    die "the signing key of the repository in ${file#"$root"} has expired; fetch the current one with set_repository.sh ($line)"
+  line=$(grep -Em 1 'NO_PUBKEY|is not signed' <<<"$output") &&
+    die "the signing key of the repository in ${file#"$root"} is missing; fetch it with set_repository.sh ($line)"
+  line=$(grep -Em 1 '^(E|W|Err)[:0-9]' <<<"$output" || true)
+  if ((code != 0)) || grep -q 'Failed to fetch' <<<"$output"; then
+    die "apt-get update failed for ${file#"$root"}: ${line:-exit $code}; check that the node reaches the repository"
+  fi
+}
+
+# refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not.
+refresh_source() {
+  local file=$1 output code holder told=false
+  local deadline=$((SECONDS + lock_timeout))
+  while true; do
+    code=0
+    output=$(apt_get update -o "Dir::Etc::sourcelist=$file" -o Dir::Etc::sourceparts=- \
+      -o APT::Get::List-Cleanup=0 2>&1) || code=$?
+    holder=$(grep -m 1 'Could not get lock' <<<"$output" || true)
+    [[ -n $holder ]] || break
+    ((SECONDS < deadline)) || die "apt is still locked after ${lock_timeout}s: $holder; see which process holds it"
+    $told || say "waiting for apt: ${holder#E: }"
+    told=true
+    sleep 1
+  done
+  printf '%s\n' "$output"
+  check_update "$file" "$code" "$output"
+}
+
+# Refreshes the Kubernetes source and nothing else. In a dry run the lists stay as they are.
+refresh_kubernetes_source() {
+  local file files
+  files=$(kubernetes_sources)
+  [[ -n $files ]] || die "no file in /etc/apt/sources.list.d names a Kubernetes repository; add one, for example kubernetes.list with: deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/vX.Y/deb/ /"
+  while read -r file; do
+    if $dry_run; then
+      printf 'WOULD: apt-get update (only %s)\n' "${file#"$root"}"
+    else
+      say "refreshing ${file#"$root"}"
+      refresh_source "$file"
+    fi
+  done <<<"$files"
+}
+
+# madison PACKAGE: what the lists offer, as ` name | version | source`.
+madison() { LC_ALL=C apt-cache madison "$1"; }
+
+# newest_revision PACKAGE VERSION: the newest package version whose upstream version is exactly VERSION; empty when there is none.
+newest_revision() {
+  madison "$1" | awk -F ' *[|] *' -v want="$2" '{ v = $2; u = v; sub(/^[0-9]+:/, "", u); sub(/[-~+].*/, "", u); if (u == want) print v }' |
+    sort -V | tail -n 1
+}
+
+installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
+
+# Finishes what an interrupted apt left half configured; does nothing otherwise.
+repair_dpkg() {
+  [[ -z $(as_root dpkg --audit) ]] && return
+  say "finishing an interrupted package installation"
+  as_root dpkg --force-confdef --force-confold --configure -a
+}
+
+# install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are.
+install_packages() {
+  local code=0
+  run_shown apt_get install --no-install-recommends \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
+  ((code == 0)) && return
+  grep -q 'Held packages' <<<"$output" &&
+    die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); see which with: apt-get install --dry-run $*, then apt-mark unhold it"
+  die "apt-get install $* failed: $(grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$code")"
+}
+# <<< lib/packages.sh
+
+words_pattern='^[A-Za-z0-9/-]+(,[A-Za-z0-9/-]+)*$'
+manifests="$root/etc/kubernetes/manifests"
+scratch="$root/etc/kubernetes/tmp"
+# Free space that packages, images and kubeadm's copies need, in MiB.
+needed_mib=1024
+
+role='' release='' skip_phases='' ignore_errors=''
+kubeadm_step=unchanged
+dropped_flags=()
+
+parse_arguments() {
+  while (($# > 0)); do
+    case $1 in
+      --role | --release | --skip-phases | --ignore-preflight-errors)
+        (($# > 1)) || refuse "$1: expected a value"
+        set_option "$1" "$2"
+        shift 2
+        ;;
+      --dry-run) dry_run=true && shift ;;
+      --help) usage && exit 0 ;;
+      *) refuse "\"$1\" is not an option; see --help" ;;
+    esac
+  done
+  [[ -n $role ]] || refuse "--role: expected master or worker"
+  [[ -n $release ]] || refuse "--release: expected a release X.Y.Z such as 1.34.5"
+}
+
+set_option() {
+  case $1 in
+    --role) check_value "$1" "$2" '^(master|worker)$' "master or worker" && role=$2 ;;
+    --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
+    --skip-phases) check_value "$1" "$2" "$words_pattern" "kubeadm phases separated by commas" && skip_phases=$2 ;;
+    --ignore-preflight-errors) check_value "$1" "$2" "$words_pattern" "kubeadm checks separated by commas" && ignore_errors=$2 ;;
+  esac
+}
+
+# --- what the node is now ---
+
+kubelet_release() { kubelet --version | sed -E 's/^Kubernetes v//'; }
+kubeadm_release() { kubeadm version -o short | sed -E 's/^v//'; }
+
+# component_tag NAME: the image tag in a static pod's manifest, without v; empty when the node does not run it.
+component_tag() {
+  as_root cat "$manifests/$1.yaml" 2>/dev/null | sed -nE 's/^ *image: .*:v?([^: ]+)$/\1/p' | head -n 1
+}
+
+is_control_plane() { as_root test -e "$manifests/kube-apiserver.yaml"; }
+
+# Every control-plane component of this node is at the release; true on a node that runs none.
+components_at_release() {
+  local component tag
+  for component in kube-apiserver kube-controller-manager kube-scheduler; do
+    tag=$(component_tag "$component" || true)
+    [[ -z $tag || $tag == "$release" ]] || return 1
+  done
+}
+
+check_role() {
+  if [[ $role == master ]]; then
+    is_control_plane || die "--role master, but this node runs no API server; use --role worker"
+  fi
+  as_root test -e "$root/etc/kubernetes/kubelet.conf" || die "this node has not joined a cluster (no /etc/kubernetes/kubelet.conf)"
+}
+
+# Refuses to go back, and to skip a minor. kubeadm cannot do either.
+check_path_from() {
+  local what=$1 now=$2
+  [[ $now =~ $release_pattern ]] || die "$what is at \"$now\", which is not a release; upgrade this node by hand"
+  ! older_than "$release" "$now" || refuse "--release: $release is older than $what $now on this node; kubeadm cannot go back"
+  if [[ ${now%%.*} != "${release%%.*}" ]] || (($(cut -d. -f2 <<<"$release") > $(cut -d. -f2 <<<"$now") + 1)); then
+    refuse "--release: $release skips a minor from $what $now; go to $(next_minor "$now") first"
+  fi
+}
+
+next_minor() { awk -F. '{ print $1 "." $2 + 1 }' <<<"$1"; }
+
+check_versions() {
+  local tag
+  from=$(kubelet_release)
+  check_path_from kubelet "$from"
+  # An interrupted run leaves kubeadm ahead of the rest, so it only says that there is no way back.
+  ! older_than "$release" "$(kubeadm_release)" ||
+    refuse "--release: $release is older than kubeadm $(kubeadm_release) on this node; kubeadm cannot go back"
+  tag=$(component_tag kube-apiserver || true)
+  [[ -z $tag ]] || check_path_from kube-apiserver "$tag"
+}
+
+check_disk_space() {
+  local directory free need=$needed_mib
+  # kubeadm copies etcd's data below /etc/kubernetes/tmp.
+  if as_root test -d "$root/var/lib/etcd/member"; then
+    need=$((need + $(as_root du -sm "$root/var/lib/etcd/member" | cut -f1)))
+  fi
+  for directory in "$root/etc/kubernetes" "$root/var/lib" "$root/usr"; do
+    free=$(free_mib "$directory")
+    ((free >= need)) ||
+      die "only $free MiB are free on the file system of ${directory#"$root"}, $need are needed; free some (crictl rmi --prune, apt-get clean)"
+  done
+}
+
+# --- packages ---
+
+# Set while packages may be upgraded; they are held again however the script ends.
+unheld=()
+
+hold_again() {
+  ((${#unheld[@]} == 0)) || as_root apt-mark hold "${unheld[@]}" >/dev/null || warn "could not hold ${unheld[*]} again"
+  unheld=()
+}
+clean_up() { hold_again; }
+
+# The package version of the release, such as 1.34.5-1.1.
+resolve_revision() {
+  revision=$(newest_revision kubeadm "$release")
+  [[ -z $revision ]] || return 0
+  if $dry_run; then
+    revision="$release-*"
+    warn "kubeadm $release is not in the package lists yet; the real run refreshes them"
+    return
+  fi
+  die "the configured repository ($(configured_minors)) offers no kubeadm $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
+}
+
+# upgrade_packages NAME…: to the release, and held afterwards.
+upgrade_packages() {
+  local package wanted=()
+  for package in "$@"; do
+    [[ $(installed_version "$package") == "$release"-* ]] || wanted+=("$package=$revision")
+  done
+  if $dry_run; then
+    ((${#wanted[@]} == 0)) || printf 'WOULD: install %s\n' "${wanted[*]}"
+    printf 'WOULD: hold %s\n' "$*"
+    return
+  fi
+  unheld=("$@")
+  if ((${#wanted[@]} > 0)); then
+    say "installing ${wanted[*]}"
+    as_root apt-mark unhold "$@" >/dev/null
+    install_packages "${wanted[@]}"
+  fi
+  hold_again
+}
+
+# --- kubeadm ---
+
+kubeadm_flags() {
+  [[ -z $skip_phases ]] || printf -- '--skip-phases=%s\n' "$(phases_of_role)"
+  [[ -z $ignore_errors ]] || printf -- '--ignore-preflight-errors=%s\n' "$ignore_errors"
+}
+
+# `upgrade node` does not know the phases that only `upgrade apply` has.
+phases_of_role() {
+  if [[ $role == master ]]; then
+    printf '%s' "$skip_phases"
+  else
+    tr , '\n' <<<"$skip_phases" | { grep -Ev '^(upload-config|bootstrap-token)(/|$)' || true; } | paste -sd ,
+  fi
+}
+
+run_kubeadm() {
+  say "kubeadm $*"
+  run_shown as_root kubeadm "$@"
+}
+
+# kubeadm must offer exactly this release. A control plane that is there already gets no offer (F9).
+check_plan() {
+  local arguments=("v$release")
+  [[ -z $ignore_errors ]] || arguments+=("--ignore-preflight-errors=$ignore_errors")
+  ! components_at_release || return 0
+  run_kubeadm upgrade plan "${arguments[@]}" || explain_kubeadm
+  grep -Eq "kubeadm upgrade apply v${release//./[.]}( |\$)" <<<"$output" ||
+    die "kubeadm upgrade plan does not offer v$release; see its output above"
+}
+
+# Names the flags that kubeadm is about to drop because they are only in the manifest (F22); it decides nothing.
+report_dropped_flags() {
+  local diff flag
+  ! components_at_release || return 0
+  diff=$(as_root kubeadm upgrade diff "v$release" 2>/dev/null) || return 0
+  while read -r flag; do
+    grep -Eq "^\+ .*- $flag(=|\$)" <<<"$diff" || dropped_flags+=("$flag")
+  done < <(sed -nE 's/^- +- (--[a-z0-9-]+).*/\1/p' <<<"$diff" | sort -u)
+  ((${#dropped_flags[@]} == 0)) ||
+    warn "kubeadm will drop ${dropped_flags[*]} from the manifests; add them to extraArgs in the ConfigMap kubeadm-config to keep them"
+}
+
+upgrade_components() {
+  local flags
+  mapfile -t flags < <(kubeadm_flags)
+  if [[ $from == "$release" ]] && components_at_release; then
+    say "the components are at $release already"
+    return
+  fi
+  kubeadm_step=upgraded
+  if [[ $role == master ]]; then
+    if $dry_run; then
+      printf 'WOULD: kubeadm upgrade plan v%s\n' "$release"
+      change kubeadm upgrade apply "v$release" --yes "${flags[@]}"
+      return
+    fi
+    check_plan
+    report_dropped_flags
+    apply "${flags[@]}"
+  elif $dry_run; then
+    change kubeadm upgrade node "${flags[@]}"
+  else
+    run_kubeadm upgrade node "${flags[@]}" || second_attempt node "${flags[@]}"
+  fi
+}
+
+apply() {
+  run_kubeadm upgrade apply "v$release" --yes "$@" || second_attempt apply "v$release" --yes "$@"
+}
+
+# The etcd version that this kubeadm wants is the one in the manifest.
+etcd_at_version() {
+  local wanted
+  wanted=$(kubeadm config images list --kubernetes-version "v$release" 2>/dev/null | sed -nE 's#.*/etcd:v?##p')
+  [[ -n $wanted && $(component_tag etcd) == "$wanted" ]]
+}
+
+# After "static Pod hash … did not change" the manifests say whether the component changed after all (F20).
+second_attempt() {
+  local component arguments=("$@")
+  component=$(grep -Eo 'static Pod hash for component [a-z-]+' <<<"$output" | awk 'END { print $NF }')
+  [[ -n $component ]] || explain_kubeadm
+  if etcd_at_version; then
+    arguments+=(--etcd-upgrade=false)
+  elif [[ $(component_tag "$component") != "$release" ]]; then
+    die "kubeadm gave up on $component, which is at $(component_tag "$component"); see crictl ps -a and journalctl -u kubelet on this node, then run this again"
+  fi
+  say "kubeadm gave up on $component, whose manifest is at $(component_tag "$component"); trying once more"
+  run_kubeadm upgrade "${arguments[@]}" || explain_kubeadm
+}
+
+# Turns what kubeadm said into what to do (F21).
+explain_kubeadm() {
+  local refused
+  refused=$(grep -Eo 'ERROR CoreDNS[A-Za-z]+' <<<"$output" | sort -u | cut -d' ' -f2 | paste -sd ,)
+  [[ -z $refused ]] ||
+    die "kubeadm refuses this cluster's CoreDNS ($refused); to keep CoreDNS as it is set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins] (here: --skip-phases addon/coredns --ignore-preflight-errors CoreDNSMigration,CoreDNSUnsupportedPlugins)"
+  die "kubeadm failed: $(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1); see its output above, then run this again"
+}
+
+# kubeadm leaves a copy of etcd and of the manifests behind at every upgrade (F23); the newest of each kind stays.
+clean_scratch() {
+  local kind path
+  as_root test -d "$scratch" || return 0
+  for kind in kubeadm-backup-etcd kubeadm-backup-manifests kubeadm-upgraded-manifests kubeadm-kubelet-config; do
+    while read -r path; do change rm -rf -- "$path"; done < <(
+      as_root find "$scratch" -mindepth 1 -maxdepth 1 -name "$kind*" -printf '%T@ %p\n' |
+        sort -rn | tail -n +2 | cut -d' ' -f2-
+    )
+  done
+}
+
+# --- kubelet ---
+
+restart_kubelet() {
+  local deadline=$((SECONDS + 120)) now
+  change systemctl daemon-reload
+  change systemctl restart kubelet
+  $dry_run && return
+  say "waiting for kubelet"
+  until systemctl is-active --quiet kubelet; do
+    ((SECONDS < deadline)) || die "kubelet is not active after the restart; see journalctl -u kubelet on this node"
+    sleep 0.5
+  done
+  now=$(kubelet_release)
+  [[ $now == "$release" ]] || die "kubelet is at $now after the upgrade, not $release; see dpkg -l kubelet on this node"
+}
+
+print_result() {
+  printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","kubeadm":"%s","droppedFlags":%s,"dryRun":%s}\n' \
+    "$release" "$from" "$role" "$revision" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
+}
+
+main() {
+  parse_arguments "$@"
+  require_root
+  check_role
+  check_versions
+  say "$role: $from -> $release"
+  clean_scratch
+  check_disk_space
+  refresh_kubernetes_source
+  resolve_revision
+  $dry_run || repair_dpkg
+  upgrade_packages kubeadm
+  upgrade_components
+  clean_scratch
+  upgrade_packages kubelet kubectl
+  restart_kubelet
+  print_result
+}
+
+main "$@"
