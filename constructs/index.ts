@@ -1,3 +1,10 @@
+export {
+  type AlertGroup,
+  type AlertOptions,
+  type AlertRule,
+  alertGroups,
+  type WatchedWorkload,
+} from '../alerts/index.ts';
 export { type AccountReference, ProgramAccess, type ProgramAccessProps } from './access/program-access.ts';
 export {
   type AccessRules,
@@ -7,8 +14,17 @@ export {
   type Rule,
   submitterRules,
 } from './access/rules.ts';
+export { Credentials, type CredentialsProps } from './credentials.ts';
 export { DetectionCronJob, type DetectionCronJobProps } from './detection-cron-job.ts';
+export { Egress, type EgressProps } from './egress.ts';
 export { ExecutionCronJob, type ExecutionCronJobProps } from './execution-cron-job.ts';
 export { SettingsFile, type SettingsFileProps } from './settings-file.ts';
+export { type StateBackendOptions, stateBackend } from './state-backend.ts';
+export {
+  type PrometheusRelease,
+  type RuleTarget,
+  UpgradeGates,
+  type UpgradeGatesProps,
+} from './upgrade-gates.ts';
 export { UpgradeNamespace, type UpgradeNamespaceProps } from './upgrade-namespace.ts';
-export { UpgradePipeline, type UpgradePipelineProps } from './upgrade-pipeline.ts';
+export { type PipelineAlertsProps, UpgradePipeline, type UpgradePipelineProps } from './upgrade-pipeline.ts';

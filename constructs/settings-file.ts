@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { mountPaths, objectNames } from '../runtime/src/names.ts';
 import type { SettingsInput } from '../runtime/src/settings.ts';
 import { labelsOf } from './labels.ts';
+import { literal } from './terraform-text.ts';
 
 export interface SettingsFileProps {
   readonly namespace: string;
@@ -20,7 +21,7 @@ export class SettingsFile extends Construct {
     super(scope, id);
     new ConfigMapV1(this, 'config-map', {
       metadata: { name: this.configMapName, namespace: props.namespace, labels: labelsOf('settings') },
-      data: { [basename(mountPaths.settingsFile)]: stringify(props.settings) },
+      data: { [basename(mountPaths.settingsFile)]: literal(stringify(props.settings)) },
     });
   }
 }

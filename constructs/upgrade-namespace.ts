@@ -8,12 +8,11 @@ export interface UpgradeNamespaceProps {
 
 /** The pipeline's namespace, with Pod Security `restricted` enforced. */
 export class UpgradeNamespace extends Construct {
-  readonly name: string;
+  readonly resource: NamespaceV1;
 
   constructor(scope: Construct, id: string, props: UpgradeNamespaceProps) {
     super(scope, id);
-    this.name = props.name;
-    new NamespaceV1(this, 'namespace', {
+    this.resource = new NamespaceV1(this, 'namespace', {
       metadata: {
         name: props.name,
         labels: {

@@ -1,12 +1,24 @@
+import { dependable, TerraformResource } from 'cdktf';
 import { Construct } from 'constructs';
+import type { WatchedWorkload } from '../alerts/index.ts';
 import { objectNames } from '../runtime/src/names.ts';
 import { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings.ts';
 import { type AccountReference, ProgramAccess } from './access/program-access.ts';
-import { type AccessScope, detectorRules, executorRules, submitterRules } from './access/rules.ts';
-import { checked } from './checked.ts';
+import {
+  type AccessRules,
+  type AccessScope,
+  detectorRules,
+  executorRules,
+  submitterRules,
+} from './access/rules.ts';
+import { checked, notAllowed } from './checked.ts';
+import { Credentials, type CredentialsProps } from './credentials.ts';
 import { DetectionCronJob } from './detection-cron-job.ts';
+import { Egress, type EgressProps } from './egress.ts';
 import { ExecutionCronJob } from './execution-cron-job.ts';
+import type { Component } from './labels.ts';
 import { SettingsFile } from './settings-file.ts';
+import { type RuleTarget, UpgradeGates } from './upgrade-gates.ts';
 import { UpgradeNamespace } from './upgrade-namespace.ts';
 
 export interface UpgradePipelineProps {
@@ -14,7 +26,7 @@ export interface UpgradePipelineProps {
   readonly image: string;
   /** What the runtime reads; checked by its own schema. Its `namespace` is where everything lives. */
   readonly settings: SettingsInput;
-  /** @default '0 12 * * 0' */
+  /** When detection runs, five cron fields. @default '0 12 * * 0' */
   readonly schedule?: string;
   /** @default 'Etc/UTC' */
   readonly timeZone?: string;
@@ -24,6 +36,22 @@ export interface UpgradePipelineProps {
   readonly detectionDryRun?: boolean;
   /** Service accounts that may submit a run besides `k8s-upgrade-submit`: the agent service's own. @default - none */
   readonly submitters?: readonly AccountReference[];
+  /** Where the credentials come from; `false` when something else makes the Secret. @default - Vault */
+  readonly credentials?: Omit<CredentialsProps, 'namespace'> | false;
+  /** `false` when the cluster's network enforces no policies. @default - what the settings name */
+  readonly egress?: Omit<EgressProps, 'settings'> | false;
+  readonly alerts: PipelineAlertsProps;
+}
+
+export interface PipelineAlertsProps {
+  /** URL of the runbook; every alert links to its own section. */
+  readonly runbook: string;
+  /** How Prometheus gets the rules. @default - a PrometheusRule */
+  readonly target?: RuleTarget;
+  /** Workloads of this owner that must be up for an upgrade. @default - none */
+  readonly workloads?: readonly WatchedWorkload[];
+  /** Groups of rules that others deploy and that `settings.prometheus.ruleGroups` may name. @default - none */
+  readonly otherGroups?: readonly string[];
 }
 
 /** Stands in for settings that are wrong, so that the rest of the tree can be built and checked. */
@@ -37,56 +65,93 @@ export class UpgradePipeline extends Construct {
   constructor(scope: Construct, id: string, props: UpgradePipelineProps) {
     super(scope, id);
     const written = withDryRun(props.settings, props.detectionDryRun);
-    this.settings = checked(
-      this,
-      () => parseSettings('settings', written),
-      parseSettings('settings', placeholder),
-    );
-    const { namespace } = this.settings;
+    this.settings = checked(this, () => readSettings(written), parseSettings('settings', placeholder));
+    const { namespace, dispatch } = this.settings;
+    const usesAgentService = dispatch.mode === 'agent-service';
 
-    new UpgradeNamespace(this, 'namespace', { name: namespace });
+    const home = new UpgradeNamespace(this, 'namespace', { name: namespace });
     new SettingsFile(this, 'settings', { namespace, settings: written });
-    this.addAccess(namespace, props.submitters);
+    this.access(props.submitters);
+    if (props.credentials !== false) {
+      const agentTokenPath = usesAgentService ? props.credentials?.agentTokenPath : false;
+      new Credentials(this, 'credentials', { ...props.credentials, agentTokenPath, namespace });
+    }
+    const { image, schedule, timeZone, enabled } = props;
     new DetectionCronJob(this, 'detection', {
-      namespace,
-      image: props.image,
-      schedule: props.schedule,
-      timeZone: props.timeZone,
-      enabled: props.enabled,
-      usesAgentService: this.settings.dispatch.mode === 'agent-service',
+      ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
     });
-    new ExecutionCronJob(this, 'execution', { namespace, image: props.image });
+    new ExecutionCronJob(this, 'execution', { namespace, image });
+    if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
+    this.alerts(props.alerts, enabled ?? true);
+    this.createAfter(home);
   }
 
-  private addAccess(namespace: string, submitters: readonly AccountReference[] | undefined): void {
-    const scope: AccessScope = {
-      namespace,
-      hostKeys: this.settings.ssh.hostKeys.policy,
-      dispatch: this.settings.dispatch.mode,
-    };
-    new ProgramAccess(this, 'detector', {
-      namespace,
-      name: objectNames.detectorServiceAccount,
-      component: 'detector',
-      rules: detectorRules(scope),
-    });
-    new ProgramAccess(this, 'executor', {
-      namespace,
-      name: objectNames.executorServiceAccount,
-      component: 'executor',
-      rules: executorRules(scope),
-    });
-    new ProgramAccess(this, 'submitter', {
-      namespace,
-      name: objectNames.submitterServiceAccount,
-      component: 'submitter',
-      rules: submitterRules(scope),
-      alsoFor: submitters,
+  private access(submitters: readonly AccountReference[] | undefined): void {
+    const { namespace, ssh, dispatch } = this.settings;
+    const scope: AccessScope = { namespace, hostKeys: ssh.hostKeys.policy, dispatch: dispatch.mode };
+    const grant = (
+      component: Component,
+      name: string,
+      rules: AccessRules,
+      alsoFor?: readonly AccountReference[],
+    ) => new ProgramAccess(this, component, { namespace, name, component, rules, alsoFor });
+    grant('detector', objectNames.detectorServiceAccount, detectorRules(scope));
+    grant('executor', objectNames.executorServiceAccount, executorRules(scope));
+    grant('submitter', objectNames.submitterServiceAccount, submitterRules(scope), submitters);
+  }
+
+  private alerts(props: PipelineAlertsProps, detection: boolean): void {
+    const { settings } = this;
+    new UpgradeGates(this, 'alerts', {
+      namespace: settings.namespace,
+      runbook: props.runbook,
+      target: props.target ?? { kind: 'prometheus-rule' },
+      workloads: props.workloads ?? [],
+      otherGroups: props.otherGroups,
+      gatedBy: settings.prometheus.ruleGroups,
+      minimumPodReadyRatio: settings.gates.minimumPodReadyRatio,
+      stalledAfterSeconds: stalledAfterSeconds(settings),
+      detection,
     });
   }
+
+  /** Terraform creates what does not depend on each other at once; an object needs its namespace first. */
+  private createAfter(home: UpgradeNamespace): void {
+    const resources = this.node.findAll().filter((c) => TerraformResource.isTerraformResource(c));
+    for (const resource of resources) {
+      const isNamespace = resource.node.scope === home;
+      if (!isNamespace && resource.terraformResourceType.startsWith('kubernetes_')) {
+        resource.dependsOn = [dependable(home.resource)];
+      }
+    }
+  }
+}
+
+/** The longest that one phase may take by the settings, and a quarter of an hour for what connects them. */
+function stalledAfterSeconds({ timing, drain, gates }: Settings): number {
+  const longest = Math.max(
+    timing.script,
+    timing.soak,
+    timing.nodeReady,
+    timing.apiOutage,
+    drain.timeout,
+    gates.alertWait,
+  );
+  return Math.ceil(longest / 1000) + 900;
 }
 
 function withDryRun(settings: SettingsInput, dryRun: boolean | undefined): SettingsInput {
   if (dryRun === undefined) return settings;
   return { ...settings, dispatch: { ...settings.dispatch, dryRun } };
+}
+
+function readSettings(written: SettingsInput): Settings {
+  const settings = parseSettings('settings', written);
+  for (const [role, names] of Object.entries(written.nodes ?? {})) {
+    // Any order is a choice; an empty one is a variable that nobody filled in.
+    if (names?.length === 0) {
+      throw notAllowed(`settings.nodes.${role}`, names, 'at least one name, or no list for any order');
+    }
+  }
+  return settings;
 }

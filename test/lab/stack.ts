@@ -1,4 +1,5 @@
 import { KubernetesProvider } from '@cdktf/provider-kubernetes/lib/provider/index.js';
+import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { TerraformStack, Testing } from 'cdktf';
 import { UpgradePipeline } from '../../constructs/upgrade-pipeline.ts';
@@ -15,7 +16,12 @@ const operators = ['external-secrets.io/', 'monitoring.coreos.com/'];
 export function labObjects(settings: SettingsInput): KubernetesObject[] {
   const stack = new TerraformStack(Testing.app(), 'lab');
   new KubernetesProvider(stack, 'kubernetes');
-  new UpgradePipeline(stack, 'pipeline', { image: 'registry.invalid/k8s-version-upgrade:0.1.0', settings });
+  new VaultProvider(stack, 'vault');
+  new UpgradePipeline(stack, 'pipeline', {
+    image: 'registry.invalid/k8s-version-upgrade:0.1.0',
+    settings,
+    alerts: { runbook: 'https://runbook.invalid' },
+  });
   return kubernetesObjects(Testing.synth(stack, true)).filter(
     (object) => !operators.some((group) => object.apiVersion?.startsWith(group)),
   );

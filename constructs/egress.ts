@@ -1,0 +1,130 @@
+import { isIP } from 'node:net';
+import {
+  type NetworkPolicyV1SpecEgress as EgressRule,
+  NetworkPolicyV1,
+} from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
+import { Construct } from 'constructs';
+import { objectNames } from '../runtime/src/names.ts';
+import type { Settings } from '../runtime/src/settings.ts';
+import { checked, notAllowed } from './checked.ts';
+import { labelsOf } from './labels.ts';
+
+export interface EgressProps {
+  /** What the programs talk to is in their settings. */
+  readonly settings: Settings;
+  /** Networks of the nodes, and of the API server. @default - the private networks of RFC 1918 */
+  readonly nodeCidrs?: readonly string[];
+  /**
+   * Ports on which the pods behind the in-cluster services listen: a policy sees these, not the service's.
+   * @default - 9090, 9091 and 8080
+   */
+  readonly podPorts?: {
+    readonly prometheus?: number;
+    readonly pushgateway?: number;
+    readonly agentService?: number;
+  };
+}
+
+const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
+const apiServerPorts = [443, 6443];
+
+/** Nothing comes in; out goes only what each program talks to. */
+export class Egress extends Construct {
+  constructor(scope: Construct, id: string, props: EgressProps) {
+    super(scope, id);
+    const { settings } = props;
+    const { namespace } = settings;
+    const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
+    const ports = { prometheus: 9090, pushgateway: 9091, agentService: 8080, ...props.podPorts };
+
+    const everyProgram = [
+      dns,
+      toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
+      toService(settings.prometheus.url, ports.prometheus),
+      toService(settings.pushgateway.url, ports.pushgateway),
+      // Slack's addresses change.
+      ...(settings.slack.enabled ? [toAnywhere(443)] : []),
+    ];
+    const detectorOnly = [
+      toService(settings.packages.repository, 443),
+      ...(settings.dispatch.mode === 'agent-service'
+        ? [toService(settings.dispatch.agentService.url, ports.agentService)]
+        : []),
+    ];
+
+    this.policy(namespace, 'deny-by-default', {}, []);
+    this.policy(namespace, objectNames.executionCronJob, { app: objectNames.executionCronJob }, everyProgram);
+    this.policy(namespace, objectNames.detectionCronJob, { app: objectNames.detectionCronJob }, [
+      ...everyProgram,
+      ...detectorOnly,
+    ]);
+  }
+
+  private policy(
+    namespace: string,
+    name: string,
+    matchLabels: Record<string, string>,
+    egress: EgressRule[],
+  ): void {
+    new NetworkPolicyV1(this, name, {
+      metadata: { name, namespace, labels: labelsOf('network') },
+      spec: {
+        podSelector: Object.keys(matchLabels).length > 0 ? { matchLabels } : {},
+        policyTypes: ['Ingress', 'Egress'],
+        egress,
+      },
+    });
+  }
+}
+
+function cidrs(prop: string, given: readonly string[]): string[] {
+  for (const cidr of given) {
+    const [address = '', length = ''] = cidr.split('/');
+    const longest = isIP(address) === 6 ? 128 : 32;
+    if (isIP(address) === 0 || !/^\d{1,3}$/.test(length) || Number(length) > longest) {
+      throw notAllowed(prop, cidr, 'networks such as 10.0.20.0/24');
+    }
+  }
+  return [...given];
+}
+
+const tcp = (numbers: number[]) =>
+  [...new Set(numbers)].map((port) => ({ port: String(port), protocol: 'TCP' }));
+
+const inNamespace = (name: string) => ({
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } },
+});
+
+const dns: EgressRule = {
+  to: [inNamespace('kube-system')],
+  ports: [{ port: '53', protocol: 'UDP' }, ...tcp([53])],
+};
+
+const toNetworks = (networks: readonly string[], ports: number[]): EgressRule => ({
+  to: networks.map((cidr) => ({ ipBlock: { cidr } })),
+  ports: tcp(ports),
+});
+
+const toAnywhere = (port: number): EgressRule => ({ ports: tcp([port]) });
+
+/** To a service of the cluster, an address, or a name outside, whatever the URL has. */
+function toService(url: string, podPort: number): EgressRule {
+  const parsed = new URL(url);
+  const host = parsed.hostname.replace(/^\[|\]$/g, '');
+  const urlPort = Number(parsed.port || (parsed.protocol === 'https:' ? 443 : 80));
+  const family = isIP(host);
+  if (family !== 0) return toNetworks([`${host}/${family === 6 ? 128 : 32}`], [urlPort]);
+  const namespace = namespaceOf(parsed);
+  if (namespace === undefined) return toAnywhere(urlPort);
+  return { to: [inNamespace(namespace)], ports: tcp([podPort, urlPort]) };
+}
+
+/**
+ * `prometheus.monitoring.svc` and its longer and shorter forms → `monitoring`. The shortest, `prometheus.monitoring`,
+ * looks like a public domain; services inside a cluster are spoken to without TLS, public ones are not.
+ */
+function namespaceOf({ hostname, protocol }: URL): string | undefined {
+  const [, namespace, svc] = hostname.split('.');
+  if (svc === 'svc') return namespace;
+  return svc === undefined && protocol === 'http:' ? namespace : undefined;
+}
