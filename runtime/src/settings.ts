@@ -155,7 +155,7 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       /** For one node as a whole. */
       timeout: positiveDuration.prefault('15m'),
-      /** Upper bound of each pod's own grace period, as `kubectl drain --grace-period`. */
+      /** Given to every pod, as `kubectl drain --grace-period`. */
       gracePeriod: duration.prefault('5m'),
       /** Between two evictions that a PodDisruptionBudget refused (F18). */
       evictionRetry: positiveDuration.prefault('5s'),

@@ -1,0 +1,68 @@
+import type { ApiException } from '@kubernetes/client-node';
+import { UpgradeError } from '../errors.ts';
+
+interface StatusCause {
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** What the API server answered instead of doing it, translated once from the client's exception. */
+export class ApiError extends UpgradeError {
+  /** HTTP status. */
+  readonly status: number;
+  /** `reason` of the Status object, such as AlreadyExists; empty when there is none. */
+  readonly reason: string;
+  readonly causes: readonly StatusCause[];
+  /** From `Retry-After`, in milliseconds. */
+  readonly retryAfter: number | undefined;
+
+  constructor(what: string, exception: ApiException<unknown>) {
+    const body = statusBody(exception.body);
+    const said = body.message ?? `HTTP ${exception.code}`;
+    super(
+      'failed',
+      `${what}: ${said}`,
+      exception.code === 403
+        ? { hint: 'Compare the role of this service account with the deployed one.' }
+        : {},
+    );
+    this.name = 'ApiError';
+    this.status = exception.code;
+    this.reason = body.reason ?? '';
+    this.causes = body.details?.causes ?? [];
+    const after = Number(exception.headers['retry-after']);
+    this.retryAfter = Number.isFinite(after) && after > 0 ? after * 1000 : undefined;
+  }
+
+  /** The PodDisruptionBudget's own 429 is an answer, not overload. */
+  get refusedByBudget(): boolean {
+    return this.status === 429 && this.causes.some((cause) => cause.reason === 'DisruptionBudget');
+  }
+
+  /** An answer that the same request will get again, whatever its status. */
+  get final(): boolean {
+    if (this.status === 429) return this.refusedByBudget;
+    return this.status < 500 || this.message.includes('more than one PodDisruptionBudget');
+  }
+}
+
+interface StatusBody {
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: { readonly causes?: StatusCause[] };
+}
+
+/** The client hands over error bodies as text or as an object, depending on what the API description knows. */
+function statusBody(body: unknown): StatusBody {
+  if (typeof body === 'object' && body !== null) return body as StatusBody;
+  if (typeof body !== 'string') return {};
+  try {
+    const parsed: unknown = JSON.parse(body);
+    return typeof parsed === 'object' && parsed !== null ? (parsed as StatusBody) : {};
+  } catch {
+    return {};
+  }
+}
+
+export const isNotFound = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409;

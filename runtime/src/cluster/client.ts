@@ -1,0 +1,192 @@
+import {
+  ApiException,
+  AppsV1Api,
+  BatchV1Api,
+  type Configuration,
+  CoordinationV1Api,
+  CoreV1Api,
+  createConfiguration,
+  KubeConfig,
+  PatchStrategy,
+  PolicyV1Api,
+  ServerConfiguration,
+  setHeaderOptions,
+  VersionApi,
+} from '@kubernetes/client-node';
+import pRetry, { AbortError } from 'p-retry';
+import { InputError, UpgradeError } from '../errors.ts';
+import { pause, within } from '../wait.ts';
+import { ApiError } from './api-error.ts';
+
+export interface ClientOptions {
+  /** One request, milliseconds. */
+  readonly requestTimeout: number;
+  /** How long to go on trying while the API server is away or overloaded, milliseconds. */
+  readonly outage: number;
+  readonly signal: AbortSignal;
+}
+
+/** Run before each write; throws when this process may no longer write. */
+type WriteGuard = () => Promise<void>;
+
+/** Leases are how the guard itself keeps its right to write. */
+const isGuarded = (method: string, url: string) =>
+  method !== 'GET' && !url.includes('/leases') && !url.includes('dryRun=All');
+
+/** Merge patches: null deletes a key. */
+export const mergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
+
+/**
+ * The official client with what every caller here needs: a time limit on each request, errors translated
+ * once, one way of retrying, and a guard in front of every write.
+ */
+export class KubernetesClient {
+  readonly core: CoreV1Api;
+  readonly apps: AppsV1Api;
+  readonly batch: BatchV1Api;
+  readonly policy: PolicyV1Api;
+  readonly coordination: CoordinationV1Api;
+  readonly kubeConfig: KubeConfig;
+  readonly options: ClientOptions;
+  #guard: WriteGuard = async () => {};
+  #reached = false;
+
+  constructor(kubeConfig: KubeConfig, options: ClientOptions) {
+    this.kubeConfig = kubeConfig;
+    this.options = options;
+    const configuration = this.#configuration();
+    this.core = new CoreV1Api(configuration);
+    this.apps = new AppsV1Api(configuration);
+    this.batch = new BatchV1Api(configuration);
+    this.policy = new PolicyV1Api(configuration);
+    this.coordination = new CoordinationV1Api(configuration);
+  }
+
+  /** From now on `guard` is asked before each write. */
+  guardWrites(guard: WriteGuard): void {
+    this.#guard = guard;
+  }
+
+  /** The API server's gitVersion, such as `v1.34.2`. */
+  async serverVersion(): Promise<string> {
+    const info = await this.call('read the version of the API server', () =>
+      new VersionApi(this.#configuration()).getCode(),
+    );
+    if (typeof info.gitVersion !== 'string') {
+      throw new InputError('API server', JSON.stringify(info).slice(0, 80), 'a Kubernetes /version document');
+    }
+    return info.gitVersion;
+  }
+
+  /**
+   * Sends a request and retries what passes by itself: no answer, 429 (waiting as `Retry-After` says) and 5xx.
+   * A retried write may already have taken effect, so only idempotent writes go through here.
+   *
+   * @param what for the error message: `read node k8s-node1`.
+   * @throws ApiError for any other answer; InputError when what answers is no Kubernetes API server.
+   */
+  async call<T>(what: string, request: () => Promise<T>): Promise<T> {
+    const wait = within(this.options.outage, this.options.signal);
+    return pRetry(() => this.#attempt(what, request), {
+      retries: Number.MAX_SAFE_INTEGER,
+      maxRetryTime: this.options.outage,
+      minTimeout: 100,
+      factor: 2,
+      maxTimeout: 5_000,
+      randomize: true,
+      signal: this.options.signal,
+      onFailedAttempt: async ({ error }) => {
+        if (error instanceof ApiError && error.retryAfter !== undefined) await pause(error.retryAfter, wait);
+      },
+    });
+  }
+
+  async #attempt<T>(what: string, request: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await request();
+      this.#reached = true;
+      return answer;
+    } catch (error) {
+      throw this.#translate(what, error);
+    }
+  }
+
+  /** Wrapped in AbortError: do not try again. */
+  #translate(what: string, error: unknown): Error {
+    this.options.signal.throwIfAborted();
+    if (error instanceof UpgradeError) return new AbortError(error);
+    if (error instanceof ApiException) {
+      const translated = new ApiError(what, error);
+      if (error.code < 500) this.#reached = true;
+      return translated.final ? new AbortError(translated) : translated;
+    }
+    const cause = error instanceof Error ? error : new Error(String(error));
+    if (isNoAnswer(cause))
+      return new UpgradeError('failed', `${what}: no answer from the API server (${cause.message})`, {
+        cause,
+      });
+    const server = this.kubeConfig.getCurrentCluster()?.server ?? 'none';
+    const nonsense = new InputError(
+      `API server ${server}`,
+      cause.message.slice(0, 120),
+      'a Kubernetes API server',
+    );
+    // Once it has answered properly, nonsense is something in between that passes, such as a proxy's page.
+    return this.#reached ? nonsense : new AbortError(nonsense);
+  }
+
+  #configuration(): Configuration {
+    const server = this.kubeConfig.getCurrentCluster()?.server;
+    if (!server)
+      throw new InputError(
+        'kubeconfig',
+        'no cluster in its current context',
+        'a context that names a cluster',
+      );
+    return createConfiguration({
+      baseServer: new ServerConfiguration(server, {}),
+      authMethods: { default: this.kubeConfig },
+      promiseMiddleware: [
+        {
+          pre: async (request) => {
+            if (isGuarded(request.getHttpMethod().toString(), request.getUrl())) await this.#guard();
+            request.setSignal(
+              AbortSignal.any([this.options.signal, AbortSignal.timeout(this.options.requestTimeout)]),
+            );
+            return request;
+          },
+          post: async (response) => response,
+        },
+      ],
+    });
+  }
+}
+
+/** node-fetch's and Node's ways of saying that there was no answer, as opposed to one that cannot be read. */
+function isNoAnswer(error: Error & { type?: string; code?: string }): boolean {
+  if (error.name === 'AbortError' || error.name === 'TimeoutError') return true;
+  if (error.name === 'FetchError') return error.type !== 'invalid-json' && error.type !== 'max-redirect';
+  return typeof error.code === 'string' && error.code.startsWith('E');
+}
+
+/**
+ * Finds the cluster: an explicit file, `$KUBECONFIG`, `~/.kube/config`, or the pod's service account.
+ *
+ * @throws InputError when the file cannot be read as a kubeconfig.
+ */
+export function loadKubeConfig(file: string | undefined): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (file === undefined) config.loadFromDefault();
+    else config.loadFromFile(file);
+  } catch (error) {
+    throw new InputError(
+      '--kubeconfig',
+      file ?? 'the default',
+      `a readable kubeconfig (${(error as Error).message})`,
+    );
+  }
+  if (!config.getCurrentCluster())
+    throw new InputError('--kubeconfig', file ?? 'the default', 'a kubeconfig with a current context');
+  return config;
+}

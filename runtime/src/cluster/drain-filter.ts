@@ -1,0 +1,34 @@
+import type { V1Pod } from '@kubernetes/client-node';
+
+/** What a drain does with one pod. `refuse` stops the drain of the node before its first eviction. */
+export type PodVerdict = { readonly action: 'evict' | 'skip' | 'refuse'; readonly why: string };
+
+export const podName = (pod: V1Pod): string => `${pod.metadata?.namespace}/${pod.metadata?.name}`;
+
+export const isFinished = (pod: V1Pod): boolean =>
+  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+
+export const isMirror = (pod: V1Pod): boolean =>
+  'kubernetes.io/config.mirror' in (pod.metadata?.annotations ?? {});
+
+/** The name of the DaemonSet that controls the pod. */
+export function controllingDaemonSet(pod: V1Pod): string | undefined {
+  const controller = pod.metadata?.ownerReferences?.find((ref) => ref.controller === true);
+  return controller?.kind === 'DaemonSet' ? controller.name : undefined;
+}
+
+/**
+ * The filters of `kubectl drain --ignore-daemonsets --delete-emptydir-data --force`, in its order
+ * (k8s.io/kubectl/pkg/drain/filters.go). With these flags no emptyDir and no missing controller stops a drain.
+ *
+ * @param daemonSet whether the pod's DaemonSet exists; an Error when that could not be told.
+ */
+export function judgePod(pod: V1Pod, daemonSet: boolean | Error): PodVerdict {
+  if (controllingDaemonSet(pod) !== undefined && !isFinished(pod)) {
+    if (daemonSet instanceof Error) return { action: 'refuse', why: daemonSet.message };
+    if (daemonSet) return { action: 'skip', why: 'managed by a DaemonSet' };
+    return { action: 'evict', why: 'its DaemonSet is gone' };
+  }
+  if (isMirror(pod)) return { action: 'skip', why: 'static pod' };
+  return { action: 'evict', why: isFinished(pod) ? 'finished' : 'running' };
+}

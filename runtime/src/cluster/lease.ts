@@ -1,0 +1,189 @@
+import { type V1Lease, V1MicroTime } from '@kubernetes/client-node';
+import { BlockedError } from '../errors.ts';
+import { objectNames } from '../names.ts';
+import { pause, type Wait } from '../wait.ts';
+import { isConflict, isNotFound } from './api-error.ts';
+import type { KubernetesClient } from './client.ts';
+
+/**
+ * Who writes: `<run>/<process>`. Two processes of one run (a killed executor and the one that its Job starts next, or
+ * two legs) wait for each other; two runs do not.
+ */
+export interface Identity {
+  readonly run: string;
+  readonly process: string;
+}
+
+/** What a lease says about its holder. */
+export interface Holder {
+  readonly identity: string;
+  /** RFC 3339. */
+  readonly since: string;
+  readonly expired: boolean;
+}
+
+/** Somebody else holds the lease. */
+export class LeaseHeldError extends BlockedError {
+  readonly holder: Holder;
+
+  constructor(what: string, holder: Holder) {
+    super(`${what}: ${holder.identity} holds the lease ${objectNames.lease} since ${holder.since}`, [], {
+      hint: 'Wait for it to end (k8s-upgrade status), or halt it (k8s-upgrade halt --reason …).',
+    });
+    this.name = 'LeaseHeldError';
+    this.holder = holder;
+  }
+}
+
+/** Reads who holds the lease; undefined when nobody does. An expired one still names its last holder. */
+export async function readHolder(client: KubernetesClient, namespace: string): Promise<Holder | undefined> {
+  const lease = await readLease(client, namespace);
+  return lease && holderOf(lease);
+}
+
+async function readLease(client: KubernetesClient, namespace: string): Promise<V1Lease | undefined> {
+  try {
+    return await client.call(`read lease ${objectNames.lease}`, () =>
+      client.coordination.readNamespacedLease({ name: objectNames.lease, namespace }),
+    );
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+function holderOf(lease: V1Lease): Holder | undefined {
+  const identity = lease.spec?.holderIdentity;
+  if (!identity) return undefined;
+  const renewed = lease.spec?.renewTime?.getTime() ?? 0;
+  const expires = renewed + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
+  return {
+    identity,
+    since: lease.spec?.acquireTime?.toISOString() ?? 'unknown',
+    expired: expires <= Date.now(),
+  };
+}
+
+/**
+ * The Lease that lets one executor write at a time. Renewed every third of its duration. When a renewal is overdue
+ * (the API server was away, or the process was stopped), {@link assertHeld} renews before the next write
+ * or finds that somebody else has taken over.
+ */
+export class Lease {
+  readonly #client: KubernetesClient;
+  readonly #namespace: string;
+  readonly #identity: string;
+  /** Milliseconds; whole seconds, at least one. */
+  readonly #duration: number;
+  #lease: V1Lease | undefined;
+  /** Monotonic milliseconds until which the last renewal counts. */
+  #validUntil = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #renewing: Promise<void> | undefined;
+
+  constructor(client: KubernetesClient, namespace: string, identity: Identity, durationMs: number) {
+    this.#client = client;
+    this.#namespace = namespace;
+    this.#identity = `${identity.run}/${identity.process}`;
+    this.#duration = Math.max(1, Math.round(durationMs / 1000)) * 1000;
+  }
+
+  /**
+   * Takes the lease. Waits for a process of the same run to let go or expire; takes over whatever has expired.
+   *
+   * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
+   */
+  async acquire(wait: Wait): Promise<void> {
+    for (;;) {
+      const lease = await readLease(this.#client, this.#namespace);
+      const holder = lease && holderOf(lease);
+      if (holder && !holder.expired && holder.identity !== this.#identity) {
+        const sameRun = holder.identity.split('/')[0] === this.#identity.split('/')[0];
+        if (!sameRun || Date.now() >= wait.deadline) throw new LeaseHeldError('cannot start', holder);
+        await pause(Math.min(500, this.#duration / 4), wait);
+        continue;
+      }
+      if (await this.#take(lease)) break;
+    }
+    this.#timer = setInterval(() => void this.#renewOnce().catch(() => {}), this.#duration / 3);
+    this.#timer.unref();
+  }
+
+  /**
+   * Called before every write.
+   *
+   * @throws LeaseHeldError when somebody else has taken over: nothing more may be written.
+   */
+  async assertHeld(): Promise<void> {
+    if (performance.now() < this.#validUntil) return;
+    await this.#renewOnce();
+  }
+
+  /** Lets go, so that the next leg need not wait. Called twice or without the lease, it does nothing. */
+  async release(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#renewing?.catch(() => {});
+    if (performance.now() >= this.#validUntil || this.#lease === undefined) return;
+    this.#validUntil = 0;
+    this.#lease.spec = { ...this.#lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
+    await this.#replace(this.#lease).catch(() => {});
+  }
+
+  #renewOnce(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    for (;;) {
+      const lease = await readLease(this.#client, this.#namespace);
+      const holder = lease && holderOf(lease);
+      if (holder?.identity !== this.#identity) {
+        clearInterval(this.#timer);
+        const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
+        throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
+      }
+      if (await this.#take(lease)) return;
+    }
+  }
+
+  /** One attempt to write ourselves as the holder; false when somebody else wrote first. */
+  async #take(current: V1Lease | undefined): Promise<boolean> {
+    const validUntil = performance.now() + this.#duration;
+    const ours = current !== undefined && holderOf(current)?.identity === this.#identity;
+    const now = new V1MicroTime();
+    const spec = {
+      holderIdentity: this.#identity,
+      leaseDurationSeconds: this.#duration / 1000,
+      acquireTime: ours ? current.spec?.acquireTime : now,
+      renewTime: now,
+      leaseTransitions: (current?.spec?.leaseTransitions ?? 0) + (ours ? 0 : 1),
+    };
+    const metadata = current?.metadata ?? { name: objectNames.lease, namespace: this.#namespace };
+    const lease: V1Lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec };
+    try {
+      this.#lease = current === undefined ? await this.#create(lease) : await this.#replace(lease);
+    } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return false;
+      throw error;
+    }
+    this.#validUntil = validUntil;
+    return true;
+  }
+
+  #create(body: V1Lease): Promise<V1Lease> {
+    const namespace = this.#namespace;
+    return this.#client.call('create the lease', () =>
+      this.#client.coordination.createNamespacedLease({ namespace, body }),
+    );
+  }
+
+  #replace(body: V1Lease): Promise<V1Lease> {
+    const request = { name: objectNames.lease, namespace: this.#namespace, body };
+    return this.#client.call('renew the lease', () =>
+      this.#client.coordination.replaceNamespacedLease(request),
+    );
+  }
+}

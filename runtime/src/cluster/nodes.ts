@@ -1,0 +1,120 @@
+import type { V1Node } from '@kubernetes/client-node';
+import { InputError } from '../errors.ts';
+import { annotationKeys } from '../names.ts';
+import { type Release, releaseOf } from '../release.ts';
+
+/** A node as the upgrade sees it. */
+export interface ClusterNode {
+  readonly name: string;
+  /** SSH goes there (F25). */
+  readonly address: string;
+  readonly controlPlane: boolean;
+  /** What its kubelet reports. */
+  readonly release: Release;
+  /** `1.7.24` of `containerd://1.7.24`; undefined for another runtime. */
+  readonly containerd: string | undefined;
+  readonly ready: boolean;
+  /** When Ready last changed, epoch milliseconds. */
+  readonly readySince: number;
+  /** Pressure conditions that are true, such as `DiskPressure`. */
+  readonly pressures: readonly string[];
+  readonly unschedulable: boolean;
+  /** The cordon is this program's own, so it may be lifted (F11). */
+  readonly cordonedByUs: boolean;
+  /** When a rollout began to change this node, epoch milliseconds. */
+  readonly touchedAt: number | undefined;
+  /** When its soak began, if no one has seen it through. */
+  readonly soakingSince: number | undefined;
+  readonly taints: readonly { key: string; value: string; effect: string }[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.kubernetes.io/master'];
+const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
+
+/**
+ * @param prefix annotation prefix.
+ * @throws InputError for a node without an InternalIP or with a kubelet that reports no release.
+ */
+export function readNode(node: V1Node, prefix: string): ClusterNode {
+  const name = node.metadata?.name ?? '';
+  const labels = node.metadata?.labels ?? {};
+  const annotations = node.metadata?.annotations ?? {};
+  const keys = annotationKeys(prefix);
+  const conditions = node.status?.conditions ?? [];
+  const readyCondition = conditions.find((c) => c.type === 'Ready');
+  return {
+    name,
+    address: internalAddress(node, name),
+    controlPlane: controlPlaneLabels.some((label) => label in labels),
+    release: kubeletRelease(node, name),
+    containerd: /^containerd:\/\/v?(\d+\.\d+\.\d+)/.exec(
+      node.status?.nodeInfo?.containerRuntimeVersion ?? '',
+    )?.[1],
+    ready: readyCondition?.status === 'True',
+    readySince: readyCondition?.lastTransitionTime
+      ? new Date(readyCondition.lastTransitionTime).getTime()
+      : 0,
+    pressures: conditions
+      .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
+      .map((c) => c.type),
+    unschedulable: node.spec?.unschedulable ?? false,
+    cordonedByUs: keys.cordoned in annotations,
+    touchedAt: timeOf(annotations[keys.touched]),
+    soakingSince: timeOf(annotations[keys.soaking]),
+    taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
+    labels,
+  };
+}
+
+function internalAddress(node: V1Node, name: string): string {
+  const address = node.status?.addresses?.find((a) => a.type === 'InternalIP')?.address;
+  if (address) return address;
+  const given = node.status?.addresses?.map((a) => `${a.type}=${a.address}`).join(', ') || 'no address';
+  throw new InputError(`node ${name} status.addresses`, given, 'an InternalIP');
+}
+
+function kubeletRelease(node: V1Node, name: string): Release {
+  const reported = node.status?.nodeInfo?.kubeletVersion ?? 'nothing';
+  const release = releaseOf(reported);
+  if (release === undefined)
+    throw new InputError(`node ${name} kubeletVersion`, reported, 'a release such as v1.34.2');
+  return release;
+}
+
+/** RFC 3339 → epoch milliseconds; undefined for anything else. */
+export function timeOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
+
+interface Order {
+  readonly controlPlane: readonly string[];
+  readonly workers: readonly string[];
+}
+
+/**
+ * The order of a rollout: control plane first; in each group the listed nodes as listed, then the others by name.
+ */
+export function inOrder(nodes: readonly ClusterNode[], order: Order): ClusterNode[] {
+  const group = (members: readonly ClusterNode[], listed: readonly string[]) => {
+    const place = (node: ClusterNode) => {
+      const index = listed.indexOf(node.name);
+      return index === -1 ? listed.length : index;
+    };
+    return [...members].sort(
+      (a, b) => place(a) - place(b) || a.name.localeCompare(b.name, 'en', { numeric: true }),
+    );
+  };
+  return [
+    ...group(
+      nodes.filter((n) => n.controlPlane),
+      order.controlPlane,
+    ),
+    ...group(
+      nodes.filter((n) => !n.controlPlane),
+      order.workers,
+    ),
+  ];
+}

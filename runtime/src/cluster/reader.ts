@@ -1,0 +1,56 @@
+import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { InputError } from '../errors.ts';
+import { objectNames } from '../names.ts';
+import { type Release, releaseOf } from '../release.ts';
+import type { Settings } from '../settings.ts';
+import { isNotFound } from './api-error.ts';
+import type { KubernetesClient } from './client.ts';
+import { listBudgets } from './drain.ts';
+import { type ClusterNode, inOrder, readNode } from './nodes.ts';
+
+/** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
+export interface ClusterReader {
+  serverRelease(): Promise<Release>;
+  /** In the order of a rollout. */
+  nodes(): Promise<ClusterNode[]>;
+  /** Every pod of the cluster. */
+  pods(): Promise<V1Pod[]>;
+  budgets(): Promise<V1PodDisruptionBudget[]>;
+  /** The reason in the kill switch; undefined when it is not set. */
+  killSwitch(): Promise<string | undefined>;
+}
+
+export function clusterReader(client: KubernetesClient, settings: Settings): ClusterReader {
+  return {
+    async serverRelease() {
+      const version = await client.serverVersion();
+      const release = releaseOf(version);
+      if (release === undefined)
+        throw new InputError('API server version', version, 'a release such as v1.34.2');
+      return release;
+    },
+    async nodes() {
+      const { items } = await client.call('list nodes', () => client.core.listNode());
+      if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
+      const nodes = items.map((node) => readNode(node, settings.annotationPrefix));
+      return inOrder(nodes, settings.nodes);
+    },
+    async pods() {
+      const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
+      return items;
+    },
+    budgets: () => listBudgets(client),
+    killSwitch: () => readKillSwitch(client, settings.namespace),
+  };
+}
+
+async function readKillSwitch(client: KubernetesClient, namespace: string): Promise<string | undefined> {
+  try {
+    const request = { name: objectNames.killSwitch, namespace };
+    const map = await client.call('read the kill switch', () => client.core.readNamespacedConfigMap(request));
+    return map.data?.reason ?? 'no reason given';
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,68 @@
+import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
+import { type KubernetesClient, mergePatch } from './client.ts';
+
+type Annotations = Readonly<Record<string, string | null>>;
+
+/** What a stage may write to the API. In a dry-run every call is sent with `dryRun=All`. */
+export interface ClusterWriter {
+  /** One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`. */
+  patchNode(name: string, annotations: Annotations, unschedulable?: boolean): Promise<void>;
+  patchNamespace(annotations: Annotations): Promise<void>;
+  /** @throws ApiError as the eviction subresource answers: 429 refused, 404 gone, 409 another pod of that name. */
+  evict(pod: V1Pod, gracePeriod: number): Promise<void>;
+  createJob(job: V1Job): Promise<V1Job>;
+  createEvent(event: CoreV1Event): Promise<void>;
+}
+
+/** @param announce told in words what each write would have done; given, nothing is stored. */
+export function clusterWriter(
+  client: KubernetesClient,
+  namespace: string,
+  announce?: (would: string) => void,
+): ClusterWriter {
+  const dry = announce && { dryRun: 'All' };
+  return {
+    async patchNode(name, annotations, unschedulable) {
+      const body = {
+        metadata: { annotations },
+        ...(unschedulable !== undefined && { spec: { unschedulable: unschedulable || null } }),
+      };
+      announce?.(`patch node ${name} ${JSON.stringify(body)}`);
+      await client.call(`patch node ${name}`, () =>
+        client.core.patchNode({ name, body, ...dry }, mergePatch),
+      );
+    },
+    async patchNamespace(annotations) {
+      const body = { metadata: { annotations } };
+      announce?.(`patch namespace ${namespace} ${JSON.stringify(body)}`);
+      await client.call(`annotate namespace ${namespace}`, () =>
+        client.core.patchNamespace({ name: namespace, body, ...dry }, mergePatch),
+      );
+    },
+    async evict(pod, gracePeriod) {
+      const { name = '', namespace: podNamespace = '', uid } = pod.metadata ?? {};
+      announce?.(`evict pod ${podNamespace}/${name}`);
+      const body = {
+        metadata: { name, namespace: podNamespace },
+        deleteOptions: {
+          gracePeriodSeconds: Math.round(gracePeriod / 1000),
+          preconditions: { ...(uid && { uid }) },
+        },
+      };
+      await client.call(`evict pod ${podNamespace}/${name}`, () =>
+        client.core.createNamespacedPodEviction({ name, namespace: podNamespace, body, ...dry }),
+      );
+    },
+    async createJob(job) {
+      announce?.(`create Job ${job.metadata?.generateName}…`);
+      return client.call('create the Job of the next leg', () =>
+        client.batch.createNamespacedJob({ namespace, body: job, ...dry }),
+      );
+    },
+    async createEvent(event) {
+      if (announce) return;
+      const eventNamespace = event.metadata.namespace ?? 'default';
+      await client.core.createNamespacedEvent({ namespace: eventNamespace, body: event });
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import type { KubernetesClient } from '../cluster/client.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
+import { UpgradeError } from '../errors.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Release } from '../release.ts';
+import type { Settings } from '../settings.ts';
+import type { InFlight } from '../upgrade/journal.ts';
+import type { AlertSource } from './prometheus.ts';
+
+/** What a gate may ask. Read once for all gates of one check, so that they judge the same moment. */
+export interface GateContext {
+  readonly settings: Settings;
+  readonly target: Release;
+  readonly server: Release;
+  readonly nodes: readonly ClusterNode[];
+  /** The unfinished rollout that this run resumes. */
+  readonly inFlight: InFlight | undefined;
+  readonly cluster: ClusterReader;
+  readonly client: KubernetesClient;
+  readonly shell: NodeShell;
+  readonly alerts: AlertSource;
+}
+
+export interface Findings {
+  /** Why the gate is closed; none = open. */
+  readonly reasons: readonly string[];
+  /** Worth knowing and no reason to stop. */
+  readonly notes?: readonly string[];
+}
+
+export interface Gate {
+  readonly name: string;
+  readonly summary: string;
+  /** `held`: only time opens it. `blocked`: somebody can act (F15). */
+  readonly closes: 'held' | 'blocked';
+  check(ctx: GateContext): Promise<Findings>;
+}
+
+export interface Verdict extends Findings {
+  readonly gate: string;
+  readonly open: boolean;
+  readonly closes: Gate['closes'];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Asks every gate and collects every reason. A gate that cannot tell is closed (F31).
+ *
+ * @throws the InputError of a gate whose setting points at the wrong thing.
+ */
+export async function checkGates(gates: readonly Gate[], ctx: GateContext): Promise<Verdict[]> {
+  return Promise.all(gates.map((gate) => ask(gate, ctx)));
+}
+
+async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
+  const { name, closes } = gate;
+  try {
+    const { reasons, notes = [] } = await gate.check(ctx);
+    return { gate: name, closes, open: reasons.length === 0, reasons, notes };
+  } catch (error) {
+    ctx.client.options.signal.throwIfAborted();
+    if (error instanceof UpgradeError && error.code === 'badInput') throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    return { gate: name, closes: 'blocked', open: false, reasons: [`unknown, so closed: ${why}`], notes: [] };
+  }
+}

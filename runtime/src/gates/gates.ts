@@ -1,0 +1,165 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
+import { judgePods } from '../cluster/drain.ts';
+import { podName } from '../cluster/drain-filter.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { formatDuration } from '../duration.ts';
+import { compareReleases, minorsBetween } from '../release.ts';
+import { evictionRefusals } from './evictions.ts';
+import type { Gate, GateContext } from './gate.ts';
+import { planGate } from './kubeadm-plan.ts';
+import { closesGate, describeAlert, isTouched, ownMarks } from './own-marks.ts';
+
+/** Still to be changed by this rollout. */
+const isPending = (node: ClusterNode, ctx: GateContext) => node.release !== ctx.target;
+
+const killSwitch: Gate = {
+  name: 'kill-switch',
+  summary: 'nobody has halted upgrades',
+  closes: 'blocked',
+  async check({ cluster }) {
+    const reason = await cluster.killSwitch();
+    return { reasons: reason === undefined ? [] : [`halted: ${reason} (k8s-upgrade resume lifts it)`] };
+  },
+};
+
+const nodesReady: Gate = {
+  name: 'nodes',
+  summary: 'every node is Ready, without pressure, and every listed node exists',
+  closes: 'blocked',
+  async check(ctx) {
+    const { nodes, settings, inFlight } = ctx;
+    const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
+    const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
+    // An interrupted script leaves its node not Ready; finishing it is the cure (F5).
+    const ours = nodes.filter((n) => !n.ready && isTouched(n, inFlight) && isPending(n, ctx));
+    return {
+      reasons: [
+        ...absent.map((name) => `node ${name} is in the settings and not in the cluster`),
+        ...nodes.filter((n) => !n.ready && !ours.includes(n)).map((n) => `node ${n.name} is not Ready`),
+        ...nodes.flatMap((n) => n.pressures.map((pressure) => `node ${n.name} has ${pressure}`)),
+      ],
+      notes: [
+        ...ours.map((n) => `node ${n.name} is not Ready; this rollout was interrupted there and resumes`),
+        ...nodes
+          .filter((n) => n.unschedulable && !n.cordonedByUs)
+          .map((n) => `node ${n.name} was cordoned by somebody and stays so`),
+      ],
+    };
+  },
+};
+
+const controlPlanePods: Gate = {
+  name: 'control-plane',
+  summary: 'the control-plane pods of every control-plane node are Ready',
+  closes: 'blocked',
+  async check({ cluster, nodes }) {
+    const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
+    const unready = pods.filter((pod) => !isReady(pod)).map((pod) => `pod ${podName(pod)} is not Ready`);
+    const bare = nodes.filter((n) => n.controlPlane && !pods.some((pod) => pod.spec?.nodeName === n.name));
+    return { reasons: [...unready, ...bare.map((n) => `no control-plane pod is reported for ${n.name}`)] };
+  },
+};
+
+const isReady = (pod: V1Pod) =>
+  pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
+
+export const alertGate: Gate = {
+  name: 'alerts',
+  summary: 'no alert of the gating groups is firing',
+  closes: 'blocked',
+  async check({ alerts, nodes, inFlight }) {
+    const own = ownMarks(nodes, inFlight);
+    const firing = await alerts.firing();
+    const closing = firing.filter((alert) => closesGate(alert, own));
+    const ignored = firing.filter((alert) => !closing.includes(alert));
+    return {
+      reasons: closing.map(describeAlert),
+      notes: ignored.map((a) => `${describeAlert(a)}: this rollout's own mark`),
+    };
+  },
+};
+
+const quiet: Gate = {
+  name: 'quiet',
+  summary: 'no node came or went lately, but for those that this rollout touched',
+  closes: 'held',
+  async check({ nodes, settings, inFlight }) {
+    const since = Date.now() - settings.gates.quietPeriod;
+    const restless = nodes.filter((n) => n.readySince > since && !isTouched(n, inFlight));
+    return {
+      reasons: restless.map((n) => {
+        const ago = formatDuration(Date.now() - n.readySince);
+        return `node ${n.name} became ${n.ready ? 'Ready' : 'not Ready'} ${ago} ago; quiet means ${formatDuration(settings.gates.quietPeriod)}`;
+      }),
+    };
+  },
+};
+
+const skew: Gate = {
+  name: 'version-path',
+  summary: 'no version is newer than the target or too far behind it',
+  closes: 'blocked',
+  async check({ nodes, server, target }) {
+    const ahead = nodes.filter((n) => compareReleases(n.release, server) > 0);
+    const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
+    return {
+      reasons: [
+        ...ahead.map((n) => `kubelet ${n.release} of ${n.name} is newer than the API server ${server}`),
+        ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
+      ],
+    };
+  },
+};
+
+const drainability: Gate = {
+  name: 'drain',
+  summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
+  closes: 'blocked',
+  async check(ctx) {
+    const budgets = await ctx.cluster.budgets();
+    const nodes = ctx.nodes.filter((node) => isPending(node, ctx));
+    const judged = (await Promise.all(nodes.map((node) => judgePods(ctx.client, node.name)))).flat();
+    const refused = judged.filter((one) => one.verdict.action === 'refuse');
+    const leaving = judged.filter((one) => one.verdict.action === 'evict').map((one) => one.pod);
+    const never = leaving.flatMap((pod) =>
+      budgetsFor(pod, budgets)
+        .filter(neverAllows)
+        .map((budget) => ({ pod, budget })),
+    );
+    const rest = leaving.filter((pod) => !never.some((one) => one.pod === pod));
+    const { fatal, temporary } = await evictionRefusals(ctx.client, rest);
+    return {
+      reasons: [
+        ...refused.map(({ pod, verdict }) => `${podName(pod)} on ${pod.spec?.nodeName}: ${verdict.why}`),
+        ...never.map(
+          ({ pod, budget }) =>
+            `${podName(pod)} on ${pod.spec?.nodeName}: PodDisruptionBudget ${describeBudget(budget)} never allows its eviction`,
+        ),
+        ...fatal,
+      ],
+      notes: temporary,
+    };
+  },
+};
+
+/** Asked at preflight, all of them, before anything is touched. */
+export const preflightGates: readonly Gate[] = [
+  killSwitch,
+  nodesReady,
+  controlPlanePods,
+  alertGate,
+  quiet,
+  skew,
+  planGate,
+  drainability,
+];
+
+/** Asked again before every drain. */
+export const drainGates: readonly Gate[] = [killSwitch, alertGate];
+
+/** Asked all through a soak. */
+export const soakGates: readonly Gate[] = [alertGate];
+
+/** Asked at the end. */
+export const postflightGates: readonly Gate[] = [nodesReady, controlPlanePods, alertGate];

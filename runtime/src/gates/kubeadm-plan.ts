@@ -1,0 +1,55 @@
+import type { SshTarget } from '../nodes/ssh.ts';
+import type { Gate } from './gate.ts';
+
+/**
+ * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
+ * `kubeadm upgrade apply vX.Y.Z` when it offers that version. A control plane that is already at the target prints
+ * no such line, so it is not asked then (F9).
+ */
+export const planGate: Gate = {
+  name: 'kubeadm-plan',
+  summary: 'kubeadm offers the target and would not drop flags that were added by hand',
+  closes: 'blocked',
+  async check({ nodes, target, shell }) {
+    const first = nodes.find((node) => node.controlPlane);
+    if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
+    if (first.release === target) return { reasons: [], notes: [`${first.name} is at ${target} already`] };
+    const node: SshTarget = { node: first.name, address: first.address };
+    const plan = await shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]);
+    if (!plan.output.includes(`kubeadm upgrade apply v${target}`)) {
+      const said = plan.output.trim().split('\n').slice(-3).join(' / ') || 'nothing';
+      return {
+        reasons: [
+          `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code}) does not offer it: ${said}`,
+        ],
+      };
+    }
+    const diff = await shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]);
+    if (diff.code !== 0)
+      return {
+        reasons: [],
+        notes: [`kubeadm upgrade diff failed, so dropped flags are unknown: ${diff.output.slice(-200)}`],
+      };
+    const dropped = droppedFlags(diff.output);
+    return {
+      reasons: dropped.map(
+        (flag) => `kubeadm upgrade apply would drop ${flag}; put it into the kubeadm-config ConfigMap first`,
+      ),
+    };
+  },
+};
+
+/**
+ * Flags that stand in a control-plane manifest now and not in the one that kubeadm would write (F22).
+ *
+ * @param diff unified diff as `kubeadm upgrade diff` prints it.
+ */
+export function droppedFlags(diff: string): string[] {
+  const flags = (sign: '-' | '+') =>
+    diff
+      .split('\n')
+      .map((line) => new RegExp(`^\\${sign}\\s+- (--[a-z0-9-]+)`).exec(line)?.[1])
+      .filter((flag) => flag !== undefined);
+  const kept = new Set(flags('+'));
+  return [...new Set(flags('-'))].filter((flag) => !kept.has(flag));
+}

@@ -1,0 +1,54 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { alertNames } from '../names.ts';
+import type { InFlight } from '../upgrade/journal.ts';
+import type { Alert } from './prometheus.ts';
+
+/** What the run itself has done to the cluster, so that its marks do not close its own gates (F8). */
+export interface OwnMarks {
+  readonly inFlight: boolean;
+  readonly snapshotTaken: boolean;
+  /** Names and addresses of the nodes that this rollout has touched. */
+  readonly touched: ReadonlySet<string>;
+}
+
+/** A node counts as touched when this rollout, not an earlier one, began to change it. */
+export const isTouched = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
+  inFlight !== undefined && node.touchedAt !== undefined && node.touchedAt >= inFlight.startedAt;
+
+export function ownMarks(nodes: readonly ClusterNode[], inFlight: InFlight | undefined): OwnMarks {
+  const touched = nodes
+    .filter((node) => isTouched(node, inFlight))
+    .flatMap((node) => [node.name, node.address]);
+  return {
+    inFlight: inFlight !== undefined,
+    snapshotTaken: inFlight?.snapshotPath !== undefined,
+    touched: new Set(touched),
+  };
+}
+
+/** Whether a firing alert closes the gate: every one does, but for what the rollout causes by itself. */
+export function closesGate(alert: Alert, own: OwnMarks): boolean {
+  switch (alert.name) {
+    case alertNames.versionSkew:
+      return !own.inFlight;
+    case alertNames.snapshotMissing:
+      // Left by an interrupted run; this one has yet to take its snapshot (F7).
+      return own.snapshotTaken;
+    case alertNames.recentNodeReboot:
+      return !namesTouchedNode(alert.labels, own.touched);
+    default:
+      return true;
+  }
+}
+
+/** Exporters name a node by `node`, or by `instance` with or without a port. */
+function namesTouchedNode(labels: Readonly<Record<string, string>>, touched: ReadonlySet<string>): boolean {
+  const values = [labels.node, labels.instance, labels.instance?.replace(/:\d+$/, '')];
+  return values.some((value) => value !== undefined && touched.has(value));
+}
+
+/** `RecentNodeReboot (node=k8s-node2)` */
+export function describeAlert(alert: Alert): string {
+  const labels = Object.entries(alert.labels).filter(([key]) => key !== 'alertname' && key !== 'severity');
+  return `alert ${alert.name} is firing${labels.length > 0 ? ` (${labels.map(([k, v]) => `${k}=${v}`).join(', ')})` : ''}`;
+}

@@ -1,0 +1,98 @@
+import pRetry, { AbortError } from 'p-retry';
+import type { z } from 'zod';
+import { InputError, UpgradeError } from './errors.ts';
+
+export interface HttpRequest {
+  readonly url: string;
+  /** Which setting the URL comes from, for error messages. */
+  readonly setting: string;
+  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** One attempt, milliseconds. */
+  readonly timeout: number;
+  /** Further attempts when nothing or a 5xx comes back. */
+  readonly retries?: number;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/**
+ * One HTTP request with redirects followed (F12).
+ *
+ * @throws InputError for a redirect loop; UpgradeError (failed) when nothing, or only 5xx, comes back.
+ */
+export async function httpRequest(request: HttpRequest): Promise<HttpAnswer> {
+  return pRetry(() => attempt(request), {
+    retries: request.retries ?? 0,
+    minTimeout: 200,
+    maxTimeout: 5_000,
+    randomize: true,
+    signal: request.signal,
+  });
+}
+
+async function attempt(request: HttpRequest): Promise<HttpAnswer> {
+  const { url, setting, method = 'GET', headers, body } = request;
+  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(request.timeout)]);
+  try {
+    const response = await fetch(url, {
+      method,
+      signal,
+      ...(headers && { headers }),
+      ...(body !== undefined && { body }),
+    });
+    const text = await response.text();
+    if (response.status < 500) return { status: response.status, headers: response.headers, text };
+    throw new UpgradeError('failed', `${setting}: ${url} answered ${response.status}`);
+  } catch (error) {
+    request.signal.throwIfAborted();
+    if (error instanceof UpgradeError) throw error;
+    const why = reasonOf(error);
+    if (why.includes('redirect')) {
+      throw new AbortError(
+        new InputError(setting, url, `a server that answers, not a redirect loop (${why})`),
+      );
+    }
+    throw new UpgradeError('failed', `${setting}: no answer from ${url} (${why})`, { cause: error });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}
+
+/**
+ * Parses a JSON answer.
+ *
+ * @throws InputError naming the setting when it is HTML, empty, cut off or of another shape.
+ */
+export function parseJson<S extends z.ZodType>(
+  schema: S,
+  setting: string,
+  url: string,
+  text: string,
+  what: string,
+): z.output<S> {
+  const shown = text.slice(0, 60).replace(/\s+/g, ' ') || 'an empty answer';
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw new InputError(setting, `${url} answering ${shown}`, `the URL of ${what}, which answers JSON`);
+  }
+  const parsed = schema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new InputError(
+    setting,
+    `${url} answering ${shown}`,
+    `the URL of ${what} (${issue?.path.join('.')}: ${issue?.message})`,
+  );
+}

@@ -1,0 +1,86 @@
+import type { KubernetesClient } from '../cluster/client.ts';
+import { timeOf } from '../cluster/nodes.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { annotationKeys } from '../names.ts';
+import { isRelease, type Release, type UpgradeKind } from '../release.ts';
+
+/** What the namespace's annotations say about an unfinished rollout. */
+export interface InFlight {
+  /** RFC 3339, exactly as annotated; the rollout's identity. */
+  readonly started: string;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
+  readonly target: Release | undefined;
+  readonly kind: UpgradeKind | undefined;
+  readonly snapshotPath: string | undefined;
+}
+
+/** The rollout's memory: annotations on the namespace, and nothing else. */
+export interface Journal {
+  /** Undefined when no rollout is unfinished. */
+  read(): Promise<InFlight | undefined>;
+  /** Marks a rollout as in flight. One that is already marked for this target keeps its start and its snapshot. */
+  begin(target: Release, kind: UpgradeKind): Promise<InFlight>;
+  recordSnapshot(path: string): Promise<void>;
+  /** The rollout is over: nothing of it stays. */
+  clear(): Promise<void>;
+}
+
+export function namespaceJournal(
+  client: KubernetesClient,
+  writer: ClusterWriter,
+  namespace: string,
+  prefix: string,
+): Journal {
+  const keys = annotationKeys(prefix);
+  const read = async () => {
+    const { metadata } = await client.call(`read namespace ${namespace}`, () =>
+      client.core.readNamespace({ name: namespace }),
+    );
+    return inFlightOf(metadata?.annotations ?? {}, prefix);
+  };
+  return {
+    read,
+    async begin(target, kind) {
+      const current = await read();
+      if (current?.target === target && current.kind === kind) return current;
+      const now = new Date();
+      const started = now.toISOString();
+      await writer.patchNamespace({
+        [keys.inFlight]: started,
+        [keys.target]: target,
+        [keys.kind]: kind,
+        [keys.snapshotPath]: null,
+      });
+      return { started, startedAt: now.getTime(), target, kind, snapshotPath: undefined };
+    },
+    recordSnapshot: (path) => writer.patchNamespace({ [keys.snapshotPath]: path }),
+    clear: () =>
+      writer.patchNamespace({
+        [keys.inFlight]: null,
+        [keys.target]: null,
+        [keys.kind]: null,
+        [keys.snapshotPath]: null,
+        [keys.dispatched]: null,
+      }),
+  };
+}
+
+/** @param annotations of the namespace. */
+export function inFlightOf(
+  annotations: Readonly<Record<string, string>>,
+  prefix: string,
+): InFlight | undefined {
+  const keys = annotationKeys(prefix);
+  const started = annotations[keys.inFlight];
+  if (started === undefined) return undefined;
+  const target = annotations[keys.target];
+  const kind = annotations[keys.kind];
+  return {
+    started,
+    startedAt: timeOf(started) ?? 0,
+    target: target !== undefined && isRelease(target) ? target : undefined,
+    kind: kind === 'patch' || kind === 'minor' ? kind : undefined,
+    snapshotPath: annotations[keys.snapshotPath],
+  };
+}

@@ -1,0 +1,40 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatDuration } from './duration.ts';
+import { UpgradeError } from './errors.ts';
+
+/** Every wait has an end and can be called off. */
+export interface Wait {
+  /** Epoch milliseconds. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+}
+
+/** A wait that ends `ms` from now. */
+export const within = (ms: number, signal: AbortSignal): Wait => ({ deadline: Date.now() + ms, signal });
+
+/** An AbortSignal that fires when the wait is over or called off. */
+export function signalOf(wait: Wait): AbortSignal {
+  return AbortSignal.any([wait.signal, AbortSignal.timeout(Math.max(0, wait.deadline - Date.now()))]);
+}
+
+/** A deadline has passed. `pending` says what was still missing. */
+export class TimeoutError extends UpgradeError {
+  readonly pending: readonly string[];
+
+  constructor(what: string, ms: number, pending: readonly string[] = []) {
+    const rest = pending.length > 0 ? `; still pending: ${pending.join(', ')}` : '';
+    super('failed', `${what}: gave up after ${formatDuration(ms)}${rest}`);
+    this.name = 'TimeoutError';
+    this.pending = pending;
+  }
+}
+
+/** Sleeps at most until the deadline; rejects with the signal's reason when called off. */
+export async function pause(ms: number, wait: Wait): Promise<void> {
+  wait.signal.throwIfAborted();
+  await sleep(Math.max(0, Math.min(ms, wait.deadline - Date.now())), undefined, {
+    signal: wait.signal,
+  }).catch(() => {
+    wait.signal.throwIfAborted();
+  });
+}
