@@ -102,7 +102,7 @@ export const metrics = {
   },
   detectionLastRun: {
     name: 'k8s_version_check_last_run_timestamp',
-    help: 'When detection last finished, whatever it found.',
+    help: 'When detection last came to a decision.',
     labels: [],
     job: metricJobs.detection,
   },

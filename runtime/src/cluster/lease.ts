@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type V1Lease, V1MicroTime } from '@kubernetes/client-node';
 import { BlockedError } from '../errors.ts';
 import { objectNames } from '../names.ts';
@@ -117,6 +118,19 @@ export class Lease {
   async assertHeld(): Promise<void> {
     if (performance.now() < this.#validUntil) return;
     await this.#renewOnce();
+  }
+
+  /**
+   * Whether somebody else is known to have taken over. Unlike {@link assertHeld} it does not wait for an API server that is
+   * away: a failure is to be told then above all.
+   */
+  async isLost(): Promise<boolean> {
+    if (performance.now() < this.#validUntil) return false;
+    const renewed = this.#renewOnce().then(
+      () => false,
+      (error) => error instanceof LeaseHeldError,
+    );
+    return Promise.race([renewed, sleep(5_000, false, { ref: false })]);
   }
 
   /** Lets go, so that the next leg need not wait. Called twice or without the lease, it does nothing. */

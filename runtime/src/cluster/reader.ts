@@ -1,4 +1,4 @@
-import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import type { V1Node, V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
 import { objectNames } from '../names.ts';
 import { type Release, releaseOf } from '../release.ts';
@@ -6,6 +6,8 @@ import type { Settings } from '../settings.ts';
 import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './drain.ts';
+import type { Wait } from '../wait.ts';
+import { waitForObjects } from './watch.ts';
 import { type ClusterNode, inOrder, readNode } from './nodes.ts';
 
 /** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
@@ -16,6 +18,8 @@ export interface ClusterReader {
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
   budgets(): Promise<V1PodDisruptionBudget[]>;
+  /** Waits until `done` accepts the node. @throws TimeoutError */
+  waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
   /** The reason in the kill switch; undefined when it is not set. */
   killSwitch(): Promise<string | undefined>;
 }
@@ -38,6 +42,17 @@ export function clusterReader(client: KubernetesClient, settings: Settings): Clu
     async pods() {
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
       return items;
+    },
+    async waitForNode(name, what, done, wait) {
+      const fieldSelector = `metadata.name=${name}`;
+      const source = {
+        path: '/api/v1/nodes',
+        query: { fieldSelector },
+        list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
+      };
+      const accepts = (nodes: readonly V1Node[]) =>
+        nodes.some((node) => done(readNode(node, settings.annotationPrefix))) ? true : undefined;
+      await waitForObjects(client, source, what, accepts, wait);
     },
     budgets: () => listBudgets(client),
     killSwitch: () => readKillSwitch(client, settings.namespace),

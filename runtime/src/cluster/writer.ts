@@ -1,4 +1,5 @@
 import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
+import { isConflict } from './api-error.ts';
 import { type KubernetesClient, mergePatch } from './client.ts';
 
 type Annotations = Readonly<Record<string, string | null>>;
@@ -54,10 +55,13 @@ export function clusterWriter(
       );
     },
     async createJob(job) {
-      announce?.(`create Job ${job.metadata?.generateName}…`);
-      return client.call('create the Job of the next leg', () =>
-        client.batch.createNamespacedJob({ namespace, body: job, ...dry }),
-      );
+      announce?.(`create Job ${job.metadata?.name}`);
+      const create = () => client.batch.createNamespacedJob({ namespace, body: job, ...dry });
+      return client.call(`create Job ${job.metadata?.name}`, create).catch((error) => {
+        // Its random name exists: an earlier attempt took effect without an answer.
+        if (isConflict(error)) return job;
+        throw error;
+      });
     },
     async createEvent(event) {
       if (announce) return;

@@ -34,13 +34,18 @@ export interface Gate {
   readonly summary: string;
   /** `held`: only time opens it. `blocked`: somebody can act (F15). */
   readonly closes: 'held' | 'blocked';
+  /** Waiting can open it; without this a rollout under way stops at once. */
+  readonly passes?: boolean;
   check(ctx: GateContext): Promise<Findings>;
 }
 
 export interface Verdict extends Findings {
   readonly gate: string;
   readonly open: boolean;
+  /** Closed because it could not tell. */
+  readonly unknown: boolean;
   readonly closes: Gate['closes'];
+  readonly passes: boolean;
   readonly notes: readonly string[];
 }
 
@@ -54,14 +59,15 @@ export async function checkGates(gates: readonly Gate[], ctx: GateContext): Prom
 }
 
 async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
-  const { name, closes } = gate;
+  const { name, closes, passes = false } = gate;
   try {
     const { reasons, notes = [] } = await gate.check(ctx);
-    return { gate: name, closes, open: reasons.length === 0, reasons, notes };
+    return { gate: name, closes, passes, open: reasons.length === 0, unknown: false, reasons, notes };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
     if (error instanceof UpgradeError && error.code === 'badInput') throw error;
     const why = error instanceof Error ? error.message : String(error);
-    return { gate: name, closes: 'blocked', open: false, reasons: [`unknown, so closed: ${why}`], notes: [] };
+    const reasons = [`unknown, so closed: ${why}`];
+    return { gate: name, closes: 'blocked', passes, open: false, unknown: true, reasons, notes: [] };
   }
 }

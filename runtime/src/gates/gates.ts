@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
 import { judgePods } from '../cluster/drain.ts';
-import { podName } from '../cluster/drain-filter.ts';
+import { isFinished, podName } from '../cluster/drain-filter.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { compareReleases, minorsBetween } from '../release.ts';
@@ -27,6 +27,7 @@ const nodesReady: Gate = {
   name: 'nodes',
   summary: 'every node is Ready, without pressure, and every listed node exists',
   closes: 'blocked',
+  passes: true,
   async check(ctx) {
     const { nodes, settings, inFlight } = ctx;
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
@@ -53,6 +54,7 @@ const controlPlanePods: Gate = {
   name: 'control-plane',
   summary: 'the control-plane pods of every control-plane node are Ready',
   closes: 'blocked',
+  passes: true,
   async check({ cluster, nodes }) {
     const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
     const unready = pods.filter((pod) => !isReady(pod)).map((pod) => `pod ${podName(pod)} is not Ready`);
@@ -64,10 +66,11 @@ const controlPlanePods: Gate = {
 const isReady = (pod: V1Pod) =>
   pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
 
-export const alertGate: Gate = {
+const alertGate: Gate = {
   name: 'alerts',
   summary: 'no alert of the gating groups is firing',
   closes: 'blocked',
+  passes: true,
   async check({ alerts, nodes, inFlight }) {
     const own = ownMarks(nodes, inFlight);
     const firing = await alerts.firing();
@@ -143,6 +146,22 @@ const drainability: Gate = {
   },
 };
 
+const podRatio: Gate = {
+  name: 'pod-ratio',
+  summary: 'enough of the pods that should be Ready are',
+  closes: 'blocked',
+  passes: true,
+  async check({ cluster, settings }) {
+    const pods = (await cluster.pods()).filter((pod) => !isFinished(pod));
+    const unready = pods.filter((pod) => !isReady(pod));
+    const ratio = pods.length === 0 ? 1 : 1 - unready.length / pods.length;
+    if (ratio >= settings.gates.minimumPodReadyRatio) return { reasons: [] };
+    const some = unready.slice(0, 5).map(podName).join(', ');
+    const wanted = settings.gates.minimumPodReadyRatio;
+    return { reasons: [`${unready.length} of ${pods.length} pods are not Ready (at least ${wanted} must be): ${some}`] };
+  },
+};
+
 /** Asked at preflight, all of them, before anything is touched. */
 export const preflightGates: readonly Gate[] = [
   killSwitch,
@@ -158,8 +177,11 @@ export const preflightGates: readonly Gate[] = [
 /** Asked again before every drain. */
 export const drainGates: readonly Gate[] = [killSwitch, alertGate];
 
+/** Asked after the control plane. */
+export const controlPlaneGates: readonly Gate[] = [nodesReady, controlPlanePods];
+
 /** Asked all through a soak. */
 export const soakGates: readonly Gate[] = [alertGate];
 
 /** Asked at the end. */
-export const postflightGates: readonly Gate[] = [nodesReady, controlPlanePods, alertGate];
+export const postflightGates: readonly Gate[] = [nodesReady, controlPlanePods, podRatio, alertGate];

@@ -37,6 +37,10 @@ export type RunEvent =
       readonly revision: number;
       readonly size: number;
     }
+  /** The rollout's mark on the namespace was set, found, or cleared. */
+  | { readonly type: 'in-flight'; readonly startedAt: number | undefined; readonly snapshotTaken: boolean }
+  /** The process is alive. */
+  | { readonly type: 'heartbeat' }
   | { readonly type: 'would'; readonly action: string }
   /** Worth a person's eye and no reason to stop. */
   | { readonly type: 'notice'; readonly text: string }
@@ -60,12 +64,16 @@ export interface Sink {
  * is noted in the log and never stops a run.
  */
 export class Report {
-  readonly #sinks: readonly { sink: Sink; queue: Promise<void> }[];
+  readonly #sinks: { sink: Sink; queue: Promise<void> }[] = [];
   readonly #onFailure: (sink: string, error: unknown) => void;
 
-  constructor(sinks: readonly Sink[], onFailure: (sink: string, error: unknown) => void) {
-    this.#sinks = sinks.map((sink) => ({ sink, queue: Promise.resolve() }));
+  constructor(onFailure: (sink: string, error: unknown) => void) {
     this.#onFailure = onFailure;
+  }
+
+  /** The sink hears what is emitted from now on. */
+  add(sink: Sink): void {
+    this.#sinks.push({ sink, queue: Promise.resolve() });
   }
 
   emit(event: RunEvent): void {

@@ -22,6 +22,8 @@ export interface Journal {
   /** Marks a rollout as in flight. One that is already marked for this target keeps its start and its snapshot. */
   begin(target: Release, kind: UpgradeKind): Promise<InFlight>;
   recordSnapshot(path: string): Promise<void>;
+  /** A run has begun: what detection dispatched has arrived. */
+  acknowledge(): Promise<void>;
   /** The rollout is over: nothing of it stays. */
   clear(): Promise<void>;
 }
@@ -55,6 +57,7 @@ export function namespaceJournal(
       return { started, startedAt: now.getTime(), target, kind, snapshotPath: undefined };
     },
     recordSnapshot: (path) => writer.patchNamespace({ [keys.snapshotPath]: path }),
+    acknowledge: () => writer.patchNamespace({ [keys.dispatched]: null }),
     clear: () =>
       writer.patchNamespace({
         [keys.inFlight]: null,

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import type { V1Affinity, V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
+import { UpgradeError } from '../errors.ts';
+import { jobLabels, objectNames } from '../names.ts';
+import { isNotFound } from './api-error.ts';
+import type { KubernetesClient } from './client.ts';
+
+/** One leg of a run, as a Job. */
+export interface LegSpec {
+  /** The same on every leg of a run; a label value. */
+  readonly run: string;
+  /** 1, 2, … */
+  readonly leg: number;
+  /** Appended to the template's arguments. */
+  readonly args: readonly string[];
+  readonly affinity: V1Affinity;
+}
+
+/**
+ * The Job that `kubectl create job --from=cronjob/k8s-version-upgrade` would make, with its own arguments and
+ * placement. Its name is random, so that a dead Job's never stands in the way (F6), and chosen here, so that a retried
+ * creation finds its own.
+ */
+export function legJob(template: V1CronJob, spec: LegSpec): V1Job {
+  const jobTemplate = template.spec?.jobTemplate;
+  const podSpec = jobTemplate?.spec?.template.spec;
+  const [container, ...sidecars] = podSpec?.containers ?? [];
+  if (!jobTemplate?.spec || !podSpec || !container) {
+    throw new UpgradeError('failed', `CronJob ${objectNames.executionCronJob} has no container to run`);
+  }
+  const labels = { [jobLabels.run]: spec.run, [jobLabels.leg]: String(spec.leg) };
+  const podTemplate = jobTemplate.spec.template;
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name: `${objectNames.executionCronJob}-${spec.leg}-${randomBytes(4).toString('hex')}`,
+      labels: { ...jobTemplate.metadata?.labels, ...labels },
+      annotations: { ...jobTemplate.metadata?.annotations, 'cronjob.kubernetes.io/instantiate': 'manual' },
+    },
+    spec: {
+      ...jobTemplate.spec,
+      template: {
+        metadata: { ...podTemplate.metadata, labels: { ...podTemplate.metadata?.labels, ...labels } },
+        spec: {
+          ...podSpec,
+          affinity: { ...podSpec.affinity, ...spec.affinity },
+          containers: [{ ...container, args: [...(container.args ?? []), ...spec.args] }, ...sidecars],
+        },
+      },
+    },
+  };
+}
+
+/** @throws UpgradeError when the pipeline is not deployed in this namespace. */
+export async function readExecutionCronJob(client: KubernetesClient, namespace: string): Promise<V1CronJob> {
+  const name = objectNames.executionCronJob;
+  try {
+    return await client.call(`read CronJob ${name}`, () => client.batch.readNamespacedCronJob({ name, namespace }));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new UpgradeError('blocked', `CronJob ${namespace}/${name} does not exist`, {
+      hint: 'Deploy the pipeline, or run from outside the cluster: k8s-upgrade run --kubeconfig …',
+    });
+  }
+}
+
+/** The Jobs of legs, newest first. @param run only those of this run. */
+export async function listLegs(client: KubernetesClient, namespace: string, run?: string): Promise<V1Job[]> {
+  const labelSelector = run === undefined ? jobLabels.run : `${jobLabels.run}=${run}`;
+  const { items } = await client.call('list the legs', () => client.batch.listNamespacedJob({ namespace, labelSelector }));
+  const created = (job: V1Job) => new Date(job.metadata?.creationTimestamp ?? 0).getTime();
+  return items.sort((a, b) => created(b) - created(a) || legOf(b) - legOf(a));
+}
+
+export const legOf = (job: V1Job): number => Number(job.metadata?.labels?.[jobLabels.leg] ?? 0);
+export const runOf = (job: V1Job): string => job.metadata?.labels?.[jobLabels.run] ?? '';
+
+const hasCondition = (job: V1Job, type: string) =>
+  job.status?.conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
+
+export const isActive = (job: V1Job): boolean => !hasCondition(job, 'Complete') && !hasCondition(job, 'Failed');
+export const hasFailed = (job: V1Job): boolean => hasCondition(job, 'Failed');
+
+/** Why the scheduler has not placed the pod; undefined when it has or has not tried. */
+export function unschedulableReason(pod: V1Pod): string | undefined {
+  const condition = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False');
+  return condition && (condition.message || condition.reason || 'unschedulable');
+}
+
+/** Required: none of the nodes that the leg drains. Preferred: those that the placement names. */
+export function legAffinity(drains: readonly string[], prefers: readonly string[]): V1Affinity {
+  const key = 'kubernetes.io/hostname';
+  const term = (operator: string, values: readonly string[]) => ({
+    matchExpressions: [{ key, operator, values: [...values] }],
+  });
+  return {
+    nodeAffinity: {
+      ...(drains.length > 0 && {
+        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term('NotIn', drains)] },
+      }),
+      ...(prefers.length > 0 && {
+        preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, preference: term('In', prefers) }],
+      }),
+    },
+  };
+}

@@ -1,0 +1,91 @@
+import { formatDuration } from '../duration.ts';
+import { compareReleases, kindOf, newest, patchLevelOf, type Release, type UpgradeKind } from '../release.ts';
+import type { Settings } from '../settings.ts';
+import type { Candidate } from './repository.ts';
+
+/** What the cluster runs. */
+export interface Observation {
+  readonly server: Release;
+  readonly kubelets: readonly Release[];
+  /** The oldest kubelet: a half-finished rollout is not finished (F10). */
+  readonly running: Release;
+  /** Of the rollout that is marked as in flight. */
+  readonly inFlight: Release | undefined;
+}
+
+export interface Candidates {
+  /** Newer than running, of its minor. */
+  readonly patches: readonly Candidate[];
+  /** Of the next minor. */
+  readonly minors: readonly Candidate[];
+}
+
+export interface Refusal {
+  readonly release: Release;
+  readonly kind: UpgradeKind;
+  readonly reason: string;
+}
+
+export interface Decision {
+  readonly target?: { readonly release: Release; readonly kind: UpgradeKind; readonly why: string };
+  /** Every candidate that was looked at and not taken. */
+  readonly refused: readonly Refusal[];
+}
+
+type Policy = Settings['policy'];
+
+/** Releases that nobody should go to, each with the source of the fact. */
+export const knownBadReleases: readonly { version: string; reason: string }[] = [
+  { version: '1.35.0', reason: 'kubeadm breaks on an empty KUBELET_KUBEADM_ARGS (kubernetes/kubeadm #3279)' },
+];
+
+/**
+ * Chooses the release to go to: an unfinished rollout first, then the newest patch, then the newest next minor that
+ * policy lets pass. Pure.
+ *
+ * @param now epoch milliseconds.
+ */
+export function choose(seen: Observation, candidates: Candidates, policy: Policy, now: number): Decision {
+  const unfinished = unfinishedTarget(seen);
+  if (unfinished !== undefined) return { target: unfinished, refused: [] };
+  const refused: Refusal[] = [];
+  const groups: [UpgradeKind, readonly Candidate[]][] = [
+    ['patch', candidates.patches],
+    ['minor', candidates.minors],
+  ];
+  for (const [kind, group] of groups) {
+    for (const candidate of [...group].sort((a, b) => compareReleases(b.release, a.release))) {
+      const { release } = candidate;
+      const reason = whyNot(candidate, kind, policy, now);
+      if (reason === undefined) return { target: { release, kind, why: `newest ${kind} that policy lets pass` }, refused };
+      refused.push({ release, kind, reason });
+    }
+  }
+  return { refused };
+}
+
+/** Finishing is safer than staying half way, whatever policy says of the release by now. */
+function unfinishedTarget(seen: Observation): Decision['target'] {
+  const furthest = newest([seen.server, ...seen.kubelets]) ?? seen.server;
+  const marked = seen.inFlight !== undefined && compareReleases(seen.inFlight, furthest) >= 0 ? seen.inFlight : undefined;
+  const target = marked ?? furthest;
+  const kind = kindOf(seen.running, target);
+  if (target === seen.running || kind === undefined) return undefined;
+  const why = marked ? 'finishes the rollout in flight' : `some components run ${target} already`;
+  return { release: target, kind, why };
+}
+
+function whyNot({ release, publishedAt }: Candidate, kind: UpgradeKind, policy: Policy, now: number): string | undefined {
+  if (policy.allow.includes(release)) return undefined;
+  const denied = [...policy.deny, ...knownBadReleases].find((entry) => entry.version === release);
+  if (denied) return `denied: ${denied.reason}`;
+  if (kind === 'minor' && patchLevelOf(release) < policy.minimumMinorPatch) {
+    return `a new minor is taken from .${policy.minimumMinorPatch} on`;
+  }
+  const minimum = policy.minimumAge[kind];
+  if (minimum === 0) return undefined;
+  if (publishedAt === undefined) return 'its age is not known';
+  const age = now - publishedAt;
+  if (age >= minimum) return undefined;
+  return `out for ${formatDuration(Math.max(0, age))}, and a ${kind} is taken after ${formatDuration(minimum)}`;
+}

@@ -1,0 +1,177 @@
+import type { Logger } from 'pino';
+import type { KubernetesClient } from '../cluster/client.ts';
+import { isActive, listLegs } from '../cluster/jobs.ts';
+import { readHolder } from '../cluster/lease.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { formatDuration } from '../duration.ts';
+import { type Outcome, UpgradeError } from '../errors.ts';
+import { isTouched } from '../gates/own-marks.ts';
+import { annotationKeys } from '../names.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Release, UpgradeKind } from '../release.ts';
+import type { Settings } from '../settings.ts';
+import { inFlightOf, type InFlight, namespaceJournal } from '../upgrade/journal.ts';
+import { newRunId, submitLeg } from '../upgrade/legs.ts';
+import { longestRun } from '../upgrade/longest-run.ts';
+import { stageNames } from '../upgrade/stage-names.ts';
+import { type Candidates, choose, type Decision, type Observation } from './choose.ts';
+import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
+import { findCandidates, observe } from './observe.ts';
+import type { PackageRepository } from './repository.ts';
+
+export interface DetectContext {
+  readonly settings: Settings;
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
+  readonly writer: ClusterWriter;
+  readonly shell: NodeShell;
+  readonly repository: PackageRepository;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+export interface Detection {
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly running: Release;
+  /** The newest release of each kind that exists, taken or not. */
+  readonly available: readonly { readonly kind: UpgradeKind; readonly release: Release }[];
+  /** Whether anybody should be told. */
+  readonly news: boolean;
+}
+
+/** What the namespace and the Jobs say of a rollout. */
+interface Rollout {
+  readonly inFlight: InFlight | undefined;
+  /** `X.Y.Z RFC3339` of the last dispatch. */
+  readonly dispatched: string | undefined;
+  /** Who is at it right now, in words. */
+  readonly busy: string | undefined;
+}
+
+/** Observes and chooses; changes nothing. */
+export async function decide(ctx: DetectContext): Promise<{ seen: Observation; candidates: Candidates; decision: Decision }> {
+  const [nodes, server, rollout] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease(), readRollout(ctx)]);
+  const seen = observe(nodes, server, rollout.inFlight?.target);
+  const candidates = await findCandidates(nodes, seen.running, ctx.shell, ctx.repository);
+  return { seen, candidates, decision: choose(seen, candidates, ctx.settings.policy, Date.now()) };
+}
+
+/**
+ * One detection: observe, choose, and dispatch unless something stands in the way.
+ *
+ * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
+ */
+export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detection> {
+  const nodes = await ctx.cluster.nodes();
+  await healLatch(ctx, nodes, dryRun);
+  const { seen, candidates, decision } = await decide(ctx);
+  for (const { release, kind, reason } of decision.refused) ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
+  const available = newestOfEach(candidates);
+  const result = (outcome: Outcome, message: string, news = true): Detection => ({
+    outcome,
+    message,
+    running: seen.running,
+    available,
+    news,
+  });
+  const { target } = decision;
+  if (target === undefined) return whenNothingToTake(decision, seen.running, result);
+  const found = `${seen.running} → ${target.release} (${target.kind}, ${target.why})`;
+  const held = await whyHeld(ctx, target.release, nodes.length);
+  if (held !== undefined) return result('held', `${found}: not dispatched, ${held}`);
+  if (dryRun) return result('done', `${found}: would be dispatched (dry-run)`);
+  const how = await dispatch(ctx, target.release, target.kind, nodes.length);
+  return result('done', `${found}: dispatched ${how}`);
+}
+
+function whenNothingToTake(
+  { refused }: Decision,
+  running: Release,
+  result: (outcome: Outcome, message: string, news?: boolean) => Detection,
+): Detection {
+  if (refused.length === 0) return result('done', `up to date: every kubelet runs at least ${running}, and nothing newer is out`, false);
+  const reasons = refused.map((one) => `${one.release} (${one.reason})`).join(', ');
+  return result('held', `running ${running}; newer releases are held back: ${reasons}`);
+}
+
+function newestOfEach({ patches, minors }: Candidates): Detection['available'] {
+  const [patch] = patches;
+  const [minor] = minors;
+  return [
+    ...(patch ? [{ kind: 'patch' as const, release: patch.release }] : []),
+    ...(minor ? [{ kind: 'minor' as const, release: minor.release }] : []),
+  ];
+}
+
+async function readRollout({ client, settings }: DetectContext): Promise<Rollout> {
+  const { namespace, annotationPrefix } = settings;
+  const [{ metadata }, holder, legs] = await Promise.all([
+    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
+    readHolder(client, namespace),
+    listLegs(client, namespace),
+  ]);
+  const annotations = metadata?.annotations ?? {};
+  const leg = legs.find(isActive);
+  let busy: string | undefined;
+  if (holder && !holder.expired) busy = `${holder.identity} has been at work since ${holder.since}`;
+  else if (leg) busy = `Job ${leg.metadata?.name} has not ended`;
+  return {
+    inFlight: inFlightOf(annotations, annotationPrefix),
+    dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
+    busy,
+  };
+}
+
+/** Why this is not the moment to dispatch. */
+async function whyHeld(ctx: DetectContext, target: Release, nodeCount: number): Promise<string | undefined> {
+  const halted = await ctx.cluster.killSwitch();
+  if (halted !== undefined) return `upgrades are halted: ${halted}`;
+  const { busy, dispatched } = await readRollout(ctx);
+  if (busy !== undefined) return `a run is in flight: ${busy}`;
+  const [release, time = ''] = dispatched?.split(' ') ?? [];
+  const age = Date.now() - Date.parse(time);
+  if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
+  return `it was dispatched ${formatDuration(age)} ago and has not begun (k8s-upgrade clear forgets that)`;
+}
+
+/**
+ * Clears a mark that an interrupted run left behind (F7): older than any run can take, nobody at it, and no node half
+ * way. One that is half way is left for the dispatch that finishes it.
+ */
+async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryRun: boolean): Promise<void> {
+  const { inFlight, busy } = await readRollout(ctx);
+  if (inFlight === undefined || busy !== undefined) return;
+  if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
+  const releases = new Set(nodes.map((node) => node.release));
+  const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && node.cordonedByUs);
+  if (halfWay) return;
+  ctx.logger.warn(`a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`);
+  if (dryRun) return;
+  const { settings, client, writer } = ctx;
+  await namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix).clear();
+}
+
+/** @returns in words, where to. */
+async function dispatch(ctx: DetectContext, target: Release, kind: UpgradeKind, nodeCount: number): Promise<string> {
+  const { settings, client, cluster, writer } = ctx;
+  const request = { target, kind, dryRun: false, stages: stageNames };
+  const key = annotationKeys(settings.annotationPrefix).dispatched;
+  // Written first: killed right after the dispatch, the next detection knows of it.
+  await writer.patchNamespace({ [key]: `${target} ${new Date().toISOString()}` });
+  try {
+    if (settings.dispatch.mode === 'job') {
+      const ports = { client, cluster, writer, namespace: settings.namespace };
+      const job = await submitLeg(ports, request, newRunId(target), 1);
+      return `as Job ${job.metadata?.name}`;
+    }
+    const longest = longestRun(nodeCount, settings);
+    return `to the agent service as job ${await dispatchToAgent(settings.dispatch.agentService, request, longest, ctx.signal)}`;
+  } catch (error) {
+    const mayHaveArrived = !(error instanceof NotDispatchedError) && settings.dispatch.mode !== 'job';
+    if (!mayHaveArrived && error instanceof UpgradeError) await writer.patchNamespace({ [key]: null });
+    throw error;
+  }
+}

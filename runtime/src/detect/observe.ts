@@ -1,0 +1,59 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { UpgradeError } from '../errors.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import { compareReleases, minorOf, nextMinorOf, oldest, type Release } from '../release.ts';
+import type { Candidates, Observation } from './choose.ts';
+import { newestFirst, releaseOfPackage } from './packages.ts';
+import type { Candidate, PackageRepository } from './repository.ts';
+
+/** How long the node's package list may take, milliseconds: another program may hold apt's lock for a while. */
+const listTimeout = 20 * 60_000;
+
+export function observe(nodes: readonly ClusterNode[], server: Release, inFlight: Release | undefined): Observation {
+  const kubelets = nodes.map((node) => node.release);
+  return { server, kubelets, running: oldest(kubelets) ?? server, inFlight };
+}
+
+/**
+ * Looks up what could be gone to: patches as a control-plane node would install them, the next minor from its own
+ * repository.
+ *
+ * @throws UpgradeError when either cannot be told; never an empty answer in its place (F12).
+ */
+export async function findCandidates(
+  nodes: readonly ClusterNode[],
+  running: Release,
+  shell: NodeShell,
+  repository: PackageRepository,
+): Promise<Candidates> {
+  const minor = minorOf(running);
+  const [offered, published] = await Promise.all([offeredByNode(nodes, minor, shell), repository.packages(minor)]);
+  const newer = offered.filter((release) => compareReleases(release, running) > 0);
+  const dated = (minorOfRelease: string, packages: typeof published) => async (release: Release): Promise<Candidate> => {
+    const found = packages.find((one) => one.release === release);
+    const publishedAt = found && (await repository.publishedAt(minorOfRelease, found.filename));
+    return { release, publishedAt };
+  };
+  const next = nextMinorOf(running);
+  const nextPackages = (await repository.hasMinor(next)) ? await repository.packages(next) : [];
+  const nextReleases = newestFirst(nextPackages.map((one) => one.release));
+  return {
+    patches: await Promise.all(newer.map(dated(minor, published))),
+    minors: await Promise.all(nextReleases.map(dated(next, nextPackages))),
+  };
+}
+
+/** What `apt-cache madison kubeadm` offers there, right after its list was refreshed (F13). */
+async function offeredByNode(nodes: readonly ClusterNode[], minor: string, shell: NodeShell): Promise<Release[]> {
+  const node = nodes.find((one) => one.controlPlane && one.ready);
+  if (node === undefined) throw new UpgradeError('failed', 'no control-plane node is Ready to be asked for its packages');
+  const target = { node: node.name, address: node.address };
+  const result = await shell.script(target, 'list_packages', ['--package', 'kubeadm'], listTimeout);
+  const versions = Array.isArray(result.versions) ? result.versions.map(String) : [];
+  const offered = newestFirst(versions.map(releaseOfPackage));
+  const ofMinor = offered.filter((release) => minorOf(release) === minor);
+  if (ofMinor.length > 0) return ofMinor;
+  throw new UpgradeError('failed', `${node.name} is offered no kubeadm ${minor}, only ${offered.join(', ') || 'nothing'}`, {
+    hint: `Its package repository is ${String(result.repository ?? 'unknown')}; it should be that of v${minor}.`,
+  });
+}

@@ -1,0 +1,75 @@
+import { Gauge, Pushgateway, Registry } from 'prom-client';
+import { type Outcome, outcomes } from '../errors.ts';
+import { type Metric, metricJobs, metrics } from '../names.ts';
+import type { Settings } from '../settings.ts';
+import type { RunEvent, Sink } from './events.ts';
+
+/** The gauges of one Pushgateway group, pushed as a whole: `PUT` leaves no stale label set behind. */
+export class MetricGroup {
+  readonly #registry = new Registry();
+  readonly #gauges = new Map<string, Gauge>();
+  readonly #gateway: Pushgateway<'text/plain; version=0.0.4; charset=utf-8'>;
+  readonly #job: string;
+
+  constructor(settings: Settings['pushgateway'], job: Metric['job']) {
+    this.#job = job;
+    this.#gateway = new Pushgateway(settings.url.replace(/\/$/, ''), { timeout: settings.timeout }, this.#registry);
+    for (const metric of Object.values<Metric>(metrics).filter((m) => m.job === job)) {
+      const gauge = new Gauge({ name: metric.name, help: metric.help, labelNames: [...metric.labels], registers: [this.#registry] });
+      // A gauge without labels exists as 0 from the start; only what was set is to be pushed.
+      gauge.remove();
+      this.#gauges.set(metric.name, gauge);
+    }
+  }
+
+  set(metric: Metric, value: number, labels: Record<string, string> = {}): void {
+    const gauge = this.#gauges.get(metric.name);
+    if (gauge === undefined) throw new Error(`${metric.name} does not belong to ${this.#job}`);
+    gauge.set(labels, value);
+  }
+
+  /** 1 for the outcome, 0 for the others, so that a rule sees each series always. */
+  setOutcome(metric: Metric, outcome: Outcome): void {
+    for (const each of outcomes) this.set(metric, each === outcome ? 1 : 0, { outcome: each });
+  }
+
+  /** Replaces the group. Rejects when the Pushgateway does not take it. */
+  async push(): Promise<void> {
+    const { resp } = await this.#gateway.push({ jobName: this.#job });
+    const status = (resp as { statusCode?: number } | undefined)?.statusCode ?? 0;
+    if (status >= 400) throw new Error(`pushgateway.url: the Pushgateway answered ${status}`);
+  }
+}
+
+export const nowSeconds = (): number => Date.now() / 1000;
+
+/** Pushes the execution metrics at every transition and, while the process lives, as a heartbeat. */
+export class MetricsSink implements Sink {
+  readonly name = 'metrics';
+  readonly #group: MetricGroup;
+
+  constructor(settings: Settings['pushgateway']) {
+    this.#group = new MetricGroup(settings, metricJobs.execution);
+  }
+
+  async handle(event: RunEvent): Promise<void> {
+    switch (event.type) {
+      case 'script':
+      case 'notice':
+      case 'would':
+        return;
+      case 'in-flight':
+        this.#group.set(metrics.inFlight, event.startedAt === undefined ? 0 : 1);
+        this.#group.set(metrics.startedAt, (event.startedAt ?? 0) / 1000);
+        this.#group.set(metrics.snapshotTaken, event.snapshotTaken ? 1 : 0);
+        break;
+      case 'run-ended':
+        this.#group.setOutcome(metrics.outcome, event.outcome);
+        this.#group.set(metrics.lastRun, nowSeconds());
+        break;
+    }
+    if (event.type !== 'waiting' && event.type !== 'heartbeat') this.#group.set(metrics.lastProgress, nowSeconds());
+    this.#group.set(metrics.heartbeat, nowSeconds());
+    await this.#group.push();
+  }
+}

@@ -1,0 +1,63 @@
+import { IncomingWebhook } from '@slack/webhook';
+import { InputError } from '../errors.ts';
+import type { Settings } from '../settings.ts';
+import { readSecret } from '../secret-file.ts';
+import { describe } from './describe.ts';
+import type { RunEvent, Sink } from './events.ts';
+
+/** Posts one message. Rejects with a message that does not carry the webhook's URL, which is a secret. */
+export type SlackPost = (text: string) => Promise<void>;
+
+/** @throws InputError when the webhook file is missing or holds no URL. Undefined when Slack is disabled. */
+export function slackPost(settings: Settings['slack']): SlackPost | undefined {
+  if (!settings.enabled) return undefined;
+  const url = readSecret('slack.webhookFile', settings.webhookFile);
+  if (!URL.canParse(url)) throw new InputError('slack.webhookFile', settings.webhookFile, 'a file with a URL in it');
+  const webhook = new IncomingWebhook(url, { timeout: settings.timeout });
+  return async (text) => {
+    try {
+      await webhook.send({ text });
+    } catch (error) {
+      // The client's error carries the request, and with it the URL.
+      const code = (error as { code?: string }).code ?? 'no code';
+      throw new Error(`Slack did not take a message (${code})`);
+    }
+  };
+}
+
+const icons = { done: ':white_check_mark:', held: ':hourglass:', blocked: ':no_entry:', failed: ':x:' } as const;
+
+/** The text for Slack; undefined for what would only be noise there. */
+export function slackText(event: RunEvent): string | undefined {
+  const text = describe(event);
+  switch (event.type) {
+    case 'run-started':
+      return `:arrow_up: Kubernetes: ${text}`;
+    case 'run-ended':
+      return `${icons[event.outcome]} Kubernetes ${event.target}: ${text}`;
+    case 'waiting':
+    case 'notice':
+      return `:warning: ${text}`;
+    case 'stage-done':
+      return `:heavy_check_mark: ${text}`;
+    case 'snapshot':
+      return `:floppy_disk: ${text}`;
+    case 'node':
+      return event.phase === 'updating' ? undefined : text;
+    case 'handed-off':
+      return text;
+    default:
+      return undefined;
+  }
+}
+
+/** @param prefix before every message, such as `[dry-run] `. */
+export function slackSink(post: SlackPost, prefix = ''): Sink {
+  return {
+    name: 'slack',
+    async handle(event) {
+      const text = slackText(event);
+      if (text !== undefined) await post(prefix + text);
+    },
+  };
+}

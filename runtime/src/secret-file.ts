@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { InputError } from './errors.ts';
+
+/**
+ * Reads a secret from its file. Its value appears in no error.
+ *
+ * @param field the setting that names the file.
+ * @throws InputError when the file is missing, unreadable or empty.
+ */
+export function readSecret(field: string, path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new InputError(field, path, `a file that can be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  if (text === '') throw new InputError(field, path, 'a file that is not empty');
+  return text;
+}

@@ -1,0 +1,77 @@
+import type { KubernetesClient } from '../cluster/client.ts';
+import type { DrainResult } from '../cluster/drain.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { type Gate, type GateContext, type Verdict, checkGates } from '../gates/gate.ts';
+import type { AlertSource } from '../gates/prometheus.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Report } from '../report/events.ts';
+import type { Settings } from '../settings.ts';
+import type { Journal } from './journal.ts';
+import type { Legs } from './legs.ts';
+import type { UpgradeRequest } from './request.ts';
+import type { Snapshots } from './snapshots.ts';
+
+/** Empties a node; the cordon is asked for again whenever somebody lifts it. */
+export type Drainer = (
+  node: ClusterNode,
+  cordon: () => Promise<'cordoned' | 'already'>,
+  onNotice: (notice: string) => void,
+) => Promise<DrainResult>;
+
+/**
+ * Everything a stage works with. Whatever writes has two implementations, the real one and the one of a dry-run,
+ * so no stage asks which it is.
+ */
+export interface Context {
+  readonly settings: Settings;
+  readonly request: UpgradeRequest;
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
+  readonly writer: ClusterWriter;
+  readonly journal: Journal;
+  readonly shell: NodeShell;
+  readonly snapshots: Snapshots;
+  readonly drain: Drainer;
+  readonly alerts: AlertSource;
+  readonly legs: Legs;
+  readonly report: Report;
+  /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
+  readonly ownNode: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** What a stage ends with: `handed-off` means that another process goes on from here. */
+export type StageEnd = 'done' | 'handed-off';
+
+export interface Stage {
+  readonly name: string;
+  readonly summary: string;
+  /** Why there is nothing to do, asked of the cluster; undefined when there is. */
+  idle(ctx: Context): Promise<string | undefined>;
+  /** Picks up wherever the cluster is; may be run any number of times. */
+  run(ctx: Context): Promise<StageEnd>;
+}
+
+/** Reads the cluster once and asks the gates about that moment. */
+export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
+  const [nodes, server, inFlight] = await Promise.all([
+    ctx.cluster.nodes(),
+    ctx.cluster.serverRelease(),
+    ctx.journal.read(),
+  ]);
+  const { settings, cluster, client, shell, alerts, request } = ctx;
+  const gateContext: GateContext = {
+    settings,
+    cluster,
+    client,
+    shell,
+    alerts,
+    nodes,
+    server,
+    inFlight,
+    target: request.target,
+  };
+  return checkGates(gates, gateContext);
+}

@@ -1,0 +1,86 @@
+import { judgePods } from '../cluster/drain.ts';
+import { podName } from '../cluster/drain-filter.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { ApiError } from '../cluster/api-error.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Release } from '../release.ts';
+import type { Drainer } from './context.ts';
+import type { Snapshots } from './snapshots.ts';
+
+/**
+ * The writing ports of a dry-run. They say what they would do, and the cluster is then read as if it had been done,
+ * so the stages walk their whole way.
+ */
+export interface DryRunPorts {
+  readonly cluster: ClusterReader;
+  readonly shell: NodeShell;
+  readonly snapshots: Snapshots;
+  readonly drain: Drainer;
+}
+
+interface RealPorts {
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
+  readonly shell: NodeShell;
+  /** Sends everything with `dryRun=All`. */
+  readonly writer: ClusterWriter;
+  /** Milliseconds. */
+  readonly gracePeriod: number;
+}
+
+/** @param would told each action in words. */
+export function dryRunPorts(real: RealPorts, target: Release, would: (action: string) => void): DryRunPorts {
+  const upgraded = new Set<string>();
+  return {
+    cluster: pretend(real.cluster, upgraded, target),
+    shell: {
+      read: (node, words) => real.shell.read(node, words),
+      async script(node, name, args) {
+        would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
+        if (name === 'update_k8s') upgraded.add(node.node);
+        return {};
+      },
+    },
+    snapshots: {
+      async take(node, release) {
+        would(`save an etcd snapshot on ${node.node}`);
+        return { path: `(dry-run) before ${release}`, hash: '0', revision: 0, totalKey: 0, totalSize: 0 };
+      },
+      verify: async () => false,
+    },
+    drain: (node, cordon) => dryDrain(real, node.name, cordon),
+  };
+}
+
+/** Reads the real cluster and shows the nodes that would have been upgraded as upgraded. */
+function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Release): ClusterReader {
+  const nodes = async () => {
+    const found = await real.nodes();
+    return found.map((node) => (upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false } : node));
+  };
+  return {
+    ...real,
+    nodes,
+    async serverRelease() {
+      const applied = (await nodes()).some((node) => node.controlPlane && upgraded.has(node.name));
+      return applied ? target : real.serverRelease();
+    },
+    waitForNode: async () => {},
+  };
+}
+
+/** Asks for every eviction with `dryRun=All`, which no budget is charged for; nothing leaves, so nothing is waited for. */
+async function dryDrain(real: RealPorts, node: string, cordon: () => Promise<unknown>): ReturnType<Drainer> {
+  await cordon();
+  const evicted: string[] = [];
+  for (const { pod, verdict } of await judgePods(real.client, node)) {
+    if (verdict.action !== 'evict') continue;
+    await real.writer.evict(pod, real.gracePeriod).catch((error) => {
+      if (!(error instanceof ApiError && error.status === 429)) throw error;
+    });
+    evicted.push(podName(pod));
+  }
+  return { evicted };
+}

@@ -1,0 +1,156 @@
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import { KubernetesClient } from '../cluster/client.ts';
+import { drain } from '../cluster/drain.ts';
+import { Lease } from '../cluster/lease.ts';
+import { clusterReader } from '../cluster/reader.ts';
+import { clusterWriter } from '../cluster/writer.ts';
+import { PrometheusAlerts } from '../gates/prometheus.ts';
+import { loadHostKeys } from '../nodes/host-keys.ts';
+import { SshNodeShell } from '../nodes/node-shell.ts';
+import { Report, type Sink } from '../report/events.ts';
+import { logSink } from '../report/log.ts';
+import { MetricsSink } from '../report/metrics.ts';
+import { nodeEventSink } from '../report/node-events.ts';
+import { slackPost, slackSink } from '../report/slack.ts';
+import { readSecret } from '../secret-file.ts';
+import type { Settings } from '../settings.ts';
+import { within } from '../wait.ts';
+import type { Context } from './context.ts';
+import { dryRunPorts } from './dry-run.ts';
+import { namespaceJournal } from './journal.ts';
+import { jobLegs } from './legs.ts';
+import type { UpgradeRequest } from './request.ts';
+import { checkRequest, type RunResult, runUpgrade } from './run.ts';
+import { etcdSnapshots } from './snapshots.ts';
+
+export interface ExecuteOptions {
+  readonly settings: Settings;
+  readonly request: UpgradeRequest;
+  readonly kubeConfig: KubeConfig;
+  readonly logger: Logger;
+  /** The same for every leg of a run. */
+  readonly run: string;
+  /** This process, for the lease: the pod's name, or host and pid. */
+  readonly process: string;
+  readonly leg: number;
+  /** The node under this process, when it is one of the cluster's. */
+  readonly ownNode: string | undefined;
+  /** Asks the run to stop at the next safe point. */
+  readonly stop: AbortSignal;
+  /** Ends every request at once. */
+  readonly kill: AbortSignal;
+}
+
+/** What every way of looking at or changing the cluster needs. Secrets are read first: nothing starts without them. */
+async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>, emit: Report['emit']) {
+  const { settings, request, kubeConfig, stop, kill } = options;
+  const privateKey = Buffer.from(`${readSecret('ssh.privateKeyFile', settings.ssh.privateKeyFile)}\n`);
+  const { apiRequest: requestTimeout, apiOutage: outage } = settings.timing;
+  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: kill });
+  const cluster = clusterReader(client, settings);
+  await cluster.serverRelease();
+  const would = (action: string) => emit({ type: 'would', action });
+  const writer = clusterWriter(client, settings.namespace, request.dryRun ? would : undefined);
+  const { connectTimeout, reconnectTimeout, user, port } = settings.ssh;
+  const notice = (text: string) => emit({ type: 'notice', text });
+  const shell = new SshNodeShell({
+    user,
+    port,
+    privateKey,
+    connectTimeout,
+    reconnectTimeout,
+    mayWrite,
+    hostKeys: await loadHostKeys(client, settings, request.dryRun),
+    signal: stop,
+    onNotice: notice,
+    onLine: (node, script, line) => emit({ type: 'script', node, script, line }),
+  });
+  const journal = namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix);
+  const alerts = new PrometheusAlerts(settings.prometheus, stop);
+  return { client, cluster, writer, shell, journal, alerts, would };
+}
+
+type Ports = Awaited<ReturnType<typeof openPorts>>;
+
+/**
+ * A context for a run, or for looking at what it would do. In a dry-run every writing port is the one that only says so.
+ */
+export async function openContext(
+  options: ExecuteOptions,
+  report: Report,
+  mayWrite: () => Promise<void> = async () => {},
+): Promise<Context> {
+  const ports = await openPorts(options, mayWrite, (event) => report.emit(event));
+  const { settings, request } = options;
+  const shared = { ...ports, settings, request, report, signal: options.stop };
+  if (request.dryRun) {
+    const dry = dryRunPorts({ ...ports, gracePeriod: settings.drain.gracePeriod }, request.target, ports.would);
+    // Nothing is drained, so this process need not move.
+    return { ...shared, ...dry, legs: legsOf(options, ports), ownNode: undefined };
+  }
+  return {
+    ...shared,
+    snapshots: etcdSnapshots(ports.shell, settings.snapshot.directory, settings.timing.script),
+    drain: (node, cordon, onNotice) =>
+      drain(ports.client, ports.writer, node.name, { ...settings.drain, signal: options.stop, cordon, onNotice }),
+    legs: legsOf(options, ports),
+    ownNode: options.ownNode,
+  };
+}
+
+const legsOf = (options: ExecuteOptions, ports: Ports) =>
+  jobLegs({ ...ports, namespace: options.settings.namespace }, options.request, options.run, options.leg);
+
+/**
+ * One executor process from start to end: takes the lease, walks the stages, tells everybody, lets go.
+ *
+ * @throws UpgradeError (badInput) with nothing touched; LeaseHeldError when another run is at it; the stop
+ *   signal's reason when called off.
+ */
+export async function execute(options: ExecuteOptions): Promise<RunResult> {
+  const { settings, request, logger } = options;
+  const failedSink = (sink: string, error: unknown) =>
+    logger.warn(`${sink}: ${error instanceof Error ? error.message : String(error)}`);
+  const post = slackPost(settings.slack);
+  const report = new Report(failedSink);
+  report.add(logSink(logger));
+  if (request.dryRun) {
+    if (post) report.add(slackSink(post, '[dry-run] '));
+    return runUpgrade(await openContext(options, report)).finally(() => report.flush());
+  }
+  const lease = leaseFor(options);
+  const ctx = await openContext(options, report, () => lease.assertHeld());
+  await checkRequest(ctx);
+  await lease.acquire(within(settings.timing.lease * 2, options.stop));
+  ctx.client.guardWrites(() => lease.assertHeld());
+  const metrics = new MetricsSink(settings.pushgateway);
+  for (const sink of [metrics, nodeEventSink(ctx.writer), ...(post ? [slackSink(post)] : [])]) {
+    report.add(unlessLost(sink, lease));
+  }
+  const heartbeat = setInterval(() => report.emit({ type: 'heartbeat' }), 30_000);
+  try {
+    return await runUpgrade(ctx);
+  } finally {
+    clearInterval(heartbeat);
+    await report.flush();
+    await lease.release();
+  }
+}
+
+function leaseFor({ settings, kubeConfig, run, process, kill }: ExecuteOptions): Lease {
+  const { apiRequest: requestTimeout, apiOutage: outage, lease } = settings.timing;
+  // A client of its own: the guard in front of the other one's writes asks this lease.
+  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: kill });
+  return new Lease(client, settings.namespace, { run, process }, lease);
+}
+
+/** A process that has lost its lease has nothing more to say to the outside. */
+function unlessLost(sink: Sink, lease: Lease): Sink {
+  return {
+    name: sink.name,
+    async handle(event) {
+      if (!(await lease.isLost())) await sink.handle(event);
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { V1Job } from '@kubernetes/client-node';
+import type { KubernetesClient } from '../cluster/client.ts';
+import { isActive, legAffinity, legJob, legOf, listLegs, readExecutionCronJob } from '../cluster/jobs.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { BlockedError } from '../errors.ts';
+import { placeLeg } from './placement.ts';
+import { inputsOf, type UpgradeRequest } from './request.ts';
+
+/** The Jobs that a run inside the cluster consists of. */
+export interface Legs {
+  /**
+   * Submits the leg after this one.
+   *
+   * @param avoid the node under this process, which the next leg drains.
+   * @returns the Job's name. @throws BlockedError when no node would take it.
+   */
+  next(avoid: string): Promise<string>;
+}
+
+export interface LegPorts {
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
+  readonly writer: ClusterWriter;
+  readonly namespace: string;
+}
+
+/** @param run identity of the run; @param leg the number of the leg that hands over, 0 for the first submission. */
+export function jobLegs(ports: LegPorts, request: UpgradeRequest, run: string, leg: number): Legs {
+  return {
+    async next(avoid) {
+      // Killed between submitting and ending, this leg finds the one that it has submitted.
+      const submitted = (await listLegs(ports.client, ports.namespace, run)).find((job) => legOf(job) > leg && isActive(job));
+      const job = submitted ?? (await submitLeg(ports, request, run, leg + 1, avoid));
+      return job.metadata?.name ?? '';
+    },
+  };
+}
+
+/** Creates the Job of one leg, placed away from every node that it drains. */
+export async function submitLeg(
+  ports: LegPorts,
+  request: UpgradeRequest,
+  run: string,
+  leg: number,
+  avoid?: string,
+): Promise<V1Job> {
+  const template = await readExecutionCronJob(ports.client, ports.namespace);
+  const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
+  const nodes = await ports.cluster.nodes();
+  const isPending = (node: ClusterNode) => node.release !== request.target;
+  const pending = nodes.filter(isPending);
+  const placement = placeLeg(pending, nodes.filter((n) => !isPending(n)), tolerations, avoid);
+  if ('reasons' in placement) {
+    throw new BlockedError('no node can run the next leg', placement.reasons, {
+      hint: `Run it from outside the cluster: k8s-upgrade run --inputs '${inputsOf(request)}' --settings FILE --kubeconfig FILE`,
+    });
+  }
+  const args = ['--inputs', inputsOf(request), '--run-id', run, '--leg', String(leg)];
+  const affinity = legAffinity(placement.drains.map(hostname), placement.prefers.map(hostname));
+  return ports.writer.createJob(legJob(template, { run, leg, args, affinity }));
+}
+
+const hostname = (node: ClusterNode): string => node.labels['kubernetes.io/hostname'] ?? node.name;
+
+/** `1.34.5` → `1-34-5-mhx2k9q0`; usable as a label value and in a lease's holder. */
+export const newRunId = (target: string): string => `${target.replaceAll('.', '-')}-${Date.now().toString(36)}`;

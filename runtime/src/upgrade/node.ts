@@ -1,0 +1,139 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { UpgradeError } from '../errors.ts';
+import { drainGates, soakGates } from '../gates/gates.ts';
+import { isTouched } from '../gates/own-marks.ts';
+import { annotationKeys } from '../names.ts';
+import { ScriptError } from '../nodes/node-shell.ts';
+import type { NodePhase } from '../report/events.ts';
+import { within } from '../wait.ts';
+import type { Context } from './context.ts';
+import { soakUntil, waitForGates } from './wait-for-gates.ts';
+
+/** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
+export type NodeRole = 'master' | 'worker';
+
+/** A node that this rollout still has something to do on: not at the target, or left cordoned by us. */
+export const isPending = (ctx: Context, node: ClusterNode): boolean =>
+  node.release !== ctx.request.target || node.cordonedByUs;
+
+/**
+ * Takes one node from wherever it is to the target: gates, drain, script, Ready, uncordon.
+ *
+ * @throws BlockedError before anything changed on the node: our cordon is lifted;
+ *   UpgradeError after: the node stays cordoned, and the next run goes on there.
+ */
+export async function upgradeNode(ctx: Context, node: ClusterNode, role: NodeRole, soak: boolean): Promise<void> {
+  await waitForGates(ctx, drainGates, `before the drain of ${node.name}`);
+  // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
+  await drainOrUndo(ctx, node);
+  await update(ctx, node, role);
+  await becomeReady(ctx, node);
+  await readmit(ctx, node.name, soak);
+  tell(ctx, node, soak ? 'soaking' : 'done');
+}
+
+async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
+  const started = Date.now();
+  tell(ctx, node, 'draining');
+  try {
+    const { evicted } = await ctx.drain(node, () => cordon(ctx, node.name), (text) => ctx.report.emit({ type: 'notice', text }));
+    tell(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
+  } catch (error) {
+    // Once packages may have changed, the node is safer empty.
+    if (!isTouched(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
+    throw error;
+  }
+}
+
+async function cordon(ctx: Context, name: string): Promise<'cordoned' | 'already'> {
+  const node = await findNode(ctx, name);
+  if (node.unschedulable) return 'already';
+  const keys = annotationKeys(ctx.settings.annotationPrefix);
+  const run = (await ctx.journal.read())?.started ?? new Date().toISOString();
+  await ctx.writer.patchNode(name, { [keys.cordoned]: run }, true);
+  return 'cordoned';
+}
+
+/** Lifts our cordon, never somebody else's (F11), in the same write as the note that the soak is still to be done. */
+async function readmit(ctx: Context, name: string, soak: boolean): Promise<void> {
+  const keys = annotationKeys(ctx.settings.annotationPrefix);
+  const { cordonedByUs } = await findNode(ctx, name);
+  const soaking = soak ? new Date().toISOString() : null;
+  const annotations = { [keys.cordoned]: null, [keys.soaking]: soaking };
+  await ctx.writer.patchNode(name, annotations, cordonedByUs ? false : undefined);
+}
+
+async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<void> {
+  const { settings, request } = ctx;
+  const started = Date.now();
+  tell(ctx, node, 'updating');
+  await markTouched(ctx, node);
+  const options = (flag: string, values: readonly string[]) => (values.length > 0 ? [flag, values.join(',')] : []);
+  const args = [
+    '--role',
+    role,
+    '--release',
+    request.target,
+    ...options('--skip-phases', settings.kubeadm.skipPhases),
+    ...options('--ignore-preflight-errors', settings.kubeadm.ignorePreflightErrors),
+  ];
+  try {
+    await ctx.shell.script({ node: node.name, address: node.address }, 'update_k8s', args, settings.timing.script);
+  } catch (error) {
+    if (!(error instanceof ScriptError)) throw error;
+    await forgiveOrFail(ctx, node, error);
+  }
+  tell(ctx, node, 'updated', { seconds: since(started) });
+}
+
+/** When this rollout began to change the node; the first time counts. */
+async function markTouched(ctx: Context, node: ClusterNode): Promise<void> {
+  if (isTouched(node, await ctx.journal.read())) return;
+  const keys = annotationKeys(ctx.settings.annotationPrefix);
+  await ctx.writer.patchNode(node.name, { [keys.touched]: new Date().toISOString() });
+}
+
+/** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
+async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
+  const now = await findNode(ctx, node.name);
+  if (now.release === ctx.request.target && now.ready) {
+    ctx.report.emit({ type: 'notice', text: `${error.message}; but the node is Ready at ${now.release}, going on` });
+    return;
+  }
+  throw new UpgradeError('failed', error.message, {
+    cause: error,
+    hint: `${node.name} stays cordoned at ${now.release}. ${error.hint ?? ''} Mend it and run again (the run resumes there), or roll it back as the runbook says.`,
+  });
+}
+
+async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
+  const { target } = ctx.request;
+  const wait = within(ctx.settings.timing.nodeReady, ctx.signal);
+  const isUp = (now: ClusterNode) => now.ready && now.release === target;
+  await ctx.cluster.waitForNode(node.name, `waiting for ${node.name} to be Ready at ${target}`, isUp, wait);
+}
+
+/**
+ * Sees a soak through that this or an earlier process began. Its start is on the node, so that a restart neither
+ * skips nor repeats it.
+ */
+export async function finishSoak(ctx: Context, name: string): Promise<void> {
+  const node = await findNode(ctx, name);
+  if (node.soakingSince === undefined) return;
+  await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
+  const keys = annotationKeys(ctx.settings.annotationPrefix);
+  await ctx.writer.patchNode(name, { [keys.soaking]: null });
+  tell(ctx, node, 'done', { seconds: since(node.soakingSince) });
+}
+
+async function findNode(ctx: Context, name: string): Promise<ClusterNode> {
+  const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
+  if (node === undefined) throw new UpgradeError('failed', `node ${name} has left the cluster in the middle of its upgrade`);
+  return node;
+}
+
+const since = (started: number): number => (Date.now() - started) / 1000;
+
+function tell(ctx: Context, node: ClusterNode, phase: NodePhase, more: { seconds?: number; pods?: number } = {}): void {
+  ctx.report.emit({ type: 'node', node: node.name, phase, from: node.release, to: ctx.request.target, ...more });
+}

@@ -1,0 +1,58 @@
+import type { V1Toleration } from '@kubernetes/client-node';
+import type { ClusterNode } from '../cluster/nodes.ts';
+
+/** Where a leg may run. */
+export interface Placement {
+  /** The nodes that the leg drains, in order; it may run on none of them. */
+  readonly drains: readonly ClusterNode[];
+  /** Where it should rather run. */
+  readonly prefers: readonly ClusterNode[];
+}
+
+/** Why no leg can be placed, node by node. */
+export interface Unplaceable {
+  readonly reasons: readonly string[];
+}
+
+/**
+ * Chooses where the next leg runs, so that it never runs on a node that it drains (F1) and does not hang on one that
+ * would not take it (F4). Upgraded nodes first; else the last in the order, which a further leg then upgrades.
+ *
+ * @param pending the nodes still to be upgraded, in the order of the rollout.
+ * @param upgraded the others.
+ * @param avoid the node that hands over, because this leg is to drain it.
+ */
+export function placeLeg(
+  pending: readonly ClusterNode[],
+  upgraded: readonly ClusterNode[],
+  tolerations: readonly V1Toleration[],
+  avoid?: string,
+): Placement | Unplaceable {
+  const hosts = upgraded.filter((node) => whyNot(node, tolerations) === undefined);
+  if (hosts.length > 0) return { drains: pending, prefers: hosts };
+  const [first, ...later] = pending;
+  const host = later.findLast((node) => node.name !== avoid && whyNot(node, tolerations) === undefined);
+  if (host !== undefined) return { drains: pending.filter((node) => node !== host), prefers: [host] };
+  const reasons = [...upgraded, ...later].map((node) => {
+    const why = whyNot(node, tolerations) ?? 'it is the node to be drained next';
+    return `${node.name}: ${why}`;
+  });
+  if (first !== undefined) reasons.unshift(`${first.name}: it is drained first`);
+  return { reasons };
+}
+
+/** Why the scheduler would not put a leg on this node. */
+function whyNot(node: ClusterNode, tolerations: readonly V1Toleration[]): string | undefined {
+  if (!node.ready) return 'not Ready';
+  if (node.unschedulable) return 'cordoned';
+  const taint = node.taints.find((t) => t.effect !== 'PreferNoSchedule' && !tolerations.some((one) => tolerates(one, t)));
+  return taint && `taint ${taint.key}${taint.value && `=${taint.value}`}:${taint.effect}`;
+}
+
+/** As the scheduler decides: empty key tolerates every key, empty effect every effect. */
+function tolerates(toleration: V1Toleration, taint: ClusterNode['taints'][number]): boolean {
+  if (toleration.effect && toleration.effect !== taint.effect) return false;
+  if (toleration.key && toleration.key !== taint.key) return false;
+  if (toleration.operator === 'Exists') return true;
+  return Boolean(toleration.key) && (toleration.value ?? '') === taint.value;
+}

@@ -1,0 +1,38 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { Context, StageEnd } from './context.ts';
+import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
+
+/**
+ * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
+ * meanwhile (F26). The node under this process is left to the next leg (F1).
+ *
+ * @param belongs which nodes the stage rolls. @param role decided anew for each node.
+ * @param soak whether each node soaks before the next.
+ */
+export async function rollNodes(
+  ctx: Context,
+  belongs: (node: ClusterNode) => boolean,
+  role: (nodes: readonly ClusterNode[]) => NodeRole,
+  soak: boolean,
+): Promise<StageEnd> {
+  for (;;) {
+    const nodes = await ctx.cluster.nodes();
+    for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined)) await finishSoak(ctx, node.name);
+    const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isPending(ctx, node)));
+    const next = pending.find((node) => node.name !== ctx.ownNode);
+    if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
+    await upgradeNode(ctx, next, role(nodes), soak);
+  }
+}
+
+/** What was begun is finished before anything else is opened; otherwise the given order stays. */
+const interruptedFirst = (nodes: readonly ClusterNode[]): ClusterNode[] => [
+  ...nodes.filter((node) => node.cordonedByUs),
+  ...nodes.filter((node) => !node.cordonedByUs),
+];
+
+async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
+  const job = await ctx.legs.next(node.name);
+  ctx.report.emit({ type: 'handed-off', job, why: `${node.name} is the node under this process` });
+  return 'handed-off';
+}

@@ -1,0 +1,124 @@
+import { formatDuration } from '../duration.ts';
+import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
+import { LeaseHeldError } from '../cluster/lease.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { isTouched } from '../gates/own-marks.ts';
+import { oldest, type Release } from '../release.ts';
+import type { Context, StageEnd } from './context.ts';
+import { isPending } from './node.ts';
+import { checkAgainstCluster } from './request.ts';
+import type { StageName } from './stage-names.ts';
+import { harmlessStages, stages } from './stages/index.ts';
+
+export interface RunResult {
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly hint?: string;
+  /** Another leg goes on; the rollout has not ended. */
+  readonly handedOff?: boolean;
+}
+
+/**
+ * Takes the cluster from wherever it is to the target, as far as the requested stages go. Starting and resuming
+ * are the same thing.
+ *
+ * @throws UpgradeError (badInput) before anything is touched; the signal's reason when called off.
+ */
+export async function runUpgrade(ctx: Context): Promise<RunResult> {
+  const { nodes, running } = await checkRequest(ctx);
+  const { target } = ctx.request;
+  try {
+    const result = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
+    if (!result.handedOff) ctx.report.emit({ type: 'run-ended', target, ...result });
+    return result;
+  } catch (error) {
+    const told = error instanceof InputError && !ctx.signal.aborted;
+    if (told) ctx.report.emit({ type: 'run-ended', target, outcome: 'failed', message: error.message });
+    throw error;
+  }
+}
+
+/**
+ * Reads the cluster and checks the request against it; touches nothing.
+ *
+ * @throws UpgradeError (badInput).
+ */
+export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]; running: Release }> {
+  const [nodes, server] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease()]);
+  const running = oldest(nodes.map((node) => node.release)) ?? server;
+  checkAgainstCluster(ctx.request, running, server);
+  return { nodes, running };
+}
+
+async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: Release): Promise<RunResult> {
+  const { target, kind } = ctx.request;
+  const found = await ctx.journal.read();
+  if (found === undefined && nodes.every((node) => !isPending(ctx, node)) && ctx.request.stages.includes('workers')) {
+    return { outcome: 'done', message: `every node is at ${target} already` };
+  }
+  const resumed = found !== undefined && nodes.some((node) => isTouched(node, found));
+  tellInFlight(ctx, found?.startedAt, found?.snapshotPath !== undefined);
+  ctx.report.emit({ type: 'run-started', target, kind, running, stages: ctx.request.stages, resumed, nodes });
+  await ctx.journal.acknowledge();
+  const halted = await ctx.cluster.killSwitch();
+  if (halted !== undefined) throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  const started = Date.now();
+  for (const name of ctx.request.stages) {
+    if (name !== 'preflight') await mark(ctx);
+    if ((await walkStage(ctx, name)) === 'handed-off') {
+      return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
+    }
+  }
+  await unmarkWhenHarmless(ctx, found !== undefined);
+  const took = formatDuration(Date.now() - started);
+  return { outcome: 'done', message: `${describeStages(ctx.request.stages)} for ${target} in ${took}` };
+}
+
+async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
+  const stage = stages[name];
+  ctx.signal.throwIfAborted();
+  const why = await stage.idle(ctx);
+  if (why !== undefined) {
+    ctx.report.emit({ type: 'stage-skipped', stage: name, why });
+    return 'done';
+  }
+  const started = Date.now();
+  ctx.report.emit({ type: 'stage-started', stage: name, summary: stage.summary });
+  const end = await stage.run(ctx);
+  if (end === 'done') {
+    ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
+    if (name === 'snapshot') tellInFlight(ctx, started, true);
+    if (name === 'postflight') tellInFlight(ctx, undefined, false);
+  }
+  return end;
+}
+
+/** Set once preflight is through: from here on an interruption is to be noticed. */
+async function mark(ctx: Context): Promise<void> {
+  const before = await ctx.journal.read();
+  const { startedAt, snapshotPath } = await ctx.journal.begin(ctx.request.target, ctx.request.kind);
+  if (before?.startedAt !== startedAt) tellInFlight(ctx, startedAt, snapshotPath !== undefined);
+}
+
+/** A run of harmless stages only leaves the cluster as it was, and no latch (F7). */
+async function unmarkWhenHarmless(ctx: Context, wasMarked: boolean): Promise<void> {
+  if (wasMarked || ctx.request.stages.some((name) => !harmlessStages.includes(name))) return;
+  await ctx.journal.clear();
+  tellInFlight(ctx, undefined, false);
+}
+
+function tellInFlight(ctx: Context, startedAt: number | undefined, snapshotTaken: boolean): void {
+  ctx.report.emit({ type: 'in-flight', startedAt, snapshotTaken });
+}
+
+const describeStages = (names: readonly StageName[]): string =>
+  names.includes('postflight') ? 'upgrade finished' : `${names.join(', ')} done`;
+
+/** Everything is an outcome that the run itself reports, but for bad input, being called off, and no longer being the one to speak. */
+function resultOf(ctx: Context, error: unknown): RunResult {
+  ctx.signal.throwIfAborted();
+  if (!(error instanceof UpgradeError) || error instanceof LeaseHeldError) throw error;
+  if (error.code === 'badInput') throw error;
+  const outcome = error.code as Outcome;
+  return { outcome, message: error.message, ...(error.hint !== undefined && { hint: error.hint }) };
+}

@@ -1,0 +1,21 @@
+import type { Stage } from '../context.ts';
+import { isPending } from '../node.ts';
+import { rollNodes } from '../roll.ts';
+
+export const workers: Stage = {
+  name: 'workers',
+  summary: 'upgrade the workers one by one, each with a soak',
+  async idle(ctx) {
+    const left = (await ctx.cluster.nodes()).some(
+      (node) => !node.controlPlane && (isPending(ctx, node) || node.soakingSince !== undefined),
+    );
+    return left ? undefined : `every worker is at ${ctx.request.target}`;
+  },
+  run: (ctx) =>
+    rollNodes(
+      ctx,
+      (node) => !node.controlPlane,
+      () => 'worker',
+      true,
+    ),
+};
