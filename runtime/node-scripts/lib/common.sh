@@ -25,9 +25,8 @@ unexpected() {
 trap 'unexpected "$?" "$LINENO" "$BASH_COMMAND"' ERR
 
 # Whatever way a script ends; each may define clean_up.
-capture=''
 finish() {
-  [[ -z $capture ]] || rm -f -- "$capture"
+  [[ -z ${capture:-} ]] || rm -f -- "$capture"
   if declare -F clean_up >/dev/null; then clean_up; fi
 }
 trap finish EXIT
@@ -45,15 +44,6 @@ require_root() {
 # Runs a command that changes the node; in a dry run it says so instead.
 change() {
   if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
-}
-
-# Prints what a command says as it says it, and keeps it in $output.
-run_shown() {
-  local code=0
-  [[ -n $capture ]] || capture=$(mktemp)
-  "$@" 2>&1 | tee "$capture" || code=$?
-  output=$(<"$capture")
-  return "$code"
 }
 
 release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'

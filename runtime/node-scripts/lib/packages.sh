@@ -92,6 +92,16 @@ repair_dpkg() {
   as_root dpkg --force-confdef --force-confold --configure -a
 }
 
+capture=''
+# Prints what a command says as it says it, and keeps it in $output.
+run_shown() {
+  local code=0
+  [[ -n $capture ]] || capture=$(mktemp)
+  "$@" 2>&1 | tee "$capture" || code=$?
+  output=$(<"$capture")
+  return "$code"
+}
+
 # install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are.
 install_packages() {
   local code=0

@@ -1,0 +1,149 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Where the stubs are. */
+export const stubs = import.meta.dirname;
+
+/** The host's programs that a node has; everything else is a stub or missing. */
+const hostPrograms = (
+  'awk base64 basename bash cat chmod cksum cmp cp cut date diff dirname du egrep env expr false find flock grep gzip head ' +
+  'install kill ln ls mkdir mktemp mv nohup od paste printf ps readlink realpath rm rmdir sed seq setsid sh sha256sum sleep sort ' +
+  'stat sync tail tee test timeout touch tr true truncate uname uniq wc xargs zcat'
+).split(' ');
+
+export interface FilesystemOptions {
+  readonly directory: string;
+  readonly name: string;
+  readonly role: 'master' | 'worker';
+  readonly release: string;
+  readonly containerd: string;
+  readonly authorizedKey: string;
+  /** Base URL of the package repository, ending in `/`. */
+  readonly packages: string;
+  /** What kubeadm keeps in the cluster: shared by the nodes of one cluster. */
+  readonly clusterDirectory: string;
+}
+
+export interface NodePaths {
+  readonly bin: string;
+  /** The node's `/`. */
+  readonly root: string;
+  readonly state: string;
+  readonly faults: string;
+  readonly events: string;
+}
+
+export function nodePaths(directory: string): NodePaths {
+  const at = (name: string) => join(directory, name);
+  return { bin: at('bin'), root: at('root'), state: at('state'), faults: at('faults'), events: at('events') };
+}
+
+/** A freshly installed kubeadm node in `directory`, which may exist and be empty. */
+export function createFilesystem(options: FilesystemOptions): NodePaths {
+  const paths = nodePaths(options.directory);
+  linkPrograms(paths.bin);
+  createDirectories(paths);
+  writeSystem(paths, options);
+  writePackages(paths, options);
+  joinCluster(paths, options);
+  return paths;
+}
+
+function linkPrograms(bin: string): void {
+  mkdirSync(bin, { recursive: true });
+  const own = readdirSync(join(stubs, 'bin'));
+  for (const name of own) symlinkSync(join(stubs, 'bin', name), join(bin, name));
+  for (const name of hostPrograms) {
+    const target = onPath(name);
+    if (target !== undefined) symlinkSync(target, join(bin, name));
+  }
+}
+
+function onPath(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/bin', '/usr/sbin', '/sbin'];
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+const directories = [
+  'etc/apt/sources.list.d',
+  'etc/apt/keyrings',
+  'etc/kubernetes/manifests',
+  'etc/kubernetes/pki/etcd',
+  'home/wizard/.ssh',
+  'mnt/main',
+  'run',
+  'tmp',
+  'usr',
+  'var/backups',
+  'var/lib/apt/lists',
+  'var/lib/kubelet',
+  'var/log/apt',
+];
+
+function createDirectories(paths: NodePaths): void {
+  for (const name of directories) mkdirSync(join(paths.root, name), { recursive: true });
+  for (const name of ['dpkg', 'hold', 'duration', 'running'])
+    mkdirSync(join(paths.state, name), { recursive: true });
+  mkdirSync(paths.faults, { recursive: true });
+}
+
+function writeSystem({ root }: NodePaths, options: FilesystemOptions): void {
+  const minor = options.release.split('.').slice(0, 2).join('.');
+  const write = (path: string, text: string) => writeFileSync(join(root, path), text);
+  write('etc/apt/sources.list', 'deb http://deb.debian.org/debian bookworm main\n');
+  write(
+    'etc/apt/sources.list.d/kubernetes.list',
+    `deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] ${options.packages}v${minor}/deb/ /\n`,
+  );
+  write('etc/apt/keyrings/kubernetes-apt-keyring.gpg', 'key of the day the node was installed\n');
+  write('etc/kubernetes/kubelet.conf', 'apiVersion: v1\nkind: Config\n');
+  write('home/wizard/.ssh/authorized_keys', `${options.authorizedKey} k8s-upgrade-key\n`);
+}
+
+function writePackages({ state }: NodePaths, options: FilesystemOptions): void {
+  const write = (path: string, text: string) => writeFileSync(join(state, path), text);
+  for (const name of ['kubeadm', 'kubelet', 'kubectl']) {
+    write(`dpkg/${name}`, `${options.release}-1.1`);
+    write(`hold/${name}`, '');
+  }
+  write('dpkg/containerd.io', `${options.containerd}-1`);
+  write('running/kubelet', options.release);
+  write('running/containerd', options.containerd);
+  write('duration/apt-update', '0.1');
+  write('duration/apt-install', '0.3');
+  // Of each component; a control-plane node has four.
+  write('duration/kubeadm', '0.15');
+  write('etcd-revision', '40221');
+  const docker = 'https://download.docker.com/linux/debian bookworm/stable amd64 Packages';
+  const versions = ['1.7.24', '1.7.27', '1.7.28', '2.1.4', options.containerd];
+  write('other-packages', [...new Set(versions)].map((v) => `containerd.io|${v}-1|${docker}\n`).join(''));
+}
+
+/** The cluster's side is written by its first node; a control-plane node also gets its static pods and etcd's data. */
+function joinCluster({ root }: NodePaths, options: FilesystemOptions): void {
+  const { clusterDirectory, release } = options;
+  if (!existsSync(join(clusterDirectory, 'kubernetes-version'))) {
+    mkdirSync(clusterDirectory, { recursive: true });
+    writeFileSync(join(clusterDirectory, 'kubernetes-version'), `${release}\n`);
+    writeFileSync(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
+    writeFileSync(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
+  }
+  if (options.role === 'worker') return;
+  mkdirSync(join(root, 'var/lib/etcd/member/snap'), { recursive: true });
+  writeFileSync(join(root, 'var/lib/etcd/member/snap/db'), Buffer.alloc(256 * 1024, 'etcd '));
+  writeFileSync(join(root, 'etc/kubernetes/admin.conf'), 'apiVersion: v1\nkind: Config\n');
+  execFileSync(
+    'bash',
+    ['-c', 'fs=$2; source "$LAB_STUBS/manifests.sh"; write_manifests "$1"', 'init', release, root],
+    {
+      env: { ...process.env, LAB_STUBS: stubs, LAB_CLUSTER_DIR: clusterDirectory },
+    },
+  );
+}
+
+/** Loses what a power cut loses. */
+export function wipeVolatile({ root }: NodePaths): void {
+  rmSync(join(root, 'run'), { recursive: true, force: true });
+  mkdirSync(join(root, 'run'));
+}

@@ -1,0 +1,43 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # sourced after stub.sh: the static pods that kubeadm writes
+
+components=(etcd kube-apiserver kube-controller-manager kube-scheduler)
+
+# etcd_version RELEASE: what that release's kubeadm installs.
+etcd_version() {
+  case ${1%.*} in
+    1.32 | 1.33) printf '3.5.24-0' ;;
+    1.34) printf '3.6.5-0' ;;
+    *) printf '3.6.6-0' ;;
+  esac
+}
+
+# wanted_tag COMPONENT RELEASE
+wanted_tag() {
+  if [[ $1 == etcd ]]; then etcd_version "$2"; else printf 'v%s' "$2"; fi
+}
+
+# render COMPONENT TAG: the manifest as kubeadm writes it. Flags come from kubeadm-config alone, whatever the file had (F22).
+render() {
+  local flag
+  printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: %s\n    tier: control-plane\n  name: %s\n  namespace: kube-system\n' "$1" "$1"
+  printf 'spec:\n  containers:\n  - command:\n    - %s\n' "$1"
+  case $1 in
+    etcd) printf '    - --data-dir=/var/lib/etcd\n    - --listen-client-urls=https://127.0.0.1:2379\n' ;;
+    kube-apiserver)
+      printf '    - --authorization-mode=Node,RBAC\n'
+      while read -r flag; do printf '    - %s\n' "$flag"; done <"$LAB_CLUSTER_DIR/apiserver-flags"
+      ;;
+    *) printf '    - --kubeconfig=/etc/kubernetes/%s.conf\n' "${1#kube-}" ;;
+  esac
+  printf '    image: registry.k8s.io/%s:%s\n    name: %s\n  hostNetwork: true\nstatus: {}\n' "$1" "$2" "$1"
+}
+
+manifest_of() { printf '%s' "$fs/etc/kubernetes/manifests/$1.yaml"; }
+
+# write_manifests RELEASE: what kubeadm init leaves on a control-plane node.
+write_manifests() {
+  local component
+  for component in "${components[@]}"; do
+    render "$component" "$(wanted_tag "$component" "$1")" >"$(manifest_of "$component")"
+  done
+}

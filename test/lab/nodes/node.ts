@@ -1,0 +1,237 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Invocation, NodeEvents } from './events.ts';
+import { NodeFaults } from './faults.ts';
+import { createFilesystem, type NodePaths, stubs, wipeVolatile } from './filesystem.ts';
+import { killProcessesOf } from './processes.ts';
+import { type Execution, generateKeyPair, SshServer } from './ssh.ts';
+
+/** What the node tells the cluster. Called as it happens, in order. */
+export interface NodeHooks {
+  /** kubelet has started and would report these versions. */
+  onKubeletRestart?(release: string, containerd: string): void;
+  /** kubeadm has replaced this node's API server. */
+  onControlPlaneUpgraded?(release: string): void;
+  /** containerd was restarted at this version; the kubelet reports it from now on. */
+  onContainerd?(version: string): void;
+  /** The power goes, or the node is back and its kubelet too. */
+  onReboot?(phase: 'down' | 'up'): void;
+}
+
+export interface LabNodeOptions {
+  /** Empty or missing; the node lives in it. */
+  readonly dir: string;
+  readonly name: string;
+  /** `master` has static pods and etcd. */
+  readonly role: 'master' | 'worker';
+  readonly address: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly release: string;
+  readonly containerd: string;
+  /** The key that may log in as {@link LabNode.user}. */
+  readonly authorizedKey: string;
+  /** OpenSSH private key. @default a new one */
+  readonly hostKey?: string;
+  /** Base URL of the package repository, ending in `/`. */
+  readonly packages: string;
+  /** Shared by the nodes of one cluster. @default a directory beside `dir` */
+  readonly clusterDir?: string;
+  readonly hooks?: NodeHooks;
+}
+
+/** How long the stubs work, in seconds. */
+export type WorkName = 'apt-update' | 'apt-install' | 'kubeadm';
+
+/** A run of a node script by detach.sh, as the node knows it. Unix milliseconds. */
+export interface ScriptRun {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+  readonly exit: number;
+}
+
+/** One node: an sshd with real bash, stub programs, and a file system of its own. */
+export class LabNode {
+  static readonly user = 'wizard';
+
+  readonly name: string;
+  readonly address: string;
+  readonly paths: NodePaths;
+  readonly faults: NodeFaults;
+  readonly ssh: SshServer;
+  /** Runs of node scripts that somebody followed to their end. */
+  readonly scriptRuns: ScriptRun[] = [];
+  readonly #options: LabNodeOptions;
+  readonly #events: NodeEvents;
+  #rebooting: Promise<void> | undefined;
+
+  private constructor(options: LabNodeOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.address = options.address;
+    const clusterDirectory = options.clusterDir ?? join(dirname(options.dir), 'cluster');
+    this.paths = createFilesystem({ ...options, directory: options.dir, clusterDirectory });
+    this.faults = new NodeFaults(this.paths.faults);
+    this.#events = new NodeEvents(this.paths.events, (name, values) => this.#react(name, values));
+    this.ssh = new SshServer({
+      address: options.address,
+      port: options.port,
+      user: LabNode.user,
+      authorizedKey: options.authorizedKey,
+      hostKey: options.hostKey ?? generateKeyPair().privateKey,
+      environment: this.environment(clusterDirectory),
+      directory: join(this.paths.root, 'home/wizard'),
+    });
+    this.ssh.on('closed', (execution) => this.#noteScriptRun(execution));
+  }
+
+  static async start(options: LabNodeOptions): Promise<LabNode> {
+    await mkdir(options.dir, { recursive: true });
+    const node = new LabNode(options);
+    await node.ssh.listen();
+    return node;
+  }
+
+  get port(): number {
+    return this.ssh.port;
+  }
+
+  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  get hostKey(): string {
+    return this.ssh.hostKey;
+  }
+
+  /** Every run of a stub program, in order of their starts. */
+  get history(): readonly Invocation[] {
+    return this.#events.history;
+  }
+
+  /** The installed kubelet's release. */
+  get release(): string {
+    return readFileSync(join(this.paths.state, 'dpkg/kubelet'), 'utf8').replace(/-.*/, '');
+  }
+
+  /** The running containerd's version. */
+  get containerd(): string {
+    return readFileSync(join(this.paths.state, 'running/containerd'), 'utf8').trim();
+  }
+
+  /** Contents of a file on the node; `path` is absolute there. */
+  read(path: string): string {
+    return readFileSync(join(this.paths.root, path), 'utf8');
+  }
+
+  write(path: string, text: string): void {
+    writeFileSync(join(this.paths.root, path), text);
+  }
+
+  setDuration(work: WorkName, seconds: number): void {
+    writeFileSync(join(this.paths.state, 'duration', work), String(seconds));
+  }
+
+  /** The repository's signing key on this node has expired; fetching it again helps (F24). */
+  expireRepositoryKey(): void {
+    this.write('/etc/apt/keyrings/kubernetes-apt-keyring.gpg', 'expired');
+  }
+
+  cutConnections(): void {
+    this.ssh.cutConnections();
+  }
+
+  changeHostKey(): void {
+    this.ssh.changeHostKey(generateKeyPair().privateKey);
+  }
+
+  /** Power off, and on again after `downMs`. */
+  reboot(downMs = 500): Promise<void> {
+    this.#rebooting ??= this.#powerCycle(downMs).finally(() => {
+      this.#rebooting = undefined;
+    });
+    return this.#rebooting;
+  }
+
+  /** Nothing of the node is left running; its directory stays. */
+  async stop(): Promise<void> {
+    await this.#rebooting;
+    this.ssh.refuse();
+    this.ssh.cutConnections();
+    killProcessesOf(this.#options.dir);
+    this.#events.close();
+  }
+
+  /** Resolves once a stub program with these first arguments has started, or at once when one had. */
+  started(program: string, ...firstArgs: string[]): Promise<Invocation> {
+    const matches = (i: Invocation) =>
+      i.program === program && firstArgs.every((arg, n) => i.args[n] === arg);
+    return new Promise((resolve) => {
+      const found = this.history.find(matches);
+      if (found !== undefined) return resolve(found);
+      const listener = (invocation: Invocation) => {
+        if (!matches(invocation)) return;
+        this.#events.off('started', listener);
+        resolve(invocation);
+      };
+      this.#events.on('started', listener);
+    });
+  }
+
+  /** Environment of every process on the node. */
+  environment(clusterDirectory: string): Record<string, string> {
+    return {
+      PATH: this.paths.bin,
+      HOME: join(this.paths.root, 'home/wizard'),
+      USER: LabNode.user,
+      LOGNAME: LabNode.user,
+      SHELL: '/bin/bash',
+      TMPDIR: join(this.paths.root, 'tmp'),
+      K8S_UPGRADE_ROOT: this.paths.root,
+      LAB_NODE_DIR: this.#options.dir,
+      LAB_NODE_NAME: this.name,
+      LAB_NODE_BIN: process.execPath,
+      LAB_CLUSTER_DIR: clusterDirectory,
+      LAB_STUBS: stubs,
+    };
+  }
+
+  #react(event: string, [first = '', second = '']: readonly string[]): void {
+    const { hooks = {} } = this.#options;
+    if (event === 'kubelet') hooks.onKubeletRestart?.(first, second);
+    else if (event === 'apiserver') hooks.onControlPlaneUpgraded?.(first);
+    else if (event === 'containerd') hooks.onContainerd?.(first);
+    else if (event === 'reboot') void this.reboot();
+  }
+
+  async #powerCycle(downMs: number): Promise<void> {
+    this.ssh.refuse();
+    killProcessesOf(this.#options.dir);
+    this.ssh.cutConnections();
+    this.#events.forgetRunning();
+    wipeVolatile(this.paths);
+    this.#options.hooks?.onReboot?.('down');
+    await delay(downMs);
+    writeFileSync(join(this.paths.state, 'running/kubelet'), this.release);
+    await this.ssh.listen();
+    this.#options.hooks?.onReboot?.('up');
+    this.#react('kubelet', [this.release, this.containerd]);
+  }
+
+  /** detach.sh leaves the start and the end of a run in the times of its files. */
+  #noteScriptRun({ command }: Execution): void {
+    const name = /\bfollow ([a-z0-9_]+) /.exec(command)?.[1];
+    if (name === undefined) return;
+    const state = join(this.paths.root, 'run/k8s-upgrade', name);
+    try {
+      const start = statSync(join(state, 'script')).mtimeMs;
+      const end = statSync(join(state, 'exit')).mtimeMs;
+      const exit = Number(readFileSync(join(state, 'exit'), 'utf8'));
+      if (!this.scriptRuns.some((run) => run.name === name && run.start === start)) {
+        this.scriptRuns.push({ name, start, end, exit });
+      }
+    } catch {
+      // It still runs, or was killed.
+    }
+  }
+}

@@ -1,0 +1,226 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2';
+
+/** One `exec` channel. Times are Unix milliseconds; `end` is missing while it is open. */
+export interface Execution {
+  readonly command: string;
+  readonly start: number;
+  end?: number;
+  /** Exit code of the command, missing when a signal or a cut connection ended it. */
+  exit?: number;
+}
+
+export interface SshServerOptions {
+  readonly address: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly user: string;
+  /** The one key that may log in, as in authorized_keys. */
+  readonly authorizedKey: string;
+  /** OpenSSH private key. */
+  readonly hostKey: string;
+  /** Environment of every command; nothing else is inherited. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Of every command. */
+  readonly directory: string;
+}
+
+/** An sshd whose commands are real bash. Emits `closed` with an {@link Execution} when its channel closes. */
+export class SshServer extends EventEmitter<{ closed: [Execution] }> {
+  readonly executions: Execution[] = [];
+  /** Added before a connection is accepted and before a command is started. */
+  latencyMs = 0;
+  /** A connection is cut this long after it was made; undefined: never. */
+  cutAfterMs: number | undefined;
+
+  readonly #options: SshServerOptions;
+  readonly #sockets = new Set<Socket>();
+  #hostKey: string;
+  #ssh: ssh2.Server;
+  #listener: NetServer | undefined;
+  #port: number;
+
+  constructor(options: SshServerOptions) {
+    super();
+    this.#options = options;
+    this.#hostKey = options.hostKey;
+    this.#port = options.port;
+    this.#ssh = this.#createServer();
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  get hostKey(): string {
+    return publicKeyOf(this.#hostKey);
+  }
+
+  /** May be called again; then it does nothing. */
+  async listen(): Promise<void> {
+    if (this.#listener !== undefined) return;
+    const listener = createServer((socket) => this.#accept(socket));
+    this.#listener = listener;
+    listener.listen(this.#port, this.#options.address);
+    await once(listener, 'listening');
+    const address = listener.address();
+    if (address !== null && typeof address === 'object') this.#port = address.port;
+  }
+
+  /** New connections are refused; open ones stay. */
+  refuse(): void {
+    this.#listener?.close();
+    this.#listener = undefined;
+  }
+
+  /** Every connection breaks off without a word; what runs on the node runs on. */
+  cutConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** As a reimaged node has (F27). */
+  changeHostKey(hostKey: string): void {
+    this.#hostKey = hostKey;
+    this.#ssh = this.#createServer();
+  }
+
+  #createServer(): ssh2.Server {
+    return new ssh2.Server({ hostKeys: [this.#hostKey] }, (client) => this.#serve(client));
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    this.#later(() => socket.destroyed || this.#ssh.injectSocket(socket));
+    if (this.cutAfterMs !== undefined) setTimeout(() => socket.destroy(), this.cutAfterMs).unref();
+  }
+
+  #later(action: () => unknown): void {
+    if (this.latencyMs > 0) setTimeout(action, this.latencyMs);
+    else action();
+  }
+
+  #serve(client: Connection): void {
+    client.on('authentication', (context) => this.#authenticate(context));
+    client.on('error', () => client.end());
+    client.on('session', (accept) => this.#session(accept()));
+  }
+
+  #authenticate(context: AuthContext): void {
+    if (this.#mayLogIn(context)) context.accept();
+    else context.reject(['publickey']);
+  }
+
+  #mayLogIn(context: AuthContext): boolean {
+    const allowed = ssh2.utils.parseKey(this.#options.authorizedKey);
+    if (allowed instanceof Error) throw allowed;
+    if (context.method !== 'publickey' || context.username !== this.#options.user) return false;
+    const { key, signature, blob, hashAlgo } = context;
+    if (key.algo !== allowed.type || !key.data.equals(allowed.getPublicSSH())) return false;
+    // Without a signature the client only asks whether the key would do.
+    return (
+      signature === undefined || blob === undefined || allowed.verify(blob, signature, hashAlgo) === true
+    );
+  }
+
+  #session(session: Session): void {
+    const sent: Record<string, string> = {};
+    session.on('env', (accept, _reject, { key, val }) => {
+      if (/^(LANG|LC_[A-Z]+)$/.test(key)) sent[key] = val;
+      accept?.();
+    });
+    session.on('pty', (accept) => accept?.());
+    session.on('exec', (accept, _reject, { command }) => {
+      const channel = accept();
+      this.#later(() => this.#execute(session, channel, command, sent));
+    });
+    session.on('shell', (accept) => {
+      const channel = accept();
+      this.#later(() => this.#execute(session, channel, undefined, sent));
+    });
+  }
+
+  /** Without a command it is a login shell, for a person who looks around. */
+  #execute(
+    session: Session,
+    channel: ServerChannel,
+    command: string | undefined,
+    sent: Record<string, string>,
+  ): void {
+    const execution: Execution = { command: command ?? '', start: Date.now() };
+    this.executions.push(execution);
+    const child = spawn('bash', command === undefined ? ['-i'] : ['-c', command], {
+      cwd: this.#options.directory,
+      env: { ...this.#options.environment, ...sent },
+      detached: true,
+      stdio: 'pipe',
+    });
+    session.on('signal', (accept, _reject, { name }) => {
+      accept?.();
+      signalGroup(child, `SIG${name}` as NodeJS.Signals);
+    });
+    connect(child, channel);
+    // As in sshd the channel stays open until nobody has its ends any more.
+    child.on('close', (code, signal) => {
+      if (code !== null) execution.exit = code;
+      if (!channel.destroyed) reportExit(channel, code, signal);
+    });
+    channel.on('close', () => {
+      execution.end = Date.now();
+      this.emit('closed', execution);
+    });
+  }
+}
+
+/** The command's three streams; when the connection is gone it meets closed pipes, and is not killed. */
+function connect(child: ChildProcess, channel: ServerChannel): void {
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null) throw new Error('a child without pipes');
+  stdin.on('error', () => stdin.destroy());
+  channel.on('error', () => channel.destroy());
+  channel.pipe(stdin);
+  stdout.pipe(channel, { end: false });
+  stderr.pipe(channel.stderr, { end: false });
+  child.on('error', (error) => channel.stderr.write(`bash: ${error.message}\n`));
+  channel.on('close', () => {
+    stdin.destroy();
+    stdout.destroy();
+    stderr.destroy();
+  });
+}
+
+function reportExit(channel: ServerChannel, code: number | null, signal: NodeJS.Signals | null): void {
+  if (signal === null) channel.exit(code ?? 255);
+  else channel.exit(signal.replace(/^SIG/, ''));
+  channel.end();
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined || child.exitCode !== null) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+function publicKeyOf(privateKey: string): string {
+  const key = ssh2.utils.parseKey(privateKey);
+  if (key instanceof Error) throw key;
+  return `${key.type} ${key.getPublicSSH().toString('base64')}`;
+}
+
+/** A fresh ed25519 pair in OpenSSH's formats. */
+export function generateKeyPair(): { privateKey: string; publicKey: string } {
+  const pair = ssh2.utils.generateKeyPairSync('ed25519');
+  return { privateKey: pair.private, publicKey: pair.public.trim() };
+}

@@ -1,0 +1,51 @@
+# shellcheck shell=bash disable=SC2034 # sourced by every stub, which uses what it needs
+# The node a stub belongs to is its environment: LAB_NODE_DIR, K8S_UPGRADE_ROOT (its file system), LAB_NODE_NAME,
+# LAB_CLUSTER_DIR (what kubeadm keeps in the cluster), LAB_ROOT=1 once sudo ran.
+set -euo pipefail
+
+program=${0##*/}
+fs=$K8S_UPGRADE_ROOT
+state=$LAB_NODE_DIR/state
+faults=$LAB_NODE_DIR/faults
+
+# emit FIELD…: one line to the lab. Opened for reading too, so that it never waits for the lab.
+emit() {
+  local IFS=$'\x1f'
+  printf '%s\n' "${*//$'\n'/ }" 1<>"$LAB_NODE_DIR/events"
+}
+
+# record ARGS…: this invocation goes to the node's history.
+record() {
+  emit start "$$" "$EPOCHREALTIME" "$program" "$@"
+  trap 'emit end "$$" "$EPOCHREALTIME" "$?"' EXIT
+}
+
+fail() {
+  printf '%s\n' "$2" >&2
+  exit "$1"
+}
+
+faulted() { [[ -e $faults/$1 ]]; }
+
+# take FAULT: true while the fault's count lasts.
+take() {
+  local count
+  [[ -e $faults/$1 ]] || return 1
+  read -r count <"$faults/$1"
+  if ((count > 1)); then printf '%s\n' "$((count - 1))" >"$faults/$1"; else rm -f "$faults/$1"; fi
+}
+
+is_root() { [[ ${LAB_ROOT:-} == 1 ]]; }
+
+# work NAME: as long as this kind of work takes on this node.
+work() { sleep "$(<"$state/duration/$1")"; }
+
+# package_version NAME: as dpkg knows it; empty when it is not installed.
+package_version() { [[ ! -e $state/dpkg/$1 ]] || printf '%s' "$(<"$state/dpkg/$1")"; }
+
+# release_of PACKAGE: 1.34.5-1.1 → 1.34.5
+release_of() {
+  local version
+  version=$(package_version "$1")
+  printf '%s' "${version%%-*}"
+}
