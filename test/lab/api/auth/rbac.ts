@@ -1,0 +1,138 @@
+import type { Store } from '../store.ts';
+import type { PolicyRule, RoleBinding, RoleRef, Subject } from '../types.ts';
+import type { User } from './tokens.ts';
+
+/** What an authorizer is asked, as in a SubjectAccessReview. */
+export interface Attributes {
+  readonly user: User;
+  readonly verb: string;
+  /** Undefined for a path that is no resource. */
+  readonly resource?: {
+    readonly group: string;
+    readonly name: string;
+    readonly subresource: string;
+    readonly namespace: string | undefined;
+    readonly objectName: string;
+  };
+  readonly path: string;
+}
+
+/** Which rule of which role let a request through: the proof that a rule is needed. */
+export interface AllowedBy {
+  readonly role: 'superuser' | 'ClusterRole' | 'Role';
+  /** Of the Role; empty otherwise. */
+  readonly namespace: string;
+  readonly name: string;
+  /** Position in the role's `rules`; -1 for a superuser. */
+  readonly rule: number;
+}
+
+interface Grant {
+  readonly by: AllowedBy;
+  readonly rule: PolicyRule;
+}
+
+/** RBAC as kube-apiserver does it, from the stored roles and bindings. */
+export class Rbac {
+  readonly #store: Store;
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** The rule that allows the request; undefined when none does. */
+  allowedBy(a: Attributes): AllowedBy | undefined {
+    if (a.user.groups.includes('system:masters')) {
+      return { role: 'superuser', namespace: '', name: 'system:masters', rule: -1 };
+    }
+    return this.#grants(a.user, a.resource?.namespace).find((g) => covers(g.rule, a))?.by;
+  }
+
+  /** Every rule that a user has in a namespace, for SelfSubjectRulesReview. */
+  rulesOf(user: User, namespace: string): PolicyRule[] {
+    if (user.groups.includes('system:masters')) {
+      return [
+        { apiGroups: ['*'], resources: ['*'], verbs: ['*'] },
+        { nonResourceURLs: ['*'], verbs: ['*'] },
+      ];
+    }
+    return this.#grants(user, namespace).map((g) => g.rule);
+  }
+
+  #grants(user: User, namespace: string | undefined): Grant[] {
+    const cluster = this.#bound(this.#store.list('clusterrolebindings'), user);
+    if (namespace === undefined || namespace === '') return cluster;
+    return [...cluster, ...this.#bound(this.#store.list('rolebindings', namespace), user)];
+  }
+
+  #bound(bindings: readonly RoleBinding[], user: User): Grant[] {
+    return bindings
+      .filter((b) => (b.subjects ?? []).some((s) => isSubject(s, user, b.metadata.namespace)))
+      .flatMap((b) => this.#rules(b.roleRef, b.metadata.namespace));
+  }
+
+  #rules(ref: RoleRef, namespace: string | undefined): Grant[] {
+    const inNamespace = ref.kind === 'Role';
+    const role = inNamespace
+      ? this.#store.get('roles', namespace, ref.name)
+      : this.#store.get('clusterroles', undefined, ref.name);
+    return (role?.rules ?? []).map((rule, index) => ({
+      rule,
+      by: {
+        role: inNamespace ? 'Role' : 'ClusterRole',
+        namespace: inNamespace ? (namespace ?? '') : '',
+        name: ref.name,
+        rule: index,
+      },
+    }));
+  }
+}
+
+function isSubject(s: Subject, user: User, bindingNamespace: string | undefined): boolean {
+  switch (s.kind) {
+    case 'User':
+      return s.name === user.name;
+    case 'Group':
+      return user.groups.includes(s.name);
+    case 'ServiceAccount':
+      return user.name === `system:serviceaccount:${s.namespace ?? bindingNamespace}:${s.name}`;
+    default:
+      return false;
+  }
+}
+
+const has = (list: readonly string[] | undefined, wanted: string): boolean =>
+  list !== undefined && (list.includes('*') || list.includes(wanted));
+
+function covers(rule: PolicyRule, a: Attributes): boolean {
+  if (!has(rule.verbs, a.verb)) return false;
+  const r = a.resource;
+  if (r === undefined) {
+    return (rule.nonResourceURLs ?? []).some((u) =>
+      u.endsWith('*') ? a.path.startsWith(u.slice(0, -1)) : u === a.path,
+    );
+  }
+  const names = rule.resourceNames ?? [];
+  return (
+    has(rule.apiGroups, r.group) &&
+    coversResource(rule.resources, r.name, r.subresource) &&
+    (names.length === 0 || names.includes(r.objectName))
+  );
+}
+
+function coversResource(list: readonly string[] | undefined, name: string, subresource: string): boolean {
+  if (subresource === '') return has(list, name);
+  return has(list, `${name}/${subresource}`) || (list ?? []).includes(`*/${subresource}`);
+}
+
+/** The sentence after `… is forbidden: `. */
+export function denial(a: Attributes): string {
+  const user = `User ${JSON.stringify(a.user.name)} cannot ${a.verb}`;
+  const r = a.resource;
+  if (r === undefined) return `${user} path ${JSON.stringify(a.path)}`;
+  const what = r.subresource === '' ? r.name : `${r.name}/${r.subresource}`;
+  const scope =
+    r.namespace === undefined || r.namespace === ''
+      ? 'at the cluster scope'
+      : `in the namespace ${JSON.stringify(r.namespace)}`;
+  return `${user} resource ${JSON.stringify(what)} in API group ${JSON.stringify(r.group)} ${scope}`;
+}

@@ -1,0 +1,143 @@
+import { resourceNamed, resources } from '../resources.ts';
+import type { Change } from '../store.ts';
+import type { Node, Stored, Taint } from '../types.ts';
+import type { Kit } from './kit.ts';
+
+/** Namespaces, garbage collection and the taint of cordoned nodes. Returns how to stop. */
+export function startHousekeeping(kit: Kit, caPem: string): () => void {
+  return kit.store.subscribe((change) => {
+    const { resource, object, type } = change;
+    kit.guard(() => {
+      if (resource === 'nodes' && type !== 'DELETED') taintCordoned(kit, object as Node);
+      if (resource === 'namespaces') namespaceChanged(kit, change, caPem);
+      if (type === 'DELETED') kit.later(kit.timings.reconcile, () => deleteDependents(kit, object));
+      else if (object.metadata.deletionTimestamp !== undefined) finalize(kit, resource, object);
+    });
+  });
+}
+
+const cordonTaint = 'node.kubernetes.io/unschedulable';
+
+function taintCordoned(kit: Kit, node: Node): void {
+  const cordoned = node.spec?.unschedulable === true;
+  const tainted = node.spec?.taints?.some((t) => t.key === cordonTaint) === true;
+  if (cordoned === tainted) return;
+  kit.later(kit.timings.reconcile, () => {
+    kit.store.modify('nodes', undefined, node.metadata.name, (n) => {
+      const others = (n.spec?.taints ?? []).filter((t) => t.key !== cordonTaint);
+      const own: Taint = { key: cordonTaint, effect: 'NoSchedule', timeAdded: new Date().toISOString() };
+      const taints = n.spec?.unschedulable === true ? [...others, own] : others;
+      n.spec = { ...n.spec, taints };
+      if (taints.length === 0) delete n.spec.taints;
+    });
+  });
+}
+
+function namespaceChanged(kit: Kit, { object, type }: Change, caPem: string): void {
+  const namespace = object.metadata.name;
+  const { registry } = kit;
+  if (type === 'ADDED') {
+    registry.seed({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } });
+    registry.seed({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'kube-root-ca.crt', namespace },
+      data: { 'ca.crt': caPem },
+    });
+  }
+  if (type !== 'DELETED' && object.metadata.deletionTimestamp !== undefined) {
+    kit.later(kit.timings.reconcile, () => emptyNamespace(kit, namespace));
+  }
+}
+
+/** Deletes what is in a terminating namespace, and then the namespace. */
+function emptyNamespace(kit: Kit, namespace: string): void {
+  const { store, registry } = kit;
+  const held = contents(kit, namespace);
+  for (const [resource, { metadata }] of held) {
+    if (metadata.deletionTimestamp === undefined) {
+      kit.guard(() =>
+        registry.delete(resourceNamed(resource), namespace, metadata.name, {
+          propagationPolicy: 'Background',
+        }),
+      );
+    }
+  }
+  if (contents(kit, namespace).length > 0) {
+    kit.deadline(50, () => emptyNamespace(kit, namespace));
+    return;
+  }
+  const done = store.modify('namespaces', undefined, namespace, (n) => {
+    n.spec = {};
+  });
+  if (done !== undefined && (done.metadata.finalizers ?? []).length === 0)
+    store.remove('namespaces', undefined, namespace);
+}
+
+function contents(kit: Kit, namespace: string): [string, Stored][] {
+  const names = [...new Set(resources.filter((r) => r.namespaced).map((r) => r.name))];
+  return names.flatMap((name) =>
+    (kit.store.list(name, namespace) as Stored[]).map((o): [string, Stored] => [name, o]),
+  );
+}
+
+/** Everything that names `owner` among its owners. */
+function dependentsOf(kit: Kit, owner: Stored): [string, Stored][] {
+  return kit.store
+    .resources()
+    .flatMap((name) => (kit.store.list(name) as Stored[]).map((o): [string, Stored] => [name, o]))
+    .filter(([, o]) => o.metadata.ownerReferences?.some((r) => r.uid === owner.metadata.uid));
+}
+
+function deleteDependents(kit: Kit, owner: Stored): void {
+  for (const [resource, { metadata }] of dependentsOf(kit, owner)) {
+    if (metadata.deletionTimestamp !== undefined) continue;
+    const others = (metadata.ownerReferences ?? []).filter((r) => r.uid !== owner.metadata.uid);
+    kit.guard(() => {
+      if (others.length === 0) {
+        kit.registry.delete(resourceNamed(resource), metadata.namespace, metadata.name, {
+          propagationPolicy: 'Background',
+        });
+      } else {
+        kit.store.modify(resource, metadata.namespace, metadata.name, (o) => {
+          (o as Stored).metadata.ownerReferences = others;
+        });
+      }
+    });
+  }
+}
+
+/** The garbage collector's own two finalizers. */
+function finalize(kit: Kit, resource: string, object: Stored): void {
+  const finalizers = object.metadata.finalizers ?? [];
+  if (finalizers.includes('orphan')) {
+    for (const [name, { metadata }] of dependentsOf(kit, object)) {
+      kit.store.modify(name, metadata.namespace, metadata.name, (o) => {
+        const meta = (o as Stored).metadata;
+        meta.ownerReferences = (meta.ownerReferences ?? []).filter((r) => r.uid !== object.metadata.uid);
+      });
+    }
+    return dropFinalizer(kit, resource, object, 'orphan');
+  }
+  if (!finalizers.includes('foregroundDeletion')) return;
+  deleteDependents(kit, object);
+  const blocking = dependentsOf(kit, object).some(([, o]) =>
+    o.metadata.ownerReferences?.some((r) => r.uid === object.metadata.uid && r.blockOwnerDeletion === true),
+  );
+  if (!blocking) return dropFinalizer(kit, resource, object, 'foregroundDeletion');
+  kit.deadline(50, () => {
+    const again = kit.store.get(resource, object.metadata.namespace, object.metadata.name) as
+      | Stored
+      | undefined;
+    if (again?.metadata.uid === object.metadata.uid) finalize(kit, resource, again);
+  });
+}
+
+function dropFinalizer(kit: Kit, resource: string, object: Stored, finalizer: string): void {
+  const { namespace, name, finalizers = [] } = object.metadata;
+  const current = kit.store.get(resource, namespace, name) as Stored | undefined;
+  if (current === undefined) return;
+  const rest = finalizers.filter((f) => f !== finalizer);
+  const next = { ...current, metadata: { ...current.metadata, finalizers: rest } };
+  kit.registry.update(resourceNamed(resource), namespace, name, next);
+}

@@ -1,0 +1,335 @@
+import type { Exit, PodRunner } from '../pods/runner.ts';
+import { MissingVolumeSource } from '../pods/volumes.ts';
+import { resourceNamed } from '../resources.ts';
+import { type Change, now } from '../store.ts';
+import type { Container, Pod, PodStatus } from '../types.ts';
+import { type Kit, withCondition } from './kit.ts';
+import { isFinished } from './pods.ts';
+
+type ContainerStatus = NonNullable<PodStatus['containerStatuses']>[number];
+
+interface Work {
+  stopping: boolean;
+  readonly cancel: (() => void)[];
+}
+
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
+
+/** All the kubelets: pods bound to a node start, end and vanish. Pods of known images are processes. */
+export class Kubelets {
+  readonly #kit: Kit;
+  readonly #runner: PodRunner;
+  readonly #down = new Set<string>();
+  readonly #work = new Map<string, Work>();
+  #address = 10;
+
+  constructor(kit: Kit, runner: PodRunner) {
+    this.#kit = kit;
+    this.#runner = runner;
+  }
+
+  /** Returns how to stop. */
+  start(): () => void {
+    return this.#kit.store.subscribe((change) => {
+      if (change.resource === 'pods') this.#kit.guard(() => this.#changed(change));
+    });
+  }
+
+  /**
+   * Its kubelet stops answering: pods there neither start nor end, Ready becomes Unknown. Processes keep running.
+   */
+  setDown(node: string): void {
+    this.#down.add(node);
+    this.#ready(node, 'Unknown', 'NodeStatusUnknown', 'Kubelet stopped posting node status.');
+    this.#taint(node, true);
+  }
+
+  setUp(node: string): void {
+    this.#down.delete(node);
+    this.#ready(node, 'True', 'KubeletReady', 'kubelet is posting ready status');
+    this.#taint(node, false);
+    for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
+  }
+
+  #ready(node: string, status: string, reason: string, message: string): void {
+    this.#kit.store.modify('nodes', undefined, node, (n) => {
+      const condition = { type: 'Ready', status, reason, message, lastHeartbeatTime: now() };
+      n.status = {
+        ...n.status,
+        conditions: withCondition(n.status?.conditions as never, condition) as never,
+      };
+    });
+  }
+
+  #taint(node: string, unreachable: boolean): void {
+    this.#kit.store.modify('nodes', undefined, node, (n) => {
+      const key = 'node.kubernetes.io/unreachable';
+      const others = (n.spec?.taints ?? []).filter((t) => t.key !== key);
+      const own = ['NoSchedule', 'NoExecute'].map((effect) => ({ key, effect, timeAdded: now() }));
+      const taints = unreachable ? [...others, ...own] : others;
+      n.spec = { ...n.spec, taints };
+      if (taints.length === 0) delete n.spec.taints;
+    });
+  }
+
+  #changed({ type, object }: Change): void {
+    const pod = object as Pod;
+    if (type === 'DELETED') this.#vanished(pod);
+    else this.#sync(pod);
+  }
+
+  #sync(pod: Pod): void {
+    const { uid, deletionTimestamp } = pod.metadata;
+    const node = pod.spec?.nodeName ?? '';
+    if (node === '' || this.#down.has(node)) return;
+    if (deletionTimestamp !== undefined) return this.#stopPod(pod);
+    if (isFinished(pod) || this.#work.has(uid) || pod.status?.phase === 'Running') return;
+    const work: Work = { stopping: false, cancel: [] };
+    this.#work.set(uid, work);
+    work.cancel.push(this.#kit.later(this.#kit.timings.podStart, () => this.#startPod(pod, work)));
+  }
+
+  #startPod(pod: Pod, work: Work): void {
+    if (this.#runner.runs(pod)) {
+      this.#runProcesses(pod, work).catch((error) => console.error('lab kubelet:', error));
+      return;
+    }
+    const containers = pod.spec?.containers ?? [];
+    this.#setRunning(
+      pod,
+      containers.map((c) => runningStatus(c, 0)),
+    );
+    if (pod.spec?.restartPolicy === 'Always' || pod.spec?.restartPolicy === undefined) return;
+    const end = () =>
+      this.#setFinished(
+        pod,
+        containers.map((c) => endedStatus(c, 0, completed())),
+      );
+    work.cancel.push(this.#kit.later(this.#kit.timings.podRun, end));
+  }
+
+  async #runProcesses(pod: Pod, work: Work): Promise<void> {
+    const statuses = await Promise.all(
+      (pod.spec?.containers ?? []).map((c) => this.#runContainer(pod, c, work)),
+    );
+    if (this.#kit.stopped) return;
+    this.#kit.guard(() => {
+      this.#setFinished(pod, statuses);
+      if (work.stopping) this.#finalDelete(pod);
+    });
+  }
+
+  async #runContainer(pod: Pod, container: Container, work: Work): Promise<ContainerStatus> {
+    for (let restarts = 0; ; restarts += 1) {
+      const exit = await this.#attempt(pod, container, restarts);
+      const again = pod.spec?.restartPolicy === 'OnFailure' && exit.code !== 0;
+      if (!again || work.stopping || this.#kit.stopped) return endedStatus(container, restarts, exit);
+      await new Promise<void>((resolve) => {
+        work.cancel.push(this.#kit.later(this.#kit.timings.jobBackoff, resolve), resolve);
+      });
+    }
+  }
+
+  async #attempt(pod: Pod, container: Container, restarts: number): Promise<Exit> {
+    for (;;) {
+      try {
+        return await this.#runner.run(pod, container, () => {
+          this.#kit.guard(() => this.#setRunning(pod, [runningStatus(container, restarts)]));
+        });
+      } catch (error) {
+        if (!(error instanceof MissingVolumeSource) || this.#kit.stopped) throw error;
+        const message = `MountVolume.SetUp failed: ${error.message}`;
+        this.#kit.event(pod, { type: 'Warning', reason: 'FailedMount', message, component: 'kubelet' });
+        if (!(await this.#changeOf(pod))) return { code: 137, reason: 'Error', startedAt: now() };
+      }
+    }
+  }
+
+  /** Resolves when a ConfigMap, a Secret or the pod itself changes; false when the pod is to go. */
+  #changeOf(pod: Pod): Promise<boolean> {
+    return new Promise((resolve) => {
+      const stop = this.#kit.store.subscribe(({ resource, object, type }) => {
+        const own = object.metadata.uid === pod.metadata.uid;
+        const gone = own && (type === 'DELETED' || object.metadata.deletionTimestamp !== undefined);
+        if (!gone && resource !== 'configmaps' && resource !== 'secrets') return;
+        stop();
+        resolve(!gone);
+      });
+    });
+  }
+
+  #stopPod(pod: Pod): void {
+    const { uid, deletionGracePeriodSeconds: grace = 30 } = pod.metadata;
+    const work = this.#work.get(uid) ?? { stopping: false, cancel: [] };
+    this.#work.set(uid, work);
+    if (work.stopping) return;
+    work.stopping = true;
+    const running = this.#runner.runs(pod) && pod.status?.phase === 'Running';
+    for (const cancel of work.cancel.splice(0)) cancel();
+    this.#kit.event(pod, {
+      reason: 'Killing',
+      message: `Stopping container ${pod.spec?.containers[0]?.name ?? ''}`,
+      component: 'kubelet',
+    });
+    if (running && this.#runner.kill(pod.metadata.name, 'SIGTERM')) {
+      work.cancel.push(
+        this.#kit.deadline(grace * 1000, () => this.#runner.kill(pod.metadata.name, 'SIGKILL')),
+      );
+      return;
+    }
+    const delay = Math.min(this.#kit.timings.podStop, grace * 1000);
+    this.#kit.later(delay, () => {
+      if (this.#down.has(pod.spec?.nodeName ?? '')) {
+        work.stopping = false;
+        return;
+      }
+      const ended = (pod.spec?.containers ?? []).map((c) => endedStatus(c, 0, completed()));
+      if (!isFinished(pod)) this.#setFinished(pod, ended);
+      this.#finalDelete(pod);
+    });
+  }
+
+  #finalDelete({ metadata }: Pod): void {
+    const preconditions = { uid: metadata.uid };
+    this.#kit.guard(() =>
+      this.#kit.registry.delete(resourceNamed('pods'), metadata.namespace, metadata.name, {
+        gracePeriodSeconds: 0,
+        preconditions,
+      }),
+    );
+  }
+
+  #vanished(pod: Pod): void {
+    const work = this.#work.get(pod.metadata.uid);
+    for (const cancel of work?.cancel ?? []) cancel();
+    this.#work.delete(pod.metadata.uid);
+    if (this.#runner.runs(pod)) {
+      this.#runner.kill(pod.metadata.name, 'SIGKILL');
+      this.#runner.forget(pod).catch((error) => console.error('lab kubelet:', error));
+    }
+    if (pod.metadata.annotations?.[mirrorAnnotation] === undefined) return;
+    // The static pod never stopped; only its mirror is made again.
+    this.#kit.later(this.#kit.timings.podStart, () => {
+      const {
+        uid: _,
+        creationTimestamp: __,
+        resourceVersion: ___,
+        deletionTimestamp: ____,
+        deletionGracePeriodSeconds: _____,
+        ...metadata
+      } = pod.metadata;
+      this.#kit.registry.seed({ ...pod, metadata });
+    });
+  }
+
+  #setRunning(pod: Pod, statuses: readonly ContainerStatus[]): void {
+    const first = this.#update(pod, (status) => {
+      status.phase = 'Running';
+      status.startTime ??= now();
+      const node = this.#kit.store.get('nodes', undefined, pod.spec?.nodeName ?? '');
+      const hostIP = node?.status?.addresses?.find((a) => a.type === 'InternalIP')?.address ?? '';
+      status.hostIP = hostIP;
+      status.podIP ??= pod.spec?.hostNetwork === true ? hostIP : this.#nextAddress();
+      status.podIPs = [{ ip: status.podIP }];
+      status.containerStatuses = mergeStatuses(status.containerStatuses, statuses);
+      setReady(status, true);
+    });
+    if (!first) return;
+    for (const { name, image } of statuses) {
+      this.#kit.event(pod, {
+        reason: 'Pulled',
+        message: `Container image "${image}" already present on machine`,
+        component: 'kubelet',
+      });
+      this.#kit.event(pod, { reason: 'Started', message: `Started container ${name}`, component: 'kubelet' });
+    }
+  }
+
+  #nextAddress(): string {
+    this.#address += 1;
+    return `10.244.${(this.#address >> 8) & 255}.${this.#address & 255}`;
+  }
+
+  #setFinished(pod: Pod, statuses: readonly ContainerStatus[]): void {
+    const failed = statuses.some((s) => s.state?.terminated?.exitCode !== 0);
+    this.#update(pod, (status) => {
+      status.phase = failed ? 'Failed' : 'Succeeded';
+      status.containerStatuses = [...statuses];
+      setReady(status, false, failed ? 'PodFailed' : 'PodCompleted');
+    });
+  }
+
+  /** False when the pod is another by now, or gone. */
+  #update(pod: Pod, change: (status: PodStatus) => void): boolean {
+    let done = false;
+    this.#kit.store.modify('pods', pod.metadata.namespace, pod.metadata.name, (p) => {
+      if (p.metadata.uid !== pod.metadata.uid) return;
+      p.status ??= {};
+      change(p.status);
+      done = true;
+    });
+    return done;
+  }
+}
+
+const completed = (): Exit => ({ code: 0, reason: 'Completed', startedAt: now() });
+
+const containerId = (): string => `containerd://${crypto.randomUUID().replaceAll('-', '').repeat(2)}`;
+
+function runningStatus({ name, image = '' }: Container, restartCount: number): ContainerStatus {
+  const state = { running: { startedAt: now() } };
+  return {
+    name,
+    image,
+    imageID: image,
+    containerID: containerId(),
+    ready: true,
+    started: true,
+    restartCount,
+    state,
+    lastState: {},
+  };
+}
+
+function endedStatus({ name, image = '' }: Container, restartCount: number, exit: Exit): ContainerStatus {
+  const containerID = containerId();
+  const terminated = {
+    exitCode: exit.code,
+    reason: exit.reason,
+    startedAt: exit.startedAt,
+    finishedAt: now(),
+    containerID,
+  };
+  return {
+    name,
+    image,
+    imageID: image,
+    containerID,
+    ready: false,
+    started: false,
+    restartCount,
+    state: { terminated },
+    lastState: {},
+  };
+}
+
+function mergeStatuses(
+  old: readonly ContainerStatus[] | undefined,
+  next: readonly ContainerStatus[],
+): ContainerStatus[] {
+  return [...(old ?? []).filter((o) => !next.some((n) => n.name === o.name)), ...next];
+}
+
+function setReady(status: PodStatus, ready: boolean, reason?: string): void {
+  const value = ready ? 'True' : 'False';
+  const why = reason === undefined ? {} : { reason };
+  const states: [string, string, object][] = [
+    ['PodReadyToStartContainers', value, {}],
+    ['Initialized', 'True', why],
+    ['Ready', value, why],
+    ['ContainersReady', value, why],
+  ];
+  for (const [type, state, extra] of states) {
+    status.conditions = withCondition(status.conditions, { type, status: state, ...extra }) as never;
+  }
+}

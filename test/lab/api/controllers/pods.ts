@@ -1,0 +1,55 @@
+import { controllerRef, type Registry } from '../registry.ts';
+import { resourceNamed } from '../resources.ts';
+import type { Pod, PodSpec, PodTemplate, Stored } from '../types.ts';
+
+export const isReady = (pod: Pod): boolean =>
+  pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+
+export const isFinished = (pod: Pod): boolean =>
+  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+
+/** Neither finished nor on its way out. */
+export const isActive = (pod: Pod): boolean =>
+  !isFinished(pod) && pod.metadata.deletionTimestamp === undefined;
+
+/** The pods that an object controls. */
+export function podsOf(registry: Registry, owner: Stored): Pod[] {
+  return registry.store
+    .list('pods', owner.metadata.namespace)
+    .filter((p) =>
+      p.metadata.ownerReferences?.some((o) => o.controller === true && o.uid === owner.metadata.uid),
+    );
+}
+
+interface PodShape {
+  /** Exactly this name; otherwise generated from the owner's. */
+  readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly spec?: (spec: PodSpec) => void;
+}
+
+/** Creates a pod of the template, controlled by `owner`. */
+export function createPod(
+  registry: Registry,
+  owner: Stored,
+  template: PodTemplate,
+  shape: PodShape = {},
+): Pod {
+  const spec = structuredClone(template.spec) as PodSpec;
+  shape.spec?.(spec);
+  const { labels, annotations, finalizers } = template.metadata ?? {};
+  return registry.create(resourceNamed('pods'), owner.metadata.namespace, {
+    metadata: {
+      ...(shape.name === undefined ? { generateName: `${owner.metadata.name}-` } : { name: shape.name }),
+      labels: { ...labels, ...shape.labels },
+      ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
+      ...(finalizers === undefined ? {} : { finalizers: [...finalizers] }),
+      ownerReferences: [controllerRef(owner)],
+    },
+    spec,
+  }) as Pod;
+}
+
+export function deletePod(registry: Registry, { metadata }: Pod): void {
+  registry.delete(resourceNamed('pods'), metadata.namespace, metadata.name);
+}

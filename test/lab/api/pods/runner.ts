@@ -1,0 +1,230 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Store } from '../store.ts';
+import type { Container, Pod } from '../types.ts';
+import { ContainerLog } from './log.ts';
+import { podField, realPaths, writeVolumes } from './volumes.ts';
+
+export interface RunnerOptions {
+  /** Below it `pods/<uid>/`. */
+  readonly dir: string;
+  readonly store: Store;
+  readonly caPem: string;
+  /** Image prefix → its entrypoint. Only pods of such images are processes. */
+  readonly entrypoints: Readonly<Record<string, readonly string[]>>;
+  /** Environment of every process, below the container's own. */
+  readonly extraEnv: Readonly<Record<string, string>>;
+  /** A token and a kubeconfig for the pod's service account. */
+  readonly credentials: (namespace: string, serviceAccount: string) => { token: string; kubeconfig: string };
+  readonly revoke: (token: string) => void;
+}
+
+export interface Exit {
+  /** As a container's: 128 + n after signal n. */
+  readonly code: number;
+  readonly reason: 'Completed' | 'Error' | 'OOMKilled' | 'StartError';
+  readonly startedAt: string;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  oom: boolean;
+}
+
+const signals = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGTERM: 15,
+} as const;
+
+/** Runs the containers of Job pods as processes of this machine. There is no mount namespace: paths are rewritten. */
+export class PodRunner {
+  readonly #options: RunnerOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #logs = new Map<string, ContainerLog[]>();
+  readonly #tokens = new Map<string, string>();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    process.once('exit', this.#killAll);
+  }
+
+  /** Is this a pod whose containers are processes? */
+  runs(pod: Pod): boolean {
+    return pod.spec?.containers.some((c) => this.#entrypoint(c.image) !== undefined) === true;
+  }
+
+  /**
+   * Starts one container and resolves when it has ended.
+   * @throws MissingVolumeSource when a mounted ConfigMap or Secret is not there.
+   */
+  async run(pod: Pod, container: Container, onStart: () => void): Promise<Exit> {
+    const directory = join(this.#options.dir, 'pods', pod.metadata.uid);
+    const log = new ContainerLog();
+    const { args, env } = await this.#prepare(pod, container, directory);
+    const attempt = this.#addLog(pod, container.name, log);
+    const file = createWriteStream(join(directory, 'logs', `${container.name}-${attempt}.log`), {
+      mode: 0o600,
+    });
+    const startedAt = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const [command = '', ...rest] = args;
+    const child = spawn(command, rest, {
+      env,
+      cwd: directory,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const running = { child, oom: false };
+    this.#running.set(key(pod, container.name), running);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        log.append(text);
+        file.write(text);
+      });
+    }
+    child.once('spawn', onStart);
+    const [code, failure] = await ended(child);
+    this.#running.delete(key(pod, container.name));
+    if (failure !== undefined) log.append(`${failure}\n`);
+    log.end();
+    file.end();
+    // What it left behind dies with the container, as in a PID namespace.
+    killGroup(child, 'SIGKILL');
+    const reason =
+      failure !== undefined ? 'StartError' : running.oom ? 'OOMKilled' : code === 0 ? 'Completed' : 'Error';
+    return { code, reason, startedAt };
+  }
+
+  /** Sends a signal to the pod's processes; `oom` makes it look like the kernel's doing. False when none runs. */
+  kill(podName: string, signal: keyof typeof signals = 'SIGKILL', options: { oom?: boolean } = {}): boolean {
+    const found = [...this.#running].filter(([k]) => k.split('/')[1] === podName);
+    for (const [, running] of found) {
+      running.oom = options.oom === true;
+      killGroup(running.child, signal);
+    }
+    return found.length > 0;
+  }
+
+  /** The log of a container's current run, or of the one before. */
+  log(pod: Pod, container: string, previous = false): ContainerLog | undefined {
+    return this.#logs.get(key(pod, container))?.at(previous ? -2 : -1);
+  }
+
+  /** The pod is gone: its token is worth nothing any more, its files go. */
+  async forget(pod: Pod): Promise<void> {
+    const token = this.#tokens.get(pod.metadata.uid);
+    if (token !== undefined) this.#options.revoke(token);
+    this.#tokens.delete(pod.metadata.uid);
+    for (const { name } of pod.spec?.containers ?? []) this.#logs.delete(key(pod, name));
+    await rm(join(this.#options.dir, 'pods', pod.metadata.uid, 'volumes'), { recursive: true, force: true });
+  }
+
+  /** Kills every process and waits for them. */
+  async stop(): Promise<void> {
+    process.removeListener('exit', this.#killAll);
+    const ends = [...this.#running.values()].map(({ child }) => ended(child));
+    this.#killAll();
+    await Promise.all(ends);
+  }
+
+  readonly #killAll = (): void => {
+    for (const { child } of this.#running.values()) killGroup(child, 'SIGKILL');
+  };
+
+  #entrypoint(image: string | undefined): readonly string[] | undefined {
+    const prefix = Object.keys(this.#options.entrypoints).find((p) => image?.startsWith(p) === true);
+    return prefix === undefined ? undefined : this.#options.entrypoints[prefix];
+  }
+
+  async #prepare(pod: Pod, container: Container, directory: string) {
+    await mkdir(join(directory, 'logs'), { recursive: true, mode: 0o700 });
+    const { namespace = '' } = pod.metadata;
+    const account = this.#options.credentials(namespace, pod.spec?.serviceAccountName ?? 'default');
+    this.#replaceToken(pod, account.token);
+    const { store, caPem } = this.#options;
+    const mounts = await writeVolumes(
+      { store, pod, caPem, token: account.token },
+      join(directory, 'volumes'),
+      container.name,
+    );
+    const kubeconfig = join(directory, 'kubeconfig');
+    await writeFile(kubeconfig, account.kubeconfig, { mode: 0o600 });
+    const own = containerEnv(store, pod, container);
+    const env = {
+      PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+      HOME: directory,
+      HOSTNAME: pod.metadata.name,
+      KUBECONFIG: kubeconfig,
+      ...this.#options.extraEnv,
+      ...Object.fromEntries(Object.entries(own).map(([k, v]) => [k, realPaths(v, mounts)])),
+    };
+    const command = container.command ?? this.#entrypoint(container.image) ?? [];
+    const args = [...command, ...(container.args ?? [])].map((a) => realPaths(expand(a, own), mounts));
+    return { args, env };
+  }
+
+  #replaceToken(pod: Pod, token: string): void {
+    const old = this.#tokens.get(pod.metadata.uid);
+    if (old !== undefined) this.#options.revoke(old);
+    this.#tokens.set(pod.metadata.uid, token);
+  }
+
+  #addLog(pod: Pod, container: string, log: ContainerLog): number {
+    const logs = this.#logs.get(key(pod, container)) ?? [];
+    logs.push(log);
+    this.#logs.set(key(pod, container), logs);
+    return logs.length - 1;
+  }
+}
+
+const key = (pod: Pod, container: string): string => `${pod.metadata.uid}/${pod.metadata.name}/${container}`;
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // Already gone.
+  }
+}
+
+function ended(child: ChildProcess): Promise<[number, string | undefined]> {
+  if (child.exitCode !== null) return Promise.resolve([child.exitCode, undefined]);
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve([128, error.message]));
+    child.once('close', (code, signal) => {
+      resolve([code ?? 128 + (signals[signal as keyof typeof signals] ?? 9), undefined]);
+    });
+  });
+}
+
+/** `$(NAME)` from the container's environment; `$$(NAME)` stays `$(NAME)`. */
+function expand(text: string, env: Readonly<Record<string, string>>): string {
+  return text.replace(/\$(\$?)\(([A-Za-z_][\w.-]*)\)/g, (whole, escaped: string, name: string) =>
+    escaped === '$' ? whole.slice(1) : (env[name] ?? whole),
+  );
+}
+
+function containerEnv(store: Store, pod: Pod, container: Container): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const { name, value, valueFrom } of container.env ?? []) {
+    const namespace = pod.metadata.namespace;
+    const secret = valueFrom?.secretKeyRef;
+    const config = valueFrom?.configMapKeyRef;
+    if (valueFrom?.fieldRef !== undefined) result[name] = podField(pod, valueFrom.fieldRef.fieldPath);
+    else if (secret !== undefined) {
+      const data = store.get('secrets', namespace, secret.name ?? '')?.data?.[secret.key];
+      if (data !== undefined) result[name] = Buffer.from(data, 'base64').toString();
+    } else if (config !== undefined) {
+      const data = store.get('configmaps', namespace, config.name ?? '')?.data?.[config.key];
+      if (data !== undefined) result[name] = data;
+    } else result[name] = expand(value ?? '', result);
+  }
+  return result;
+}

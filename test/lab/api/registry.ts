@@ -1,0 +1,299 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { apiVersionOf, type Resource, resourceOf } from './resources.ts';
+import { admit } from './rest/admission.ts';
+import { applyDefaults } from './rest/defaults.ts';
+import { checkDecodable, validate, validateUpdate } from './rest/validate.ts';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  invalid,
+  invalidValue,
+  notFound,
+  required,
+  staleVersion,
+} from './status.ts';
+import { now, type Store, same } from './store.ts';
+import type { KubeObject, ObjectMeta, OwnerReference, Pod, Stored } from './types.ts';
+
+export interface WriteOptions {
+  readonly dryRun?: boolean;
+  /** Empty for the object itself. */
+  readonly subresource?: string;
+}
+
+export interface DeleteOptions {
+  readonly dryRun?: boolean;
+  readonly gracePeriodSeconds?: number | undefined;
+  readonly propagationPolicy?: string | undefined;
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string } | undefined;
+}
+
+export interface Deleted {
+  readonly object: Stored;
+  /** False while a grace period runs or finalizers hold it. */
+  readonly gone: boolean;
+}
+
+const suffixLetters = 'bcdfghjklmnpqrstvwxz2456789';
+/** Types that want a resourceVersion with every update. */
+const conditionalOnly = new Set(['leases', 'poddisruptionbudgets', 'externalsecrets', 'prometheusrules']);
+/** Types whose spec carries no generation. */
+const withoutGeneration = new Set(['nodes', 'namespaces', 'services', 'leases', 'persistentvolumes']);
+
+/** What every write means, whoever makes it: names, defaults, validation, conflicts, deletion. */
+export class Registry {
+  readonly store: Store;
+  constructor(store: Store) {
+    this.store = store;
+  }
+
+  /** @throws StatusError */
+  create(r: Resource, namespace: string | undefined, input: KubeObject, options: WriteOptions = {}): Stored {
+    const object = this.#received(r, namespace, input);
+    const meta = object.metadata;
+    if (meta.name === undefined && (meta.generateName ?? '') !== '')
+      meta.name = generatedName(meta.generateName ?? '');
+    if (meta.name === undefined)
+      throw invalid(r, '', [required('metadata.name', 'name or generateName is required')]);
+    meta.uid = randomUUID();
+    meta.creationTimestamp = now();
+    for (const field of [
+      'resourceVersion',
+      'deletionTimestamp',
+      'deletionGracePeriodSeconds',
+      'managedFields',
+    ] as const) {
+      delete meta[field];
+    }
+    if (!withoutGeneration.has(r.name) && object.spec !== undefined) meta.generation = 1;
+    if (hasStatus(r) && r.name !== 'nodes') delete object.status;
+    admit(this.store, r, object);
+    applyDefaults(r, object);
+    initialStatus(r, object);
+    validate(r, object);
+    const exists = this.store.get(r.name, meta.namespace, meta.name) !== undefined;
+    if (exists) throw alreadyExists(r, meta.name);
+    return options.dryRun === true ? object : (this.store.create(r.name, object) as Stored);
+  }
+
+  /** Replaces the object, or only its status. @throws StatusError 404, 409, 422 */
+  update(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    input: KubeObject,
+    options: WriteOptions = {},
+  ): Stored {
+    const current = this.#existing(r, namespace, name);
+    const sent = this.#received(r, namespace, input);
+    if (sent.metadata.name === undefined || sent.metadata.name === '') sent.metadata.name = name;
+    if (sent.metadata.name !== name) {
+      throw badRequest(
+        `the name of the object (${sent.metadata.name}) does not match the name on the URL (${name})`,
+      );
+    }
+    checkVersion(r, current, sent.metadata);
+    const next = merged(r, current, sent, options.subresource ?? '');
+    if (options.subresource === undefined || options.subresource === '') applyDefaults(r, next);
+    validateUpdate(r, current, next);
+    if (options.dryRun === true) return next;
+    return this.#finished(next) ? this.#remove(r, next) : (this.store.replace(r.name, next) as Stored);
+  }
+
+  /** Starts the deletion, or ends it. @throws StatusError 404, 409 */
+  delete(r: Resource, namespace: string | undefined, name: string, options: DeleteOptions = {}): Deleted {
+    const current = this.#existing(r, namespace, name);
+    checkPreconditions(r, current, options.preconditions);
+    if (options.dryRun === true) return { object: current, gone: gracePeriod(r, current, options) === 0 };
+    const next = structuredClone(current);
+    const meta = next.metadata;
+    const grace = gracePeriod(r, current, options);
+    const previous = meta.deletionGracePeriodSeconds ?? Number.POSITIVE_INFINITY;
+    addPropagationFinalizer(r, meta, options.propagationPolicy);
+    if (meta.deletionTimestamp === undefined || grace < previous) {
+      meta.deletionTimestamp = later(grace);
+      meta.deletionGracePeriodSeconds = grace;
+    }
+    if (r.name === 'namespaces') next.status = { ...(next.status as object), phase: 'Terminating' };
+    if (this.#finished(next)) return { object: this.#remove(r, next), gone: true };
+    return { object: this.store.replace(r.name, next) as Stored, gone: false };
+  }
+
+  /** Seeds: as the API, but status is kept and what exists is replaced. */
+  seed(input: KubeObject): Stored {
+    const r = resourceOf(input);
+    const object = structuredClone(input) as Stored;
+    object.metadata ??= {} as Stored['metadata'];
+    if (r.namespaced) object.metadata.namespace ??= 'default';
+    const existing = this.store.get(r.name, object.metadata.namespace, object.metadata.name) as
+      | Stored
+      | undefined;
+    object.metadata.uid = existing?.metadata.uid ?? object.metadata.uid ?? randomUUID();
+    object.metadata.creationTimestamp ??= existing?.metadata.creationTimestamp ?? now();
+    if (!withoutGeneration.has(r.name) && object.spec !== undefined) object.metadata.generation ??= 1;
+    admit(this.store, r, object);
+    applyDefaults(r, object);
+    if (object.status === undefined) initialStatus(r, object);
+    validate(r, object);
+    if (existing === undefined) return this.store.create(r.name, object) as Stored;
+    return this.store.replace(r.name, {
+      ...object,
+      metadata: { ...existing.metadata, ...object.metadata },
+    }) as Stored;
+  }
+
+  #existing(r: Resource, namespace: string | undefined, name: string): Stored {
+    const found = this.store.get(r.name, namespace, name) as Stored | undefined;
+    if (found === undefined) throw notFound(r, name);
+    return found;
+  }
+
+  /** A copy with the identity that the URL says. */
+  #received(r: Resource, namespace: string | undefined, input: KubeObject): Stored {
+    const object = structuredClone(input) as Stored;
+    object.metadata ??= {} as Stored['metadata'];
+    const expected = apiVersionOf(r);
+    const otherEvents = r.name === 'events' && (object.apiVersion ?? '').endsWith('v1');
+    if (object.apiVersion !== undefined && object.apiVersion !== expected && !otherEvents) {
+      throw badRequest(
+        `the API version in the data (${object.apiVersion}) does not match the expected API version (${expected})`,
+      );
+    }
+    if (object.kind !== undefined && object.kind !== r.kind) {
+      throw badRequest(
+        `${object.kind} in version "${r.version}" cannot be handled as a ${r.kind}: converting (${object.kind}) to (${r.kind}): unknown conversion`,
+      );
+    }
+    object.apiVersion = expected;
+    object.kind = r.kind;
+    checkDecodable(r, object);
+    if (!r.namespaced) delete object.metadata.namespace;
+    else if ((object.metadata.namespace ?? namespace) !== namespace) {
+      throw badRequest(
+        'the namespace of the provided object does not match the namespace sent on the request',
+      );
+    } else if (namespace !== undefined) object.metadata.namespace = namespace;
+    return object;
+  }
+
+  #finished({ metadata: meta, spec }: Stored): boolean {
+    if (meta.deletionTimestamp === undefined || (meta.finalizers ?? []).length > 0) return false;
+    const own = (spec as { finalizers?: string[] } | undefined)?.finalizers ?? [];
+    return own.length === 0 && (meta.deletionGracePeriodSeconds ?? 0) === 0;
+  }
+
+  #remove(r: Resource, last: Stored): Stored {
+    const { namespace, name } = last.metadata;
+    this.store.replace(r.name, last);
+    return (this.store.remove(r.name, namespace, name) as Stored | undefined) ?? last;
+  }
+}
+
+const hasStatus = (r: Resource): boolean => r.subresources.some((s) => s.name === 'status');
+
+export function generatedName(base: string): string {
+  const suffix = Array.from({ length: 5 }, () => suffixLetters[randomInt(suffixLetters.length)]).join('');
+  return `${base.slice(0, 58)}${suffix}`;
+}
+
+/** The reference from a dependent to its controller. */
+export const controllerRef = (owner: Stored): OwnerReference => ({
+  apiVersion: owner.apiVersion,
+  kind: owner.kind,
+  name: owner.metadata.name,
+  uid: owner.metadata.uid,
+  controller: true,
+  blockOwnerDeletion: true,
+});
+
+const later = (seconds: number): string =>
+  new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+
+function initialStatus(r: Resource, object: Stored): void {
+  if (r.name === 'pods') object.status = { phase: 'Pending', qosClass: 'BestEffort' };
+  else if (
+    ['jobs', 'cronjobs', 'deployments', 'replicasets', 'statefulsets', 'daemonsets'].includes(r.name)
+  ) {
+    object.status ??= {};
+  }
+}
+
+function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): void {
+  const { name, uid, resourceVersion } = current.metadata;
+  if (sent.uid !== undefined && sent.uid !== '' && sent.uid !== uid) {
+    throw conflict(
+      r,
+      name,
+      `Precondition failed: UID in precondition: ${sent.uid}, UID in object meta: ${uid}`,
+    );
+  }
+  const version = sent.resourceVersion ?? '';
+  if (version === '' && conditionalOnly.has(r.name)) {
+    throw invalid(r, name, [invalidValue('metadata.resourceVersion', 0, 'must be specified for an update')]);
+  }
+  if (version !== '' && version !== resourceVersion) throw staleVersion(r, name);
+}
+
+function checkPreconditions(r: Resource, current: Stored, wanted: DeleteOptions['preconditions']): void {
+  const { name, uid, resourceVersion } = current.metadata;
+  if (wanted?.uid !== undefined && wanted.uid !== uid) {
+    throw conflict(
+      r,
+      name,
+      `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${uid}`,
+    );
+  }
+  if (wanted?.resourceVersion !== undefined && wanted.resourceVersion !== resourceVersion) {
+    throw conflict(
+      r,
+      name,
+      `Precondition failed: ResourceVersion in precondition: ${wanted.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`,
+    );
+  }
+}
+
+/** What is stored: the server's fields stay the server's, and status and spec do not mix. */
+function merged(r: Resource, current: Stored, sent: Stored, subresource: string): Stored {
+  if (subresource === 'status') return { ...structuredClone(current), status: sent.status };
+  const kept: Partial<ObjectMeta> = {};
+  for (const field of [
+    'uid',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'generation',
+    'resourceVersion',
+    'generateName',
+  ] as const) {
+    if (current.metadata[field] !== undefined) Object.assign(kept, { [field]: current.metadata[field] });
+  }
+  const { deletionTimestamp: _, deletionGracePeriodSeconds: __, managedFields: ___, ...meta } = sent.metadata;
+  const next = { ...sent, metadata: { ...meta, ...kept } } as Stored;
+  if (hasStatus(r)) {
+    if (current.status === undefined) delete next.status;
+    else next.status = structuredClone(current.status);
+  }
+  if (meta.generation !== undefined || current.metadata.generation !== undefined) {
+    const changed = !same(current.spec, next.spec);
+    next.metadata.generation = (current.metadata.generation ?? 0) + (changed ? 1 : 0);
+  }
+  return next;
+}
+
+function gracePeriod(r: Resource, object: Stored, options: DeleteOptions): number {
+  if (r.name !== 'pods') return 0;
+  const pod = object as Pod;
+  const phase = pod.status?.phase;
+  if ((pod.spec?.nodeName ?? '') === '' || phase === 'Succeeded' || phase === 'Failed') return 0;
+  return options.gracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30;
+}
+
+function addPropagationFinalizer(r: Resource, meta: ObjectMeta, policy: string | undefined): void {
+  // Jobs of batch/v1 keep the default of their first years: orphan the pods unless told otherwise.
+  const chosen =
+    policy ?? (r.name === 'jobs' || r.name === 'replicationcontrollers' ? 'Orphan' : 'Background');
+  const finalizer = { Foreground: 'foregroundDeletion', Orphan: 'orphan' }[chosen];
+  if (finalizer === undefined || meta.deletionTimestamp !== undefined) return;
+  meta.finalizers = [...new Set([...(meta.finalizers ?? []), finalizer])];
+}

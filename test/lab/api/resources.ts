@@ -1,0 +1,139 @@
+/** What the server serves, as data: discovery, routing, storage and patching all read this table. */
+export interface Resource {
+  readonly group: string;
+  readonly version: string;
+  /** Plural; also the name of its storage. */
+  readonly name: string;
+  readonly singular: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+  readonly subresources: readonly Subresource[];
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  /** Custom resources know neither strategic merge patches nor our columns. */
+  readonly custom: boolean;
+}
+
+export interface Subresource {
+  readonly name: string;
+  readonly kind: string;
+  readonly group?: string;
+  readonly version?: string;
+  readonly verbs: readonly string[];
+}
+
+const status = 'status';
+const readWrite = ['get', 'patch', 'update'] as const;
+const special: Record<string, Omit<Subresource, 'name'>> = {
+  scale: { kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: readWrite },
+  eviction: { kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] },
+  token: { kind: 'TokenRequest', group: 'authentication.k8s.io', version: 'v1', verbs: ['create'] },
+  log: { kind: 'Pod', verbs: ['get'] },
+  finalize: { kind: 'Namespace', verbs: ['update'] },
+};
+
+interface Row {
+  readonly kind: string;
+  readonly plural?: string;
+  readonly cluster?: boolean;
+  readonly sub?: readonly string[];
+  readonly short?: readonly string[];
+  readonly all?: boolean;
+  readonly custom?: boolean;
+}
+
+function rows(groupVersion: string, list: readonly Row[]): Resource[] {
+  const [a = '', b] = groupVersion.split('/');
+  const [group, version] = b === undefined ? ['', a] : [a, b];
+  return list.map((row) => {
+    const singular = row.kind.toLowerCase();
+    return {
+      group,
+      version,
+      name: row.plural ?? `${singular}s`,
+      singular,
+      kind: row.kind,
+      namespaced: row.cluster !== true,
+      subresources: (row.sub ?? []).map((name) => ({
+        name,
+        ...(special[name] ?? { kind: row.kind, verbs: readWrite }),
+      })),
+      shortNames: row.short ?? [],
+      categories: row.all === true ? ['all'] : [],
+      custom: row.custom === true,
+    };
+  });
+}
+
+export const resources: readonly Resource[] = [
+  ...rows('v1', [
+    { kind: 'Namespace', cluster: true, sub: [status, 'finalize'], short: ['ns'] },
+    { kind: 'Node', cluster: true, sub: [status], short: ['no'] },
+    { kind: 'Pod', sub: [status, 'log', 'eviction'], short: ['po'], all: true },
+    { kind: 'Service', sub: [status], short: ['svc'], all: true },
+    { kind: 'ConfigMap', short: ['cm'] },
+    { kind: 'Secret' },
+    { kind: 'ServiceAccount', sub: ['token'], short: ['sa'] },
+    { kind: 'Event', short: ['ev'] },
+    { kind: 'PersistentVolumeClaim', sub: [status], short: ['pvc'] },
+    { kind: 'PersistentVolume', cluster: true, sub: [status], short: ['pv'] },
+    { kind: 'ReplicationController', sub: [status, 'scale'], short: ['rc'], all: true },
+    { kind: 'LimitRange', short: ['limits'] },
+    { kind: 'ResourceQuota', sub: [status], short: ['quota'] },
+  ]),
+  ...rows('apps/v1', [
+    { kind: 'Deployment', sub: [status, 'scale'], short: ['deploy'], all: true },
+    { kind: 'ReplicaSet', sub: [status, 'scale'], short: ['rs'], all: true },
+    { kind: 'DaemonSet', sub: [status], short: ['ds'], all: true },
+    { kind: 'StatefulSet', sub: [status, 'scale'], short: ['sts'], all: true },
+    { kind: 'ControllerRevision' },
+  ]),
+  ...rows('batch/v1', [
+    { kind: 'Job', sub: [status], all: true },
+    { kind: 'CronJob', sub: [status], short: ['cj'], all: true },
+  ]),
+  ...rows('policy/v1', [{ kind: 'PodDisruptionBudget', sub: [status], short: ['pdb'] }]),
+  ...rows('coordination.k8s.io/v1', [{ kind: 'Lease' }]),
+  ...rows('rbac.authorization.k8s.io/v1', [
+    { kind: 'Role' },
+    { kind: 'RoleBinding' },
+    { kind: 'ClusterRole', cluster: true },
+    { kind: 'ClusterRoleBinding', cluster: true },
+  ]),
+  ...rows('events.k8s.io/v1', [{ kind: 'Event', short: ['ev'] }]),
+  ...rows('scheduling.k8s.io/v1', [
+    { kind: 'PriorityClass', plural: 'priorityclasses', cluster: true, short: ['pc'] },
+  ]),
+  ...rows('networking.k8s.io/v1', [{ kind: 'NetworkPolicy', plural: 'networkpolicies', short: ['netpol'] }]),
+  ...rows('storage.k8s.io/v1', [{ kind: 'VolumeAttachment', cluster: true, sub: [status] }]),
+  ...rows('external-secrets.io/v1', [{ kind: 'ExternalSecret', sub: [status], short: ['es'], custom: true }]),
+  ...rows('monitoring.coreos.com/v1', [{ kind: 'PrometheusRule', short: ['promrule'], custom: true }]),
+];
+
+/** Resources that only answer a question and store nothing. */
+export const reviews = [
+  { group: 'authorization.k8s.io', name: 'selfsubjectaccessreviews', kind: 'SelfSubjectAccessReview' },
+  { group: 'authorization.k8s.io', name: 'selfsubjectrulesreviews', kind: 'SelfSubjectRulesReview' },
+  { group: 'authentication.k8s.io', name: 'selfsubjectreviews', kind: 'SelfSubjectReview' },
+] as const;
+
+export const apiVersionOf = (r: { group: string; version: string }): string =>
+  r.group === '' ? r.version : `${r.group}/${r.version}`;
+
+export function findResource(group: string, version: string, name: string): Resource | undefined {
+  return resources.find((r) => r.group === group && r.version === version && r.name === name);
+}
+
+/** The resource of an object, by its apiVersion and kind. */
+export function resourceOf(object: { apiVersion?: string; kind?: string }): Resource {
+  const found = resources.find((r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind);
+  if (found === undefined) throw new Error(`the lab serves no ${object.apiVersion} ${object.kind}`);
+  return found;
+}
+
+/** The resource that owns a storage name. */
+export function resourceNamed(name: string): Resource {
+  const found = resources.find((r) => r.name === name);
+  if (found === undefined) throw new Error(`the lab stores no ${name}`);
+  return found;
+}

@@ -1,0 +1,100 @@
+import type { Attributes } from '../auth/rbac.ts';
+import type { User } from '../auth/tokens.ts';
+
+/** What a request asks for, as kube-apiserver reads it from method, path and query. */
+export interface RequestInfo {
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly verb: string;
+  readonly isResource: boolean;
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly dryRun: boolean;
+}
+
+const isTrue = (text: string | null): boolean => text !== null && text !== 'false' && text !== '0';
+
+export function requestInfo(method: string, url: string): RequestInfo {
+  const { pathname, searchParams: query } = new URL(url, 'https://lab');
+  const parts = pathname
+    .split('/')
+    .filter((p) => p !== '')
+    .map(decodeURIComponent);
+  const common = { path: pathname, query, dryRun: query.getAll('dryRun').includes('All') };
+  const prefix = parts[0] === 'api' ? 2 : 3;
+  if ((parts[0] !== 'api' && parts[0] !== 'apis') || parts.length <= prefix) {
+    return {
+      ...common,
+      verb: method.toLowerCase(),
+      isResource: false,
+      group: '',
+      version: '',
+      resource: '',
+      subresource: '',
+      namespace: undefined,
+      name: '',
+    };
+  }
+  const group = prefix === 2 ? '' : (parts[1] ?? '');
+  const version = parts[prefix - 1] ?? '';
+  const target = resourcePath(parts.slice(prefix));
+  const name = target.name === '' ? namedByField(query) : target.name;
+  const verb = verbOf(method, target.name !== '', isTrue(query.get('watch')));
+  return { ...common, isResource: true, group, version, ...target, name, verb };
+}
+
+function resourcePath(parts: readonly string[]) {
+  const [first, second, third = ''] = parts;
+  const scoped = first === 'namespaces' && parts.length > 2 && third !== 'status' && third !== 'finalize';
+  if (scoped) {
+    return { namespace: second, resource: third, name: parts[3] ?? '', subresource: parts[4] ?? '' };
+  }
+  // A namespace is in itself, so that a Role can grant access to it.
+  const namespace = first === 'namespaces' ? second : undefined;
+  return { namespace, resource: first ?? '', name: second ?? '', subresource: third };
+}
+
+/** A list of one object by field selector is authorized by its name. */
+function namedByField(query: URLSearchParams): string {
+  return /(?:^|,)metadata\.name=([^,]+)/.exec(query.get('fieldSelector') ?? '')?.[1] ?? '';
+}
+
+function verbOf(method: string, named: boolean, watch: boolean): string {
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      if (watch) return 'watch';
+      return named ? 'get' : 'list';
+    case 'POST':
+      return 'create';
+    case 'PUT':
+      return 'update';
+    case 'PATCH':
+      return 'patch';
+    case 'DELETE':
+      return named ? 'delete' : 'deletecollection';
+    default:
+      return method.toLowerCase();
+  }
+}
+
+export function attributes(info: RequestInfo, user: User): Attributes {
+  const { path, verb } = info;
+  if (!info.isResource) return { user, verb, path };
+  return {
+    user,
+    verb,
+    path,
+    resource: {
+      group: info.group,
+      name: info.resource,
+      subresource: info.subresource,
+      namespace: info.namespace,
+      objectName: info.name,
+    },
+  };
+}

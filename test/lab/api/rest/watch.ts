@@ -1,0 +1,118 @@
+import type { ServerResponse } from 'node:http';
+import type { Resource } from '../resources.ts';
+import { parseFieldSelector, parseLabelSelector } from '../selectors.ts';
+import { failure } from '../status.ts';
+import type { Change, Store } from '../store.ts';
+import type { Stored } from '../types.ts';
+import type { Representation } from './representation.ts';
+
+type Selects = (object: Stored) => boolean;
+
+/** Both selectors of a request, and its namespace. @throws StatusError 400 */
+export function selection(r: Resource, namespace: string | undefined, query: URLSearchParams): Selects {
+  const byLabel = parseLabelSelector(query.get('labelSelector') ?? '');
+  const byField = parseFieldSelector(r.name, query.get('fieldSelector') ?? '');
+  const scope = r.namespaced ? namespace : undefined;
+  return (o) =>
+    (scope === undefined || o.metadata.namespace === scope) && byLabel(o.metadata.labels) && byField(o);
+}
+
+/** By namespace and name, as etcd orders its keys. */
+export function selected(
+  store: Store,
+  r: Resource,
+  namespace: string | undefined,
+  selects: Selects,
+): Stored[] {
+  const path = ({ metadata }: Stored) => `${metadata.namespace ?? ''}/${metadata.name}`;
+  const objects = store.list(r.name, r.namespaced ? namespace : undefined) as Stored[];
+  return objects.filter(selects).sort((a, b) => (path(a) < path(b) ? -1 : 1));
+}
+
+interface WatchOptions {
+  readonly store: Store;
+  readonly resource: Resource;
+  readonly namespace: string | undefined;
+  readonly selects: Selects;
+  readonly query: URLSearchParams;
+  readonly shown: Representation;
+  /** Between two bookmarks, ms. */
+  readonly bookmarkInterval: number;
+}
+
+/** A watch stream: one JSON document per line until the client goes, the time-out or {@link stop}. */
+export class Watch {
+  readonly #o: WatchOptions;
+  readonly #response: ServerResponse;
+  readonly #endings: (() => void)[] = [];
+
+  constructor(response: ServerResponse, options: WatchOptions) {
+    this.#o = options;
+    this.#response = response;
+  }
+
+  start(onEnd: () => void): void {
+    this.#endings.push(onEnd);
+    this.#response.once('close', () => this.stop());
+    this.#response.writeHead(200, { 'Content-Type': 'application/json' });
+    this.#response.flushHeaders();
+    if (!this.#sendPast()) return this.stop();
+    this.#endings.push(this.#o.store.subscribe((change) => this.#deliver(change)));
+    this.#startTimers();
+  }
+
+  /** Ends the stream. Safe to call twice. */
+  stop(): void {
+    for (const end of this.#endings.splice(0)) end();
+    this.#response.end();
+  }
+
+  /** What happened before now; false when it is forgotten. */
+  #sendPast(): boolean {
+    const { query, store, shown } = this.#o;
+    const from = query.get('resourceVersion') ?? '';
+    const initial = query.get('sendInitialEvents') === 'true';
+    if (initial || from === '' || from === '0') {
+      const objects = selected(store, this.#o.resource, this.#o.namespace, this.#o.selects);
+      for (const object of objects) this.#send('ADDED', shown.event(object));
+      const annotations = { 'k8s.io/initial-events-end': 'true' };
+      if (initial) this.#send('BOOKMARK', shown.bookmark(String(store.version), annotations));
+      return true;
+    }
+    const past = store.since(Number(from));
+    if (past === undefined) {
+      this.#send('ERROR', failure(410, 'Expired', `too old resource version: ${from} (${store.version})`));
+      return false;
+    }
+    for (const change of past) this.#deliver(change);
+    return true;
+  }
+
+  #startTimers(): void {
+    const { query, bookmarkInterval, shown, store } = this.#o;
+    const bookmark = () => this.#send('BOOKMARK', shown.bookmark(String(store.version)));
+    if (query.get('allowWatchBookmarks') === 'true') {
+      const timer = setInterval(bookmark, bookmarkInterval);
+      this.#endings.push(() => clearInterval(timer));
+    }
+    const seconds = Number(query.get('timeoutSeconds') ?? 0);
+    if (seconds > 0) {
+      const timer = setTimeout(() => this.stop(), seconds * 1000);
+      this.#endings.push(() => clearTimeout(timer));
+    }
+  }
+
+  /** An object that no longer matches is gone for this client, and one that begins to match is new. */
+  #deliver({ type, resource, object, before }: Change): void {
+    if (resource !== this.#o.resource.name) return;
+    const was = before !== undefined && this.#o.selects(before);
+    const is = type !== 'DELETED' && this.#o.selects(object);
+    if (!was && !is) return;
+    const shownType = was && is ? 'MODIFIED' : is ? 'ADDED' : 'DELETED';
+    this.#send(shownType, this.#o.shown.event(object));
+  }
+
+  #send(type: string, object: unknown): void {
+    this.#response.write(`${JSON.stringify({ type, object })}\n`);
+  }
+}

@@ -1,0 +1,155 @@
+import type { KubeObject } from './api/types.ts';
+import type { LabNodeSpec } from './cluster.ts';
+
+const namespace = 'kube-system';
+
+/** What kubeadm puts into kube-system: static pods, CoreDNS, kube-proxy, a network add-on. */
+export function kubeSystem(nodes: readonly LabNodeSpec[], version: string): KubeObject[] {
+  const masters = nodes.filter((n) => n.role === 'control-plane');
+  const accounts = ['coredns', 'kube-proxy', 'flannel'].map((name) => ({
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name, namespace },
+  }));
+  return [
+    ...accounts,
+    ...masters.flatMap((n) =>
+      controlPlaneImages(version).map(([component, image]) => mirrorPod(n, component, image)),
+    ),
+    coreDns(),
+    budget('coredns', { 'k8s-app': 'kube-dns' }),
+    daemonSet('kube-proxy', `registry.k8s.io/kube-proxy:v${version}`),
+    daemonSet('kube-flannel', 'ghcr.io/flannel-io/flannel:v0.27.3', 'flannel'),
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'kubeadm-config', namespace },
+      data: {
+        ClusterConfiguration: [
+          'apiVersion: kubeadm.k8s.io/v1beta4',
+          'kind: ClusterConfiguration',
+          'clusterName: kubernetes',
+          `kubernetesVersion: v${version}`,
+          '',
+        ].join('\n'),
+      },
+    },
+  ];
+}
+
+/** The components of a control-plane node and their images. */
+export function controlPlaneImages(version: string): [component: string, image: string][] {
+  const own = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
+  return [
+    ['etcd', 'registry.k8s.io/etcd:3.6.5-0'],
+    ...own.map((c): [string, string] => [c, `registry.k8s.io/${c}:v${version}`]),
+  ];
+}
+
+function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObject {
+  const startedAt = new Date(Date.now() - 2 * 86_400_000).toISOString().replace(/\.\d+Z$/, 'Z');
+  const hash = Buffer.from(`${component}-${image}`).toString('hex').slice(0, 32);
+  const status = {
+    name: component,
+    image,
+    imageID: image,
+    ready: true,
+    started: true,
+    restartCount: 0,
+    lastState: {},
+    state: { running: { startedAt } },
+  };
+  const conditions = [
+    'PodReadyToStartContainers',
+    'Initialized',
+    'Ready',
+    'ContainersReady',
+    'PodScheduled',
+  ].map((type) => ({ type, status: 'True', lastTransitionTime: startedAt }));
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `${component}-${node.name}`,
+      namespace,
+      creationTimestamp: startedAt,
+      labels: { component, tier: 'control-plane' },
+      annotations: {
+        'kubernetes.io/config.hash': hash,
+        'kubernetes.io/config.mirror': hash,
+        'kubernetes.io/config.source': 'file',
+      },
+    },
+    spec: {
+      nodeName: node.name,
+      hostNetwork: true,
+      priorityClassName: 'system-node-critical',
+      tolerations: [{ effect: 'NoExecute', operator: 'Exists' }],
+      containers: [{ name: component, image }],
+    },
+    status: {
+      phase: 'Running',
+      hostIP: node.address,
+      podIP: node.address,
+      startTime: startedAt,
+      conditions,
+      containerStatuses: [status],
+    },
+  };
+}
+
+function coreDns(): KubeObject {
+  const labels = { 'k8s-app': 'kube-dns' };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'coredns', namespace, labels },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          serviceAccountName: 'coredns',
+          priorityClassName: 'system-cluster-critical',
+          tolerations: [
+            { key: 'CriticalAddonsOnly', operator: 'Exists' },
+            { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' },
+          ],
+          containers: [{ name: 'coredns', image: 'registry.k8s.io/coredns/coredns:v1.12.1' }],
+        },
+      },
+    },
+  };
+}
+
+function daemonSet(name: string, image: string, serviceAccountName = name): KubeObject {
+  const labels = { 'k8s-app': name };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name, namespace, labels },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          serviceAccountName,
+          hostNetwork: true,
+          nodeSelector: { 'kubernetes.io/os': 'linux' },
+          tolerations: [{ operator: 'Exists' }],
+          containers: [{ name, image }],
+        },
+      },
+    },
+  };
+}
+
+function budget(name: string, matchLabels: Record<string, string>): KubeObject {
+  return {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name, namespace },
+    spec: { maxUnavailable: 1, selector: { matchLabels } },
+  };
+}
