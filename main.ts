@@ -11,7 +11,7 @@ const enabled = true;
 const detectionDryRun = false;
 
 const stackName = 'k8s-version-upgrade';
-const app = new App();
+const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, stackName);
 stateBackend(stack, { postgres: Boolean(process.env.PG_CONN_STR), name: stackName });
 // Both read their address and credentials from the environment: KUBE_CONFIG_PATH; VAULT_ADDR and the login's token.

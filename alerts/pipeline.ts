@@ -1,5 +1,5 @@
 import { metrics, objectNames } from '../runtime/src/names.ts';
-import type { AlertOptions } from './options.ts';
+import { type AlertOptions, scrapeJobs } from './options.ts';
 import type { AlertDefinition } from './rule.ts';
 
 /**
@@ -104,9 +104,8 @@ function detectionAlerts({ namespace }: AlertOptions): AlertDefinition[] {
     {
       alert: 'K8sVersionCheckFailed',
       expr: `max(${metrics.detectionOutcome.name}{outcome="failed"}) == 1
-        or max(kube_cronjob_status_last_schedule_time{${cronJob}}
-          unless on (namespace, cronjob) (kube_cronjob_status_last_successful_time{${cronJob}}
-            >= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{${cronJob}}))`,
+        or max(kube_cronjob_status_last_schedule_time{${cronJob}})
+          > (max(kube_cronjob_status_last_successful_time{${cronJob}}) or vector(0))`,
       for: '30m',
       severity: 'warning',
       summary: 'Detection failed.',
@@ -119,7 +118,7 @@ function detectionAlerts({ namespace }: AlertOptions): AlertDefinition[] {
 const skewUnknown: AlertDefinition = {
   alert: 'K8sVersionSkewUnknown',
   // The skew alert can only fire on series that somebody scrapes (F28).
-  expr: 'absent(kube_node_info) or absent(kubernetes_build_info{job=~"kubernetes-apiservers|apiserver"})',
+  expr: `absent(kube_node_info) or absent(kubernetes_build_info{job=~"${scrapeJobs.apiServer}"})`,
   for: '30m',
   severity: 'warning',
   summary: 'Kubernetes version skew cannot be seen.',

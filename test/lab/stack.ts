@@ -14,7 +14,7 @@ const operators = ['external-secrets.io/', 'monitoring.coreos.com/'];
  * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
  */
 export function labObjects(settings: SettingsInput): KubernetesObject[] {
-  const stack = new TerraformStack(Testing.app(), 'lab');
+  const stack = new TerraformStack(Testing.app({ stackTraces: false }), 'lab');
   new KubernetesProvider(stack, 'kubernetes');
   new VaultProvider(stack, 'vault');
   new UpgradePipeline(stack, 'pipeline', {
