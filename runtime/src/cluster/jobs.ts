@@ -56,7 +56,9 @@ export function legJob(template: V1CronJob, spec: LegSpec): V1Job {
 export async function readExecutionCronJob(client: KubernetesClient, namespace: string): Promise<V1CronJob> {
   const name = objectNames.executionCronJob;
   try {
-    return await client.call(`read CronJob ${name}`, () => client.batch.readNamespacedCronJob({ name, namespace }));
+    return await client.call(`read CronJob ${name}`, () =>
+      client.batch.readNamespacedCronJob({ name, namespace }),
+    );
   } catch (error) {
     if (!isNotFound(error)) throw error;
     throw new UpgradeError('blocked', `CronJob ${namespace}/${name} does not exist`, {
@@ -68,7 +70,9 @@ export async function readExecutionCronJob(client: KubernetesClient, namespace: 
 /** The Jobs of legs, newest first. @param run only those of this run. */
 export async function listLegs(client: KubernetesClient, namespace: string, run?: string): Promise<V1Job[]> {
   const labelSelector = run === undefined ? jobLabels.run : `${jobLabels.run}=${run}`;
-  const { items } = await client.call('list the legs', () => client.batch.listNamespacedJob({ namespace, labelSelector }));
+  const { items } = await client.call('list the legs', () =>
+    client.batch.listNamespacedJob({ namespace, labelSelector }),
+  );
   const created = (job: V1Job) => new Date(job.metadata?.creationTimestamp ?? 0).getTime();
   return items.sort((a, b) => created(b) - created(a) || legOf(b) - legOf(a));
 }
@@ -79,7 +83,8 @@ export const runOf = (job: V1Job): string => job.metadata?.labels?.[jobLabels.ru
 const hasCondition = (job: V1Job, type: string) =>
   job.status?.conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
 
-export const isActive = (job: V1Job): boolean => !hasCondition(job, 'Complete') && !hasCondition(job, 'Failed');
+export const isActive = (job: V1Job): boolean =>
+  !hasCondition(job, 'Complete') && !hasCondition(job, 'Failed');
 export const hasFailed = (job: V1Job): boolean => hasCondition(job, 'Failed');
 
 /** Why the scheduler has not placed the pod; undefined when it has or has not tried. */

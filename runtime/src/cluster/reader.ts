@@ -3,12 +3,12 @@ import { InputError } from '../errors.ts';
 import { objectNames } from '../names.ts';
 import { type Release, releaseOf } from '../release.ts';
 import type { Settings } from '../settings.ts';
+import type { Wait } from '../wait.ts';
 import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './drain.ts';
-import type { Wait } from '../wait.ts';
-import { waitForObjects } from './watch.ts';
 import { type ClusterNode, inOrder, readNode } from './nodes.ts';
+import { waitForObjects } from './watch.ts';
 
 /** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
 export interface ClusterReader {

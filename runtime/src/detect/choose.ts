@@ -57,7 +57,8 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
     for (const candidate of [...group].sort((a, b) => compareReleases(b.release, a.release))) {
       const { release } = candidate;
       const reason = whyNot(candidate, kind, policy, now);
-      if (reason === undefined) return { target: { release, kind, why: `newest ${kind} that policy lets pass` }, refused };
+      if (reason === undefined)
+        return { target: { release, kind, why: `newest ${kind} that policy lets pass` }, refused };
       refused.push({ release, kind, reason });
     }
   }
@@ -67,7 +68,8 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
   const furthest = newest([seen.server, ...seen.kubelets]) ?? seen.server;
-  const marked = seen.inFlight !== undefined && compareReleases(seen.inFlight, furthest) >= 0 ? seen.inFlight : undefined;
+  const marked =
+    seen.inFlight !== undefined && compareReleases(seen.inFlight, furthest) >= 0 ? seen.inFlight : undefined;
   const target = marked ?? furthest;
   const kind = kindOf(seen.running, target);
   if (target === seen.running || kind === undefined) return undefined;
@@ -75,7 +77,12 @@ function unfinishedTarget(seen: Observation): Decision['target'] {
   return { release: target, kind, why };
 }
 
-function whyNot({ release, publishedAt }: Candidate, kind: UpgradeKind, policy: Policy, now: number): string | undefined {
+function whyNot(
+  { release, publishedAt }: Candidate,
+  kind: UpgradeKind,
+  policy: Policy,
+  now: number,
+): string | undefined {
   if (policy.allow.includes(release)) return undefined;
   const denied = [...policy.deny, ...knownBadReleases].find((entry) => entry.version === release);
   if (denied) return `denied: ${denied.reason}`;

@@ -12,7 +12,7 @@ import { annotationKeys } from '../names.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 import type { Settings } from '../settings.ts';
-import { inFlightOf, type InFlight, namespaceJournal } from '../upgrade/journal.ts';
+import { type InFlight, inFlightOf, namespaceJournal } from '../upgrade/journal.ts';
 import { newRunId, submitLeg } from '../upgrade/legs.ts';
 import { longestRun } from '../upgrade/longest-run.ts';
 import { stageNames } from '../upgrade/stage-names.ts';
@@ -52,8 +52,14 @@ interface Rollout {
 }
 
 /** Observes and chooses; changes nothing. */
-export async function decide(ctx: DetectContext): Promise<{ seen: Observation; candidates: Candidates; decision: Decision }> {
-  const [nodes, server, rollout] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease(), readRollout(ctx)]);
+export async function decide(
+  ctx: DetectContext,
+): Promise<{ seen: Observation; candidates: Candidates; decision: Decision }> {
+  const [nodes, server, rollout] = await Promise.all([
+    ctx.cluster.nodes(),
+    ctx.cluster.serverRelease(),
+    readRollout(ctx),
+  ]);
   const seen = observe(nodes, server, rollout.inFlight?.target);
   const candidates = await findCandidates(nodes, seen.running, ctx.shell, ctx.repository);
   return { seen, candidates, decision: choose(seen, candidates, ctx.settings.policy, Date.now()) };
@@ -68,7 +74,8 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   const nodes = await ctx.cluster.nodes();
   await healLatch(ctx, nodes, dryRun);
   const { seen, candidates, decision } = await decide(ctx);
-  for (const { release, kind, reason } of decision.refused) ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
+  for (const { release, kind, reason } of decision.refused)
+    ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
   const available = newestOfEach(candidates);
   const result = (outcome: Outcome, message: string, news = true): Detection => ({
     outcome,
@@ -92,7 +99,12 @@ function whenNothingToTake(
   running: Release,
   result: (outcome: Outcome, message: string, news?: boolean) => Detection,
 ): Detection {
-  if (refused.length === 0) return result('done', `up to date: every kubelet runs at least ${running}, and nothing newer is out`, false);
+  if (refused.length === 0)
+    return result(
+      'done',
+      `up to date: every kubelet runs at least ${running}, and nothing newer is out`,
+      false,
+    );
   const reasons = refused.map((one) => `${one.release} (${one.reason})`).join(', ');
   return result('held', `running ${running}; newer releases are held back: ${reasons}`);
 }
@@ -148,14 +160,21 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   const releases = new Set(nodes.map((node) => node.release));
   const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && node.cordonedByUs);
   if (halfWay) return;
-  ctx.logger.warn(`a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`);
+  ctx.logger.warn(
+    `a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`,
+  );
   if (dryRun) return;
   const { settings, client, writer } = ctx;
   await namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix).clear();
 }
 
 /** @returns in words, where to. */
-async function dispatch(ctx: DetectContext, target: Release, kind: UpgradeKind, nodeCount: number): Promise<string> {
+async function dispatch(
+  ctx: DetectContext,
+  target: Release,
+  kind: UpgradeKind,
+  nodeCount: number,
+): Promise<string> {
   const { settings, client, cluster, writer } = ctx;
   const request = { target, kind, dryRun: false, stages: stageNames };
   const key = annotationKeys(settings.annotationPrefix).dispatched;

@@ -37,22 +37,29 @@ export async function dispatchToAgent(
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   const setting = 'dispatch.agentService.url';
   const { timeout } = settings;
-  const answer = await httpRequest({ url, setting, method: 'POST', headers, body, timeout, signal }).catch((error) => {
-    throw neverSent(error) ? new NotDispatchedError('failed', error.message, { cause: error }) : error;
-  });
-  if (answer.status === 202) return parseJson(acceptedSchema, setting, url, answer.text, 'the agent service').job_id;
+  const answer = await httpRequest({ url, setting, method: 'POST', headers, body, timeout, signal }).catch(
+    (error) => {
+      throw neverSent(error) ? new NotDispatchedError('failed', error.message, { cause: error }) : error;
+    },
+  );
+  if (answer.status === 202)
+    return parseJson(acceptedSchema, setting, url, answer.text, 'the agent service').job_id;
   throw refusal(url, answer);
 }
 
 function refusal(url: string, { status, text }: HttpAnswer): NotDispatchedError {
   if (status === 429) {
-    return new NotDispatchedError('held', `the queue of the agent service is full (${url})`, { hint: 'The next run tries again.' });
+    return new NotDispatchedError('held', `the queue of the agent service is full (${url})`, {
+      hint: 'The next run tries again.',
+    });
   }
   const hint =
     status === 401 || status === 403
       ? 'Compare api_bearer_token in Vault with the agent service.'
       : `Its answer: ${text.slice(0, 200)}`;
-  return new NotDispatchedError('failed', `the agent service refused the dispatch with ${status} (${url})`, { hint });
+  return new NotDispatchedError('failed', `the agent service refused the dispatch with ${status} (${url})`, {
+    hint,
+  });
 }
 
 function neverSent(error: unknown): boolean {

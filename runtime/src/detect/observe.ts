@@ -9,7 +9,11 @@ import type { Candidate, PackageRepository } from './repository.ts';
 /** How long the node's package list may take, milliseconds: another program may hold apt's lock for a while. */
 const listTimeout = 20 * 60_000;
 
-export function observe(nodes: readonly ClusterNode[], server: Release, inFlight: Release | undefined): Observation {
+export function observe(
+  nodes: readonly ClusterNode[],
+  server: Release,
+  inFlight: Release | undefined,
+): Observation {
   const kubelets = nodes.map((node) => node.release);
   return { server, kubelets, running: oldest(kubelets) ?? server, inFlight };
 }
@@ -27,13 +31,18 @@ export async function findCandidates(
   repository: PackageRepository,
 ): Promise<Candidates> {
   const minor = minorOf(running);
-  const [offered, published] = await Promise.all([offeredByNode(nodes, minor, shell), repository.packages(minor)]);
+  const [offered, published] = await Promise.all([
+    offeredByNode(nodes, minor, shell),
+    repository.packages(minor),
+  ]);
   const newer = offered.filter((release) => compareReleases(release, running) > 0);
-  const dated = (minorOfRelease: string, packages: typeof published) => async (release: Release): Promise<Candidate> => {
-    const found = packages.find((one) => one.release === release);
-    const publishedAt = found && (await repository.publishedAt(minorOfRelease, found.filename));
-    return { release, publishedAt };
-  };
+  const dated =
+    (minorOfRelease: string, packages: typeof published) =>
+    async (release: Release): Promise<Candidate> => {
+      const found = packages.find((one) => one.release === release);
+      const publishedAt = found && (await repository.publishedAt(minorOfRelease, found.filename));
+      return { release, publishedAt };
+    };
   const next = nextMinorOf(running);
   const nextPackages = (await repository.hasMinor(next)) ? await repository.packages(next) : [];
   const nextReleases = newestFirst(nextPackages.map((one) => one.release));
@@ -44,16 +53,25 @@ export async function findCandidates(
 }
 
 /** What `apt-cache madison kubeadm` offers there, right after its list was refreshed (F13). */
-async function offeredByNode(nodes: readonly ClusterNode[], minor: string, shell: NodeShell): Promise<Release[]> {
+async function offeredByNode(
+  nodes: readonly ClusterNode[],
+  minor: string,
+  shell: NodeShell,
+): Promise<Release[]> {
   const node = nodes.find((one) => one.controlPlane && one.ready);
-  if (node === undefined) throw new UpgradeError('failed', 'no control-plane node is Ready to be asked for its packages');
+  if (node === undefined)
+    throw new UpgradeError('failed', 'no control-plane node is Ready to be asked for its packages');
   const target = { node: node.name, address: node.address };
   const result = await shell.script(target, 'list_packages', ['--package', 'kubeadm'], listTimeout);
   const versions = Array.isArray(result.versions) ? result.versions.map(String) : [];
   const offered = newestFirst(versions.map(releaseOfPackage));
   const ofMinor = offered.filter((release) => minorOf(release) === minor);
   if (ofMinor.length > 0) return ofMinor;
-  throw new UpgradeError('failed', `${node.name} is offered no kubeadm ${minor}, only ${offered.join(', ') || 'nothing'}`, {
-    hint: `Its package repository is ${String(result.repository ?? 'unknown')}; it should be that of v${minor}.`,
-  });
+  throw new UpgradeError(
+    'failed',
+    `${node.name} is offered no kubeadm ${minor}, only ${offered.join(', ') || 'nothing'}`,
+    {
+      hint: `Its package repository is ${String(result.repository ?? 'unknown')}; it should be that of v${minor}.`,
+    },
+  );
 }

@@ -32,12 +32,20 @@ export function parsePackages(text: string, url: string, minor: string): Reposit
     const version = field('Version');
     const filename = field('Filename');
     if (version === undefined || filename === undefined) {
-      throw new InputError('packages.repository', `${url} with a kubeadm stanza that is cut off`, 'a whole Packages file');
+      throw new InputError(
+        'packages.repository',
+        `${url} with a kubeadm stanza that is cut off`,
+        'a whole Packages file',
+      );
     }
     const release = releaseOfPackage(version);
     if (release !== undefined && minorOf(release) === minor) found.push({ release, filename });
   }
   if (found.length > 0) return found;
   const shown = text.slice(0, 60).replace(/\s+/g, ' ') || 'nothing';
-  throw new InputError('packages.repository', `${url} answering ${JSON.stringify(shown)}`, `a Packages file with kubeadm ${minor}`);
+  throw new InputError(
+    'packages.repository',
+    `${url} answering ${JSON.stringify(shown)}`,
+    `a Packages file with kubeadm ${minor}`,
+  );
 }

@@ -6,7 +6,11 @@ import type { Settings } from '../settings.ts';
 import type { Detection } from './detect.ts';
 
 /** Pushes what a detection found. The whole group is replaced, so that an old target does not stay. */
-export async function publishMetrics(settings: Settings['pushgateway'], outcome: Outcome, found?: Detection): Promise<void> {
+export async function publishMetrics(
+  settings: Settings['pushgateway'],
+  outcome: Outcome,
+  found?: Detection,
+): Promise<void> {
   const group = new MetricGroup(settings, metricJobs.detection);
   for (const { kind, release } of found?.available ?? []) {
     group.set(metrics.available, 1, { kind, running: found?.running ?? '', target: release });

@@ -31,7 +31,12 @@ export class PackageRepository {
   async packages(minor: string): Promise<RepositoryPackage[]> {
     const url = `${this.#baseOf(minor)}Packages`;
     const { status, text } = await this.#request(url, 'GET');
-    if (status !== 200) throw new InputError('packages.repository', `${url} answering ${status}`, 'a repository of Kubernetes packages');
+    if (status !== 200)
+      throw new InputError(
+        'packages.repository',
+        `${url} answering ${status}`,
+        'a repository of Kubernetes packages',
+      );
     return parsePackages(text, url, minor);
   }
 
@@ -48,7 +53,14 @@ export class PackageRepository {
 
   #request(url: string, method: 'GET' | 'HEAD'): Promise<HttpAnswer> {
     const { timeout } = this.#settings;
-    return httpRequest({ url, method, setting: 'packages.repository', timeout, retries: 3, signal: this.#signal });
+    return httpRequest({
+      url,
+      method,
+      setting: 'packages.repository',
+      timeout,
+      retries: 3,
+      signal: this.#signal,
+    });
   }
 }
 

@@ -158,7 +158,11 @@ const podRatio: Gate = {
     if (ratio >= settings.gates.minimumPodReadyRatio) return { reasons: [] };
     const some = unready.slice(0, 5).map(podName).join(', ');
     const wanted = settings.gates.minimumPodReadyRatio;
-    return { reasons: [`${unready.length} of ${pods.length} pods are not Ready (at least ${wanted} must be): ${some}`] };
+    return {
+      reasons: [
+        `${unready.length} of ${pods.length} pods are not Ready (at least ${wanted} must be): ${some}`,
+      ],
+    };
   },
 };
 

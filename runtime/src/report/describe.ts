@@ -2,7 +2,8 @@ import { formatDuration } from '../duration.ts';
 import type { RunEvent } from './events.ts';
 
 const list = (reasons: readonly string[]): string => reasons.map((reason) => `\n  - ${reason}`).join('');
-const inSeconds = (seconds: number | undefined): string => (seconds === undefined ? '' : ` in ${formatDuration(seconds * 1000)}`);
+const inSeconds = (seconds: number | undefined): string =>
+  seconds === undefined ? '' : ` in ${formatDuration(seconds * 1000)}`;
 
 type NodeEvent = Extract<RunEvent, { type: 'node' }>;
 

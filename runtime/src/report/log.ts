@@ -1,22 +1,22 @@
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
-import type { RunEvent, Sink } from './events.ts';
 import { describe } from './describe.ts';
+import type { RunEvent, Sink } from './events.ts';
 
 /** JSON lines in a pod, readable lines on a terminal. Written synchronously: nothing is lost when the process ends. */
 export function createLogger(terminal: boolean, color: boolean): Logger {
   const options = { base: undefined, timestamp: pino.stdTimeFunctions.isoTime };
   if (!terminal) return pino(options, pino.destination({ dest: 1, sync: true }));
-  const stream = pretty({
-    colorize: color,
-    sync: true,
-    destination: 1,
-    translateTime: 'SYS:HH:MM:ss',
-    ignore: 'event',
-    hideObject: true,
-  });
+  const stream = pretty({ ...prettyOptions(color), sync: true, destination: 1 });
   return pino(options, stream);
 }
+
+const prettyOptions = (color: boolean) => ({
+  colorize: color,
+  translateTime: 'SYS:HH:MM:ss',
+  ignore: 'event',
+  hideObject: true,
+});
 
 export function logSink(logger: Logger): Sink {
   return {
@@ -32,4 +32,17 @@ function levelOf(event: RunEvent): 'debug' | 'info' | 'warn' | 'error' {
   if (event.type === 'waiting' || event.type === 'notice') return 'warn';
   if (event.type !== 'run-ended' || event.outcome === 'done') return 'info';
   return event.outcome === 'failed' ? 'error' : 'warn';
+}
+
+/** Makes the JSON lines of another process readable on a terminal; elsewhere they pass as they are. */
+export function readableLine(terminal: boolean, color: boolean): (line: string) => string {
+  if (!terminal) return (line) => line;
+  const format = pretty.prettyFactory(prettyOptions(color));
+  return (line) => {
+    try {
+      return format(JSON.parse(line)).trimEnd();
+    } catch {
+      return line;
+    }
+  };
 }

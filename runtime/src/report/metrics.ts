@@ -13,9 +13,18 @@ export class MetricGroup {
 
   constructor(settings: Settings['pushgateway'], job: Metric['job']) {
     this.#job = job;
-    this.#gateway = new Pushgateway(settings.url.replace(/\/$/, ''), { timeout: settings.timeout }, this.#registry);
+    this.#gateway = new Pushgateway(
+      settings.url.replace(/\/$/, ''),
+      { timeout: settings.timeout },
+      this.#registry,
+    );
     for (const metric of Object.values<Metric>(metrics).filter((m) => m.job === job)) {
-      const gauge = new Gauge({ name: metric.name, help: metric.help, labelNames: [...metric.labels], registers: [this.#registry] });
+      const gauge = new Gauge({
+        name: metric.name,
+        help: metric.help,
+        labelNames: [...metric.labels],
+        registers: [this.#registry],
+      });
       // A gauge without labels exists as 0 from the start; only what was set is to be pushed.
       gauge.remove();
       this.#gauges.set(metric.name, gauge);
@@ -68,7 +77,8 @@ export class MetricsSink implements Sink {
         this.#group.set(metrics.lastRun, nowSeconds());
         break;
     }
-    if (event.type !== 'waiting' && event.type !== 'heartbeat') this.#group.set(metrics.lastProgress, nowSeconds());
+    if (event.type !== 'waiting' && event.type !== 'heartbeat')
+      this.#group.set(metrics.lastProgress, nowSeconds());
     this.#group.set(metrics.heartbeat, nowSeconds());
     await this.#group.push();
   }

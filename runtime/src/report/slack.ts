@@ -1,7 +1,7 @@
 import { IncomingWebhook } from '@slack/webhook';
 import { InputError } from '../errors.ts';
-import type { Settings } from '../settings.ts';
 import { readSecret } from '../secret-file.ts';
+import type { Settings } from '../settings.ts';
 import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 
@@ -12,7 +12,8 @@ export type SlackPost = (text: string) => Promise<void>;
 export function slackPost(settings: Settings['slack']): SlackPost | undefined {
   if (!settings.enabled) return undefined;
   const url = readSecret('slack.webhookFile', settings.webhookFile);
-  if (!URL.canParse(url)) throw new InputError('slack.webhookFile', settings.webhookFile, 'a file with a URL in it');
+  if (!URL.canParse(url))
+    throw new InputError('slack.webhookFile', settings.webhookFile, 'a file with a URL in it');
   const webhook = new IncomingWebhook(url, { timeout: settings.timeout });
   return async (text) => {
     try {
@@ -25,7 +26,12 @@ export function slackPost(settings: Settings['slack']): SlackPost | undefined {
   };
 }
 
-const icons = { done: ':white_check_mark:', held: ':hourglass:', blocked: ':no_entry:', failed: ':x:' } as const;
+const icons = {
+  done: ':white_check_mark:',
+  held: ':hourglass:',
+  blocked: ':no_entry:',
+  failed: ':x:',
+} as const;
 
 /** The text for Slack; undefined for what would only be noise there. */
 export function slackText(event: RunEvent): string | undefined {

@@ -3,7 +3,7 @@ import type { DrainResult } from '../cluster/drain.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
-import { type Gate, type GateContext, type Verdict, checkGates } from '../gates/gate.ts';
+import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
 import type { AlertSource } from '../gates/prometheus.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Report } from '../report/events.ts';

@@ -1,9 +1,9 @@
+import { ApiError } from '../cluster/api-error.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
 import { judgePods } from '../cluster/drain.ts';
 import { podName } from '../cluster/drain-filter.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
-import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
-import { ApiError } from '../cluster/api-error.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
 import type { Drainer } from './context.ts';
@@ -58,7 +58,9 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
 function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Release): ClusterReader {
   const nodes = async () => {
     const found = await real.nodes();
-    return found.map((node) => (upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false } : node));
+    return found.map((node) =>
+      upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false } : node,
+    );
   };
   return {
     ...real,

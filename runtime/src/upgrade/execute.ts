@@ -85,7 +85,11 @@ export async function openContext(
   const { settings, request } = options;
   const shared = { ...ports, settings, request, report, signal: options.stop };
   if (request.dryRun) {
-    const dry = dryRunPorts({ ...ports, gracePeriod: settings.drain.gracePeriod }, request.target, ports.would);
+    const dry = dryRunPorts(
+      { ...ports, gracePeriod: settings.drain.gracePeriod },
+      request.target,
+      ports.would,
+    );
     // Nothing is drained, so this process need not move.
     return { ...shared, ...dry, legs: legsOf(options, ports), ownNode: undefined };
   }
@@ -93,7 +97,12 @@ export async function openContext(
     ...shared,
     snapshots: etcdSnapshots(ports.shell, settings.snapshot.directory, settings.timing.script),
     drain: (node, cordon, onNotice) =>
-      drain(ports.client, ports.writer, node.name, { ...settings.drain, signal: options.stop, cordon, onNotice }),
+      drain(ports.client, ports.writer, node.name, {
+        ...settings.drain,
+        signal: options.stop,
+        cordon,
+        onNotice,
+      }),
     legs: legsOf(options, ports),
     ownNode: options.ownNode,
   };

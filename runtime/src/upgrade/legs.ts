@@ -31,7 +31,9 @@ export function jobLegs(ports: LegPorts, request: UpgradeRequest, run: string, l
   return {
     async next(avoid) {
       // Killed between submitting and ending, this leg finds the one that it has submitted.
-      const submitted = (await listLegs(ports.client, ports.namespace, run)).find((job) => legOf(job) > leg && isActive(job));
+      const submitted = (await listLegs(ports.client, ports.namespace, run)).find(
+        (job) => legOf(job) > leg && isActive(job),
+      );
       const job = submitted ?? (await submitLeg(ports, request, run, leg + 1, avoid));
       return job.metadata?.name ?? '';
     },
@@ -51,7 +53,12 @@ export async function submitLeg(
   const nodes = await ports.cluster.nodes();
   const isPending = (node: ClusterNode) => node.release !== request.target;
   const pending = nodes.filter(isPending);
-  const placement = placeLeg(pending, nodes.filter((n) => !isPending(n)), tolerations, avoid);
+  const placement = placeLeg(
+    pending,
+    nodes.filter((n) => !isPending(n)),
+    tolerations,
+    avoid,
+  );
   if ('reasons' in placement) {
     throw new BlockedError('no node can run the next leg', placement.reasons, {
       hint: `Run it from outside the cluster: k8s-upgrade run --inputs '${inputsOf(request)}' --settings FILE --kubeconfig FILE`,
@@ -65,4 +72,5 @@ export async function submitLeg(
 const hostname = (node: ClusterNode): string => node.labels['kubernetes.io/hostname'] ?? node.name;
 
 /** `1.34.5` → `1-34-5-mhx2k9q0`; usable as a label value and in a lease's holder. */
-export const newRunId = (target: string): string => `${target.replaceAll('.', '-')}-${Date.now().toString(36)}`;
+export const newRunId = (target: string): string =>
+  `${target.replaceAll('.', '-')}-${Date.now().toString(36)}`;

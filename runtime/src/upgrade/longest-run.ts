@@ -7,7 +7,8 @@ import type { Settings } from '../settings.ts';
  */
 export function longestRun(nodeCount: number, settings: Settings): number {
   const { timing, gates, drain, ssh } = settings;
-  const perNode = gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + timing.nodeReady + timing.soak;
+  const perNode =
+    gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + timing.nodeReady + timing.soak;
   const around = 3 * timing.script + 2 * gates.alertWait + timing.apiOutage;
   return nodeCount * perNode + around;
 }

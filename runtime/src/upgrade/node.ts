@@ -22,7 +22,12 @@ export const isPending = (ctx: Context, node: ClusterNode): boolean =>
  * @throws BlockedError before anything changed on the node: our cordon is lifted;
  *   UpgradeError after: the node stays cordoned, and the next run goes on there.
  */
-export async function upgradeNode(ctx: Context, node: ClusterNode, role: NodeRole, soak: boolean): Promise<void> {
+export async function upgradeNode(
+  ctx: Context,
+  node: ClusterNode,
+  role: NodeRole,
+  soak: boolean,
+): Promise<void> {
   await waitForGates(ctx, drainGates, `before the drain of ${node.name}`);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
   await drainOrUndo(ctx, node);
@@ -36,7 +41,11 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
   const started = Date.now();
   tell(ctx, node, 'draining');
   try {
-    const { evicted } = await ctx.drain(node, () => cordon(ctx, node.name), (text) => ctx.report.emit({ type: 'notice', text }));
+    const { evicted } = await ctx.drain(
+      node,
+      () => cordon(ctx, node.name),
+      (text) => ctx.report.emit({ type: 'notice', text }),
+    );
     tell(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
   } catch (error) {
     // Once packages may have changed, the node is safer empty.
@@ -68,7 +77,8 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   const started = Date.now();
   tell(ctx, node, 'updating');
   await markTouched(ctx, node);
-  const options = (flag: string, values: readonly string[]) => (values.length > 0 ? [flag, values.join(',')] : []);
+  const options = (flag: string, values: readonly string[]) =>
+    values.length > 0 ? [flag, values.join(',')] : [];
   const args = [
     '--role',
     role,
@@ -78,7 +88,12 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
     ...options('--ignore-preflight-errors', settings.kubeadm.ignorePreflightErrors),
   ];
   try {
-    await ctx.shell.script({ node: node.name, address: node.address }, 'update_k8s', args, settings.timing.script);
+    await ctx.shell.script(
+      { node: node.name, address: node.address },
+      'update_k8s',
+      args,
+      settings.timing.script,
+    );
   } catch (error) {
     if (!(error instanceof ScriptError)) throw error;
     await forgiveOrFail(ctx, node, error);
@@ -97,7 +112,10 @@ async function markTouched(ctx: Context, node: ClusterNode): Promise<void> {
 async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
   const now = await findNode(ctx, node.name);
   if (now.release === ctx.request.target && now.ready) {
-    ctx.report.emit({ type: 'notice', text: `${error.message}; but the node is Ready at ${now.release}, going on` });
+    ctx.report.emit({
+      type: 'notice',
+      text: `${error.message}; but the node is Ready at ${now.release}, going on`,
+    });
     return;
   }
   throw new UpgradeError('failed', error.message, {
@@ -128,12 +146,25 @@ export async function finishSoak(ctx: Context, name: string): Promise<void> {
 
 async function findNode(ctx: Context, name: string): Promise<ClusterNode> {
   const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
-  if (node === undefined) throw new UpgradeError('failed', `node ${name} has left the cluster in the middle of its upgrade`);
+  if (node === undefined)
+    throw new UpgradeError('failed', `node ${name} has left the cluster in the middle of its upgrade`);
   return node;
 }
 
 const since = (started: number): number => (Date.now() - started) / 1000;
 
-function tell(ctx: Context, node: ClusterNode, phase: NodePhase, more: { seconds?: number; pods?: number } = {}): void {
-  ctx.report.emit({ type: 'node', node: node.name, phase, from: node.release, to: ctx.request.target, ...more });
+function tell(
+  ctx: Context,
+  node: ClusterNode,
+  phase: NodePhase,
+  more: { seconds?: number; pods?: number } = {},
+): void {
+  ctx.report.emit({
+    type: 'node',
+    node: node.name,
+    phase,
+    from: node.release,
+    to: ctx.request.target,
+    ...more,
+  });
 }

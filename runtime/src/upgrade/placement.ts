@@ -45,7 +45,9 @@ export function placeLeg(
 function whyNot(node: ClusterNode, tolerations: readonly V1Toleration[]): string | undefined {
   if (!node.ready) return 'not Ready';
   if (node.unschedulable) return 'cordoned';
-  const taint = node.taints.find((t) => t.effect !== 'PreferNoSchedule' && !tolerations.some((one) => tolerates(one, t)));
+  const taint = node.taints.find(
+    (t) => t.effect !== 'PreferNoSchedule' && !tolerations.some((one) => tolerates(one, t)),
+  );
   return taint && `taint ${taint.key}${taint.value && `=${taint.value}`}:${taint.effect}`;
 }
 

@@ -17,7 +17,8 @@ export async function rollNodes(
 ): Promise<StageEnd> {
   for (;;) {
     const nodes = await ctx.cluster.nodes();
-    for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined)) await finishSoak(ctx, node.name);
+    for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
+      await finishSoak(ctx, node.name);
     const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isPending(ctx, node)));
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);

@@ -1,7 +1,7 @@
-import { formatDuration } from '../duration.ts';
-import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import { formatDuration } from '../duration.ts';
+import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
 import { isTouched } from '../gates/own-marks.ts';
 import { oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
@@ -53,7 +53,11 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
 async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: Release): Promise<RunResult> {
   const { target, kind } = ctx.request;
   const found = await ctx.journal.read();
-  if (found === undefined && nodes.every((node) => !isPending(ctx, node)) && ctx.request.stages.includes('workers')) {
+  if (
+    found === undefined &&
+    nodes.every((node) => !isPending(ctx, node)) &&
+    ctx.request.stages.includes('workers')
+  ) {
     return { outcome: 'done', message: `every node is at ${target} already` };
   }
   const resumed = found !== undefined && nodes.some((node) => isTouched(node, found));
@@ -61,7 +65,8 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   ctx.report.emit({ type: 'run-started', target, kind, running, stages: ctx.request.stages, resumed, nodes });
   await ctx.journal.acknowledge();
   const halted = await ctx.cluster.killSwitch();
-  if (halted !== undefined) throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  if (halted !== undefined)
+    throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
   const started = Date.now();
   for (const name of ctx.request.stages) {
     if (name !== 'preflight') await mark(ctx);

@@ -29,12 +29,21 @@ export interface Snapshots {
 export function etcdSnapshots(shell: NodeShell, directory: string, timeout: number): Snapshots {
   return {
     async take(node, release) {
-      const result = await shell.script(node, 'snapshot_etcd', ['--save', directory, '--release', release], timeout);
+      const result = await shell.script(
+        node,
+        'snapshot_etcd',
+        ['--save', directory, '--release', release],
+        timeout,
+      );
       const snapshot = snapshotSchema.safeParse(result);
       if (snapshot.success) return snapshot.data;
-      throw new UpgradeError('failed', `the etcd snapshot on ${node.node} did not verify: ${snapshot.error.issues[0]?.message}`, {
-        hint: `Its log is on ${node.node} in /var/log/k8s-upgrade/snapshot_etcd.log. Nothing was changed.`,
-      });
+      throw new UpgradeError(
+        'failed',
+        `the etcd snapshot on ${node.node} did not verify: ${snapshot.error.issues[0]?.message}`,
+        {
+          hint: `Its log is on ${node.node} in /var/log/k8s-upgrade/snapshot_etcd.log. Nothing was changed.`,
+        },
+      );
     },
     async verify(node, path) {
       try {

@@ -37,7 +37,12 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
  * Watches the gates for as long as a soak lasts. One closed gate ends the rollout; a gate that cannot tell, as while
  * Prometheus itself moves to another node, is waited for.
  */
-export async function soakUntil(ctx: Context, gates: readonly Gate[], node: string, end: number): Promise<void> {
+export async function soakUntil(
+  ctx: Context,
+  gates: readonly Gate[],
+  node: string,
+  end: number,
+): Promise<void> {
   const wait = { deadline: end, signal: ctx.signal };
   for (;;) {
     const closed = (await askGates(ctx, gates)).filter((verdict) => !verdict.open);

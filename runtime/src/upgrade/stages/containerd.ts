@@ -25,6 +25,8 @@ async function findSkew(ctx: Context): Promise<{ behind: ClusterNode[]; version:
   const versions = nodes.filter((n) => !n.controlPlane).map((n) => n.containerd);
   const version = versions.filter((v) => v !== undefined).sort(semver.compare)[0];
   if (version === undefined || versions.includes(undefined)) return { behind: [], version: '' };
-  const behind = nodes.filter((n) => n.controlPlane && n.containerd !== undefined && semver.lt(n.containerd, version));
+  const behind = nodes.filter(
+    (n) => n.controlPlane && n.containerd !== undefined && semver.lt(n.containerd, version),
+  );
   return { behind, version };
 }

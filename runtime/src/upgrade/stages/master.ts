@@ -1,9 +1,9 @@
 import { UpgradeError } from '../../errors.ts';
 import { controlPlaneGates } from '../../gates/gates.ts';
-import { waitForGates } from '../wait-for-gates.ts';
 import type { Stage } from '../context.ts';
 import { isPending } from '../node.ts';
 import { rollNodes } from '../roll.ts';
+import { waitForGates } from '../wait-for-gates.ts';
 
 export const master: Stage = {
   name: 'master',
@@ -26,8 +26,12 @@ export const master: Stage = {
     await waitForGates(ctx, controlPlaneGates, 'after the control plane');
     const server = await ctx.cluster.serverRelease();
     if (server === target) return 'done';
-    throw new UpgradeError('failed', `the control plane was upgraded, and the API server still answers ${server}`, {
-      hint: 'Look at the kube-apiserver static pod: crictl ps -a, /etc/kubernetes/manifests.',
-    });
+    throw new UpgradeError(
+      'failed',
+      `the control plane was upgraded, and the API server still answers ${server}`,
+      {
+        hint: 'Look at the kube-apiserver static pod: crictl ps -a, /etc/kubernetes/manifests.',
+      },
+    );
   },
 };

@@ -24,9 +24,15 @@ async function judgeOnce(ctx: Context): Promise<void> {
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
   if (closed.every((verdict) => verdict.closes === 'held')) {
-    throw new UpgradeError('held', `preflight holds:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`, {
-      hint: 'Nothing to do but wait; the next run asks again.',
-    });
+    throw new UpgradeError(
+      'held',
+      `preflight holds:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`,
+      {
+        hint: 'Nothing to do but wait; the next run asks again.',
+      },
+    );
   }
-  throw new BlockedError('preflight refuses, nothing was touched', reasons, { hint: 'Clear what is named, then run again.' });
+  throw new BlockedError('preflight refuses, nothing was touched', reasons, {
+    hint: 'Clear what is named, then run again.',
+  });
 }

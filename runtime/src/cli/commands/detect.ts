@@ -1,0 +1,34 @@
+import { clusterWriter } from '../../cluster/writer.ts';
+import { type Detection, detect } from '../../detect/detect.ts';
+import { outcomeOf, publishMetrics, publishSlack } from '../../detect/publish.ts';
+import { exitCodes, type Outcome } from '../../errors.ts';
+import { slackPost } from '../../report/slack.ts';
+import { detectContext } from '../detect-context.ts';
+import { type CommonOptions, openSession } from '../options.ts';
+
+export interface DetectOptions extends CommonOptions {
+  readonly dryRun?: boolean;
+}
+
+export async function detectCommand(options: DetectOptions): Promise<void> {
+  const session = openSession(options);
+  const { settings, client, logger } = session;
+  const dryRun = options.dryRun === true || process.env.DRY_RUN === 'true' || settings.dispatch.dryRun;
+  const post = slackPost(settings.slack);
+  const ctx = await detectContext(session, clusterWriter(client, settings.namespace));
+  const tell = async (outcome: Outcome, message: string, news: boolean, found?: Detection) => {
+    const warn = (error: Error) => logger.warn(error.message);
+    await publishMetrics(settings.pushgateway, outcome, found).catch(warn);
+    if (post && news) await publishSlack(post, outcome, message).catch(warn);
+  };
+  try {
+    const found = await detect(ctx, dryRun);
+    logger.info(`${found.outcome}: ${found.message}`);
+    await tell(found.outcome, found.message, found.news, found);
+    process.exitCode = exitCodes[found.outcome];
+  } catch (error) {
+    session.signals.stop.throwIfAborted();
+    await tell(outcomeOf(error), error instanceof Error ? error.message : String(error), true);
+    throw error;
+  }
+}

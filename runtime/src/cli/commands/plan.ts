@@ -1,0 +1,64 @@
+import { clusterWriter } from '../../cluster/writer.ts';
+import { decide } from '../../detect/detect.ts';
+import { exitCodes } from '../../errors.ts';
+import { preflightGates } from '../../gates/gates.ts';
+import { Report } from '../../report/events.ts';
+import { logSink } from '../../report/log.ts';
+import { askGates } from '../../upgrade/context.ts';
+import { openContext } from '../../upgrade/execute.ts';
+import { planSteps } from '../../upgrade/plan.ts';
+import type { UpgradeRequest } from '../../upgrade/request.ts';
+import { checkRequest } from '../../upgrade/run.ts';
+import { stageNames } from '../../upgrade/stage-names.ts';
+import { detectContext } from '../detect-context.ts';
+import {
+  type CommonOptions,
+  openSession,
+  type RequestOptions,
+  readRequest,
+  type Session,
+} from '../options.ts';
+
+export type PlanOptions = CommonOptions & RequestOptions;
+
+export async function planCommand(options: PlanOptions): Promise<void> {
+  const given = options.inputs !== undefined || options.targetVersion !== undefined;
+  const requested = given ? readRequest(options) : undefined;
+  const session = openSession(options);
+  const request = requested ?? (await chosenRequest(session));
+  if (request === undefined) return;
+  const { stop, kill } = session.signals;
+  const report = new Report(() => {});
+  report.add(logSink(session.logger));
+  const run = { ...session, request: { ...request, dryRun: true }, run: 'plan', leg: 1, stop, kill };
+  const ctx = await openContext(run, report);
+  await checkRequest(ctx);
+  const print = (line: string) => process.stdout.write(`${line}\n`);
+  print(`${request.kind} upgrade to ${request.target}`);
+  for (const step of await planSteps(ctx)) print(`  ${step}`);
+  print('gates');
+  const verdicts = await askGates(ctx, preflightGates);
+  for (const { gate, open, closes, reasons, notes } of verdicts) {
+    print(`  ${open ? 'open  ' : closes === 'held' ? 'HELD  ' : 'CLOSED'}  ${gate}`);
+    for (const line of [...reasons, ...notes.map((note) => `note: ${note}`)]) print(`            ${line}`);
+  }
+  const closed = verdicts.filter((verdict) => !verdict.open);
+  const blocked = closed.some((verdict) => verdict.closes === 'blocked');
+  print(
+    closed.length === 0 ? 'every gate is open' : `${closed.length} of ${verdicts.length} gates are closed`,
+  );
+  process.exitCode = blocked ? exitCodes.blocked : exitCodes.done;
+}
+
+/** What detection would choose; undefined, and said, when that is nothing. */
+async function chosenRequest(session: Session): Promise<UpgradeRequest | undefined> {
+  const writer = clusterWriter(session.client, session.settings.namespace, () => {});
+  const { seen, decision } = await decide(await detectContext(session, writer));
+  for (const { kind, release, reason } of decision.refused) {
+    process.stdout.write(`not taking ${kind} ${release}: ${reason}\n`);
+  }
+  const { target } = decision;
+  if (target) return { target: target.release, kind: target.kind, dryRun: true, stages: stageNames };
+  process.stdout.write(`nothing to do: every kubelet runs at least ${seen.running}\n`);
+  return undefined;
+}

@@ -1,0 +1,23 @@
+import { exitCodes } from '../../errors.ts';
+import { execute } from '../../upgrade/execute.ts';
+import { newRunId } from '../../upgrade/legs.ts';
+import { type CommonOptions, openSession, type RequestOptions, readRequest } from '../options.ts';
+
+export interface RunOptions extends CommonOptions, RequestOptions {
+  readonly runId?: string;
+  readonly leg?: string;
+}
+
+export async function runCommand(options: RunOptions): Promise<void> {
+  const request = readRequest(options);
+  const session = openSession(options);
+  const { outcome } = await execute({
+    ...session,
+    request,
+    run: options.runId ?? newRunId(request.target),
+    leg: Number(options.leg ?? 1),
+    stop: session.signals.stop,
+    kill: session.signals.kill,
+  });
+  process.exitCode = exitCodes[outcome];
+}

@@ -1,0 +1,71 @@
+import { hasFailed, isActive, listLegs } from '../../cluster/jobs.ts';
+import { readHolder } from '../../cluster/lease.ts';
+import type { ClusterNode } from '../../cluster/nodes.ts';
+import { annotationKeys } from '../../names.ts';
+import { inFlightOf } from '../../upgrade/journal.ts';
+import { type CommonOptions, openSession } from '../options.ts';
+
+export interface StatusOptions extends CommonOptions {
+  readonly json?: boolean;
+}
+
+export async function statusCommand(options: StatusOptions): Promise<void> {
+  const { settings, client, cluster } = openSession(options);
+  const { namespace, annotationPrefix: prefix } = settings;
+  const [server, nodes, halted, holder, { metadata }, legs] = await Promise.all([
+    cluster.serverRelease(),
+    cluster.nodes(),
+    cluster.killSwitch(),
+    readHolder(client, namespace),
+    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
+    listLegs(client, namespace),
+  ]);
+  const annotations = metadata?.annotations ?? {};
+  const status = {
+    server,
+    nodes: nodes.map((node) => ({ name: node.name, release: node.release, state: stateOf(node) })),
+    inFlight: inFlightOf(annotations, prefix) ?? null,
+    dispatched: annotations[annotationKeys(prefix).dispatched] ?? null,
+    atWork: holder && !holder.expired ? holder : null,
+    halted: halted ?? null,
+    jobs: legs
+      .slice(0, 5)
+      .map((job) => ({
+        name: job.metadata?.name,
+        state: isActive(job) ? 'active' : hasFailed(job) ? 'failed' : 'complete',
+      })),
+  };
+  process.stdout.write(options.json ? `${JSON.stringify(status, null, 2)}\n` : asText(status));
+}
+
+function stateOf(node: ClusterNode): string {
+  const words = [node.ready ? 'Ready' : 'NotReady'];
+  if (node.unschedulable) words.push(node.cordonedByUs ? 'cordoned by the rollout' : 'cordoned by somebody');
+  if (node.soakingSince !== undefined) words.push('soaking');
+  return words.join(', ');
+}
+
+interface Status {
+  readonly server: string;
+  readonly nodes: readonly { name: string; release: string; state: string }[];
+  readonly inFlight: { started: string; target: string | undefined; snapshotPath: string | undefined } | null;
+  readonly dispatched: string | null;
+  readonly atWork: { identity: string; since: string } | null;
+  readonly halted: string | null;
+  readonly jobs: readonly { name: string | undefined; state: string }[];
+}
+
+function asText(status: Status): string {
+  const { inFlight, atWork } = status;
+  const width = Math.max(...status.nodes.map((node) => node.name.length));
+  const lines = [
+    `API server  ${status.server}`,
+    ...status.nodes.map((node) => `${node.name.padEnd(width)}  ${node.release}  ${node.state}`),
+    `in flight   ${inFlight ? `${inFlight.target ?? 'unknown target'} since ${inFlight.started}, snapshot ${inFlight.snapshotPath ?? 'not taken'}` : 'no'}`,
+    `at work     ${atWork ? `${atWork.identity} since ${atWork.since}` : 'nobody'}`,
+    `halted      ${status.halted ?? 'no'}`,
+    `dispatched  ${status.dispatched ?? 'nothing waiting'}`,
+    ...status.jobs.map((job) => `job         ${job.name} ${job.state}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}

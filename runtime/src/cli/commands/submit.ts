@@ -1,0 +1,39 @@
+import { clusterWriter } from '../../cluster/writer.ts';
+import { exitCodes } from '../../errors.ts';
+import { readableLine } from '../../report/log.ts';
+import { followRun } from '../../upgrade/follow.ts';
+import { longestRun } from '../../upgrade/longest-run.ts';
+import { submit } from '../../upgrade/submit.ts';
+import { within } from '../../wait.ts';
+import {
+  type CommonOptions,
+  openSession,
+  outputStyle,
+  type RequestOptions,
+  readRequest,
+} from '../options.ts';
+
+export interface SubmitOptions extends CommonOptions, RequestOptions {
+  readonly follow: boolean;
+}
+
+export async function submitCommand(options: SubmitOptions): Promise<void> {
+  const request = readRequest(options);
+  const { settings, client, cluster, logger, signals } = openSession(options);
+  const { namespace } = settings;
+  const ports = { client, cluster, writer: clusterWriter(client, namespace), namespace };
+  const { job, joined } = await submit(ports, request);
+  logger.info(`${joined ? 'already at work' : 'submitted'}: Job ${job.metadata?.name}`);
+  if (!options.follow) return;
+  const nodes = await cluster.nodes();
+  const wait = within(longestRun(nodes.length, settings), signals.stop);
+  const { terminal, color } = outputStyle();
+  const readable = readableLine(terminal, color);
+  const onLine = (line: string) => process.stdout.write(`${readable(line)}\n`);
+  const outcome = await followRun(
+    { client, namespace, wait, onLine, unschedulable: settings.timing.unschedulable },
+    job,
+  );
+  logger.info(`the run ended: ${outcome}`);
+  process.exitCode = exitCodes[outcome];
+}

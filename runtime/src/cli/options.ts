@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import { parse as parseYaml } from 'yaml';
+import { KubernetesClient, loadKubeConfig } from '../cluster/client.ts';
+import { type ClusterReader, clusterReader } from '../cluster/reader.ts';
+import { InputError } from '../errors.ts';
+import { environment } from '../names.ts';
+import { createLogger } from '../report/log.ts';
+import { parseSettings, type Settings } from '../settings.ts';
+import { parseInputs, requestOf, type UpgradeRequest } from '../upgrade/request.ts';
+import { type Signals, watchSignals } from './signals.ts';
+
+/** Options that every command takes. */
+export interface CommonOptions {
+  readonly settings: string;
+  readonly kubeconfig?: string;
+}
+
+/** What to upgrade to: the JSON or the same as flags. */
+export interface RequestOptions {
+  readonly inputs?: string;
+  readonly targetVersion?: string;
+  readonly kind?: string;
+  readonly stages?: string;
+  readonly dryRun?: boolean;
+}
+
+/** @throws UpgradeError (badInput) naming the field. */
+export function readRequest(options: RequestOptions): UpgradeRequest {
+  if (options.inputs !== undefined) return parseInputs(options.inputs);
+  const { targetVersion, kind, stages, dryRun } = options;
+  if (targetVersion === undefined)
+    throw new InputError('--target-version', 'nothing', 'a release X.Y.Z, or --inputs');
+  if (kind !== 'patch' && kind !== 'minor')
+    throw new InputError('--kind', kind ?? 'nothing', 'patch or minor');
+  return requestOf({
+    target_version: targetVersion,
+    kind,
+    ...(stages && { stages }),
+    ...(dryRun && { dry_run: true }),
+  });
+}
+
+/** @throws InputError when the file cannot be read or parsed, or a setting is wrong. */
+export function readSettings(file: string): Settings {
+  let document: unknown;
+  try {
+    document = parseYaml(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new InputError(
+      '--settings',
+      file,
+      `a YAML or JSON file (${(error as Error).message.split('\n')[0]})`,
+    );
+  }
+  return parseSettings(file, document);
+}
+
+/** What a command works with. Opened before anything else, so that bad input ends it first. */
+export interface Session {
+  readonly settings: Settings;
+  readonly kubeConfig: KubeConfig;
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
+  readonly logger: Logger;
+  readonly signals: Signals;
+  /** Identity of this process: the pod's name, or host and pid. */
+  readonly process: string;
+  /** The node under this process, inside the cluster. */
+  readonly ownNode: string | undefined;
+}
+
+export function openSession(options: CommonOptions): Session {
+  const settings = readSettings(options.settings);
+  const kubeConfig = loadKubeConfig(options.kubeconfig);
+  const signals = watchSignals(process);
+  const { apiRequest: requestTimeout, apiOutage: outage } = settings.timing;
+  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: signals.kill });
+  const { env } = process;
+  const { terminal, color } = outputStyle();
+  return {
+    settings,
+    kubeConfig,
+    client,
+    cluster: clusterReader(client, settings),
+    logger: createLogger(terminal, color),
+    signals,
+    process: env[environment.podName] ?? `${hostname()}-${process.pid}`,
+    ownNode: env[environment.nodeName],
+  };
+}
+
+/** How standard output is to be written: for a person or for a log collector. */
+export function outputStyle(): { terminal: boolean; color: boolean } {
+  const terminal = process.stdout.isTTY === true;
+  return { terminal, color: terminal && !process.env.NO_COLOR };
+}

@@ -1,0 +1,120 @@
+import { Command, CommanderError, Option } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import { exitCodes, UpgradeError } from '../errors.ts';
+
+/**
+ * Commands are loaded when they run: `--help` and `--version` need no client of anything. What the options say is checked by
+ * the commands themselves, so that an error names the field and what is allowed.
+ */
+const program = new Command('k8s-upgrade')
+  .description(
+    'Unattended Kubernetes version upgrades for kubeadm clusters: one node at a time, behind safety gates.\n\n' +
+      'Start with plan: it shows what would be done and every gate, and changes nothing.',
+  )
+  .version(packageJson.version)
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Exit codes:
+  0  done, or held: nothing to do but wait
+  1  failed: something went wrong; the message says what and what to do
+  2  bad input: nothing was touched
+  3  blocked: a gate is closed, or another run is at work; somebody can act
+
+Stages (--stages), in their order:
+  preflight   ask every gate before anything is touched
+  snapshot    save and verify an etcd snapshot
+  containerd  bring containerd on the control plane up to the workers, where it is behind
+  repo        point the package repository of every node at the new minor (minor only)
+  master      upgrade the control plane
+  workers     upgrade the workers one by one, each with a soak
+  postflight  verify the cluster as a whole and clear the marks of the rollout
+
+Examples:
+  k8s-upgrade plan --settings settings.yaml
+  k8s-upgrade run --target-version 1.34.5 --kind patch --dry-run --settings settings.yaml
+  k8s-upgrade submit --inputs '{"target_version":"1.34.5","kind":"patch","stages":"preflight,snapshot"}'
+  k8s-upgrade halt --reason "disk swap on k8s-node2"`,
+  );
+
+function command(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option('--settings <file>', 'settings, YAML or JSON', '/etc/k8s-upgrade/settings/settings.yaml')
+    .option(
+      '--kubeconfig <file>',
+      'cluster to work on (default: $KUBECONFIG, ~/.kube/config, or the service account of the pod)',
+    );
+}
+
+function upgradeCommand(name: string, description: string): Command {
+  return command(name, description)
+    .option(
+      '--inputs <json>',
+      'e.g. {"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
+    )
+    .option('--target-version <X.Y.Z>', 'release to go to')
+    .option('--kind <patch|minor>', 'what the step is')
+    .option('--stages <list>', 'all, or some of the stages below, separated by commas (default: all)')
+    .option('--dry-run', 'say what would be done; change nothing');
+}
+
+command('detect', 'look for a newer release and dispatch it, as the weekly CronJob does')
+  .option('--dry-run', 'do not dispatch (also DRY_RUN=true)')
+  .action(async (options) => (await import('./commands/detect.ts')).detectCommand(options));
+
+upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow its log')
+  .option('--no-follow', 'return once the Job is created')
+  .action(async (options) => (await import('./commands/submit.ts')).submitCommand(options));
+
+upgradeCommand('run', 'upgrade from here: as a leg of a Job, or from a machine outside the cluster')
+  .addOption(new Option('--run-id <id>').hideHelp())
+  .addOption(new Option('--leg <number>').hideHelp())
+  .action(async (options) => (await import('./commands/run.ts')).runCommand(options));
+
+upgradeCommand(
+  'plan',
+  'show what would be done, node by node, and the state of every gate; change nothing',
+).action(async (options) => (await import('./commands/plan.ts')).planCommand(options));
+
+command('status', 'show the versions, the rollout in flight, who is at work and whether upgrades are halted')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/status.ts')).statusCommand(options));
+
+command('halt', 'the kill switch: nothing new starts, and a run under way stops before its next node')
+  .requiredOption('--reason <text>', 'why, for whoever finds it')
+  .action(async (options) => (await import('./commands/kill-switch.ts')).haltCommand(options));
+
+command('resume', 'lift the kill switch').action(async (options) =>
+  (await import('./commands/kill-switch.ts')).resumeCommand(options),
+);
+
+command('clear', 'forget an abandoned rollout: its marks on the namespace and the nodes, and its metrics')
+  .option('--force', 'even while a run seems to be at work')
+  .action(async (options) => (await import('./commands/clear.ts')).clearCommand(options));
+
+/** Runs the program. The only place that sets the exit code. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    process.exitCode = explain(error);
+  }
+}
+
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.badInput;
+  if (error instanceof UpgradeError) {
+    process.stderr.write(`${error.message}\n${error.hint === undefined ? '' : `${error.hint}\n`}`);
+    return exitCodes[error.code];
+  }
+  if (error instanceof Error && 'exitCode' in error) {
+    process.stderr.write(`${error.message}\n`);
+    return Number(error.exitCode);
+  }
+  // A bug, not an outcome: the Job starts a fresh process.
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  return 70;
+}

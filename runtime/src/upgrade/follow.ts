@@ -1,0 +1,159 @@
+import { createInterface } from 'node:readline';
+import { PassThrough } from 'node:stream';
+import { Log, type V1Job, type V1Pod } from '@kubernetes/client-node';
+import { isNotFound } from '../cluster/api-error.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
+import { hasFailed, isActive, legOf, listLegs, runOf, unschedulableReason } from '../cluster/jobs.ts';
+import { waitForObjects } from '../cluster/watch.ts';
+import { BlockedError, exitCodes, type Outcome, UpgradeError } from '../errors.ts';
+import { pause, type Wait } from '../wait.ts';
+
+export interface FollowOptions {
+  readonly client: KubernetesClient;
+  readonly namespace: string;
+  /** After this, a pod that no node takes is reported, milliseconds. */
+  readonly unschedulable: number;
+  readonly wait: Wait;
+  /** Each line of the legs' logs. */
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * Follows a run from one leg to the next until it ends. May be begun again at any time, and the run does not notice
+ * when it is given up.
+ *
+ * @returns how the run ended. @throws BlockedError with the scheduler's reason when no node takes a leg.
+ */
+export async function followRun(options: FollowOptions, first: V1Job): Promise<Outcome> {
+  let job: V1Job | undefined = first;
+  let outcome: Outcome = 'failed';
+  while (job !== undefined) {
+    const current: V1Job = job;
+    outcome = await followLeg(options, current);
+    if (outcome !== 'done') return outcome;
+    const legs = await listLegs(options.client, options.namespace, runOf(current));
+    job = legs.find((one) => legOf(one) > legOf(current));
+  }
+  return outcome;
+}
+
+/** One Job, through every pod that it starts. */
+async function followLeg(options: FollowOptions, job: V1Job): Promise<Outcome> {
+  const name = job.metadata?.name ?? '';
+  const followed = new Set<string>();
+  for (;;) {
+    const next = await nextPod(options, name, followed);
+    if ('outcome' in next) return next.outcome;
+    followed.add(next.pod.metadata?.uid ?? '');
+    await followLog(options, next.pod);
+  }
+}
+
+/** Waits for a pod of the Job that has started and was not followed yet, or for the end of the Job. */
+async function nextPod(
+  options: FollowOptions,
+  name: string,
+  followed: ReadonlySet<string>,
+): Promise<{ pod: V1Pod } | { outcome: Outcome }> {
+  const { client, namespace, wait } = options;
+  const labelSelector = `batch.kubernetes.io/job-name=${name}`;
+  const source = {
+    path: `/api/v1/namespaces/${namespace}/pods`,
+    query: { labelSelector },
+    list: () =>
+      client.call(`list the pods of ${name}`, () =>
+        client.core.listNamespacedPod({ namespace, labelSelector }),
+      ),
+  };
+  for (;;) {
+    const what = `waiting for ${name}`;
+    const found = await waitForObjects(
+      client,
+      source,
+      what,
+      (pods) => inspect(options, name, pods, followed),
+      wait,
+    );
+    if (found !== 'later') return found;
+    // The pods have ended and the Job's controller has not said so yet.
+    await pause(250, wait);
+  }
+}
+
+async function inspect(
+  options: FollowOptions,
+  name: string,
+  pods: readonly V1Pod[],
+  followed: ReadonlySet<string>,
+) {
+  const { client, namespace } = options;
+  const fresh = pods.find((pod) => !followed.has(pod.metadata?.uid ?? '') && hasStarted(pod));
+  if (fresh) return { pod: fresh };
+  const job = await client.call(`read Job ${name}`, () =>
+    client.batch.readNamespacedJob({ name, namespace }),
+  );
+  if (!isActive(job)) return { outcome: outcomeOf(job, pods) };
+  for (const pod of pods) assertSchedulable(options, name, pod);
+  return pods.length > 0 && pods.every(hasEnded) ? ('later' as const) : undefined;
+}
+
+const hasEnded = (pod: V1Pod) => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+const hasStarted = (pod: V1Pod) => hasEnded(pod) || pod.status?.phase === 'Running';
+
+function assertSchedulable(options: FollowOptions, name: string, pod: V1Pod): void {
+  const reason = unschedulableReason(pod);
+  const age = Date.now() - new Date(pod.metadata?.creationTimestamp ?? Date.now()).getTime();
+  if (reason === undefined || age < options.unschedulable) return;
+  throw new BlockedError(`no node takes ${name}`, [reason], {
+    hint: `Nothing was touched by it. Remove it (kubectl -n ${options.namespace} delete job ${name}), mend the cause, and submit again.`,
+  });
+}
+
+/** From the exit code of the last pod; without one, from the Job's condition. */
+function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
+  const codes = pods.map((pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode);
+  const last = codes.findLast((code) => code !== undefined);
+  if (!hasFailed(job)) return 'done';
+  if (last === exitCodes.badInput)
+    throw new UpgradeError('badInput', `${job.metadata?.name} refused its input; see its log`);
+  return last === exitCodes.blocked ? 'blocked' : 'failed';
+}
+
+/** Streams a pod's log to its end, going on where a lost connection left off. */
+async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
+  const { client, namespace, wait } = options;
+  const name = pod.metadata?.name ?? '';
+  const container = pod.spec?.containers[0]?.name ?? '';
+  for (let seen = 0; ; ) {
+    const stream = new PassThrough();
+    let index = 0;
+    const reading = (async () => {
+      for await (const line of createInterface({ input: stream })) {
+        index += 1;
+        if (index <= seen) continue;
+        seen = index;
+        options.onLine(line);
+      }
+    })();
+    const streaming = new Log(client.kubeConfig).log(namespace, name, container, stream, { follow: true });
+    const abort = () => stream.destroy(new Error('called off'));
+    wait.signal.addEventListener('abort', abort, { once: true });
+    await streaming.then(() => reading).catch(() => stream.destroy());
+    wait.signal.removeEventListener('abort', abort);
+    wait.signal.throwIfAborted();
+    if (await isOver(client, namespace, name)) return;
+    await pause(500, wait);
+  }
+}
+
+async function isOver(client: KubernetesClient, namespace: string, name: string): Promise<boolean> {
+  try {
+    const pod = await client.call(`read pod ${name}`, () =>
+      client.core.readNamespacedPod({ name, namespace }),
+    );
+    return hasEnded(pod);
+  } catch (error) {
+    if (isNotFound(error)) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import type { V1Job } from '@kubernetes/client-node';
+import { isActive, listLegs } from '../cluster/jobs.ts';
+import { readHolder } from '../cluster/lease.ts';
+import { BlockedError } from '../errors.ts';
+import { oldest } from '../release.ts';
+import { type LegPorts, newRunId, submitLeg } from './legs.ts';
+import { checkAgainstCluster, inputsOf, type UpgradeRequest } from './request.ts';
+
+export interface Submitted {
+  readonly job: V1Job;
+  /** An earlier submission of the same inputs was still at work. */
+  readonly joined: boolean;
+}
+
+/**
+ * Starts a run as a Job, or finds the one that is already doing this.
+ *
+ * @throws UpgradeError (badInput) before anything is created; BlockedError when halted, when another run is at work or
+ *   when no node would take the Job.
+ */
+export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<Submitted> {
+  const [nodes, server] = await Promise.all([ports.cluster.nodes(), ports.cluster.serverRelease()]);
+  checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
+  const halted = await ports.cluster.killSwitch();
+  if (halted !== undefined)
+    throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  const active = (await listLegs(ports.client, ports.namespace)).find(isActive);
+  if (active) return join(active, request);
+  const holder = await readHolder(ports.client, ports.namespace);
+  if (holder && !holder.expired) {
+    throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);
+  }
+  return { job: await submitLeg(ports, request, newRunId(request.target), 1), joined: false };
+}
+
+function join(job: V1Job, request: UpgradeRequest): Submitted {
+  const args = job.spec?.template.spec?.containers[0]?.args ?? [];
+  if (args.includes(inputsOf(request))) return { job, joined: true };
+  throw new BlockedError('another run is at work', [`Job ${job.metadata?.name}: ${args.join(' ')}`], {
+    hint: 'Wait for it, or halt it (k8s-upgrade halt --reason …).',
+  });
+}
