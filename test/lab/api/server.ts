@@ -8,6 +8,7 @@ import type { ServerIdentity } from './auth/pki.ts';
 import { type AllowedBy, denial, type Rbac } from './auth/rbac.ts';
 import { anonymous, type Tokens, type User } from './auth/tokens.ts';
 import type { FaultAction, Faults } from './faults.ts';
+import { decodeProtobuf, protobufMediaType } from './protobuf/decode.ts';
 import type { RequestLog } from './request-log.ts';
 import { discovery, openApiV3, versionInfo } from './rest/discovery.ts';
 import type { Answer, ResourceHandler } from './rest/handler.ts';
@@ -106,7 +107,7 @@ export class ApiHttpServer {
   #answerTo(
     exchange: Exchange,
     user: User | undefined,
-    body: string,
+    body: Buffer,
     fault: FaultAction | undefined,
   ): Answer {
     try {
@@ -136,9 +137,9 @@ export class ApiHttpServer {
     throw new StatusError(failure(403, 'Forbidden', `forbidden: ${denial(asked)}`, {}));
   }
 
-  #dispatch({ request, response, info, user }: Exchange, text: string): Answer {
+  #dispatch({ request, response, info, user }: Exchange, bytes: Buffer): Answer {
     if (info.isResource && info.resource !== '') {
-      const body = parseBody(text, request.headers['content-type'] ?? '');
+      const body = parseBody(bytes, request.headers['content-type'] ?? '');
       return this.#deps.handler.handle({ info, user, request, response, body });
     }
     const { path } = info;
@@ -152,7 +153,10 @@ export class ApiHttpServer {
 
   #send(exchange: Exchange, answer: Answer, fault: FaultAction | undefined): void {
     const { response } = exchange;
-    if ('stream' in answer) return this.#stream(exchange, answer);
+    if ('stream' in answer) {
+      this.#stream(exchange, answer);
+      return;
+    }
     this.#log(exchange, answer.code);
     const isText = typeof answer.body === 'string';
     const headers: Record<string, string> = { 'Content-Type': isText ? 'text/plain' : 'application/json' };
@@ -203,15 +207,17 @@ export class ApiHttpServer {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
 }
 
-function parseBody(text: string, contentType: string): unknown {
-  if (text === '') return undefined;
+function parseBody(bytes: Buffer, contentType: string): unknown {
+  if (bytes.length === 0) return undefined;
   try {
+    if (contentType.startsWith(protobufMediaType)) return decodeProtobuf(bytes);
+    const text = bytes.toString();
     return contentType.includes('yaml') ? parseYaml(text) : JSON.parse(text);
   } catch (error) {
     throw badRequest(`error decoding the body: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,20 +1,46 @@
-import { resourceNamed, resources } from '../resources.ts';
-import type { Change } from '../store.ts';
+import { resourceNamed } from '../resources.ts';
 import type { Node, Stored, Taint } from '../types.ts';
 import type { Kit } from './kit.ts';
 
 /** Namespaces, garbage collection and the taint of cordoned nodes. Returns how to stop. */
 export function startHousekeeping(kit: Kit, caPem: string): () => void {
-  return kit.store.subscribe((change) => {
-    const { resource, object, type } = change;
+  const empty = kit.queue((namespace) => emptyNamespace(kit, namespace));
+  const deleted = (object: Stored) => {
+    const { namespace } = object.metadata;
+    if (namespace !== undefined && isTerminating(kit, namespace)) empty(namespace);
+    kit.later(kit.timings.reconcile, () => {
+      deleteDependents(kit, object);
+      for (const owner of foregroundOwners(kit, object)) finalize(kit, ...owner);
+    });
+  };
+  return kit.store.subscribe(({ resource, object, type }) => {
     kit.guard(() => {
+      const { name, deletionTimestamp } = object.metadata;
       if (resource === 'nodes' && type !== 'DELETED') taintCordoned(kit, object as Node);
-      if (resource === 'namespaces') namespaceChanged(kit, change, caPem);
-      if (type === 'DELETED') kit.later(kit.timings.reconcile, () => deleteDependents(kit, object));
-      else if (object.metadata.deletionTimestamp !== undefined) finalize(kit, resource, object);
+      if (resource === 'namespaces' && type === 'ADDED') fillNamespace(kit, name, caPem);
+      if (resource === 'namespaces' && type === 'MODIFIED' && deletionTimestamp !== undefined) empty(name);
+      if (type === 'DELETED') deleted(object);
+      else if (deletionTimestamp !== undefined) finalize(kit, resource, object);
     });
   });
 }
+
+const isTerminating = (kit: Kit, namespace: string): boolean =>
+  kit.store.get('namespaces', undefined, namespace)?.metadata.deletionTimestamp !== undefined;
+
+/** Those owners of an object that only wait for their dependents to go. */
+function foregroundOwners(kit: Kit, { metadata }: Stored): [string, Stored][] {
+  const uids = new Set((metadata.ownerReferences ?? []).map((r) => r.uid));
+  if (uids.size === 0) return [];
+  return everything(kit).filter(
+    ([, o]) => uids.has(o.metadata.uid) && o.metadata.finalizers?.includes('foregroundDeletion') === true,
+  );
+}
+
+const everything = (kit: Kit): [string, Stored][] =>
+  kit.store
+    .resources()
+    .flatMap((name) => (kit.store.list(name) as Stored[]).map((o): [string, Stored] => [name, o]));
 
 const cordonTaint = 'node.kubernetes.io/unschedulable';
 
@@ -33,21 +59,14 @@ function taintCordoned(kit: Kit, node: Node): void {
   });
 }
 
-function namespaceChanged(kit: Kit, { object, type }: Change, caPem: string): void {
-  const namespace = object.metadata.name;
-  const { registry } = kit;
-  if (type === 'ADDED') {
-    registry.seed({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } });
-    registry.seed({
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'kube-root-ca.crt', namespace },
-      data: { 'ca.crt': caPem },
-    });
-  }
-  if (type !== 'DELETED' && object.metadata.deletionTimestamp !== undefined) {
-    kit.later(kit.timings.reconcile, () => emptyNamespace(kit, namespace));
-  }
+function fillNamespace({ registry }: Kit, namespace: string, caPem: string): void {
+  registry.seed({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace } });
+  registry.seed({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'kube-root-ca.crt', namespace },
+    data: { 'ca.crt': caPem },
+  });
 }
 
 /** Deletes what is in a terminating namespace, and then the namespace. */
@@ -63,10 +82,7 @@ function emptyNamespace(kit: Kit, namespace: string): void {
       );
     }
   }
-  if (contents(kit, namespace).length > 0) {
-    kit.deadline(50, () => emptyNamespace(kit, namespace));
-    return;
-  }
+  if (contents(kit, namespace).length > 0) return;
   const done = store.modify('namespaces', undefined, namespace, (n) => {
     n.spec = {};
   });
@@ -74,20 +90,12 @@ function emptyNamespace(kit: Kit, namespace: string): void {
     store.remove('namespaces', undefined, namespace);
 }
 
-function contents(kit: Kit, namespace: string): [string, Stored][] {
-  const names = [...new Set(resources.filter((r) => r.namespaced).map((r) => r.name))];
-  return names.flatMap((name) =>
-    (kit.store.list(name, namespace) as Stored[]).map((o): [string, Stored] => [name, o]),
-  );
-}
+const contents = (kit: Kit, namespace: string): [string, Stored][] =>
+  everything(kit).filter(([, o]) => o.metadata.namespace === namespace);
 
 /** Everything that names `owner` among its owners. */
-function dependentsOf(kit: Kit, owner: Stored): [string, Stored][] {
-  return kit.store
-    .resources()
-    .flatMap((name) => (kit.store.list(name) as Stored[]).map((o): [string, Stored] => [name, o]))
-    .filter(([, o]) => o.metadata.ownerReferences?.some((r) => r.uid === owner.metadata.uid));
-}
+const dependentsOf = (kit: Kit, owner: Stored): [string, Stored][] =>
+  everything(kit).filter(([, o]) => o.metadata.ownerReferences?.some((r) => r.uid === owner.metadata.uid));
 
 function deleteDependents(kit: Kit, owner: Stored): void {
   for (const [resource, { metadata }] of dependentsOf(kit, owner)) {
@@ -117,20 +125,15 @@ function finalize(kit: Kit, resource: string, object: Stored): void {
         meta.ownerReferences = (meta.ownerReferences ?? []).filter((r) => r.uid !== object.metadata.uid);
       });
     }
-    return dropFinalizer(kit, resource, object, 'orphan');
+    dropFinalizer(kit, resource, object, 'orphan');
+    return;
   }
   if (!finalizers.includes('foregroundDeletion')) return;
   deleteDependents(kit, object);
   const blocking = dependentsOf(kit, object).some(([, o]) =>
     o.metadata.ownerReferences?.some((r) => r.uid === object.metadata.uid && r.blockOwnerDeletion === true),
   );
-  if (!blocking) return dropFinalizer(kit, resource, object, 'foregroundDeletion');
-  kit.deadline(50, () => {
-    const again = kit.store.get(resource, object.metadata.namespace, object.metadata.name) as
-      | Stored
-      | undefined;
-    if (again?.metadata.uid === object.metadata.uid) finalize(kit, resource, again);
-  });
+  if (!blocking) dropFinalizer(kit, resource, object, 'foregroundDeletion');
 }
 
 function dropFinalizer(kit: Kit, resource: string, object: Stored, finalizer: string): void {

@@ -77,7 +77,8 @@ export class JobController {
     memory.counted.add(pod.metadata.uid);
     if (pod.status?.phase === 'Succeeded') {
       memory.failures = 0;
-      return this.#status(job, (s) => ({ ...s, succeeded: (s.succeeded ?? 0) + 1 }));
+      this.#status(job, (s) => ({ ...s, succeeded: (s.succeeded ?? 0) + 1 }));
+      return;
     }
     if (jobFinished(job) || jobCondition(job, 'FailureTarget') || job.spec?.suspend === true) return;
     const verdict = failurePolicyVerdict(job.spec?.podFailurePolicy, pod);
@@ -94,12 +95,24 @@ export class JobController {
     const [namespace, name = ''] = key.split('/');
     const job = this.#kit.store.get('jobs', namespace, name);
     if (job === undefined || job.metadata.deletionTimestamp !== undefined) return;
-    if (jobFinished(job)) return this.#cleanUp(job);
-    if (this.#stopping(job)) return this.#finishStopping(job);
-    if (job.spec?.suspend === true) return this.#suspend(job);
+    if (jobFinished(job)) {
+      this.#cleanUp(job);
+      return;
+    }
+    if (this.#stopping(job)) {
+      this.#finishStopping(job);
+      return;
+    }
+    if (job.spec?.suspend === true) {
+      this.#suspend(job);
+      return;
+    }
     this.#begin(job);
     const ending = this.#ending(job);
-    if (ending !== undefined) return this.#end(job, ending);
+    if (ending !== undefined) {
+      this.#end(job, ending);
+      return;
+    }
     this.#createMissing(job);
     this.#refresh(job);
   }
@@ -205,7 +218,10 @@ export class JobController {
     if (missing <= 0 || job.spec?.template === undefined) return;
     const backoff = Math.min(timings.jobBackoff * 2 ** (memory.failures - 1), timings.jobBackoffMax);
     const wait = memory.failures === 0 ? 0 : memory.lastFailure + backoff - Date.now();
-    if (wait > 0) return this.#enqueue(`${job.metadata.namespace}/${job.metadata.name}`, wait);
+    if (wait > 0) {
+      this.#enqueue(`${job.metadata.namespace}/${job.metadata.name}`, wait);
+      return;
+    }
     for (let i = 0; i < missing; i += 1) {
       const pod = createPod(registry, job, job.spec.template);
       const message = `Created pod: ${pod.metadata.name}`;

@@ -82,7 +82,10 @@ export class Kubelets {
     const { uid, deletionTimestamp } = pod.metadata;
     const node = pod.spec?.nodeName ?? '';
     if (node === '' || this.#down.has(node)) return;
-    if (deletionTimestamp !== undefined) return this.#stopPod(pod);
+    if (deletionTimestamp !== undefined) {
+      this.#stopPod(pod);
+      return;
+    }
     if (isFinished(pod) || this.#work.has(uid) || pod.status?.phase === 'Running') return;
     const work: Work = { stopping: false, cancel: [] };
     this.#work.set(uid, work);

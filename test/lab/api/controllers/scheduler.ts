@@ -24,7 +24,10 @@ function schedule(kit: Kit, pod: Pod): void {
   const refusals = nodes.map((n) => nodeAccepts(spec, n));
   const fitting = nodes.filter((_, i) => refusals[i] === undefined);
   const chosen = best(kit, pod, fitting);
-  if (chosen === undefined) return refuse(kit, pod, refusals);
+  if (chosen === undefined) {
+    refuse(kit, pod, refusals);
+    return;
+  }
   const { namespace, name } = pod.metadata;
   kit.store.modify('pods', namespace, name, (p) => {
     if (p.spec !== undefined) p.spec.nodeName = chosen.metadata.name;

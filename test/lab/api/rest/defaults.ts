@@ -1,4 +1,4 @@
-import type { Resource } from '../resources.ts';
+import type { Container, Resource } from '../resources.ts';
 import type {
   CronJob,
   Deployment,
@@ -25,24 +25,27 @@ function podSpec(spec: PodSpec): void {
     securityContext: {},
     schedulerName: 'default-scheduler',
   });
-  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
-    const latest = /:latest$/.test(container.image ?? '') || !/:[^/]+$/.test(container.image ?? '');
-    fill(container, {
-      resources: {},
-      terminationMessagePath: '/dev/termination-log',
-      terminationMessagePolicy: 'File',
-      imagePullPolicy: latest ? 'Always' : 'IfNotPresent',
-    });
-    for (const port of container.ports ?? []) fill(port, { protocol: 'TCP' });
-    for (const variable of container.env ?? []) {
-      const ref = variable.valueFrom?.fieldRef;
-      if (ref !== undefined) fill(ref, { apiVersion: 'v1' });
-    }
-  }
+  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])])
+    containerDefaults(container);
   for (const volume of spec.volumes ?? []) {
     for (const source of [volume.configMap, volume.secret, volume.projected]) {
       if (source !== undefined) fill(source, { defaultMode: 0o644 });
     }
+  }
+}
+
+function containerDefaults(container: Container): void {
+  const latest = /:latest$/.test(container.image ?? '') || !/:[^/]+$/.test(container.image ?? '');
+  fill(container, {
+    resources: {},
+    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePolicy: 'File',
+    imagePullPolicy: latest ? 'Always' : 'IfNotPresent',
+  });
+  for (const port of container.ports ?? []) fill(port, { protocol: 'TCP' });
+  for (const variable of container.env ?? []) {
+    const ref = variable.valueFrom?.fieldRef;
+    if (ref !== undefined) fill(ref, { apiVersion: 'v1' });
   }
 }
 
@@ -136,25 +139,33 @@ function cronJob(object: CronJob): void {
 export function applyDefaults(resource: Resource, object: Stored): void {
   switch (resource.name) {
     case 'pods':
-      return pod(object as Pod);
+      pod(object as Pod);
+      return;
     case 'deployments':
     case 'replicasets':
     case 'daemonsets':
     case 'statefulsets':
-      return workload(object);
+      workload(object);
+      return;
     case 'jobs':
-      return job(object as Job);
+      job(object as Job);
+      return;
     case 'cronjobs':
-      return cronJob(object as CronJob);
+      cronJob(object as CronJob);
+      return;
     case 'poddisruptionbudgets':
       (object as PodDisruptionBudget).spec ??= {};
       return;
     case 'secrets':
-      return secret(object);
+      secret(object);
+      return;
     case 'namespaces':
       object.spec ??= { finalizers: ['kubernetes'] };
       object.status ??= { phase: 'Active' };
-      (object.metadata.labels ??= {})['kubernetes.io/metadata.name'] = object.metadata.name;
+      object.metadata.labels = {
+        ...object.metadata.labels,
+        'kubernetes.io/metadata.name': object.metadata.name,
+      };
       return;
     default:
       return;

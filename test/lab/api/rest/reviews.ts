@@ -1,4 +1,4 @@
-import { type Attributes, denial, type Rbac } from '../auth/rbac.ts';
+import type { Attributes, Rbac } from '../auth/rbac.ts';
 import type { User } from '../auth/tokens.ts';
 import { apiVersionOf } from '../resources.ts';
 import type { KubeObject, PolicyRule } from '../types.ts';
@@ -68,7 +68,7 @@ function access(rbac: Rbac, user: User, spec: AccessSpec | undefined) {
         }),
   };
   const by = rbac.allowedBy(attributes);
-  if (by === undefined) return { allowed: false, reason: denial(attributes) };
+  if (by === undefined) return { allowed: false };
   return { allowed: true, reason: `RBAC: allowed by ${by.role} ${JSON.stringify(by.name)}` };
 }
 

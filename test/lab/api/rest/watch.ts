@@ -56,7 +56,10 @@ export class Watch {
     this.#response.once('close', () => this.stop());
     this.#response.writeHead(200, { 'Content-Type': 'application/json' });
     this.#response.flushHeaders();
-    if (!this.#sendPast()) return this.stop();
+    if (!this.#sendPast()) {
+      this.stop();
+      return;
+    }
     this.#endings.push(this.#o.store.subscribe((change) => this.#deliver(change)));
     this.#startTimers();
   }
