@@ -1,0 +1,37 @@
+import type { LabApi } from './api/index.ts';
+import type { Node, Pod } from './api/types.ts';
+import { controlPlaneImages } from './cluster-system.ts';
+import type { NodeHooks } from './nodes/node.ts';
+
+/** How long the API server is away while its static pod restarts, milliseconds. */
+const apiServerRestart = 400;
+
+/** What a node's kubelet and static pods report to the cluster when the node's programs change. */
+export function connectNode(api: LabApi, name: string): NodeHooks {
+  const nodeInfo = (change: { kubeletVersion?: string; containerRuntimeVersion?: string }) =>
+    api.store.modify('nodes', undefined, name, (node: Node) => {
+      node.status = { ...node.status, nodeInfo: { ...node.status?.nodeInfo, ...change } as never };
+    });
+  return {
+    onKubeletRestart(release, containerd) {
+      const runtime = containerd === '' ? {} : { containerRuntimeVersion: `containerd://${containerd}` };
+      nodeInfo({ kubeletVersion: `v${release}`, ...runtime });
+    },
+    onContainerd(version) {
+      nodeInfo({ containerRuntimeVersion: `containerd://${version}` });
+    },
+    onControlPlaneUpgraded(release) {
+      for (const [component, image] of controlPlaneImages(release)) {
+        api.store.modify('pods', 'kube-system', `${component}-${name}`, (pod: Pod) => {
+          for (const container of pod.spec?.containers ?? []) container.image = image;
+        });
+      }
+      api.setVersion(release);
+      void api.outage(apiServerRestart);
+    },
+    onReboot(phase) {
+      if (phase === 'down') api.kubelets.setDown(name);
+      else api.kubelets.setUp(name);
+    },
+  };
+}

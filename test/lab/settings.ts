@@ -1,0 +1,43 @@
+import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { LabNode } from './nodes/node.ts';
+import type { AgentService } from './services/agent-service.ts';
+import type { PackageRepository } from './services/packages.ts';
+import type { Prometheus } from './services/prometheus.ts';
+import type { Pushgateway } from './services/pushgateway.ts';
+
+interface Surroundings {
+  readonly services: {
+    readonly packages: PackageRepository;
+    readonly prometheus: Prometheus;
+    readonly pushgateway: Pushgateway;
+    readonly agentService: AgentService;
+  };
+  readonly nodes: ReadonlyMap<string, LabNode>;
+  readonly change?: (base: SettingsInput) => SettingsInput;
+}
+
+/**
+ * The settings of the original's cluster, with the lab's addresses and its waits shortened: a second for ten minutes. Time is
+ * compressed here and nowhere else.
+ */
+export function labSettings({ services, nodes, change = (base) => base }: Surroundings): SettingsInput {
+  const [first] = nodes.values();
+  const workers = ['k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'].filter((name) => nodes.has(name));
+  return change({
+    nodes: { controlPlane: ['k8s-master'].filter((name) => nodes.has(name)), workers },
+    ssh: {
+      user: 'wizard',
+      port: first?.port ?? 22,
+      hostKeys: { policy: 'pinned', known: Object.fromEntries([...nodes].map(([name, n]) => [name, n.hostKey])) },
+      connectTimeout: '3s',
+      reconnectTimeout: '20s',
+    },
+    packages: { repository: services.packages.base },
+    prometheus: { url: services.prometheus.url },
+    pushgateway: { url: services.pushgateway.url },
+    dispatch: { mode: 'agent-service', agentService: { url: services.agentService.url } },
+    gates: { alertWait: '2s', alertInterval: '200ms' },
+    drain: { timeout: '10s', evictionRetry: '300ms' },
+    timing: { soak: '1s', nodeReady: '20s', script: '60s', lease: '3s', apiOutage: '30s', apiRequest: '5s', unschedulable: '3s' },
+  });
+}
