@@ -69,6 +69,7 @@ change() {
   if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
 }
 
+# shellcheck disable=SC2034 # not every script takes a release
 release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 path_pattern='^/[A-Za-z0-9._/-]+$'
 
@@ -144,7 +145,7 @@ find_etcd() {
     die "this node runs no etcd of kubeadm's (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave the stage snapshot out"
   data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
   data=${data:-/var/lib/etcd}
-  container=$(as_root crictl ps --state Running --name '^etcd$' -q | head -n 1)
+  container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
 }
 
 # etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates.

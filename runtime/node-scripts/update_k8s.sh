@@ -71,6 +71,7 @@ change() {
   if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
 }
 
+# shellcheck disable=SC2034 # not every script takes a release
 release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 path_pattern='^/[A-Za-z0-9._/-]+$'
 
@@ -261,7 +262,7 @@ kubeadm_release() { kubeadm version -o short | sed -E 's/^v//'; }
 
 # component_tag NAME: the image tag in a static pod's manifest, without v; empty when the node does not run it.
 component_tag() {
-  as_root cat "$manifests/$1.yaml" 2>/dev/null | sed -nE 's/^ *image: .*:v?([^: ]+)$/\1/p' | head -n 1
+  as_root cat "$manifests/$1.yaml" 2>/dev/null | sed -nE '/^ *image: /{s/.*:v?([^: ]+)$/\1/p;q}'
 }
 
 is_control_plane() { as_root test -e "$manifests/kube-apiserver.yaml"; }
@@ -288,7 +289,7 @@ check_path_from() {
   [[ $now =~ $release_pattern ]] || die "$what is at \"$now\", which is not a release; upgrade this node by hand"
   ! older_than "$release" "$now" || refuse "--release: $release is older than $what $now on this node; kubeadm cannot go back"
   if [[ ${now%%.*} != "${release%%.*}" ]] || (($(cut -d. -f2 <<<"$release") > $(cut -d. -f2 <<<"$now") + 1)); then
-    refuse "--release: $release skips a minor from $what $now; go to $(next_minor "$now") first"
+    refuse "--release: $release skips a minor from $what $now on this node; go to $(next_minor "$now") first"
   fi
 }
 
@@ -442,7 +443,7 @@ etcd_at_version() {
 # After "static Pod hash … did not change" the manifests say whether the component changed after all (F20).
 second_attempt() {
   local component arguments=("$@")
-  component=$(grep -Eo 'static Pod hash for component [a-z-]+' <<<"$output" | awk 'END { print $NF }')
+  component=$(sed -nE 's/.*static Pod hash for component ([a-z-]+).*/\1/p' <<<"$output" | tail -n 1)
   [[ -n $component ]] || explain_kubeadm
   if etcd_at_version; then
     arguments+=(--etcd-upgrade=false)
@@ -456,7 +457,7 @@ second_attempt() {
 # Turns what kubeadm said into what to do (F21).
 explain_kubeadm() {
   local refused
-  refused=$(grep -Eo 'ERROR CoreDNS[A-Za-z]+' <<<"$output" | sort -u | cut -d' ' -f2 | paste -sd ,)
+  refused=$(sed -nE 's/.*ERROR (CoreDNS[A-Za-z]+).*/\1/p' <<<"$output" | sort -u | paste -sd ,)
   [[ -z $refused ]] ||
     die "kubeadm refuses this cluster's CoreDNS ($refused); to keep CoreDNS as it is set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins] (here: --skip-phases addon/coredns --ignore-preflight-errors CoreDNSMigration,CoreDNSUnsupportedPlugins)"
   die "kubeadm failed: $(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1); see its output above, then run this again"

@@ -46,6 +46,7 @@ change() {
   if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
 }
 
+# shellcheck disable=SC2034 # not every script takes a release
 release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 path_pattern='^/[A-Za-z0-9._/-]+$'
 

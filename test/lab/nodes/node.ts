@@ -64,6 +64,8 @@ export class LabNode {
   readonly ssh: SshServer;
   /** Runs of node scripts that somebody followed to their end. */
   readonly scriptRuns: ScriptRun[] = [];
+  /** Of every process on the node. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly #options: LabNodeOptions;
   readonly #events: NodeEvents;
   #rebooting: Promise<void> | undefined;
@@ -76,13 +78,14 @@ export class LabNode {
     this.paths = createFilesystem({ ...options, directory: options.dir, clusterDirectory });
     this.faults = new NodeFaults(this.paths.faults);
     this.#events = new NodeEvents(this.paths.events, (name, values) => this.#react(name, values));
+    this.environment = this.#createEnvironment(clusterDirectory);
     this.ssh = new SshServer({
       address: options.address,
       port: options.port,
       user: LabNode.user,
       authorizedKey: options.authorizedKey,
       hostKey: options.hostKey ?? generateKeyPair().privateKey,
-      environment: this.environment(clusterDirectory),
+      environment: this.environment,
       directory: join(this.paths.root, 'home/wizard'),
     });
     this.ssh.on('closed', (execution) => this.#noteScriptRun(execution));
@@ -178,8 +181,7 @@ export class LabNode {
     });
   }
 
-  /** Environment of every process on the node. */
-  environment(clusterDirectory: string): Record<string, string> {
+  #createEnvironment(clusterDirectory: string): Record<string, string> {
     return {
       PATH: this.paths.bin,
       HOME: join(this.paths.root, 'home/wizard'),

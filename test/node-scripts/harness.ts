@@ -1,0 +1,142 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LabNode, type LabNodeOptions } from '../lab/nodes/node.ts';
+import { generateKeyPair } from '../lab/nodes/ssh.ts';
+import { PackageRepository } from '../lab/services/packages.ts';
+
+const scripts = join(import.meta.dirname, '../../runtime/node-scripts');
+
+export const scriptText = (name: string): string => readFileSync(join(scripts, name), 'utf8');
+
+export interface Ended {
+  /** Negative: the signal's number is not told, it was killed. */
+  readonly exit: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line of stderr. */
+  readonly lastError: string;
+  /** The object after `result: `; undefined when there is none. */
+  readonly result: unknown;
+}
+
+/** A node whose stubs work without delay, and the repository it knows. */
+export class Bench {
+  readonly directory: string;
+  readonly repository: PackageRepository;
+  readonly node: LabNode;
+  /** What the node told its cluster, in order. */
+  readonly told: string[];
+
+  private constructor(directory: string, repository: PackageRepository, node: LabNode, told: string[]) {
+    this.directory = directory;
+    this.repository = repository;
+    this.node = node;
+    this.told = told;
+  }
+
+  static async open(options: Partial<LabNodeOptions> = {}): Promise<Bench> {
+    const directory = mkdtempSync(join(tmpdir(), 'k8s-node-'));
+    const repository = await new PackageRepository().start();
+    for (const release of ['1.33.9', '1.34.2', '1.34.5', '1.35.0', '1.35.1']) repository.publish(release);
+    const told: string[] = [];
+    const node = await LabNode.start({
+      dir: join(directory, 'node'),
+      name: 'k8s-master',
+      role: 'master',
+      address: '127.0.0.1',
+      port: 0,
+      release: '1.34.2',
+      containerd: '1.7.27',
+      authorizedKey: generateKeyPair().publicKey,
+      packages: repository.base,
+      hooks: {
+        onKubeletRestart: (release, containerd) => told.push(`kubelet ${release} ${containerd}`),
+        onControlPlaneUpgraded: (release) => told.push(`apiserver ${release}`),
+        onContainerd: (version) => told.push(`containerd ${version}`),
+        onReboot: (phase) => told.push(`reboot ${phase}`),
+      },
+      ...options,
+    });
+    for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) node.setDuration(work, 0);
+    return new Bench(directory, repository, node, told);
+  }
+
+  async close(): Promise<void> {
+    await this.node.stop();
+    await this.repository.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** As `ssh NODE 'bash -s -- ARGS' < SCRIPT`. */
+  run(script: string, ...args: string[]): Promise<Ended> {
+    return this.begin(script, ...args).ended;
+  }
+
+  /** The same, to be interrupted: `kill` ends the script and all that it started. */
+  begin(script: string, ...args: string[]): { ended: Promise<Ended>; kill(signal: NodeJS.Signals): void } {
+    return this.bash(['-s', '--', ...args], scriptText(script));
+  }
+
+  bash(args: string[], input: string, environment: Record<string, string> = {}) {
+    const child = spawn('bash', args, {
+      env: { ...this.node.environment, ...environment },
+      cwd: this.node.environment.HOME,
+      detached: true,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
+    // A script that refuses its arguments does not read the rest of itself.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+    const ended = once(child, 'close').then(
+      ([code]): Ended => ({
+        exit: code ?? -1,
+        stdout,
+        stderr,
+        lastError: stderr.trim().split('\n').at(-1) ?? '',
+        result: resultOf(stdout),
+      }),
+    );
+    return { ended, kill: (signal: NodeJS.Signals) => process.kill(-(child.pid ?? 0), signal) };
+  }
+
+  /** The node's invocations as command lines, without those that only look. */
+  changes(): string[] {
+    return this.node.history
+      .map(({ program, args }) => [program, ...args].join(' '))
+      .filter((line) =>
+        /^(apt-get|apt-mark (un)?hold|kubeadm upgrade (apply|node)|systemctl (daemon|restart))/.test(line),
+      );
+  }
+
+  /** A file of the node, or its stubs' state, as text; undefined when it does not exist. */
+  stateOf(path: string): string | undefined {
+    try {
+      return readFileSync(join(this.node.paths.state, path), 'utf8');
+    } catch {
+      return undefined;
+    }
+  }
+
+  packages(): Record<string, string | undefined> {
+    return Object.fromEntries(['kubeadm', 'kubelet', 'kubectl'].map((p) => [p, this.stateOf(`dpkg/${p}`)]));
+  }
+
+  held(): boolean {
+    return ['kubeadm', 'kubelet', 'kubectl'].every((p) => this.stateOf(`hold/${p}`) !== undefined);
+  }
+}
+
+function resultOf(stdout: string): unknown {
+  const line = stdout.split('\n').find((each) => each.startsWith('result: '));
+  return line === undefined ? undefined : JSON.parse(line.slice('result: '.length));
+}

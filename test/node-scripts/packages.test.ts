@@ -1,0 +1,270 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Bench } from './harness.ts';
+
+let bench: Bench;
+beforeEach(async () => {
+  bench = await Bench.open();
+});
+afterEach(() => bench.close());
+
+const list = (name = 'kubeadm') => bench.run('list_packages.sh', '--package', name);
+const setRepository = (minor: string, ...args: string[]) =>
+  bench.run('set_repository.sh', '--minor', minor, '--url', bench.repository.base, ...args);
+const containerd = (version: string, ...args: string[]) =>
+  bench.run('update_containerd.sh', '--version', version, ...args);
+const source = '/etc/apt/sources.list.d/kubernetes.list';
+const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
+
+describe('list_packages.sh', () => {
+  test('refreshes first (F13) and lists newest first', async () => {
+    const first = await list();
+    expect(first.exit).toBe(0);
+    expect(first.stdout).toMatch(/^ +kubeadm \| 1\.34\.5-1\.1 \| http/m);
+    const repository = `${bench.repository.base}v1.34/deb`;
+    expect(first.result).toEqual({ versions: ['1.34.5-1.1', '1.34.2-1.1'], repository });
+    bench.repository.publish('1.34.10');
+    expect((await list()).result).toEqual({
+      versions: ['1.34.10-1.1', '1.34.5-1.1', '1.34.2-1.1'],
+      repository,
+    });
+  });
+
+  test('an empty answer is an error (F12)', async () => {
+    const { exit, lastError, result } = await list('kubefed');
+    expect(exit).toBe(1);
+    expect(lastError).toContain('error: the Kubernetes repository (v1.34) offers no kubefed');
+    expect(result).toBeUndefined();
+  });
+
+  test('a node without a Kubernetes source is told what to add', async () => {
+    // CRI-O's repository has the same shape and is not Kubernetes'.
+    bench.node.write(source, 'deb [trusted=yes] https://pkgs.k8s.io/addons:/cri-o:/stable:/v1.34/deb/ /\n');
+    const { exit, lastError } = await list();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('no file in /etc/apt/sources.list.d names a Kubernetes repository; add one');
+  });
+
+  test.each([
+    ['redirectLoop', { redirectLoop: true }],
+    ['reset', { reset: true }],
+    ['status', { status: 503 }],
+  ])('a repository with %s is an error', async (_name, faults) => {
+    bench.repository.faults = faults;
+    const { exit, lastError } = await list();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('error: apt-get update failed for');
+  });
+
+  test('refuses a name that is none', async () => {
+    const { exit, lastError } = await list('kubeadm;id');
+    expect(exit).toBe(2);
+    expect(lastError).toContain('--package: "kubeadm;id" is not allowed');
+  });
+});
+
+describe('set_repository.sh', () => {
+  test('rewrites the Kubernetes line and nothing else, fetches the key, and refreshes', async () => {
+    const others = '# a note on v1.34/deb\ndeb [arch=amd64] https://example.com/debian stable main\n';
+    bench.node.write(source, `${others}${bench.node.read(source).replace('[', '[arch=amd64 ')}`);
+    const { exit, result } = await setRepository('1.35');
+    expect(exit).toBe(0);
+    expect(result).toEqual({
+      minor: '1.35',
+      repository: `${bench.repository.base}v1.35/deb/`,
+      newest: '1.35.1-1.1',
+      changed: true,
+    });
+    expect(bench.node.read(source)).toBe(
+      `${others}deb [arch=amd64 signed-by=${keyring}] ${bench.repository.base}v1.35/deb/ /\n`,
+    );
+    expect(bench.node.read(keyring)).toContain('isv:kubernetes OBS Project');
+    expect((await list()).result).toMatchObject({ versions: ['1.35.1-1.1', '1.35.0-1.1'] });
+  });
+
+  test('understands deb822, with a key written into the file', async () => {
+    rmSync(join(bench.node.paths.root, source));
+    const stanza = (uris: string, key: string) =>
+      `Types: deb\nURIs: ${uris}\nSuites: /\nSigned-By:${key}\nEnabled: yes\n`;
+    const embedded =
+      '\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQENBGMHtPsBCADNSdU9pvg\n -----END PGP PUBLIC KEY BLOCK-----';
+    const crio = stanza('https://pkgs.k8s.io/addons:/cri-o:/stable:/v1.34/deb/', embedded);
+    const sources = '/etc/apt/sources.list.d/kubernetes.sources';
+    bench.node.write(sources, `${crio}\n${stanza(`${bench.repository.base}v1.34/deb/`, embedded)}`);
+    bench.node.write('/etc/apt/sources.list', '');
+    const { exit, lastError } = await setRepository('1.35');
+    expect(bench.node.read(sources)).toBe(
+      `${crio}\n${stanza(`${bench.repository.base}v1.34/deb/`, embedded)}`,
+    );
+    // CRI-O's repository is not reachable from here, and the refresh of the file therefore failed: everything is back.
+    expect(exit).toBe(1);
+    expect(lastError).toContain('this node stays on the repository that it had');
+    bench.node.write(sources, stanza(`${bench.repository.base}v1.34/deb/`, embedded));
+    expect((await setRepository('1.35')).exit).toBe(0);
+    expect(bench.node.read(sources)).toBe(stanza(`${bench.repository.base}v1.35/deb/`, ` ${keyring}`));
+  });
+
+  test('is safe to run again', async () => {
+    await setRepository('1.35');
+    const once = bench.node.read(source);
+    const { exit, result } = await setRepository('1.35');
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({ changed: false, newest: '1.35.1-1.1' });
+    expect(bench.node.read(source)).toBe(once);
+  });
+
+  test('heals an expired key (F24)', async () => {
+    bench.node.expireRepositoryKey();
+    expect((await list()).exit).toBe(1);
+    expect((await setRepository('1.34')).exit).toBe(0);
+    expect((await list()).exit).toBe(0);
+  });
+
+  test('leaves everything as it was when that minor has no repository', async () => {
+    writeFileSync(join(bench.node.paths.state, 'dpkg/kubelet'), '1.35.1-1.1');
+    const before = [bench.node.read(source), bench.node.read(keyring)];
+    const { exit, lastError } = await setRepository('1.36');
+    expect(exit).toBe(1);
+    expect(lastError).toContain('v1.36/deb/Release.key; check that v1.36 exists there');
+    expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
+  });
+
+  test('puts source and key back when the refresh fails', async () => {
+    const before = [bench.node.read(source), bench.node.read(keyring)];
+    bench.repository.nonsense = 'empty';
+    const { exit, lastError } = await setRepository('1.35');
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: apt-get update failed .*; this node stays on the repository that it had$/,
+    );
+    expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
+  });
+
+  test('refuses a key that is a web page', async () => {
+    bench.repository.nonsense = 'html';
+    expect((await setRepository('1.35')).lastError).toContain('Release.key is not a signing key');
+  });
+
+  test('a dry run changes nothing', async () => {
+    const before = bench.node.read(source);
+    const { exit, stdout } = await setRepository('1.35', '--dry-run');
+    expect(exit).toBe(0);
+    expect(stdout).toContain(`WOULD: point ${source} at ${bench.repository.base}v1.35/deb/`);
+    expect(bench.node.read(source)).toBe(before);
+  });
+
+  test.each([
+    [['--minor', '1.35.1'], '--minor: "1.35.1" is not allowed'],
+    [['--minor', '1.33'], '--minor: 1.33 is older than kubelet 1.34'],
+    [['--minor', '1.36'], '--minor: 1.36 skips a minor'],
+    [['--minor', '1.35', '--url', 'file:///etc'], '--url: "file:///etc" is not allowed'],
+    [['--minor', '1.35', '--url', 'http://x/ /#'], '--url: "http://x/ /#" is not allowed'],
+    [['--minor', '1.35', '--url', 'http://user:pw@x/'], '--url: "http://user:pw@x/" is not allowed'],
+  ])('refuses %j', async (args, message) => {
+    const { exit, lastError } = await bench.run('set_repository.sh', '--url', bench.repository.base, ...args);
+    expect(lastError).toContain(`error: ${message}`);
+    expect(exit).toBe(2);
+  });
+});
+
+describe('update_containerd.sh', () => {
+  test('installs the newest revision of the version, restarts, and holds what was held', async () => {
+    writeFileSync(join(bench.node.paths.state, 'hold/containerd.io'), '');
+    const { exit, result } = await containerd('1.7.28');
+    expect(exit).toBe(0);
+    expect(result).toEqual({
+      version: '1.7.28',
+      from: '1.7.27',
+      package: 'containerd.io',
+      revision: '1.7.28-1',
+      dryRun: false,
+    });
+    expect(bench.told).toEqual(['containerd 1.7.28']);
+    expect(bench.node.containerd).toBe('1.7.28');
+    expect(bench.stateOf('hold/containerd.io')).toBe('');
+  });
+
+  test('does nothing the second time', async () => {
+    await containerd('1.7.28');
+    const { exit, result } = await containerd('1.7.28');
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({ from: '1.7.28' });
+    expect(bench.told).toEqual(['containerd 1.7.28']);
+  });
+
+  test('restarts what was installed and not restarted', async () => {
+    writeFileSync(join(bench.node.paths.state, 'dpkg/containerd.io'), '1.7.28-1');
+    expect((await containerd('1.7.28')).result).toMatchObject({ from: '1.7.27' });
+    expect(bench.told).toEqual(['containerd 1.7.28']);
+  });
+
+  test('finds the package of the distribution', async () => {
+    rmSync(join(bench.node.paths.state, 'dpkg/containerd.io'));
+    writeFileSync(join(bench.node.paths.state, 'dpkg/containerd'), '1.7.27~ds1-1+b3');
+    const offer = (version: string) =>
+      `containerd|${version}|http://deb.debian.org/debian bookworm/main amd64 Packages\n`;
+    writeFileSync(
+      join(bench.node.paths.state, 'other-packages'),
+      offer('1.7.28~ds1-1+b1') + offer('1.7.28~ds1-2'),
+    );
+    expect((await containerd('1.7.28')).result).toMatchObject({
+      package: 'containerd',
+      revision: '1.7.28~ds1-2',
+    });
+  });
+
+  test('says what is on offer when the version is not', async () => {
+    const { exit, lastError } = await containerd('1.7.99');
+    expect(exit).toBe(1);
+    expect(lastError).toContain('offers containerd.io 1.7.99; it offers 1.7.24-1 1.7.27-1 1.7.28-1 2.1.4-1');
+    expect(bench.told).toEqual([]);
+  });
+
+  test('says where to look when containerd does not start', async () => {
+    bench.node.faults.set('containerd-fails', {});
+    const { exit, lastError } = await containerd('1.7.28');
+    expect(exit).toBe(1);
+    expect(lastError).toBe('error: containerd does not start; see journalctl -u containerd on this node');
+  });
+
+  test('a dry run changes nothing', async () => {
+    const { exit, stdout } = await containerd('1.7.28', '--dry-run');
+    expect(exit).toBe(0);
+    expect(stdout).toContain('WOULD: install containerd.io=1.7.28-1 and restart containerd');
+    expect(bench.stateOf('dpkg/containerd.io')).toBe('1.7.27-1');
+  });
+
+  test.each([
+    [['--version', '1.7.24'], '--version: 1.7.24 is older than containerd 1.7.27 on this node'],
+    [['--version', 'v1.7.28'], '--version: "v1.7.28" is not allowed'],
+    [[], '--version: expected'],
+  ])('refuses %j', async (args, message) => {
+    const { exit, lastError } = await bench.run('update_containerd.sh', ...args);
+    expect(lastError).toContain(`error: ${message}`);
+    expect(exit).toBe(2);
+  });
+});
+
+describe('the scripts as files', () => {
+  const folder = join(import.meta.dirname, '../../runtime/node-scripts');
+  const names = [
+    'update_k8s',
+    'snapshot_etcd',
+    'list_packages',
+    'set_repository',
+    'update_containerd',
+    'detach',
+  ];
+
+  test('share their common parts word for word', () => {
+    expect(() => execFileSync(join(folder, 'lib/inline.sh'), ['--check'], { stdio: 'pipe' })).not.toThrow();
+  });
+
+  test.each(names)('%s.sh runs nothing before its last line has arrived', (name) => {
+    const text = readFileSync(join(folder, `${name}.sh`), 'utf8');
+    expect(text.endsWith('\n\nmain "$@"\n')).toBe(true);
+    expect(text.match(/^main "\$@"$/gm)).toHaveLength(1);
+  });
+});
