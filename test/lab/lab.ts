@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,9 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { BatchV1Api, KubeConfig } from '@kubernetes/client-node';
 import { stringify as toYaml } from 'yaml';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
+import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { KubeObject, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
-import type { KubeObject, UserRef } from './api/index.ts';
 import { type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
 import { connectNode } from './kubelet-hooks.ts';
 import { LabNode } from './nodes/node.ts';
@@ -66,10 +67,17 @@ export class Lab {
   /** Settings for a person or a test at this machine, with the secrets as files below {@link dir}. */
   readonly settingsFile: string;
   readonly privateKeyFile: string;
+  /** `run-event` with what the legs of a run report, as it arrives in their log; `log` with every other line. */
+  readonly events = new EventEmitter<{ 'run-event': [RunEvent]; log: [string] }>();
   readonly #children: Set<ChildProcess>;
   readonly #node: string;
 
-  private constructor(parts: Pick<Lab, 'dir' | 'api' | 'nodes' | 'settings' | 'settingsFile' | 'privateKeyFile' | keyof Services> & { children: Set<ChildProcess>; node: string }) {
+  private constructor(
+    parts: Pick<
+      Lab,
+      'dir' | 'api' | 'nodes' | 'settings' | 'settingsFile' | 'privateKeyFile' | keyof Services
+    > & { children: Set<ChildProcess>; node: string },
+  ) {
     this.dir = parts.dir;
     this.api = parts.api;
     this.nodes = parts.nodes;
@@ -93,11 +101,20 @@ export class Lab {
     const token = crypto.randomUUID();
     const children = new Set<ChildProcess>();
     const [api, services] = await Promise.all([
-      LabApi.start({ dir: join(dir, 'api'), version: release, entrypoints: { 'registry.invalid/k8s-version-upgrade': [node, bundle] } }),
-      startServices(options, token, (inputs) => lab.#submit(inputs)),
+      LabApi.start({
+        dir: join(dir, 'api'),
+        version: release,
+        entrypoints: { 'registry.invalid/k8s-version-upgrade': [node, bundle] },
+      }),
+      startServices(options, token, (inputs) => lab.submit(inputs)),
     ]);
     const clusterReady = seedCluster(api, { nodes: specs, version: release });
-    const nodes = await startNodes(options, specs, { dir, authorizedKey: key.publicKey, packages: services.packages.base, api });
+    const nodes = await startNodes(options, specs, {
+      dir,
+      authorizedKey: key.publicKey,
+      packages: services.packages.base,
+      api,
+    });
     await clusterReady;
     const settings = labSettings({ services, nodes, ...(options.settings && { change: options.settings }) });
     const credentials = {
@@ -132,7 +149,10 @@ export class Lab {
   }
 
   /** Runs the bundled program from outside the cluster. */
-  async cli(args: readonly string[], options: { user?: UserRef; env?: Record<string, string>; onLine?: (line: string) => void } = {}): Promise<CliResult> {
+  async cli(
+    args: readonly string[],
+    options: { user?: UserRef; env?: Record<string, string>; onLine?: (line: string) => void } = {},
+  ): Promise<CliResult> {
     const child = await this.spawnCli(args, options);
     let stdout = '';
     let stderr = '';
@@ -150,7 +170,10 @@ export class Lab {
     return { exitCode: code ?? -1, stdout, stderr };
   }
 
-  async spawnCli(args: readonly string[], options: { user?: UserRef; env?: Record<string, string> } = {}): Promise<ChildProcess> {
+  async spawnCli(
+    args: readonly string[],
+    options: { user?: UserRef; env?: Record<string, string> } = {},
+  ): Promise<ChildProcess> {
     const kubeconfig = await this.kubeconfig(options.user);
     const env = { PATH: process.env.PATH ?? '', HOME: this.dir, KUBECONFIG: kubeconfig, ...options.env };
     const all = [bundle, ...args, ...(args.includes('--settings') ? [] : ['--settings', this.settingsFile])];
@@ -173,10 +196,63 @@ export class Lab {
     return metadata.name;
   }
 
-  async #submit(inputs: string): Promise<{ exitCode: number; output: string }> {
+  /**
+   * The weekly detection, as the CronJob starts it. Its log goes to `log`.
+   *
+   * @returns its exit code.
+   */
+  async detect(): Promise<number> {
+    const pod = await this.#podOf(await this.createJobFrom(objectNames.detectionCronJob));
+    const log = this.api.runner.log(pod, pod.spec?.containers[0]?.name ?? '');
+    for (const line of (log?.text() ?? '').split('\n').filter(Boolean)) this.#hear(line);
+    return pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? -1;
+  }
+
+  /** What the agent does: `k8s-upgrade submit`, with its own service account. */
+  async submit(inputs: string): Promise<{ exitCode: number; output: string }> {
     const user = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
-    const { exitCode, stdout, stderr } = await this.cli(['submit', '--inputs', inputs], { user });
+    const onLine = (line: string) => this.#hear(line);
+    const { exitCode, stdout, stderr } = await this.cli(['submit', '--inputs', inputs], { user, onLine });
+    if (stderr) this.events.emit('log', stderr.trimEnd());
     return { exitCode, output: stdout + stderr };
+  }
+
+  /** Resolves with the exit code once the agent has returned. */
+  async agentJobEnd(id: string): Promise<number> {
+    for (;;) {
+      const job = this.agentService.jobs.find((one) => one.id === id);
+      if (job?.exitCode !== undefined) return job.exitCode;
+      await once(this.agentService.events, 'ended');
+    }
+  }
+
+  #hear(line: string): void {
+    try {
+      const { event, msg } = JSON.parse(line) as { event?: RunEvent; msg: string };
+      if (event) this.events.emit('run-event', event);
+      else this.events.emit('log', msg);
+    } catch {
+      this.events.emit('log', line);
+    }
+  }
+
+  /** The pod of a Job, once it has ended. */
+  #podOf(job: string): Promise<Pod> {
+    return new Promise((resolve) => {
+      const ended = (pod: Pod) =>
+        pod.metadata.labels?.['batch.kubernetes.io/job-name'] === job &&
+        (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed');
+      const unsubscribe = this.api.store.subscribe(({ resource, object }) => {
+        if (resource !== 'pods' || !ended(object as Pod)) return;
+        unsubscribe();
+        resolve(object as Pod);
+      });
+      const already = this.api.store.list('pods').find(ended);
+      if (already) {
+        unsubscribe();
+        resolve(already);
+      }
+    });
   }
 
   async stop(): Promise<void> {
@@ -269,7 +345,9 @@ function deploy(api: LabApi, settings: SettingsInput, credentials: Record<string
   // Terraform knows from references what must be there first; here that is the namespace.
   api.apply(objects.sort((a, b) => Number(b.kind === 'Namespace') - Number(a.kind === 'Namespace')));
   const metadata = { name: objectNames.credentials, namespace: objectNames.namespace };
-  const data = Object.fromEntries(Object.entries(credentials).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
+  const data = Object.fromEntries(
+    Object.entries(credentials).map(([k, v]) => [k, Buffer.from(v).toString('base64')]),
+  );
   api.apply([{ apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data }]);
 }
 
@@ -281,7 +359,8 @@ async function writeFiles(
 ): Promise<Pick<Lab, 'settingsFile' | 'privateKeyFile'>> {
   await mkdir(dir);
   const fileOf = (key: string) => join(dir, key);
-  for (const [key, value] of Object.entries(credentials)) await writeFile(fileOf(key), value, { mode: 0o600 });
+  for (const [key, value] of Object.entries(credentials))
+    await writeFile(fileOf(key), value, { mode: 0o600 });
   const settingsFile = join(dir, 'settings.yaml');
   const local: SettingsInput = {
     ...settings,

@@ -1,3 +1,4 @@
+import { credentialKeys, mountPaths } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
 import type { LabNode } from './nodes/node.ts';
 import type { AgentService } from './services/agent-service.ts';
@@ -16,6 +17,8 @@ interface Surroundings {
   readonly change?: (base: SettingsInput) => SettingsInput;
 }
 
+const mounted = (key: string): string => `${mountPaths.credentials}/${key}`;
+
 /**
  * The settings of the original's cluster, with the lab's addresses and its waits shortened: a second for ten minutes. Time is
  * compressed here and nowhere else.
@@ -25,19 +28,36 @@ export function labSettings({ services, nodes, change = (base) => base }: Surrou
   const workers = ['k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'].filter((name) => nodes.has(name));
   return change({
     nodes: { controlPlane: ['k8s-master'].filter((name) => nodes.has(name)), workers },
+    // The defaults, written out: the lab's kubelet has no mount namespace and puts its own paths in their place.
+    slack: { webhookFile: mounted(credentialKeys.slackWebhook) },
     ssh: {
+      privateKeyFile: mounted(credentialKeys.sshKey),
       user: 'wizard',
       port: first?.port ?? 22,
-      hostKeys: { policy: 'pinned', known: Object.fromEntries([...nodes].map(([name, n]) => [name, n.hostKey])) },
+      hostKeys: {
+        policy: 'pinned',
+        known: Object.fromEntries([...nodes].map(([name, n]) => [name, n.hostKey])),
+      },
       connectTimeout: '3s',
       reconnectTimeout: '20s',
     },
     packages: { repository: services.packages.base },
     prometheus: { url: services.prometheus.url },
     pushgateway: { url: services.pushgateway.url },
-    dispatch: { mode: 'agent-service', agentService: { url: services.agentService.url } },
+    dispatch: {
+      mode: 'agent-service',
+      agentService: { url: services.agentService.url, tokenFile: mounted(credentialKeys.agentToken) },
+    },
     gates: { alertWait: '2s', alertInterval: '200ms' },
     drain: { timeout: '10s', evictionRetry: '300ms' },
-    timing: { soak: '1s', nodeReady: '20s', script: '60s', lease: '3s', apiOutage: '30s', apiRequest: '5s', unschedulable: '3s' },
+    timing: {
+      soak: '1s',
+      nodeReady: '20s',
+      script: '60s',
+      lease: '3s',
+      apiOutage: '30s',
+      apiRequest: '5s',
+      unschedulable: '3s',
+    },
   });
 }

@@ -97,12 +97,18 @@ command('clear', 'forget an abandoned rollout: its marks on the namespace and th
 
 /** Runs the program. The only place that sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Should the program ever run out of things to wait for before it has come to an end, that is a crash and no success.
+  process.exitCode = crashed;
   try {
     await program.parseAsync(argv);
+    if (process.exitCode === crashed) process.exitCode = exitCodes.done;
   } catch (error) {
     process.exitCode = explain(error);
   }
 }
+
+/** A bug, not an outcome: the Job starts a fresh process. */
+const crashed = 70;
 
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.badInput;
@@ -114,7 +120,6 @@ function explain(error: unknown): number {
     process.stderr.write(`${error.message}\n`);
     return Number(error.exitCode);
   }
-  // A bug, not an outcome: the Job starts a fresh process.
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-  return 70;
+  return crashed;
 }

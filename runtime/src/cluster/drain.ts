@@ -157,6 +157,8 @@ async function emptyNode(
 /** Gone means 404 or another UID: a StatefulSet makes a new pod of the same name. */
 const isSamePod = (a: V1Pod, b: V1Pod) => a.metadata?.uid === b.metadata?.uid;
 
+const lastingRefusals = 3;
+
 async function evictUntilAccepted(
   client: KubernetesClient,
   writer: ClusterWriter,
@@ -164,7 +166,7 @@ async function evictUntilAccepted(
   options: DrainOptions,
   wait: Wait,
 ): Promise<void> {
-  let told = false;
+  let refusals = 0;
   while (Date.now() < wait.deadline && !wait.signal.aborted) {
     const answer = await tryEviction(writer, one.pod, options.gracePeriod);
     if (answer === 'leaving') return;
@@ -173,8 +175,9 @@ async function evictUntilAccepted(
       return;
     }
     one.held = await nameBudgets(client, one.pod).catch(() => answer.message);
-    if (!told) options.onNotice(`${podName(one.pod)} is held back by ${one.held}`);
-    told = true;
+    // A budget that hands out one disruption after the other refuses now and then; only a lasting refusal is news.
+    refusals += 1;
+    if (refusals === lastingRefusals) options.onNotice(`${podName(one.pod)} is held back by ${one.held}`);
     await pause(options.evictionRetry, wait).catch(() => {});
   }
 }

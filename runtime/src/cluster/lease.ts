@@ -53,16 +53,16 @@ async function readLease(client: KubernetesClient, namespace: string): Promise<V
   }
 }
 
+/** The client declares these as dates and hands them over as the text that came. */
+const timeOfMicro = (time: Date | string | undefined): number =>
+  time === undefined ? 0 : new Date(time).getTime();
+
 function holderOf(lease: V1Lease): Holder | undefined {
   const identity = lease.spec?.holderIdentity;
   if (!identity) return undefined;
-  const renewed = lease.spec?.renewTime?.getTime() ?? 0;
-  const expires = renewed + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
-  return {
-    identity,
-    since: lease.spec?.acquireTime?.toISOString() ?? 'unknown',
-    expired: expires <= Date.now(),
-  };
+  const expires = timeOfMicro(lease.spec?.renewTime) + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
+  const since = new Date(timeOfMicro(lease.spec?.acquireTime)).toISOString();
+  return { identity, since, expired: expires <= Date.now() };
 }
 
 /**

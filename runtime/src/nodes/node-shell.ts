@@ -64,71 +64,105 @@ export class SshNodeShell implements NodeShell {
   async script(target: SshTarget, name: ScriptName, args: readonly string[], timeout: number) {
     const wait = within(timeout, this.#options.signal);
     const log = new ScriptLog(target.node, name, this.#options.onLine);
-    for (;;) {
-      await this.#options.mayWrite();
-      await this.#start(target, name, args, wait);
-      const code = await this.#followToEnd(target, name, log, wait);
-      if (code === 0) return log.result;
-      if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
-      this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
-      log.reset();
+    const line = new Line(target, this.#options, wait);
+    try {
+      for (;;) {
+        await this.#options.mayWrite();
+        await this.#start(line, target, name, args);
+        const code = await this.#followToEnd(line, name, log);
+        if (code === 0) return log.result;
+        if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
+        this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
+        log.reset();
+      }
+    } finally {
+      line.close();
     }
   }
 
   async read(target: SshTarget, words: readonly string[]) {
     const lines: string[] = [];
-    const wait = within(this.#options.reconnectTimeout, this.#options.signal);
-    const { code } = await this.#reconnecting(target, wait, (session, signal) => {
-      lines.length = 0;
-      return session.run(words, '', (line) => lines.push(line), signal);
-    });
-    return { code: code ?? -1, output: lines.join('\n') };
+    const line = new Line(
+      target,
+      this.#options,
+      within(this.#options.reconnectTimeout, this.#options.signal),
+    );
+    try {
+      const { code } = await line.run((session, signal) => {
+        lines.length = 0;
+        return session.run(words, '', (text) => lines.push(text), signal);
+      });
+      return { code: code ?? -1, output: lines.join('\n') };
+    } finally {
+      line.close();
+    }
   }
 
-  async #start(target: SshTarget, name: ScriptName, args: readonly string[], wait: Wait): Promise<void> {
+  async #start(line: Line, target: SshTarget, name: ScriptName, args: readonly string[]): Promise<void> {
     const lines: string[] = [];
     const words = ['bash', '-s', '--', 'start', name, '--', ...args];
-    const { code } = await this.#reconnecting(target, wait, (session, signal) =>
-      session.run(words, startInput(name), (line) => lines.push(line), signal),
+    const input = startInput(name);
+    const { code } = await line.run((session, signal) =>
+      session.run(words, input, (text) => lines.push(text), signal),
     );
     if (code !== 0) throw new ScriptError(target.node, name, code ?? -1, lines);
   }
 
   /** Streams the log from where the last connection left off. */
-  async #followToEnd(target: SshTarget, name: ScriptName, log: ScriptLog, wait: Wait): Promise<number> {
-    const { code } = await this.#reconnecting(target, wait, async (session, signal) => {
+  async #followToEnd(line: Line, name: ScriptName, log: ScriptLog): Promise<number> {
+    const { code } = await line.run((session, signal) => {
       const words = ['bash', '-s', '--', 'follow', name, String(log.bytes)];
-      return session.run(words, followInput, (line) => log.add(line), signal);
+      return session.run(words, followInput, (text) => log.add(text), signal);
     });
     return code ?? detachCodes.lost;
   }
+}
 
-  /** Runs `work` on a fresh connection, again and again while the connection is what fails. */
-  async #reconnecting<T>(
-    target: SshTarget,
-    wait: Wait,
-    work: (session: SshSession, signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+/** The way to a node for one piece of work: one connection, and another one whenever it is lost. */
+class Line {
+  readonly #target: SshTarget;
+  readonly #options: ShellOptions;
+  readonly #wait: Wait;
+  #session: SshSession | undefined;
+
+  constructor(target: SshTarget, options: ShellOptions, wait: Wait) {
+    this.#target = target;
+    this.#options = options;
+    this.#wait = wait;
+  }
+
+  close(): void {
+    this.#session?.close();
+    this.#session = undefined;
+  }
+
+  /** Does `work`, again and again while the connection is what fails. */
+  async run<T>(work: (session: SshSession, signal: AbortSignal) => Promise<T>): Promise<T> {
     let lostAt: number | undefined;
     for (;;) {
-      let session: SshSession | undefined;
       try {
-        session = await SshSession.open(target, this.#options, this.#options.signal);
+        this.#session ??= await SshSession.open(this.#target, this.#options, this.#options.signal);
         lostAt = undefined;
-        return await work(session, signalOf(wait));
+        return await work(this.#session, signalOf(this.#wait));
       } catch (error) {
-        this.#options.signal.throwIfAborted();
-        if (Date.now() >= wait.deadline)
-          throw new ConnectionError(target, 'no end within its time limit', error);
-        if (!(error instanceof ConnectionError)) throw error;
-        if (lostAt === undefined) this.#options.onNotice(`${error.message}; connecting again`);
+        this.close();
         lostAt ??= Date.now();
-        if (Date.now() - lostAt > this.#options.reconnectTimeout) throw error;
-        await pause(Math.min(2_000, 200 + (Date.now() - lostAt) / 2), wait);
-      } finally {
-        session?.close();
+        await this.#bear(error, lostAt);
       }
     }
+  }
+
+  /** @throws unless connecting again may help. */
+  async #bear(error: unknown, lostAt: number): Promise<void> {
+    const { signal, onNotice, reconnectTimeout } = this.#options;
+    signal.throwIfAborted();
+    if (Date.now() >= this.#wait.deadline)
+      throw new ConnectionError(this.#target, 'no end within its time limit', error);
+    if (!(error instanceof ConnectionError)) throw error;
+    const lostFor = Date.now() - lostAt;
+    if (lostFor > reconnectTimeout) throw error;
+    if (lostFor === 0) onNotice(`${error.message}; connecting again`);
+    await pause(Math.min(2_000, 200 + lostFor / 2), this.#wait);
   }
 }
 

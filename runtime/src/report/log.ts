@@ -29,6 +29,8 @@ export function logSink(logger: Logger): Sink {
 
 function levelOf(event: RunEvent): 'debug' | 'info' | 'warn' | 'error' {
   if (event.type === 'heartbeat') return 'debug';
+  // The node keeps the whole log; here are its milestones.
+  if (event.type === 'script' && !/^(==>|error:)/.test(event.line)) return 'debug';
   if (event.type === 'waiting' || event.type === 'notice') return 'warn';
   if (event.type !== 'run-ended' || event.outcome === 'done') return 'info';
   return event.outcome === 'failed' ? 'error' : 'warn';

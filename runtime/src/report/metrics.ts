@@ -26,7 +26,7 @@ export class MetricGroup {
         registers: [this.#registry],
       });
       // A gauge without labels exists as 0 from the start; only what was set is to be pushed.
-      gauge.remove();
+      if (metric.labels.length === 0) gauge.remove();
       this.#gauges.set(metric.name, gauge);
     }
   }

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { Log, type V1Job, type V1Pod } from '@kubernetes/client-node';
 import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
@@ -126,6 +126,10 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
   const container = pod.spec?.containers[0]?.name ?? '';
   for (let seen = 0; ; ) {
     const stream = new PassThrough();
+    // A connection that breaks off ends its body and not what it was piped into.
+    stream.once('pipe', (body: Readable) =>
+      body.once('error', (e) => stream.destroy(e)).once('close', () => stream.end()),
+    );
     let index = 0;
     const reading = (async () => {
       for await (const line of createInterface({ input: stream })) {

@@ -28,12 +28,10 @@ export async function statusCommand(options: StatusOptions): Promise<void> {
     dispatched: annotations[annotationKeys(prefix).dispatched] ?? null,
     atWork: holder && !holder.expired ? holder : null,
     halted: halted ?? null,
-    jobs: legs
-      .slice(0, 5)
-      .map((job) => ({
-        name: job.metadata?.name,
-        state: isActive(job) ? 'active' : hasFailed(job) ? 'failed' : 'complete',
-      })),
+    jobs: legs.slice(0, 5).map((job) => ({
+      name: job.metadata?.name,
+      state: isActive(job) ? 'active' : hasFailed(job) ? 'failed' : 'complete',
+    })),
   };
   process.stdout.write(options.json ? `${JSON.stringify(status, null, 2)}\n` : asText(status));
 }

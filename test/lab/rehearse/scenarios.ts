@@ -1,0 +1,151 @@
+import type { RunEvent } from '../../../runtime/src/report/events.ts';
+import type { Lab, LabOptions } from '../lab.ts';
+
+/** What a scenario tells while it plays. */
+export interface Narrator {
+  /** What happens around the pipeline. */
+  say(text: string): void;
+}
+
+/** Exit code of each run of the executor, in order; a detection that dispatches nothing has none. */
+export interface Played {
+  readonly runs: readonly number[];
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: LabOptions;
+  /** The exit codes that this scenario is about. */
+  readonly expects: readonly number[];
+  play(lab: Lab, narrator: Narrator): Promise<Played>;
+}
+
+/** One detection as the CronJob would, and the run that it dispatches. */
+async function pipeline(lab: Lab): Promise<Played> {
+  const before = lab.agentService.jobs.length;
+  const detection = await lab.detect();
+  if (detection !== 0) throw new Error(`the detection Job ended with exit code ${detection}`);
+  const dispatched = lab.agentService.jobs.slice(before);
+  return { runs: await Promise.all(dispatched.map((job) => lab.agentJobEnd(job.id))) };
+}
+
+/** Two pipelines, and between them somebody mends what stopped the first. */
+async function stopAndGoOn(lab: Lab, narrator: Narrator, mend: string, action: () => void): Promise<Played> {
+  const first = await pipeline(lab);
+  narrator.say(mend);
+  action();
+  const second = await pipeline(lab);
+  return { runs: [...first.runs, ...second.runs] };
+}
+
+const when = (lab: Lab, matches: (event: RunEvent) => boolean, action: () => void): void => {
+  const listener = (event: RunEvent) => {
+    if (!matches(event)) return;
+    lab.events.off('run-event', listener);
+    action();
+  };
+  lab.events.on('run-event', listener);
+};
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'patch',
+    summary: 'a new patch release is out: 1.34.2 → 1.34.5 on all five nodes',
+    options: {},
+    expects: [0],
+    play: pipeline,
+  },
+  {
+    name: 'minor',
+    summary: 'a new minor is out: 1.34.5 → 1.35.3, with the package repository rewritten on every node',
+    options: { release: '1.34.5', published: ['1.34.2', '1.34.5', '1.35.0', '1.35.1', '1.35.3'] },
+    expects: [0],
+    play: pipeline,
+  },
+  {
+    name: 'dry-run',
+    summary: 'the same patch with dry_run: every step is said, nothing is changed',
+    options: {},
+    expects: [0],
+    async play(lab) {
+      const inputs = { target_version: '1.34.5', kind: 'patch', dry_run: true, stages: 'all' };
+      return { runs: [(await lab.submit(JSON.stringify(inputs))).exitCode] };
+    },
+  },
+  {
+    name: 'alert',
+    summary:
+      'an Upgrade Gates alert fires before the third node: the rollout stops; once it clears, the next run finishes',
+    options: {},
+    expects: [3, 0],
+    play(lab, narrator) {
+      const secondNodeIsUp = (e: RunEvent) =>
+        e.type === 'node' && e.node === 'k8s-node4' && e.phase === 'soaking';
+      when(lab, secondNodeIsUp, () => {
+        narrator.say('the alert NodeMemoryPressure starts firing');
+        lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
+      });
+      return stopAndGoOn(lab, narrator, 'the alert clears', () => lab.prometheus.clear('NodeMemoryPressure'));
+    },
+  },
+  {
+    name: 'worker-fails',
+    summary:
+      'kubeadm fails on k8s-node3: it stays cordoned and the rest untouched; once mended, the next run finishes',
+    options: {},
+    expects: [1, 0],
+    play(lab, narrator) {
+      lab.node('k8s-node3').faults.set('kubeadm-fails', { times: 99 });
+      return stopAndGoOn(lab, narrator, 'somebody mends k8s-node3', () =>
+        lab.node('k8s-node3').faults.clear('kubeadm-fails'),
+      );
+    },
+  },
+  {
+    name: 'pdb',
+    summary:
+      'a PodDisruptionBudget that never allows an eviction: refused at preflight, by name, with nothing touched',
+    options: {},
+    expects: [3],
+    play(lab) {
+      lab.api.apply(neverAllowed);
+      return pipeline(lab);
+    },
+  },
+  {
+    name: 'up-to-date',
+    summary: 'nothing newer is out: the detection says so and dispatches nothing',
+    options: { release: '1.34.5' },
+    expects: [],
+    play: pipeline,
+  },
+];
+
+const labels = { app: 'ledger' };
+
+/** One replica that must always be available. */
+const neverAllowed = [
+  {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'ledger', namespace: 'default' },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: { containers: [{ name: 'ledger', image: 'registry.invalid/ledger:1' }] },
+      },
+    },
+  },
+  {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name: 'ledger-always', namespace: 'default' },
+    spec: { minAvailable: 1, selector: { matchLabels: labels } },
+  },
+];
+
+export const scenarioNamed = (name: string): Scenario | undefined =>
+  scenarios.find((one) => one.name === name);
