@@ -1,13 +1,24 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bench, scriptText } from './harness.ts';
 
 let bench: Bench;
-beforeEach(async () => {
-  bench = await Bench.open();
-});
-afterEach(() => bench.close());
+/** Each test has a node of its own. */
+const fresh = () => {
+  beforeEach(async () => {
+    bench = await Bench.open();
+  });
+  afterEach(() => bench.close());
+};
+
+/** For tests that change nothing. */
+const shared = () => {
+  beforeAll(async () => {
+    bench = await Bench.open();
+  });
+  afterAll(() => bench.close());
+};
 
 const detach = scriptText('detach.sh');
 const encode = (script: string) => `payload='${Buffer.from(script).toString('base64')}'\n`;
@@ -23,6 +34,8 @@ const waiting = 'echo begin; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo 
 const go = () => bench.node.write('/home/wizard/go', '');
 
 describe('detach.sh', () => {
+  fresh();
+
   test('a script outlives the connection that started it and keeps its exit code', async () => {
     const started = await start(waiting, '7');
     expect(started).toMatchObject({ exit: 0, result: { state: 'started', offset: 0 } });
@@ -152,6 +165,10 @@ describe('detach.sh', () => {
     await start('umask');
     expect((await follow()).stdout).toBe('0022\n');
   });
+});
+
+describe('bad input', () => {
+  shared();
 
   test.each([
     [['stop', 'job'], '"stop" is not a command'],

@@ -1,14 +1,25 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bench } from './harness.ts';
 
 let bench: Bench;
-beforeEach(async () => {
-  bench = await Bench.open();
-});
-afterEach(() => bench.close());
+/** Each test has a node of its own. */
+const fresh = () => {
+  beforeEach(async () => {
+    bench = await Bench.open();
+  });
+  afterEach(() => bench.close());
+};
+
+/** For tests that change nothing. */
+const shared = () => {
+  beforeAll(async () => {
+    bench = await Bench.open();
+  });
+  afterAll(() => bench.close());
+};
 
 const list = (name = 'kubeadm') => bench.run('list_packages.sh', '--package', name);
 const setRepository = (minor: string, ...args: string[]) =>
@@ -19,6 +30,8 @@ const source = '/etc/apt/sources.list.d/kubernetes.list';
 const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
 
 describe('list_packages.sh', () => {
+  fresh();
+
   test('refreshes first (F13) and lists newest first', async () => {
     const first = await list();
     expect(first.exit).toBe(0);
@@ -66,6 +79,8 @@ describe('list_packages.sh', () => {
 });
 
 describe('set_repository.sh', () => {
+  fresh();
+
   test('rewrites the Kubernetes line and nothing else, fetches the key, and refreshes', async () => {
     const others = '# a note on v1.34/deb\ndeb [arch=amd64] https://example.com/debian stable main\n';
     bench.node.write(source, `${others}${bench.node.read(source).replace('[', '[arch=amd64 ')}`);
@@ -154,6 +169,10 @@ describe('set_repository.sh', () => {
     expect(stdout).toContain(`WOULD: point ${source} at ${bench.repository.base}v1.35/deb/`);
     expect(bench.node.read(source)).toBe(before);
   });
+});
+
+describe('bad input of set_repository.sh', () => {
+  shared();
 
   test.each([
     [['--minor', '1.35.1'], '--minor: "1.35.1" is not allowed'],
@@ -170,6 +189,8 @@ describe('set_repository.sh', () => {
 });
 
 describe('update_containerd.sh', () => {
+  fresh();
+
   test('installs the newest revision of the version, restarts, and holds what was held', async () => {
     writeFileSync(join(bench.node.paths.state, 'hold/containerd.io'), '');
     const { exit, result } = await containerd('1.7.28');
@@ -235,6 +256,10 @@ describe('update_containerd.sh', () => {
     expect(stdout).toContain('WOULD: install containerd.io=1.7.28-1 and restart containerd');
     expect(bench.stateOf('dpkg/containerd.io')).toBe('1.7.27-1');
   });
+});
+
+describe('bad input of update_containerd.sh', () => {
+  shared();
 
   test.each([
     [['--version', '1.7.24'], '--version: 1.7.24 is older than containerd 1.7.27 on this node'],

@@ -1,13 +1,24 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bench } from './harness.ts';
 
 let bench: Bench;
-beforeEach(async () => {
-  bench = await Bench.open();
-});
-afterEach(() => bench.close());
+/** Each test has a node of its own. */
+const fresh = () => {
+  beforeEach(async () => {
+    bench = await Bench.open();
+  });
+  afterEach(() => bench.close());
+};
+
+/** For tests that change nothing. */
+const shared = () => {
+  beforeAll(async () => {
+    bench = await Bench.open();
+  });
+  afterAll(() => bench.close());
+};
 
 const directory = '/mnt/main/etcd-backup';
 const save = () => bench.run('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');
@@ -22,6 +33,8 @@ interface Result {
 }
 
 describe('snapshot_etcd.sh', () => {
+  fresh();
+
   test('saves a checked snapshot with its sha256, readable by root only', async () => {
     const { exit, result, stderr } = await save();
     expect(stderr).toBe('');
@@ -138,6 +151,10 @@ describe('snapshot_etcd.sh', () => {
     );
     expect(existsSync(onHost(directory))).toBe(false);
   });
+});
+
+describe('bad input', () => {
+  shared();
 
   test.each([
     [['--release', '1.34.5'], 'expected --save DIRECTORY or --verify PATH'],

@@ -99,6 +99,14 @@ async function once(command: string, input = ''): Promise<Answer> {
   }
 }
 
+describe('keys', () => {
+  test('every generated key can be read', () => {
+    for (let n = 0; n < 1000; n++) {
+      expect(ssh2.utils.parseKey(generateKeyPair().privateKey)).not.toBeInstanceOf(Error);
+    }
+  });
+});
+
 describe('a lab node over SSH', () => {
   test('carries input, both outputs and the exit code of real bash', async () => {
     const answer = await once('read -r a; echo "out $a $BASH_VERSION"; echo err >&2; exit 42', 'in\n');

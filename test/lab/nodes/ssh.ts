@@ -221,6 +221,10 @@ function publicKeyOf(privateKey: string): string {
 
 /** A fresh ed25519 pair in OpenSSH's formats. */
 export function generateKeyPair(): { privateKey: string; publicKey: string } {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519');
-  return { privateKey: pair.private, publicKey: pair.public.trim() };
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519');
+    // ssh2 drops leading zero bytes of the public key, and then cannot read its own file: one in 256.
+    const readable = !(ssh2.utils.parseKey(pair.private) instanceof Error);
+    if (readable) return { privateKey: pair.private, publicKey: pair.public.trim() };
+  }
 }
