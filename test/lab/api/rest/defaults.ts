@@ -1,5 +1,6 @@
-import type { Container, Resource } from '../resources.ts';
+import type { Resource } from '../resources.ts';
 import type {
+  Container,
   CronJob,
   Deployment,
   Job,
@@ -160,7 +161,7 @@ export function applyDefaults(resource: Resource, object: Stored): void {
       secret(object);
       return;
     case 'namespaces':
-      object.spec ??= { finalizers: ['kubernetes'] };
+      if (object.metadata.deletionTimestamp === undefined) object.spec = { finalizers: ['kubernetes'] };
       object.status ??= { phase: 'Active' };
       object.metadata.labels = {
         ...object.metadata.labels,
