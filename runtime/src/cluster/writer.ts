@@ -28,14 +28,16 @@ export function clusterWriter(
         metadata: { annotations },
         ...(unschedulable !== undefined && { spec: { unschedulable: unschedulable || null } }),
       };
-      announce?.(`patch node ${name} ${JSON.stringify(body)}`);
+      announce?.(
+        `${unschedulable === undefined ? 'annotate' : unschedulable ? 'cordon' : 'uncordon'} node ${name}${describe(annotations)}`,
+      );
       await client.call(`patch node ${name}`, () =>
         client.core.patchNode({ name, body, ...dry }, mergePatch),
       );
     },
     async patchNamespace(annotations) {
       const body = { metadata: { annotations } };
-      announce?.(`patch namespace ${namespace} ${JSON.stringify(body)}`);
+      announce?.(`annotate namespace ${namespace}${describe(annotations)}`);
       await client.call(`annotate namespace ${namespace}`, () =>
         client.core.patchNamespace({ name: namespace, body, ...dry }, mergePatch),
       );
@@ -69,4 +71,11 @@ export function clusterWriter(
       await client.core.createNamespacedEvent({ namespace: eventNamespace, body: event });
     },
   };
+}
+
+/** ` key=value` for what is set, ` key-` for what is removed, as kubectl writes it. */
+function describe(annotations: Annotations): string {
+  return Object.entries(annotations)
+    .map(([key, value]) => (value === null ? ` ${key}-` : ` ${key}=${value}`))
+    .join('');
 }

@@ -7,6 +7,7 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
 import type { Drainer } from './context.ts';
+import type { InFlight, Journal } from './journal.ts';
 import type { Snapshots } from './snapshots.ts';
 
 /**
@@ -18,12 +19,14 @@ export interface DryRunPorts {
   readonly shell: NodeShell;
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
+  readonly journal: Journal;
 }
 
 interface RealPorts {
   readonly client: KubernetesClient;
   readonly cluster: ClusterReader;
   readonly shell: NodeShell;
+  readonly journal: Journal;
   /** Sends everything with `dryRun=All`. */
   readonly writer: ClusterWriter;
   /** Milliseconds. */
@@ -34,6 +37,7 @@ interface RealPorts {
 export function dryRunPorts(real: RealPorts, target: Release, would: (action: string) => void): DryRunPorts {
   const upgraded = new Set<string>();
   return {
+    journal: remember(real.journal),
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
       read: (node, words) => real.shell.read(node, words),
@@ -45,8 +49,8 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
     },
     snapshots: {
       async take(node, release) {
-        would(`save an etcd snapshot on ${node.node}`);
-        return { path: `(dry-run) before ${release}`, hash: '0', revision: 0, totalKey: 0, totalSize: 0 };
+        would(`save and verify an etcd snapshot on ${node.node} before ${release}`);
+        return undefined;
       },
       verify: async () => false,
     },
@@ -70,6 +74,19 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
       return applied ? target : real.serverRelease();
     },
     waitForNode: async () => {},
+  };
+}
+
+/** What was not stored is remembered for as long as the dry-run lasts. */
+function remember(real: Journal): Journal {
+  let begun: InFlight | undefined;
+  return {
+    ...real,
+    read: async () => begun ?? real.read(),
+    async begin(target, kind) {
+      begun ??= await real.begin(target, kind);
+      return begun;
+    },
   };
 }
 

@@ -67,7 +67,7 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   const halted = await ctx.cluster.killSwitch();
   if (halted !== undefined)
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
-  const started = Date.now();
+  const started = found?.startedAt ?? Date.now();
   for (const name of ctx.request.stages) {
     if (name !== 'preflight') await mark(ctx);
     if ((await walkStage(ctx, name)) === 'handed-off') {
@@ -76,7 +76,10 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   }
   await unmarkWhenHarmless(ctx, found !== undefined);
   const took = formatDuration(Date.now() - started);
-  return { outcome: 'done', message: `${describeStages(ctx.request.stages)} for ${target} in ${took}` };
+  const ended = ctx.request.dryRun
+    ? 'dry-run ended, nothing was changed,'
+    : describeStages(ctx.request.stages);
+  return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
 }
 
 async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {

@@ -19,8 +19,11 @@ export type Snapshot = z.output<typeof snapshotSchema>;
 
 /** etcd snapshots on a control-plane node. */
 export interface Snapshots {
-  /** @throws ScriptError when it could not be taken; UpgradeError when what was taken is not a snapshot. */
-  take(node: SshTarget, release: Release): Promise<Snapshot>;
+  /**
+   * @returns undefined in a dry-run. @throws ScriptError when it could not be taken; UpgradeError when what was taken is
+   *   not a snapshot.
+   */
+  take(node: SshTarget, release: Release): Promise<Snapshot | undefined>;
   /** Whether the file is there and still what was taken. */
   verify(node: SshTarget, path: string): Promise<boolean>;
 }

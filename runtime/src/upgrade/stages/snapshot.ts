@@ -16,6 +16,7 @@ export const snapshot: Stage = {
   async run(ctx) {
     const node = await firstControlPlane(ctx);
     const taken = await ctx.snapshots.take({ node: node.name, address: node.address }, ctx.request.target);
+    if (taken === undefined) return 'done';
     await ctx.journal.recordSnapshot(taken.path);
     const { path, hash, revision, totalSize: size } = taken;
     ctx.report.emit({ type: 'snapshot', path, hash, revision, size });
