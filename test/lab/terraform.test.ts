@@ -1,4 +1,4 @@
-import type { V1CronJob, V1Role } from '@kubernetes/client-node';
+import type { V1CronJob, V1NetworkPolicy, V1Role } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { labObjects } from './stack.ts';
 import { kubernetesObjects } from './terraform.ts';
@@ -43,6 +43,18 @@ describe('kubernetesObjects', () => {
       resources: ['leases'],
       verbs: ['get', 'update'],
       resourceNames: ['k8s-version-upgrade'],
+    });
+  });
+
+  it('gives network policies with ports as the API has them', () => {
+    const { spec } = find<V1NetworkPolicy>('NetworkPolicy', 'k8s-version-upgrade');
+    expect(spec?.egress?.[0]?.ports).toEqual([
+      { port: 53, protocol: 'UDP' },
+      { port: 53, protocol: 'TCP' },
+    ]);
+    expect(spec?.egress?.[2]).toEqual({
+      to: [{ ipBlock: { cidr: '127.0.0.1/32' } }],
+      ports: [{ port: 9090, protocol: 'TCP' }],
     });
   });
 

@@ -95,7 +95,9 @@ function convertFields(fields: Fields): Json {
 function convertField(key: string, value: Json): [string, Json] {
   if (dataMaps.has(key)) return [camelCase(key), value];
   const plural = lists[key];
-  if (plural !== undefined) return [plural, convert(Array.isArray(value) ? value : [value])];
+  // A container's `port` is a block; a network policy's is a number or a name.
+  if (plural !== undefined && typeof value === 'object')
+    return [plural, convert(Array.isArray(value) ? value : [value])];
   return [renamed[key] ?? camelCase(key), scalar(key, value) ?? convert(value)];
 }
 
