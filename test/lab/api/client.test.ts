@@ -179,6 +179,15 @@ describe('client-node against the lab', () => {
     await evict(first.metadata.name, 'All');
     await evict(second.metadata.name, 'All');
     expect(lab.api.store.version).toBe(before);
+    // No node takes the replacement for now, so that the second pod stays the only one.
+    const setCordoned = (unschedulable: boolean) => {
+      for (const name of ['one', 'two']) {
+        lab.api.store.modify('nodes', undefined, name, (n) => {
+          n.spec = { ...n.spec, unschedulable };
+        });
+      }
+    };
+    setCordoned(true);
     await evict(first.metadata.name);
     expect(lab.api.store.get('pods', 'apps', first.metadata.name)?.status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI' }),
@@ -196,6 +205,7 @@ describe('client-node against the lab', () => {
         ],
       },
     });
+    setCordoned(false);
     await lab.api.settled();
     expect(podsOf('web')).toHaveLength(2);
     expect(lab.api.store.get('poddisruptionbudgets', 'apps', 'web')?.status).toMatchObject({
@@ -321,6 +331,28 @@ describe('client-node against the lab', () => {
       'spec.template.spec.containers[0].image',
       'spec.template.spec.restartPolicy',
     ]);
+  });
+
+  it('refuses unknown fields when strict, drops them otherwise, and never takes a value of another type', async () => {
+    const path = '/api/v1/namespaces/apps/pods?dryRun=All';
+    const pod = (container: object) => ({
+      metadata: { name: 'p' },
+      spec: { containers: [{ name: 'c', image: 'c:1', ...container }] },
+    });
+    expect(await fetchAs('POST', `${path}&fieldValidation=Strict`, pod({ comand: ['x'] }))).toMatchObject({
+      code: 400,
+      message:
+        'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].comand"',
+    });
+    const taken = await fetchAs('POST', path, pod({ comand: ['x'] }));
+    expect(JSON.stringify(taken)).not.toContain('comand');
+    expect(await fetchAs('POST', path, pod({ env: [{ name: 'A', value: 1 }] }))).toMatchObject({
+      code: 400,
+      message:
+        'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field spec.containers[0].env[0].value of type string',
+    });
+    const seed = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c', namespace: 'apps' }, dta: {} };
+    expect(() => lab.api.apply([seed])).toThrow('unknown field "dta"');
   });
 
   it('takes an Event about a node only in the namespace default', async () => {

@@ -242,6 +242,33 @@ describe('Jobs as processes', () => {
     expect(podsOf('late')).toEqual([]);
   });
 
+  it('keeps no more finished Jobs of a CronJob than its history limits, as for those created by hand', async () => {
+    const { spec } = testJob('', 'exit 3', legPolicy);
+    const uid = '5b9a0f1c-0000-4000-8000-000000000001';
+    lab.api.apply([
+      {
+        apiVersion: 'batch/v1',
+        kind: 'CronJob',
+        metadata: { name: 'template', namespace: 'jobs', uid },
+        spec: { schedule: '0 0 * * 0', suspend: true, failedJobsHistoryLimit: 1, jobTemplate: { spec } },
+      },
+    ]);
+    const ownerReferences = [
+      { apiVersion: 'batch/v1', kind: 'CronJob', name: 'template', uid, controller: true },
+    ];
+    for (const name of ['leg-1', 'leg-2']) {
+      const job = testJob(name, 'exit 3', legPolicy);
+      lab.api.apply([{ ...job, metadata: { ...job.metadata, ownerReferences } } as KubeObject]);
+      await ends(name, 'Failed');
+      // Ages are in whole seconds.
+      lab.api.store.modify('jobs', 'jobs', name, (j) => {
+        if (name === 'leg-1') j.status = { ...j.status, startTime: '2026-01-01T00:00:00Z' };
+      });
+    }
+    await until(lab.api, () => (lab.api.store.get('jobs', 'jobs', 'leg-1') === undefined ? true : undefined));
+    expect(lab.api.store.get('jobs', 'jobs', 'leg-2')?.metadata.deletionTimestamp).toBeUndefined();
+  });
+
   it('stays pending when no node takes it, and runs when one does', async () => {
     const terms = [
       { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: ['one', 'two'] }] },

@@ -211,41 +211,6 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('uncordon', 'k8s-node4')).toBe('node/k8s-node4 uncordoned\n');
   });
 
-  it('drains a node, waiting for a disruption budget that allows one pod at a time', async () => {
-    const drain = (node: string, ...more: string[]) =>
-      k('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=15s', ...more);
-    const refused = await drain('k8s-node1');
-    expect(refused.stderr).toContain(
-      'cannot delete Pods that declare no controller (use --force to override): apps/debug-shell',
-    );
-    const pods = (node: string) =>
-      lab.api.store.list('pods', 'apps').filter((p) => p.spec?.nodeName === node);
-    const budget = () => lab.api.store.get('poddisruptionbudgets', 'apps', 'web');
-    // All web pods on one node: the budget lets them go one by one, five seconds apart.
-    for (const node of ['k8s-node2', 'k8s-node3', 'k8s-node4']) await ok('cordon', node);
-    await ok('uncordon', 'k8s-node1');
-    await ok('-n', 'apps', 'scale', 'deploy', 'web', '--replicas=2');
-    await lab.api.settled();
-    await ok('-n', 'apps', 'delete', 'pod', '-l', 'app=web', '--wait=true');
-    await lab.api.settled();
-    expect(pods('k8s-node1').filter((p) => p.metadata.labels?.app === 'web')).toHaveLength(2);
-    for (const node of ['k8s-node2', 'k8s-node3', 'k8s-node4']) await ok('uncordon', node);
-    expect(budget()?.status?.disruptionsAllowed).toBe(1);
-    const drained = await drain('k8s-node1', '--force');
-    expect(drained.code, drained.stderr).toBe(0);
-    expect(drained.stdout).toContain('node/k8s-node1 drained');
-    expect(drained.stderr).toMatch(
-      /error when evicting pods\/"web-.*Cannot evict pod as it would violate the pod's disruption budget\./,
-    );
-    expect(pods('k8s-node1')).toEqual([]);
-    expect(
-      (await ok('get', 'pods', '-A', '--field-selector', 'spec.nodeName=k8s-node1', '-o', 'name'))
-        .split('\n')
-        .filter(Boolean),
-    ).toHaveLength(2);
-    await ok('uncordon', 'k8s-node1');
-  });
-
   it('creates a job from a cron job and follows its log', async () => {
     expect(await ok('-n', 'k8s-upgrade', 'create', 'job', '--from=cronjob/tick', 'once')).toBe(
       'job.batch/once created\n',

@@ -6,6 +6,7 @@ import { issueServerIdentity, type ServerIdentity } from './auth/pki.ts';
 import { Rbac } from './auth/rbac.ts';
 import { serviceAccountUser, Tokens, type UserRef } from './auth/tokens.ts';
 import { startBudgets } from './controllers/budgets.ts';
+import { startCronJobs } from './controllers/cronjobs.ts';
 import { startHousekeeping } from './controllers/housekeeping.ts';
 import { JobController } from './controllers/jobs.ts';
 import { defaultTimings, Kit, type Timings } from './controllers/kit.ts';
@@ -70,6 +71,7 @@ export class LabApi {
       startScheduler(this.#kit),
       startWorkloads(this.#kit),
       startBudgets(this.#kit),
+      startCronJobs(this.#kit),
       new JobController(this.#kit).start(),
       this.kubelets.start(),
     );

@@ -2,7 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { apiVersionOf, type Resource, resourceOf } from './resources.ts';
 import { admit } from './rest/admission.ts';
 import { applyDefaults } from './rest/defaults.ts';
-import { checkDecodable, validate, validateUpdate } from './rest/validate.ts';
+import { decodable, validate, validateUpdate } from './rest/validate.ts';
 import {
   alreadyExists,
   badRequest,
@@ -18,6 +18,8 @@ import type { KubeObject, ObjectMeta, OwnerReference, Pod, Stored } from './type
 
 export interface WriteOptions {
   readonly dryRun?: boolean;
+  /** Refuse unknown fields; otherwise they are dropped. */
+  readonly strict?: boolean;
   /** Empty for the object itself. */
   readonly subresource?: string;
 }
@@ -50,7 +52,7 @@ export class Registry {
 
   /** @throws StatusError */
   create(r: Resource, namespace: string | undefined, input: KubeObject, options: WriteOptions = {}): Stored {
-    const object = this.#received(r, namespace, input);
+    const object = this.#received(r, namespace, input, options);
     const meta = object.metadata;
     if (meta.name === undefined && (meta.generateName ?? '') !== '')
       meta.name = generatedName(meta.generateName ?? '');
@@ -86,7 +88,7 @@ export class Registry {
     options: WriteOptions = {},
   ): Stored {
     const current = this.#existing(r, namespace, name);
-    const sent = this.#received(r, namespace, input);
+    const sent = this.#received(r, namespace, input, options);
     if (sent.metadata.name === undefined || sent.metadata.name === '') sent.metadata.name = name;
     if (sent.metadata.name !== name) {
       throw badRequest(
@@ -123,7 +125,7 @@ export class Registry {
   /** Seeds: as the API, but status is kept and what exists is replaced. */
   seed(input: KubeObject): Stored {
     const r = resourceOf(input);
-    const object = structuredClone(input) as Stored;
+    const object = decodable(r, structuredClone(input) as Stored, true);
     object.metadata ??= {} as Stored['metadata'];
     if (r.namespaced) object.metadata.namespace ??= 'default';
     const existing = this.store.get(r.name, object.metadata.namespace, object.metadata.name) as
@@ -150,8 +152,13 @@ export class Registry {
   }
 
   /** A copy with the identity that the URL says. */
-  #received(r: Resource, namespace: string | undefined, input: KubeObject): Stored {
-    const object = structuredClone(input) as Stored;
+  #received(
+    r: Resource,
+    namespace: string | undefined,
+    input: KubeObject,
+    { strict = false }: WriteOptions,
+  ): Stored {
+    const object = decodable(r, structuredClone(input) as Stored, strict);
     object.metadata ??= {} as Stored['metadata'];
     const expected = apiVersionOf(r);
     const otherEvents = r.name === 'events' && (object.apiVersion ?? '').endsWith('v1');
@@ -167,7 +174,6 @@ export class Registry {
     }
     object.apiVersion = expected;
     object.kind = r.kind;
-    checkDecodable(r, object);
     if (!r.namespaced) delete object.metadata.namespace;
     else if ((object.metadata.namespace ?? namespace) !== namespace) {
       throw badRequest(

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Store } from '../store.ts';
+import { now, type Store } from '../store.ts';
 import type { Container, Pod } from '../types.ts';
 import { ContainerLog } from './log.ts';
 import { podField, realPaths, writeVolumes } from './volumes.ts';
@@ -49,6 +49,7 @@ export class PodRunner {
   readonly #running = new Map<string, Running>();
   readonly #logs = new Map<string, ContainerLog[]>();
   readonly #tokens = new Map<string, string>();
+  #stopped = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -68,11 +69,12 @@ export class PodRunner {
     const directory = join(this.#options.dir, 'pods', pod.metadata.uid);
     const log = new ContainerLog();
     const { args, env } = await this.#prepare(pod, container, directory);
+    if (!this.#isWanted(pod)) return { code: 137, reason: 'Error', startedAt: now() };
     const attempt = this.#addLog(pod, container.name, log);
     const file = createWriteStream(join(directory, 'logs', `${container.name}-${attempt}.log`), {
       mode: 0o600,
     });
-    const startedAt = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+    const startedAt = now();
     const [command = '', ...rest] = args;
     const child = spawn(command, rest, {
       env,
@@ -89,13 +91,13 @@ export class PodRunner {
       });
     }
     child.once('spawn', onStart);
+    // What it leaves behind dies with the container, as in a PID namespace.
+    child.once('exit', () => killGroup(child, 'SIGKILL'));
     const [code, failure] = await ended(child);
     this.#running.delete(key(pod, container.name));
     if (failure !== undefined) log.append(`${failure}\n`);
     log.end();
     file.end();
-    // What it left behind dies with the container, as in a PID namespace.
-    killGroup(child, 'SIGKILL');
     const reason =
       failure !== undefined ? 'StartError' : running.oom ? 'OOMKilled' : code === 0 ? 'Completed' : 'Error';
     return { code, reason, startedAt };
@@ -127,6 +129,7 @@ export class PodRunner {
 
   /** Kills every process and waits for them. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     process.removeListener('exit', this.#killAll);
     const ends = [...this.#running.values()].map(({ child }) => ended(child));
     this.#killAll();
@@ -136,6 +139,14 @@ export class PodRunner {
   readonly #killAll = (): void => {
     for (const { child } of this.#running.values()) killGroup(child, 'SIGKILL');
   };
+
+  /** The pod may have gone, and the lab may have stopped, while the volumes were written. */
+  #isWanted({ metadata: { namespace, name, uid } }: Pod): boolean {
+    const current = this.#options.store.get('pods', namespace, name);
+    return (
+      !this.#stopped && current?.metadata.uid === uid && current.metadata.deletionTimestamp === undefined
+    );
+  }
 
   #entrypoint(image: string | undefined): readonly string[] | undefined {
     const prefix = Object.keys(this.#options.entrypoints).find((p) => image?.startsWith(p) === true);

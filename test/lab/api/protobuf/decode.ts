@@ -1,26 +1,15 @@
-import { readFileSync } from 'node:fs';
 import type { KubeObject } from '../types.ts';
+import { type Field, messageOf, typeOf } from './schema.ts';
 
 /**
  * kubectl's typed clients send some bodies as protobuf (since 1.32), and only say what they accept in answers.
  * This turns such a body into the JSON object that it stands for. Answers are JSON always.
  */
 
-interface Field {
-  readonly name: string;
-  readonly type: string;
-  readonly repeated: boolean;
-  readonly map: boolean;
-  /** Zero is a value, not an absence. */
-  readonly keepZero: boolean;
-}
-
-type Message = ReadonlyMap<number, Field>;
 type Json = Record<string, unknown>;
 
 export const protobufMediaType = 'application/vnd.kubernetes.protobuf';
 const magic = Buffer.from('k8s\0');
-let schema: ReadonlyMap<string, Message> | undefined;
 
 /** @throws Error when the bytes are no such envelope or of an unknown kind. */
 export function decodeProtobuf(bytes: Buffer): KubeObject {
@@ -36,33 +25,7 @@ export function decodeProtobuf(bytes: Buffer): KubeObject {
       if (part.number === 2) kind = String(part.value);
     }
   }
-  const message = apiVersion.startsWith('events.') && kind === 'Event' ? 'events.Event' : kind;
-  return { apiVersion, kind, ...(decodeMessage(message, raw) as Json) };
-}
-
-function messages(): ReadonlyMap<string, Message> {
-  schema ??= new Map(
-    readFileSync(new URL('schema.txt', import.meta.url), 'utf8')
-      .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#'))
-      .map((line) => {
-        const [name = '', ...list] = line.split(' ');
-        return [name, new Map(list.map(parseField))];
-      }),
-  );
-  return schema;
-}
-
-function parseField(text: string): [number, Field] {
-  const [number, name = '', type = ''] = text.split(':');
-  const field = {
-    name,
-    type: type.replace(/[*%!]+$/, ''),
-    repeated: /\*/.test(type),
-    map: /%/.test(type),
-    keepZero: type.endsWith('!'),
-  };
-  return [Number(number), field];
+  return { apiVersion, kind, ...(decodeMessage(typeOf(apiVersion, kind), raw) as Json) };
 }
 
 type WireValue = bigint | Buffer;
@@ -95,7 +58,7 @@ function* fields(bytes: Buffer): Generator<{ number: number; value: WireValue }>
 function decodeMessage(name: string, bytes: Buffer): unknown {
   const special = specials[name];
   if (special !== undefined) return special(new Map([...fields(bytes)].map((f) => [f.number, f.value])));
-  const message = messages().get(name);
+  const message = messageOf(name);
   if (message === undefined) throw new Error(`no protobuf schema of ${name}`);
   const result: Json = {};
   const list: unknown[] = [];

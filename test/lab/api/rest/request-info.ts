@@ -14,6 +14,8 @@ export interface RequestInfo {
   readonly namespace: string | undefined;
   readonly name: string;
   readonly dryRun: boolean;
+  /** `fieldValidation=Strict`. */
+  readonly strict: boolean;
 }
 
 const isTrue = (text: string | null): boolean => text !== null && text !== 'false' && text !== '0';
@@ -24,7 +26,12 @@ export function requestInfo(method: string, url: string): RequestInfo {
     .split('/')
     .filter((p) => p !== '')
     .map(decodeURIComponent);
-  const common = { path: pathname, query, dryRun: query.getAll('dryRun').includes('All') };
+  const common = {
+    path: pathname,
+    query,
+    dryRun: query.getAll('dryRun').includes('All'),
+    strict: query.get('fieldValidation') === 'Strict',
+  };
   const prefix = parts[0] === 'api' ? 2 : 3;
   if ((parts[0] !== 'api' && parts[0] !== 'apis') || parts.length <= prefix) {
     return {

@@ -1,4 +1,5 @@
-import type { Resource } from '../resources.ts';
+import { checkShape, withoutUnknown } from '../protobuf/check.ts';
+import { apiVersionOf, type Resource } from '../resources.ts';
 import { badRequest, type FieldError, invalid, invalidValue, required } from '../status.ts';
 import { same } from '../store.ts';
 import type { CoreEvent, CronJob, Job, KubeObject, Lease, Node, Pod, PodSpec, Stored } from '../types.ts';
@@ -45,38 +46,21 @@ function metadataErrors(object: Stored): FieldError[] {
   ];
 }
 
-/** @throws StatusError 400 where Go could not decode the value into its type. */
-export function checkDecodable(r: Resource, object: KubeObject): void {
-  const strings = (map: unknown, field: string) => {
-    for (const value of Object.values((map ?? {}) as object)) {
-      if (typeof value !== 'string') {
-        throw badRequest(
-          `${r.kind} in version "${r.version}" cannot be handled as a ${r.kind}: json: cannot unmarshal ${jsonType(value)} into Go struct field ${field} of type string`,
-        );
-      }
-    }
-  };
-  strings(object.metadata?.labels, 'ObjectMeta.metadata.labels');
-  strings(object.metadata?.annotations, 'ObjectMeta.metadata.annotations');
-  if (r.name === 'configmaps') strings(object.data, `${r.kind}.data`);
-  if (r.name === 'leases') {
-    const spec = (object as Lease).spec;
-    microTime(r, spec?.acquireTime);
-    microTime(r, spec?.renewTime);
-  }
-  if (r.name === 'events') microTime(r, (object as CoreEvent).eventTime);
-}
-
-const jsonType = (v: unknown): string =>
-  Array.isArray(v) ? 'array' : typeof v === 'boolean' ? 'bool' : v === null ? 'null' : typeof v;
-
-/** A MicroTime has exactly six digits of a second. */
-function microTime(r: Resource, text: string | undefined | null): void {
-  if (text === undefined || text === null) return;
-  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/.test(text)) return;
-  throw badRequest(
-    `${r.kind} in version "${r.version}" cannot be handled as a ${r.kind}: parsing time ${JSON.stringify(text)} as "2006-01-02T15:04:05.000000Z07:00": cannot parse`,
-  );
+/**
+ * The object as its type has it. Unknown fields are an error when strict, and dropped otherwise.
+ * @throws StatusError 400 where Go could not decode it.
+ */
+export function decodable<T extends KubeObject>(r: Resource, object: T, strict: boolean): T {
+  const { mismatches, unknown } = checkShape(apiVersionOf(r), r.kind, object);
+  const refuse = (why: string) =>
+    badRequest(`${r.kind} in version "${r.version}" cannot be handled as a ${r.kind}: ${why}`);
+  if (mismatches[0] !== undefined) throw refuse(mismatches[0]);
+  if (unknown.length === 0) return object;
+  if (strict)
+    throw refuse(
+      `strict decoding error: ${unknown.map((f) => `unknown field ${JSON.stringify(f)}`).join(', ')}`,
+    );
+  return withoutUnknown(object, unknown);
 }
 
 /** `spec.containers` and what hangs on it. */
