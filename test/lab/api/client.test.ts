@@ -10,7 +10,8 @@ import {
   Watch,
 } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clientConfig, eventually, namespace, startTestLab, type TestLab, testNode } from './testing.ts';
+import { call, eventually, namespace, startTestLab, type TestLab, testNode } from './testing.ts';
+import { clientConfig } from './testing-client.ts';
 
 /** The Status body of a refused request. */
 async function refusal(request: Promise<unknown>): Promise<V1Status> {
@@ -145,30 +146,12 @@ describe('client-node against the lab', () => {
   });
 
   it('refuses a MicroTime of three digits, as Go does', async () => {
-    const response = await fetchAs('POST', '/apis/coordination.k8s.io/v1/namespaces/apps/leases', {
+    const response = await call(lab.api, 'POST', '/apis/coordination.k8s.io/v1/namespaces/apps/leases', {
       metadata: { name: 'short' },
       spec: { renewTime: '2026-01-01T00:00:00.123Z' },
     });
     expect(response).toMatchObject({ code: 400, reason: 'BadRequest' });
   });
-
-  async function fetchAs(method: string, path: string, body: unknown): Promise<V1Status> {
-    const { request } = await import('node:https');
-    return new Promise((resolve, reject) => {
-      const headers = {
-        Authorization: `Bearer ${lab.api.token('admin')}`,
-        'Content-Type': 'application/json',
-      };
-      const req = request(`${lab.api.url}${path}`, { method, headers, ca: lab.api.caPem }, (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk) => {
-          text += chunk;
-        });
-        response.on('end', () => resolve(JSON.parse(text)));
-      });
-      req.on('error', reject).end(JSON.stringify(body));
-    });
-  }
 
   it('evicts within the disruption budget, and a dry run changes nothing', async () => {
     lab.api.apply([deployment('web', 2), budget('web', 'web', { minAvailable: 1 })]);
@@ -339,14 +322,16 @@ describe('client-node against the lab', () => {
       metadata: { name: 'p' },
       spec: { containers: [{ name: 'c', image: 'c:1', ...container }] },
     });
-    expect(await fetchAs('POST', `${path}&fieldValidation=Strict`, pod({ comand: ['x'] }))).toMatchObject({
+    expect(
+      await call(lab.api, 'POST', `${path}&fieldValidation=Strict`, pod({ comand: ['x'] })),
+    ).toMatchObject({
       code: 400,
       message:
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].comand"',
     });
-    const taken = await fetchAs('POST', path, pod({ comand: ['x'] }));
+    const taken = await call(lab.api, 'POST', path, pod({ comand: ['x'] }));
     expect(JSON.stringify(taken)).not.toContain('comand');
-    expect(await fetchAs('POST', path, pod({ env: [{ name: 'A', value: 1 }] }))).toMatchObject({
+    expect(await call(lab.api, 'POST', path, pod({ env: [{ name: 'A', value: 1 }] }))).toMatchObject({
       code: 400,
       message:
         'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field spec.containers[0].env[0].value of type string',

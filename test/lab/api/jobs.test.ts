@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CoreV1Api } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  clientConfig,
+  call,
   eventually,
   namespace,
   says,
@@ -204,12 +203,10 @@ describe('Jobs as processes', () => {
     expect(lab.api.store.get('jobs', 'jobs', 'evicted')?.status?.failed ?? 0).toBe(0);
   });
 
-  async function evict({ metadata }: Pod): Promise<void> {
-    const { name, namespace = '' } = metadata;
-    await clientConfig(lab.api)
-      .makeApiClient(CoreV1Api)
-      .createNamespacedPodEviction({ name, namespace, body: { metadata: { name, namespace } } });
-  }
+  const evict = ({ metadata: { name, namespace } }: Pod) =>
+    call(lab.api, 'POST', `/api/v1/namespaces/${namespace}/pods/${name}/eviction`, {
+      metadata: { name, namespace },
+    });
 
   it('kills a process that ignores SIGTERM when its grace period is over', async () => {
     lab.api.apply([

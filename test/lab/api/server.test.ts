@@ -1,6 +1,7 @@
 import { ApiException, CoreV1Api, VersionApi, Watch } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { clientConfig, namespace, startTestLab, type TestLab, testNode } from './testing.ts';
+import { namespace, startTestLab, type TestLab, testNode } from './testing.ts';
+import { clientConfig } from './testing-client.ts';
 
 const account = { namespace: 'k8s-upgrade', serviceAccount: 'k8s-version-upgrade' };
 const userName = 'system:serviceaccount:k8s-upgrade:k8s-version-upgrade';

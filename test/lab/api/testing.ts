@@ -1,10 +1,11 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node';
 import type { UserRef } from './auth/tokens.ts';
 import { LabApi, type LabApiOptions } from './lab-api.ts';
+import type { Status } from './status.ts';
 import type { Change } from './store.ts';
 import type { KubeObject, Pod, Stored } from './types.ts';
 
@@ -28,10 +29,25 @@ export async function startTestLab(options: Partial<LabApiOptions> = {}): Promis
   return { api, dir, stop };
 }
 
-export function clientConfig(api: LabApi, user: UserRef = 'admin'): KubeConfig {
-  const config = new KubeConfig();
-  config.loadFromString(api.kubeconfig(user));
-  return config;
+/** One request, answered with the decoded body, whatever its code. */
+export function call(
+  api: LabApi,
+  method: string,
+  path: string,
+  body?: unknown,
+  user: UserRef = 'admin',
+): Promise<Status> {
+  return new Promise((resolve, reject) => {
+    const headers = { Authorization: `Bearer ${api.token(user)}`, 'Content-Type': 'application/json' };
+    const sent = request(`${api.url}${path}`, { method, headers, ca: api.caPem }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(JSON.parse(text)));
+    });
+    sent.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body));
+  });
 }
 
 export const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;

@@ -8,7 +8,7 @@ import type { KubeObject, Stored } from '../types.ts';
 import { toCoreEvent } from './events-group.ts';
 import { evict } from './eviction.ts';
 import { deleteOptions } from './options.ts';
-import { applyPatch } from './patch.ts';
+import { applyPatch, checkPatchType } from './patch.ts';
 import { Representation } from './representation.ts';
 import type { RequestInfo } from './request-info.ts';
 import { review } from './reviews.ts';
@@ -117,8 +117,9 @@ export class ResourceHandler {
   }
 
   #patch(r: Resource, { info, request, body }: Call): Stored {
-    const current = this.#stored(r, info);
     const mediaType = (request.headers['content-type'] ?? '').split(';')[0] ?? '';
+    checkPatchType(r, mediaType);
+    const current = this.#stored(r, info);
     const patched = incoming(r, applyPatch(r, mediaType, current, body));
     return this.#deps.registry.update(r, scopeOf(r, info), info.name, patched, info);
   }

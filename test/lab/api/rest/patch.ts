@@ -8,10 +8,15 @@ const json = 'application/json-patch+json';
 const merge = 'application/merge-patch+json';
 const strategic = 'application/strategic-merge-patch+json';
 
-/** The object with the patch applied, as its media type says; the original is left alone. */
-export function applyPatch(r: Resource, mediaType: string, original: KubeObject, patch: unknown): KubeObject {
+/** @throws StatusError 415 for a kind of patch that the resource does not take; server-side apply is none here. */
+export function checkPatchType(r: Resource, mediaType: string): void {
   const accepted = r.custom ? [json, merge] : [json, merge, strategic];
   if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
+}
+
+/** The object with the patch applied, as its media type says; the original is left alone. */
+export function applyPatch(r: Resource, mediaType: string, original: KubeObject, patch: unknown): KubeObject {
+  checkPatchType(r, mediaType);
   if (mediaType === json) return applyJsonPatch(original, patch);
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
     throw badRequest(
