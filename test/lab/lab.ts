@@ -10,7 +10,7 @@ import { stringify as toYaml } from 'yaml';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
-import type { KubeObject, Pod, UserRef } from './api/index.ts';
+import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
 import { type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
 import { connectNode } from './kubelet-hooks.ts';
@@ -39,6 +39,11 @@ export interface LabOptions {
   readonly published?: readonly string[];
   /** Merged over {@link labSettings}. */
   readonly settings?: (base: SettingsInput) => SettingsInput;
+  /**
+   * How long the nodes' programs work: long enough to be followed by eye, or as short as they can.
+   * @default brisk
+   */
+  readonly pace?: 'visible' | 'brisk';
   /** Node that runs the processes. @default this one */
   readonly node?: string;
 }
@@ -69,6 +74,8 @@ export class Lab {
   readonly privateKeyFile: string;
   /** `run-event` with what the legs of a run report, as it arrives in their log; `log` with every other line. */
   readonly events = new EventEmitter<{ 'run-event': [RunEvent]; log: [string] }>();
+  /** Every change of a node's `spec.unschedulable`, in order. */
+  readonly cordons: { readonly node: string; readonly unschedulable: boolean }[] = [];
   readonly #children: Set<ChildProcess>;
   readonly #node: string;
 
@@ -91,6 +98,13 @@ export class Lab {
     this.privateKeyFile = parts.privateKeyFile;
     this.#children = parts.children;
     this.#node = parts.node;
+    this.api.store.subscribe(({ resource, object, before }) => {
+      if (resource !== 'nodes') return;
+      const [is, was] = [object, before].map(
+        (node) => (node as Node | undefined)?.spec?.unschedulable ?? false,
+      );
+      if (is !== was) this.cordons.push({ node: object.metadata.name, unschedulable: is === true });
+    });
   }
 
   static async start(options: LabOptions = {}): Promise<Lab> {
@@ -116,7 +130,12 @@ export class Lab {
       api,
     });
     await clusterReady;
-    const settings = labSettings({ services, nodes, ...(options.settings && { change: options.settings }) });
+    const settings = labSettings({
+      services,
+      nodes,
+      soak: options.pace === 'visible' ? '1s' : '200ms',
+      ...(options.settings && { change: options.settings }),
+    });
     const credentials = {
       [credentialKeys.sshKey]: key.privateKey,
       [credentialKeys.sshKeyPub]: key.publicKey,
@@ -128,6 +147,10 @@ export class Lab {
     for (const spec of specs) {
       const own = options.releases?.[spec.name];
       if (own !== undefined) reportRelease(api, spec.name, own);
+    }
+    if (options.pace !== 'visible') {
+      for (const one of nodes.values())
+        for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) one.setDuration(work, 0);
     }
     const lab: Lab = new Lab({ dir, api, nodes, settings, ...services, ...files, children, node });
     await lab.api.settled();

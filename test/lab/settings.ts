@@ -14,6 +14,7 @@ interface Surroundings {
     readonly agentService: AgentService;
   };
   readonly nodes: ReadonlyMap<string, LabNode>;
+  readonly soak: string;
   readonly change?: (base: SettingsInput) => SettingsInput;
 }
 
@@ -23,7 +24,7 @@ const mounted = (key: string): string => `${mountPaths.credentials}/${key}`;
  * The settings of the original's cluster, with the lab's addresses and its waits shortened: a second for ten minutes. Time is
  * compressed here and nowhere else.
  */
-export function labSettings({ services, nodes, change = (base) => base }: Surroundings): SettingsInput {
+export function labSettings({ services, nodes, soak, change = (base) => base }: Surroundings): SettingsInput {
   const [first] = nodes.values();
   const workers = ['k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'].filter((name) => nodes.has(name));
   return change({
@@ -51,7 +52,7 @@ export function labSettings({ services, nodes, change = (base) => base }: Surrou
     gates: { alertWait: '2s', alertInterval: '200ms' },
     drain: { timeout: '10s', evictionRetry: '300ms' },
     timing: {
-      soak: '1s',
+      soak,
       nodeReady: '20s',
       script: '60s',
       lease: '3s',

@@ -27,7 +27,7 @@ async function main(argv: readonly string[]): Promise<number> {
 async function rehearse(scenario: Scenario): Promise<number> {
   const terminal = new Terminal(process.stdout);
   terminal.print(`${pc.bold(scenario.name)}: ${scenario.summary}`);
-  const lab = await Lab.start(scenario.options);
+  const lab = await Lab.start({ ...scenario.options, pace: 'visible' });
   const stop = () => void lab.stop().finally(() => process.exit(130));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   lab.events.on('run-event', (event) => terminal.event(event));
