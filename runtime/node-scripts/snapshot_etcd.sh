@@ -206,10 +206,10 @@ save() {
     printf 'WOULD: save an etcd snapshot to %s\n' "$path"
     return
   fi
-  check_space "$root$directory"
-  # What a killed run left; etcdctl itself writes FILE.part first.
+  # What a killed run left takes space; etcdctl itself writes FILE.part first.
   leftovers=("$root$scratch" "$root$scratch.part" "$partial")
   clean_up
+  check_space "$root$directory"
   say "saving an etcd snapshot"
   etcd_tool etcdctl --endpoints=https://127.0.0.1:2379 "--cacert=$pki/ca.crt" "--cert=$pki/server.crt" "--key=$pki/server.key" \
     snapshot save "$scratch" || die "etcdctl snapshot save failed; see its output above"

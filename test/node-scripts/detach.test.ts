@@ -117,13 +117,15 @@ describe('detach.sh', () => {
     await expect.poll(log).toBe('begin\n');
     process.kill(pid(), 'SIGKILL');
     expect((await start(waiting, '0')).result).toMatchObject({ state: 'joined' });
-    const following = follow();
-    go();
-    expect(await following).toMatchObject({ exit: 200, stdout: 'begin\nend\n' });
+    // Long enough for a follower that does not wait to have given up.
+    setTimeout(go, 500);
+    expect(await follow()).toMatchObject({ exit: 200, stdout: 'begin\nend\n' });
   });
 
-  test('something that a finished script left behind does not hold up the next', async () => {
-    await start('sleep 30 & echo done');
+  test('something that a finished script left behind does not hold up the next', {
+    timeout: 10_000,
+  }, async () => {
+    await start('sleep 300 & echo done');
     expect((await follow()).exit).toBe(0);
     expect((await start('echo again')).result).toMatchObject({ state: 'started' });
     expect(await follow()).toMatchObject({ exit: 0, stdout: 'again\n' });
