@@ -304,6 +304,25 @@ describe('Jobs as processes', () => {
     await eventually(lab.api, 'pods', 'stuck', (p) => (p as Pod).status?.phase === 'Running');
   });
 
+  it('starts a Job again elsewhere or later when the node of its pod reboots (F5)', async () => {
+    const marker = join(lab.dir, 'after-reboot');
+    lab.api.apply([
+      testJob('rebooted', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, legPolicy),
+    ]);
+    const first = await running('rebooted');
+    await says(lab.api, first, 'up');
+    const node = first.spec?.nodeName ?? '';
+    const away = lab.api.kubelets.reboot(node, 100);
+    expect(
+      lab.api.store.get('nodes', undefined, node)?.status?.conditions?.find((c) => c.type === 'Ready')
+        ?.status,
+    ).toBe('Unknown');
+    await away;
+    const job = await ends('rebooted', 'Complete');
+    expect(job.status).toMatchObject({ failed: 1, succeeded: 1 });
+    expect(lab.api.store.get('nodes', undefined, node)?.spec?.taints ?? []).toEqual([]);
+  });
+
   it('leaves no process behind', async () => {
     const other = await startTestLab();
     const pidFile = join(other.dir, 'pid');

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Exit, PodRunner } from '../pods/runner.ts';
 import { MissingVolumeSource } from '../pods/volumes.ts';
 import { resourceNamed } from '../resources.ts';
@@ -21,6 +22,7 @@ export class Kubelets {
   readonly #runner: PodRunner;
   readonly #down = new Set<string>();
   readonly #work = new Map<string, Work>();
+  readonly #waiting = new Map<string, (() => void)[]>();
   #address = 10;
 
   constructor(kit: Kit, runner: PodRunner) {
@@ -46,9 +48,52 @@ export class Kubelets {
 
   setUp(node: string): void {
     this.#down.delete(node);
+    for (const resolve of this.#waiting.get(node)?.splice(0) ?? []) resolve();
     this.#ready(node, 'True', 'KubeletReady', 'kubelet is posting ready status');
     this.#taint(node, false);
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
+  }
+
+  /**
+   * Its processes die, its kubelet is away for so long, and then its containers are started again.
+   * Resolves when it is back.
+   */
+  async reboot(node: string, ms: number): Promise<void> {
+    this.setDown(node);
+    const here = () =>
+      this.#kit.store.list('pods').filter((p) => p.spec?.nodeName === node && !isFinished(p));
+    for (const pod of here()) this.#runner.kill(pod.metadata.name, 'SIGKILL');
+    await new Promise<void>((resolve) => this.#kit.later(ms, resolve));
+    for (const pod of here().filter((p) => !this.#runner.runs(p))) this.#restarted(pod);
+    this.#kit.store.modify('nodes', undefined, node, ({ status }) => {
+      if (status?.nodeInfo !== undefined) status.nodeInfo.bootID = randomUUID();
+    });
+    this.setUp(node);
+  }
+
+  #restarted(pod: Pod): void {
+    this.#update(pod, (status) => {
+      for (const container of status.containerStatuses ?? []) {
+        container.restartCount += 1;
+        const { startedAt } = container.state?.running ?? {};
+        const terminated = {
+          exitCode: 255,
+          reason: 'Unknown',
+          finishedAt: now(),
+          ...(startedAt === undefined ? {} : { startedAt }),
+        };
+        container.lastState = { terminated };
+        container.state = { running: { startedAt: now() } };
+      }
+    });
+  }
+
+  /** Nothing that happens on a node is reported while its kubelet is away. */
+  #whenUp(node: string): Promise<void> {
+    if (!this.#down.has(node)) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.set(node, [...(this.#waiting.get(node) ?? []), resolve]);
+    });
   }
 
   #ready(node: string, status: string, reason: string, message: string): void {
@@ -115,6 +160,7 @@ export class Kubelets {
     const statuses = await Promise.all(
       (pod.spec?.containers ?? []).map((c) => this.#runContainer(pod, c, work)),
     );
+    await this.#whenUp(pod.spec?.nodeName ?? '');
     if (this.#kit.stopped) return;
     this.#kit.guard(() => {
       this.#setFinished(pod, statuses);
@@ -277,7 +323,7 @@ export class Kubelets {
 
 const completed = (): Exit => ({ code: 0, reason: 'Completed', startedAt: now() });
 
-const containerId = (): string => `containerd://${crypto.randomUUID().replaceAll('-', '').repeat(2)}`;
+const containerId = (): string => `containerd://${randomUUID().replaceAll('-', '').repeat(2)}`;
 
 function runningStatus({ name, image = '' }: Container, restartCount: number): ContainerStatus {
   const state = { running: { startedAt: now() } };

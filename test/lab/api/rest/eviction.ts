@@ -19,7 +19,7 @@ export function evict(
 ): Status {
   const { store } = registry;
   if (body.kind !== undefined && body.kind !== 'Eviction') throw badRequest(`not an Eviction: ${body.kind}`);
-  if (body.metadata?.name !== undefined && body.metadata.name !== name) {
+  if (body.metadata?.name !== name) {
     throw badRequest('name in URL does not match name in Eviction object');
   }
   checkNamespace(store, podResource, namespace, name);
