@@ -3,16 +3,17 @@ const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
 export const durationFormat = 'a number with a unit of ms, s, m, h or d, such as 10m';
 
-/** `10m` → 600000. Returns undefined for anything else. */
+/** `10m` → 600000, whole milliseconds. Returns undefined for anything else. */
 export function parseDuration(text: string): number | undefined {
   const [, amount, unit] = pattern.exec(text) ?? [];
   if (amount === undefined || unit === undefined) return undefined;
-  return Number(amount) * unitMs[unit as keyof typeof unitMs];
+  const ms = Math.round(Number(amount) * unitMs[unit as keyof typeof unitMs]);
+  return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
 /** 754000 → `12m34s`; below a minute with one decimal, `2.5s`. */
 export function formatDuration(ms: number): string {
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)}s`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1000);
   const parts: [number, string][] = [
     [Math.floor(seconds / 86_400), 'd'],
