@@ -1,20 +1,24 @@
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
+import {
+  addPropagationFinalizer,
+  checkPreconditions,
+  checkVersion,
+  type DeleteOptions,
+  generatedName,
+  gracePeriod,
+  hasStatus,
+  initialStatus,
+  later,
+  merged,
+  withoutGeneration,
+} from './registry-rules.ts';
 import { apiVersionOf, type Resource, resourceOf } from './resources.ts';
 import { admit } from './rest/admission.ts';
 import { applyDefaults } from './rest/defaults.ts';
 import { decodable, validate, validateUpdate } from './rest/validate.ts';
-import {
-  alreadyExists,
-  badRequest,
-  conflict,
-  invalid,
-  invalidValue,
-  notFound,
-  required,
-  staleVersion,
-} from './status.ts';
-import { now, type Store, same } from './store.ts';
-import type { KubeObject, ObjectMeta, OwnerReference, Pod, Stored } from './types.ts';
+import { alreadyExists, badRequest, invalid, notFound, required } from './status.ts';
+import { now, type Store } from './store.ts';
+import type { KubeObject, Stored } from './types.ts';
 
 export interface WriteOptions {
   readonly dryRun?: boolean;
@@ -24,24 +28,11 @@ export interface WriteOptions {
   readonly subresource?: string;
 }
 
-export interface DeleteOptions {
-  readonly dryRun?: boolean;
-  readonly gracePeriodSeconds?: number | undefined;
-  readonly propagationPolicy?: string | undefined;
-  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string } | undefined;
-}
-
 export interface Deleted {
   readonly object: Stored;
   /** False while a grace period runs or finalizers hold it. */
   readonly gone: boolean;
 }
-
-const suffixLetters = 'bcdfghjklmnpqrstvwxz2456789';
-/** Types that want a resourceVersion with every update. */
-const conditionalOnly = new Set(['leases', 'poddisruptionbudgets', 'externalsecrets', 'prometheusrules']);
-/** Types whose spec carries no generation. */
-const withoutGeneration = new Set(['nodes', 'namespaces', 'services', 'leases', 'persistentvolumes']);
 
 /** What every write means, whoever makes it: names, defaults, validation, conflicts, deletion. */
 export class Registry {
@@ -194,112 +185,4 @@ export class Registry {
     this.store.replace(r.name, last);
     return (this.store.remove(r.name, namespace, name) as Stored | undefined) ?? last;
   }
-}
-
-const hasStatus = (r: Resource): boolean => r.subresources.some((s) => s.name === 'status');
-
-export function generatedName(base: string): string {
-  const suffix = Array.from({ length: 5 }, () => suffixLetters[randomInt(suffixLetters.length)]).join('');
-  return `${base.slice(0, 58)}${suffix}`;
-}
-
-/** The reference from a dependent to its controller. */
-export const controllerRef = (owner: Stored): OwnerReference => ({
-  apiVersion: owner.apiVersion,
-  kind: owner.kind,
-  name: owner.metadata.name,
-  uid: owner.metadata.uid,
-  controller: true,
-  blockOwnerDeletion: true,
-});
-
-const later = (seconds: number): string =>
-  new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
-
-function initialStatus(r: Resource, object: Stored): void {
-  if (r.name === 'pods') object.status = { phase: 'Pending', qosClass: 'BestEffort' };
-  else if (
-    ['jobs', 'cronjobs', 'deployments', 'replicasets', 'statefulsets', 'daemonsets'].includes(r.name)
-  ) {
-    object.status ??= {};
-  }
-}
-
-function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): void {
-  const { name, uid, resourceVersion } = current.metadata;
-  if (sent.uid !== undefined && sent.uid !== '' && sent.uid !== uid) {
-    throw conflict(
-      r,
-      name,
-      `Precondition failed: UID in precondition: ${sent.uid}, UID in object meta: ${uid}`,
-    );
-  }
-  const version = sent.resourceVersion ?? '';
-  if (version === '' && conditionalOnly.has(r.name)) {
-    throw invalid(r, name, [invalidValue('metadata.resourceVersion', 0, 'must be specified for an update')]);
-  }
-  if (version !== '' && version !== resourceVersion) throw staleVersion(r, name);
-}
-
-function checkPreconditions(r: Resource, current: Stored, wanted: DeleteOptions['preconditions']): void {
-  const { name, uid, resourceVersion } = current.metadata;
-  if (wanted?.uid !== undefined && wanted.uid !== uid) {
-    throw conflict(
-      r,
-      name,
-      `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${uid}`,
-    );
-  }
-  if (wanted?.resourceVersion !== undefined && wanted.resourceVersion !== resourceVersion) {
-    throw conflict(
-      r,
-      name,
-      `Precondition failed: ResourceVersion in precondition: ${wanted.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`,
-    );
-  }
-}
-
-/** What is stored: the server's fields stay the server's, and status and spec do not mix. */
-function merged(r: Resource, current: Stored, sent: Stored, subresource: string): Stored {
-  if (subresource === 'status') return { ...structuredClone(current), status: sent.status };
-  const kept: Partial<ObjectMeta> = {};
-  for (const field of [
-    'uid',
-    'creationTimestamp',
-    'deletionTimestamp',
-    'deletionGracePeriodSeconds',
-    'generation',
-    'resourceVersion',
-    'generateName',
-  ] as const) {
-    if (current.metadata[field] !== undefined) Object.assign(kept, { [field]: current.metadata[field] });
-  }
-  const { deletionTimestamp: _, deletionGracePeriodSeconds: __, managedFields: ___, ...meta } = sent.metadata;
-  const next = { ...sent, metadata: { ...meta, ...kept } } as Stored;
-  if (hasStatus(r)) {
-    if (current.status === undefined) delete next.status;
-    else next.status = structuredClone(current.status);
-  }
-  if (meta.generation !== undefined || current.metadata.generation !== undefined) {
-    const changed = !same(current.spec, next.spec);
-    next.metadata.generation = (current.metadata.generation ?? 0) + (changed ? 1 : 0);
-  }
-  return next;
-}
-
-function gracePeriod(r: Resource, object: Stored, options: DeleteOptions): number {
-  if (r.name !== 'pods') return 0;
-  const pod = object as Pod;
-  const phase = pod.status?.phase;
-  if ((pod.spec?.nodeName ?? '') === '' || phase === 'Succeeded' || phase === 'Failed') return 0;
-  return options.gracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30;
-}
-
-function addPropagationFinalizer(r: Resource, meta: ObjectMeta, policy: string | undefined): void {
-  // Jobs of batch/v1 keep the default of their first years: orphan the pods unless told otherwise.
-  const chosen =
-    policy ?? (r.name === 'jobs' || r.name === 'replicationcontrollers' ? 'Orphan' : 'Background');
-  const finalizer = { Foreground: 'foregroundDeletion', Orphan: 'orphan' }[chosen];
-  if (finalizer === undefined || meta.deletionTimestamp !== undefined) return;
-  meta.finalizers = [...new Set([...(meta.finalizers ?? []), finalizer])];
 }

@@ -101,8 +101,6 @@ export const staleVersion = (r: Named, name: string): StatusError =>
 
 export const badRequest = (message: string): StatusError => error(400, 'BadRequest', message);
 
-export const gone = (message: string): StatusError => error(410, 'Expired', message);
-
 export const unauthorized = (): StatusError => error(401, 'Unauthorized', 'Unauthorized');
 
 export const methodNotAllowed = (): StatusError =>

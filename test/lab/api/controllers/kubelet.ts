@@ -4,10 +4,17 @@ import { MissingVolumeSource } from '../pods/volumes.ts';
 import { resourceNamed } from '../resources.ts';
 import { type Change, now } from '../store.ts';
 import type { Container, Pod, PodStatus } from '../types.ts';
-import { type Kit, withCondition } from './kit.ts';
+import {
+  type ContainerStatus,
+  completed,
+  endedStatus,
+  mergeStatuses,
+  runningStatus,
+  setReady,
+} from './container-status.ts';
+import type { Kit } from './kit.ts';
+import { setReachable } from './node-state.ts';
 import { isFinished } from './pods.ts';
-
-type ContainerStatus = NonNullable<PodStatus['containerStatuses']>[number];
 
 interface Work {
   stopping: boolean;
@@ -42,15 +49,13 @@ export class Kubelets {
    */
   setDown(node: string): void {
     this.#down.add(node);
-    this.#ready(node, 'Unknown', 'NodeStatusUnknown', 'Kubelet stopped posting node status.');
-    this.#taint(node, true);
+    setReachable(this.#kit, node, false);
   }
 
   setUp(node: string): void {
     this.#down.delete(node);
     for (const resolve of this.#waiting.get(node)?.splice(0) ?? []) resolve();
-    this.#ready(node, 'True', 'KubeletReady', 'kubelet is posting ready status');
-    this.#taint(node, false);
+    setReachable(this.#kit, node, true);
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
   }
 
@@ -93,27 +98,6 @@ export class Kubelets {
     if (!this.#down.has(node)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiting.set(node, [...(this.#waiting.get(node) ?? []), resolve]);
-    });
-  }
-
-  #ready(node: string, status: string, reason: string, message: string): void {
-    this.#kit.store.modify('nodes', undefined, node, (n) => {
-      const condition = { type: 'Ready', status, reason, message, lastHeartbeatTime: now() };
-      n.status = {
-        ...n.status,
-        conditions: withCondition(n.status?.conditions as never, condition) as never,
-      };
-    });
-  }
-
-  #taint(node: string, unreachable: boolean): void {
-    this.#kit.store.modify('nodes', undefined, node, (n) => {
-      const key = 'node.kubernetes.io/unreachable';
-      const others = (n.spec?.taints ?? []).filter((t) => t.key !== key);
-      const own = ['NoSchedule', 'NoExecute'].map((effect) => ({ key, effect, timeAdded: now() }));
-      const taints = unreachable ? [...others, ...own] : others;
-      n.spec = { ...n.spec, taints };
-      if (taints.length === 0) delete n.spec.taints;
     });
   }
 
@@ -318,67 +302,5 @@ export class Kubelets {
       done = true;
     });
     return done;
-  }
-}
-
-const completed = (): Exit => ({ code: 0, reason: 'Completed', startedAt: now() });
-
-const containerId = (): string => `containerd://${randomUUID().replaceAll('-', '').repeat(2)}`;
-
-function runningStatus({ name, image = '' }: Container, restartCount: number): ContainerStatus {
-  const state = { running: { startedAt: now() } };
-  return {
-    name,
-    image,
-    imageID: image,
-    containerID: containerId(),
-    ready: true,
-    started: true,
-    restartCount,
-    state,
-    lastState: {},
-  };
-}
-
-function endedStatus({ name, image = '' }: Container, restartCount: number, exit: Exit): ContainerStatus {
-  const containerID = containerId();
-  const terminated = {
-    exitCode: exit.code,
-    reason: exit.reason,
-    startedAt: exit.startedAt,
-    finishedAt: now(),
-    containerID,
-  };
-  return {
-    name,
-    image,
-    imageID: image,
-    containerID,
-    ready: false,
-    started: false,
-    restartCount,
-    state: { terminated },
-    lastState: {},
-  };
-}
-
-function mergeStatuses(
-  old: readonly ContainerStatus[] | undefined,
-  next: readonly ContainerStatus[],
-): ContainerStatus[] {
-  return [...(old ?? []).filter((o) => !next.some((n) => n.name === o.name)), ...next];
-}
-
-function setReady(status: PodStatus, ready: boolean, reason?: string): void {
-  const value = ready ? 'True' : 'False';
-  const why = reason === undefined ? {} : { reason };
-  const states: [string, string, object][] = [
-    ['PodReadyToStartContainers', value, {}],
-    ['Initialized', 'True', why],
-    ['Ready', value, why],
-    ['ContainersReady', value, why],
-  ];
-  for (const [type, state, extra] of states) {
-    status.conditions = withCondition(status.conditions, { type, status: state, ...extra }) as never;
   }
 }

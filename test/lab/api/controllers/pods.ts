@@ -1,4 +1,5 @@
-import { controllerRef, type Registry } from '../registry.ts';
+import type { Registry } from '../registry.ts';
+import { controllerRef } from '../registry-rules.ts';
 import { resourceNamed } from '../resources.ts';
 import type { Pod, PodSpec, PodTemplate, Stored } from '../types.ts';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { controllerRef } from '../registry.ts';
+import { controllerRef } from '../registry-rules.ts';
 import { resourceNamed } from '../resources.ts';
 import type { Change } from '../store.ts';
 import type { DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Stored } from '../types.ts';

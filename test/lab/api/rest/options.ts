@@ -1,4 +1,4 @@
-import type { DeleteOptions } from '../registry.ts';
+import type { DeleteOptions } from '../registry-rules.ts';
 
 /** DeleteOptions from the body and, where that says nothing, from the query. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
