@@ -31,15 +31,15 @@ const core = [''];
 
 /** The killswitch, and under `accept-new` the remembered host keys. */
 function configMapRules(scope: AccessScope): Rule[] {
-  const read: Rule = {
+  const readable = (...names: string[]): Rule => ({
     apiGroups: core,
     resources: ['configmaps'],
     verbs: ['get'],
-    resourceNames: [objectNames.killSwitch, objectNames.knownHosts],
-  };
-  if (scope.hostKeys === 'pinned') return [read];
+    resourceNames: names,
+  });
+  if (scope.hostKeys === 'pinned') return [readable(objectNames.killSwitch)];
   return [
-    read,
+    readable(objectNames.killSwitch, objectNames.knownHosts),
     // SSH, first connection to a node: remember its key in the cluster.
     { apiGroups: core, resources: ['configmaps'], verbs: ['create'] },
     { apiGroups: core, resources: ['configmaps'], verbs: ['patch'], resourceNames: [objectNames.knownHosts] },
@@ -72,9 +72,9 @@ export function executorRules(scope: AccessScope): AccessRules {
   return {
     cluster: [
       // All stages: which nodes there are and at which version. Master, workers: cordon, uncordon, and our own marks.
-      { apiGroups: core, resources: ['nodes'], verbs: ['get', 'list', 'watch', 'patch'] },
+      { apiGroups: core, resources: ['nodes'], verbs: ['list', 'watch', 'patch'] },
       // Preflight: control-plane pods, drainability. Drain: which pods are on the node, and until when. Post-flight: ready ratio.
-      { apiGroups: core, resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: core, resources: ['pods'], verbs: ['list', 'watch'] },
       // Drain; preflight with dryRun=All.
       { apiGroups: core, resources: ['pods/eviction'], verbs: ['create'] },
       // Drain: does the DaemonSet that owns a pod still exist? (F30)
@@ -104,10 +104,9 @@ export function executorRules(scope: AccessScope): AccessRules {
 /** `k8s-upgrade detect`. Its Secret is mounted by the kubelet; the program never reads it through the API. */
 export function detectorRules(scope: AccessScope): AccessRules {
   const dispatchesJobs: Rule[] = [
-    // Dispatch by Job: the template, the leg, and how it starts.
+    // Dispatch by Job: the template and the leg.
     executionTemplateRead,
-    { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'watch'] },
-    { apiGroups: core, resources: ['pods'], verbs: ['list'] },
+    { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create'] },
   ];
   return {
     cluster: [
@@ -134,17 +133,22 @@ export function submitterRules(scope: AccessScope): AccessRules {
     cluster: [
       // Check the inputs: the running version. Placement of the first leg.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
-      // Status: the in-flight annotations.
+      // `k8s-upgrade status`: the in-flight annotations.
       ownNamespace(scope, ['get']),
     ],
     namespace: [
       // Is an executor alive?
       leaseRead,
-      // Kill switch.
-      { apiGroups: core, resources: ['configmaps'], verbs: ['get'], resourceNames: [objectNames.killSwitch] },
+      // Kill switch. The settings, which the agent's pod has no mount for.
+      {
+        apiGroups: core,
+        resources: ['configmaps'],
+        verbs: ['get'],
+        resourceNames: [objectNames.killSwitch, objectNames.settings],
+      },
       // The template, the leg, and its progress.
       executionTemplateRead,
-      { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list', 'watch'] },
+      { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list'] },
       { apiGroups: core, resources: ['pods'], verbs: ['get', 'list', 'watch'] },
       // Follow the log (F30).
       { apiGroups: core, resources: ['pods/log'], verbs: ['get'] },

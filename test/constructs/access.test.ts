@@ -32,8 +32,8 @@ describe('the executor may do what its stages do', () => {
         [
           undefined,
           [
-            'nodes: get,list,watch,patch',
-            'pods: get,list,watch',
+            'nodes: list,watch,patch',
+            'pods: list,watch',
             'pods/eviction: create',
             'daemonsets.apps: get',
             'poddisruptionbudgets.policy: list',
@@ -48,7 +48,7 @@ describe('the executor may do what its stages do', () => {
           [
             'leases.coordination.k8s.io[k8s-version-upgrade]: get,update',
             'leases.coordination.k8s.io: create',
-            'configmaps[k8s-upgrade-killswitch,k8s-upgrade-known-hosts]: get',
+            'configmaps[k8s-upgrade-killswitch]: get',
             'cronjobs.batch[k8s-version-upgrade]: get',
             'jobs.batch: create,list',
           ],
@@ -67,7 +67,7 @@ describe('the detector may look', () => {
           'k8s-upgrade',
           [
             'leases.coordination.k8s.io[k8s-version-upgrade]: get',
-            'configmaps[k8s-upgrade-killswitch,k8s-upgrade-known-hosts]: get',
+            'configmaps[k8s-upgrade-killswitch]: get',
             'jobs.batch: list',
           ],
         ],
@@ -78,11 +78,7 @@ describe('the detector may look', () => {
   it('and create Jobs when it dispatches them itself', () => {
     const direct = pipeline({ settings: { ...settings, dispatch: { mode: 'job' } } });
     expect(accessOf('k8s-version-check', direct).namespaced[0]?.[1]).toEqual(
-      expect.arrayContaining([
-        'cronjobs.batch[k8s-version-upgrade]: get',
-        'jobs.batch: create,get,watch',
-        'pods: list',
-      ]),
+      expect.arrayContaining(['cronjobs.batch[k8s-version-upgrade]: get', 'jobs.batch: create']),
     );
   });
 });
@@ -95,9 +91,9 @@ it('the agent service may submit and read', () => {
         'k8s-upgrade',
         [
           'leases.coordination.k8s.io[k8s-version-upgrade]: get',
-          'configmaps[k8s-upgrade-killswitch]: get',
+          'configmaps[k8s-upgrade-killswitch,k8s-upgrade-settings]: get',
           'cronjobs.batch[k8s-version-upgrade]: get',
-          'jobs.batch: create,get,list,watch',
+          'jobs.batch: create,get,list',
           'pods: get,list,watch',
           'pods/log: get',
         ],
@@ -110,7 +106,11 @@ describe('host keys', () => {
   it('are written only under accept-new (F27)', () => {
     const accepting = pipeline({ settings: { ...settings, ssh: { hostKeys: { policy: 'accept-new' } } } });
     for (const account of ['k8s-version-upgrade', 'k8s-version-check']) {
-      const writes = ['configmaps: create', 'configmaps[k8s-upgrade-known-hosts]: patch'];
+      const writes = [
+        'configmaps: create',
+        'configmaps[k8s-upgrade-killswitch,k8s-upgrade-known-hosts]: get',
+        'configmaps[k8s-upgrade-known-hosts]: patch',
+      ];
       expect(accessOf(account, accepting).namespaced.flat(2)).toEqual(expect.arrayContaining(writes));
       expect(accessOf(account).namespaced.flat(2)).not.toContain(writes[0]);
     }

@@ -1,0 +1,158 @@
+import { existsSync } from 'node:fs';
+import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { objectNames } from '../../runtime/src/names.ts';
+import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { Node, PolicyRule, RequestRecord } from '../lab/api/index.ts';
+import { bundle, Lab } from '../lab/lab.ts';
+
+/**
+ * The synthesized roles are enough, and none too many: the pipeline runs in the lab, which enforces them and notes the
+ * rule behind every request.
+ */
+
+const accounts: string[] = [
+  objectNames.detectorServiceAccount,
+  objectNames.executorServiceAccount,
+  objectNames.submitterServiceAccount,
+];
+
+const agent = {
+  namespace: objectNames.namespace,
+  serviceAccount: objectNames.submitterServiceAccount,
+};
+
+/** `k8s-version-check in k8s-upgrade: get leases k8s-version-upgrade`, one for each verb and object that a rule names. */
+type Grant = string;
+
+/** What happened in one lab with one choice of settings. */
+interface Observed {
+  readonly granted: ReadonlySet<Grant>;
+  readonly used: ReadonlySet<Grant>;
+  readonly refused: readonly RequestRecord[];
+}
+
+const directAndAccepting = (base: SettingsInput): SettingsInput => ({
+  ...base,
+  dispatch: { ...base.dispatch, mode: 'job' },
+  ssh: { ...base.ssh, hostKeys: { policy: 'accept-new' } },
+});
+
+describe.skipIf(!existsSync(bundle))('in the lab', () => {
+  const observed: Observed[] = [];
+
+  beforeAll(async () => {
+    observed.push(...(await Promise.all([observe(undefined), observe(directAndAccepting)])));
+  }, 180_000);
+
+  it('no program is refused anything', () => {
+    expect(observed.flatMap((o) => o.refused)).toEqual([]);
+  });
+
+  it('every permission is used: one that nobody uses is one too many', () => {
+    const unused = observed.map(({ granted, used }) => [...granted].filter((one) => !used.has(one)).sort());
+    expect(unused).toEqual([[], []]);
+    for (const { granted } of observed) expect(granted.size).toBeGreaterThan(30);
+  });
+});
+
+/** One pipeline from detection to the end of its run, as the settings dispatch it. */
+async function observe(settings: ((base: SettingsInput) => SettingsInput) | undefined): Promise<Observed> {
+  const lab = await Lab.start(settings ? { settings } : {});
+  try {
+    await readSettingsAsTheAgentDoes(lab);
+    await preflightAsTheAgentDoes(lab);
+    slowToBeReady(lab, 'k8s-node4');
+    expect(await lab.detect(), 'exit code of the detection').toBe(0);
+    await Promise.all(lab.agentService.jobs.map((job) => lab.agentJobEnd(job.id)));
+    await runEnded(lab);
+    await statusAsTheAgentDoes(lab);
+    const ours = lab.api.requests.all.filter(({ user }) => accounts.includes(user.split(':').at(-1) ?? ''));
+    expect(ours.length).toBeGreaterThan(100);
+    return {
+      granted: new Set(accounts.flatMap((account) => grantsOf(lab, account))),
+      used: new Set(ours.flatMap((request) => usedBy(lab, request))),
+      refused: ours.filter(({ status }) => status === 403),
+    };
+  } finally {
+    await lab.stop();
+  }
+}
+
+/** The agent has no mount for them: its prompt begins with this. */
+async function readSettingsAsTheAgentDoes(lab: Lab): Promise<void> {
+  const config = new KubeConfig();
+  const { namespace, settings: name } = objectNames;
+  config.loadFromString(lab.api.kubeconfig(agent));
+  const map = await config.makeApiClient(CoreV1Api).readNamespacedConfigMap({ name, namespace });
+  expect(map.data?.['settings.yaml']).toContain('prometheus');
+}
+
+/** How its prompt has the agent explain a run that stopped. */
+async function statusAsTheAgentDoes(lab: Lab): Promise<void> {
+  expect((await lab.cli(['status'], { user: agent })).exitCode).toBe(0);
+}
+
+/** A run by hand. What it remembers of the nodes is forgotten, so that every program meets them anew. */
+async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
+  const inputs = { target_version: '1.34.5', kind: 'patch', stages: 'preflight' };
+  const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
+  expect(exitCode, output).toBe(0);
+  const known = lab.api.store.get('configmaps', objectNames.namespace, objectNames.knownHosts);
+  if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
+}
+
+/** Its kubelet is back at the new version a second before the node is Ready. */
+function slowToBeReady(lab: Lab, name: string): void {
+  const report = (status: string) =>
+    lab.api.store.modify('nodes', undefined, name, (node: Node) => {
+      const ready = node.status?.conditions?.find((condition) => condition.type === 'Ready');
+      if (ready) Object.assign(ready, { status });
+    });
+  const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
+    if (resource !== 'nodes' || object.metadata.name !== name) return;
+    if ((object as Node).status?.nodeInfo?.kubeletVersion !== 'v1.34.5') return;
+    unsubscribe();
+    report('False');
+    setTimeout(() => report('True'), 1000);
+  });
+}
+
+async function runEnded(lab: Lab): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const { stdout } = await lab.cli(['status', '--json']);
+    const { inFlight, jobs } = JSON.parse(stdout) as { inFlight: unknown; jobs: { state: string }[] };
+    if (inFlight === null && jobs.length > 0 && jobs.every((job) => job.state === 'complete')) return;
+    if (Date.now() > deadline) throw new Error(`the run did not end: ${stdout}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+const grant = (where: string, role: string, rule: PolicyRule, verb: string, name: string): Grant =>
+  `${role}${where && ` in ${where}`}: ${verb} ${rule.resources?.join()}${name && ` ${name}`}`;
+
+function grantsOf(lab: Lab, account: string): Grant[] {
+  const roles = [...lab.api.store.list('clusterroles'), ...lab.api.store.list('roles')];
+  return roles
+    .filter(({ metadata }) => metadata.name.startsWith(account))
+    .flatMap(({ metadata, rules = [] }) =>
+      rules.flatMap((rule) =>
+        rule.verbs.flatMap((verb) =>
+          (rule.resourceNames ?? ['']).map((name) =>
+            grant(metadata.namespace ?? '', metadata.name, rule, verb, name),
+          ),
+        ),
+      ),
+    );
+}
+
+function usedBy(lab: Lab, { allowedBy: by, verb, name }: RequestRecord): Grant[] {
+  if (by === undefined) return [];
+  const role =
+    by.role === 'Role'
+      ? lab.api.store.get('roles', by.namespace, by.name)
+      : lab.api.store.get('clusterroles', undefined, by.name);
+  const rule = role?.rules?.[by.rule];
+  return rule === undefined ? [] : [grant(by.namespace, by.name, rule, verb, rule.resourceNames ? name : '')];
+}
