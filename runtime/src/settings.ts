@@ -16,7 +16,12 @@ const duration = z.string().transform((text, ctx) => {
   ctx.addIssue({ code: 'custom', message: `expected ${durationFormat}`, input: text });
   return z.NEVER;
 });
-const positiveDuration = duration.refine((ms) => ms > 0, 'expected a duration above zero');
+/** No timer can be set further ahead than 2^31 ms. */
+const longestTimer = 24 * 86_400_000;
+const positiveDuration = duration.refine(
+  (ms) => ms > 0 && ms <= longestTimer,
+  'expected a duration above zero and up to 24d',
+);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'expected an http:// or https:// URL' });
 const absolutePath = z
   .string()
@@ -209,16 +214,28 @@ export function parseSettings(source: string, document: unknown): Settings {
 
 /** Zod's findings as one error: field, what was given, what is allowed. */
 export function parseWith<S extends z.ZodType>(schema: S, source: string, document: unknown): z.output<S> {
-  const result = schema.safeParse(document ?? {}, { reportInput: true });
+  const result = schema.safeParse(document ?? {});
   if (result.success) return result.data;
-  throw new UpgradeError('badInput', `${source}: ${result.error.issues.map(describeIssue).join('; ')}`);
+  const findings = result.error.issues.map((issue) => describeIssue(schema, document, issue));
+  throw new UpgradeError('badInput', `${source}: ${findings.join('; ')}`);
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
+function describeIssue(schema: z.ZodType, document: unknown, issue: z.core.$ZodIssue): string {
   const field = issue.path.join('.') || '(the document)';
   if (issue.code === 'unrecognized_keys') {
-    return `${field}: unknown ${issue.keys.map((k) => JSON.stringify(k)).join(', ')}`;
+    const unknown = issue.keys.map((key) => JSON.stringify(key)).join(', ');
+    return `${field}: unknown ${unknown}, expected ${allowedKeys(schema, issue.path).join(', ')}`;
   }
-  const given = issue.input === undefined ? 'nothing' : JSON.stringify(issue.input);
-  return `${field}: given ${given}, ${issue.message}`;
+  // As it was written: the issue itself carries durations that are numbers already.
+  const given = issue.path.reduce<unknown>((value, key) => Reflect.get(Object(value), key), document);
+  return `${field}: given ${given === undefined ? 'nothing' : JSON.stringify(given)}, ${issue.message}`;
+}
+
+/** The keys that the schema has at this place. */
+function allowedKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  type Described = z.core.JSONSchema.BaseSchema | undefined;
+  const inside = (described: Described, key: PropertyKey) =>
+    (described?.properties?.[String(key)] ?? described?.items) as Described;
+  const root: Described = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return Object.keys(path.reduce(inside, root)?.properties ?? {});
 }

@@ -71,6 +71,7 @@ export function inputsOf(request: UpgradeRequest): string {
 function parseStages(given: string | readonly string[]): readonly StageName[] {
   const words = typeof given === 'string' ? given.split(',').map((w) => w.trim()) : given;
   if (words.length === 1 && words[0] === 'all') return stageNames;
+  if (words.length === 0) throw new InputError('stages', '[]', `all, or some of ${stageNames.join(', ')}`);
   for (const word of words) {
     if (!isStageName(word)) throw new InputError('stages', word, `all, or some of ${stageNames.join(', ')}`);
   }
