@@ -31,10 +31,9 @@ export async function findCandidates(
   repository: PackageRepository,
 ): Promise<Candidates> {
   const minor = minorOf(running);
-  const [offered, published] = await Promise.all([
-    offeredByNode(nodes, minor, shell),
-    repository.packages(minor),
-  ]);
+  // Asked first: what is wrong with the repository is said better by it than by a node's apt.
+  const published = await repository.packages(minor);
+  const offered = await offeredByNode(nodes, minor, shell);
   const newer = offered.filter((release) => compareReleases(release, running) > 0);
   const dated =
     (minorOfRelease: string, packages: typeof published) =>

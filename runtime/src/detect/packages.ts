@@ -22,25 +22,22 @@ export interface RepositoryPackage {
  * Reads the kubeadm packages of a `Packages` file (deb822 stanzas separated by empty lines).
  *
  * @param minor only these belong there.
- * @throws InputError for anything that is not such a file, or names no kubeadm (F12: never "nothing new").
+ * @throws InputError for anything that is not such a file, is cut off, or names no kubeadm (F12: never "nothing new").
  */
 export function parsePackages(text: string, url: string, minor: string): RepositoryPackage[] {
-  const stanzas = text.split(/\n{2,}/).filter((stanza) => /^Package:\s*kubeadm\s*$/m.test(stanza));
-  const found: RepositoryPackage[] = [];
-  for (const stanza of stanzas) {
-    const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)\\s*$`, 'm').exec(stanza)?.[1];
-    const version = field('Version');
-    const filename = field('Filename');
-    if (version === undefined || filename === undefined) {
-      throw new InputError(
-        'packages.repository',
-        `${url} with a kubeadm stanza that is cut off`,
-        'a whole Packages file',
-      );
-    }
-    const release = releaseOfPackage(version);
-    if (release !== undefined && minorOf(release) === minor) found.push({ release, filename });
+  const stanzas = text.split(/\n{2,}/).filter((stanza) => /^Package:/m.test(stanza));
+  const packages = stanzas.map(parseStanza);
+  if (packages.includes(undefined) || (stanzas.length > 0 && !text.endsWith('\n'))) {
+    throw new InputError(
+      'packages.repository',
+      `${url} answering a Packages file that is cut off`,
+      'a whole Packages file',
+    );
   }
+  const found = packages.flatMap((one) => {
+    const release = one?.name === 'kubeadm' ? releaseOfPackage(one.version) : undefined;
+    return one && release && minorOf(release) === minor ? [{ release, filename: one.filename }] : [];
+  });
   if (found.length > 0) return found;
   const shown = text.slice(0, 60).replace(/\s+/g, ' ') || 'nothing';
   throw new InputError(
@@ -48,4 +45,12 @@ export function parsePackages(text: string, url: string, minor: string): Reposit
     `${url} answering ${JSON.stringify(shown)}`,
     `a Packages file with kubeadm ${minor}`,
   );
+}
+
+/** Undefined when a field is missing: the answer broke off there. */
+function parseStanza(stanza: string): { name: string; version: string; filename: string } | undefined {
+  const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)\\s*$`, 'm').exec(stanza)?.[1];
+  const [name, version, filename] = [field('Package'), field('Version'), field('Filename')];
+  if (name === undefined || version === undefined || filename === undefined) return undefined;
+  return { name, version, filename };
 }

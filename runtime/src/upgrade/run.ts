@@ -47,6 +47,10 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   const [nodes, server] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease()]);
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
+  // A URL that is not Prometheus' is bad input; a Prometheus that is away is for the gates.
+  await ctx.alerts.firing().catch((error) => {
+    if (error instanceof InputError) throw error;
+  });
   return { nodes, running };
 }
 
