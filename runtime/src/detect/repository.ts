@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { InputError, UpgradeError } from '../errors.ts';
 import { type HttpAnswer, httpRequest } from '../http.ts';
 import type { Release } from '../release.ts';
@@ -27,17 +28,29 @@ export class PackageRepository {
     throw new UpgradeError('failed', `packages.repository: ${url} answered ${status}`);
   }
 
-  /** The kubeadm packages of a minor. @throws InputError when the answer is no `Packages` file. */
+  /**
+   * The kubeadm packages of a minor, from a `Packages` file that has the hash its `Release` file gives.
+   *
+   * @throws InputError when the answers are not those of a package repository, or are cut off.
+   */
   async packages(minor: string): Promise<RepositoryPackage[]> {
     const url = `${this.#baseOf(minor)}Packages`;
+    const [release, text] = await Promise.all([this.#file(`${this.#baseOf(minor)}Release`), this.#file(url)]);
+    const packages = parsePackages(text, url, minor);
+    const expected = packagesHash(release);
+    if (expected === createHash('sha256').update(text).digest('hex')) return packages;
+    const given = `${url} not matching its Release file (${expected === undefined ? 'which names no hash' : 'cut off or altered'})`;
+    throw new InputError('packages.repository', given, 'a whole Packages file');
+  }
+
+  async #file(url: string): Promise<string> {
     const { status, text } = await this.#request(url, 'GET');
-    if (status !== 200)
-      throw new InputError(
-        'packages.repository',
-        `${url} answering ${status}`,
-        'a repository of Kubernetes packages',
-      );
-    return parsePackages(text, url, minor);
+    if (status === 200) return text;
+    throw new InputError(
+      'packages.repository',
+      `${url} answering ${status}`,
+      'a repository of Kubernetes packages',
+    );
   }
 
   /** When a package was published, epoch milliseconds, from the file's `Last-Modified`; undefined when it does not say. */
@@ -62,6 +75,12 @@ export class PackageRepository {
       signal: this.#signal,
     });
   }
+}
+
+/** The SHA-256 of `Packages` in a `Release` file: section `SHA256:`, lines of hash, size and name. */
+function packagesHash(release: string): string | undefined {
+  const section = /^SHA256:\n((?: .*\n?)*)/m.exec(release)?.[1] ?? '';
+  return /^ +([0-9a-f]{64}) +\d+ +Packages$/m.exec(section)?.[1];
 }
 
 /** A release that could be gone to. */
