@@ -27,7 +27,6 @@ export function judgePod(pod: V1Pod, daemonSet: boolean | Error): PodVerdict {
   if (controllingDaemonSet(pod) !== undefined && !isFinished(pod)) {
     if (daemonSet instanceof Error) return { action: 'refuse', why: daemonSet.message };
     if (daemonSet) return { action: 'skip', why: 'managed by a DaemonSet' };
-    return { action: 'evict', why: 'its DaemonSet is gone' };
   }
   if (isMirror(pod)) return { action: 'skip', why: 'static pod' };
   return { action: 'evict', why: isFinished(pod) ? 'finished' : 'running' };

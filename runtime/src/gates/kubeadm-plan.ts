@@ -1,4 +1,5 @@
 import type { SshTarget } from '../nodes/ssh.ts';
+import type { Release } from '../release.ts';
 import type { Gate } from './gate.ts';
 
 /**
@@ -16,7 +17,7 @@ export const planGate: Gate = {
     if (first.release === target) return { reasons: [], notes: [`${first.name} is at ${target} already`] };
     const node: SshTarget = { node: first.name, address: first.address };
     const plan = await shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]);
-    if (!plan.output.includes(`kubeadm upgrade apply v${target}`)) {
+    if (!offers(plan.output, target)) {
       const said = plan.output.trim().split('\n').slice(-3).join(' / ') || 'nothing';
       return {
         reasons: [
@@ -33,23 +34,36 @@ export const planGate: Gate = {
     const dropped = droppedFlags(diff.output);
     return {
       reasons: dropped.map(
-        (flag) => `kubeadm upgrade apply would drop ${flag}; put it into the kubeadm-config ConfigMap first`,
+        ({ manifest, flag }) =>
+          `kubeadm upgrade apply would drop ${flag} of ${manifest}; put it into the kubeadm-config ConfigMap first`,
       ),
     };
   },
 };
 
+/** `v1.34.5` and not `v1.34.50`. */
+const offers = (plan: string, target: Release): boolean =>
+  [...plan.matchAll(/kubeadm upgrade apply v(\S+)/g)].some(([, version]) => version === target);
+
+/** A flag of one static pod. */
+export interface DroppedFlag {
+  /** Its manifest's file name. */
+  readonly manifest: string;
+  readonly flag: string;
+}
+
 /**
  * Flags that stand in a control-plane manifest now and not in the one that kubeadm would write (F22).
  *
- * @param diff unified diff as `kubeadm upgrade diff` prints it.
+ * @param diff unified diffs, one a manifest, as `kubeadm upgrade diff` prints them.
  */
-export function droppedFlags(diff: string): string[] {
-  const flags = (sign: '-' | '+') =>
-    diff
-      .split('\n')
-      .map((line) => new RegExp(`^\\${sign}\\s+- (--[a-z0-9-]+)`).exec(line)?.[1])
-      .filter((flag) => flag !== undefined);
-  const kept = new Set(flags('+'));
-  return [...new Set(flags('-'))].filter((flag) => !kept.has(flag));
+export function droppedFlags(diff: string): DroppedFlag[] {
+  return diff.split(/^(?=--- )/m).flatMap((part) => {
+    const manifest = /^--- \S*?([^/\s]+)(\s|$)/.exec(part)?.[1] ?? 'a manifest';
+    const flags = (sign: string) =>
+      [...part.matchAll(new RegExp(`^\\${sign}[ \\t]+- (--[a-z0-9-]+)`, 'gm'))].map(([, flag]) => flag ?? '');
+    const kept = new Set(flags('+'));
+    const dropped = new Set(flags('-').filter((flag) => !kept.has(flag)));
+    return [...dropped].map((flag) => ({ manifest, flag }));
+  });
 }

@@ -1,0 +1,89 @@
+import { describe, expect, it, test } from 'vitest';
+import { InputError } from '../errors.ts';
+import { newestFirst, parsePackages, releaseOfPackage } from './packages.ts';
+
+const stanza = (name: string, version: string) =>
+  [
+    `Package: ${name}`,
+    `Version: ${version}`,
+    'Architecture: amd64',
+    `Filename: amd64/${name}_${version}_amd64.deb`,
+    'Size: 1',
+    '',
+  ].join('\n');
+const file = (...stanzas: string[]) => `${stanzas.join('\n')}\n`;
+const whole = file(
+  stanza('cri-tools', '1.34.0-1.1'),
+  stanza('kubeadm', '1.34.2-1.1'),
+  stanza('kubeadm', '1.34.10-1.1'),
+  stanza('kubeadm', '1.34.3-2.1'),
+  stanza('kubectl', '1.34.11-1.1'),
+);
+const url = 'https://pkgs.example/v1.34/deb/Packages';
+
+describe('the version of a package', () => {
+  test.each([
+    ['1.34.5-1.1', '1.34.5'],
+    ['1.34.5', '1.34.5'],
+    ['1.34.5-00', '1.34.5'],
+    ['1.35.0~rc.1-1.1', undefined],
+    ['1:1.34.5-1.1', undefined],
+    ['v1.34.5-1.1', undefined],
+    ['1.34', undefined],
+    ['', undefined],
+  ])('%s is of release %s', (version, release) => {
+    expect(releaseOfPackage(version)).toBe(release);
+  });
+
+  it('is sorted by number, newest first, each once', () => {
+    const versions = ['1.34.9-1.1', '1.34.10-1.1', '1.35.0~beta-1', '1.34.9-2.1', '1.33.12-1.1'];
+    expect(newestFirst(versions.map(releaseOfPackage))).toEqual(['1.34.10', '1.34.9', '1.33.12']);
+  });
+});
+
+describe('a Packages file', () => {
+  it('gives the kubeadm releases of its minor with their files', () => {
+    expect(parsePackages(whole, url, '1.34')).toEqual(
+      ['1.34.2-1.1', '1.34.10-1.1', '1.34.3-2.1'].map((version) => ({
+        release: releaseOfPackage(version),
+        filename: `amd64/kubeadm_${version}_amd64.deb`,
+      })),
+    );
+  });
+
+  it('gives no pre-release and nothing of another minor', () => {
+    const text = file(
+      stanza('kubeadm', '1.35.0~rc.1-1.1'),
+      stanza('kubeadm', '1.34.9-1.1'),
+      stanza('kubeadm', '1.35.1-1.1'),
+    );
+    expect(parsePackages(text, url, '1.35').map((one) => one.release)).toEqual(['1.35.1']);
+  });
+
+  const cases: [what: string, text: string, message: string][] = [
+    ['empty', '', 'answering \\"nothing\\"'],
+    ['HTML', '<!DOCTYPE html>\n<html><body>Sign in</body></html>\n', '<!DOCTYPE html> <html>'],
+    ['JSON', '{"error":"not found"}', 'not found'],
+    ['without kubeadm', file(stanza('kubectl', '1.34.5-1.1')), 'a Packages file with kubeadm 1.34'],
+    ['of another minor', file(stanza('kubeadm', '1.35.1-1.1')), 'a Packages file with kubeadm 1.34'],
+    ['with pre-releases only', file(stanza('kubeadm', '1.34.0~rc.1-1.1')), 'with kubeadm 1.34'],
+  ];
+  test.each(cases)('that is %s is an error and never "nothing new" (F12)', (_what, text, message) => {
+    const read = () => parsePackages(text, url, '1.34');
+    expect(read).toThrow(InputError);
+    expect(read).toThrow(`packages.repository: "${url} answering`);
+    expect(read).toThrow(message);
+  });
+
+  it('that is cut off inside a line, or before a stanza has all its fields, is an error (F12)', () => {
+    let cuts = 0;
+    for (let end = 1; end < whole.length; end++) {
+      const text = whole.slice(0, end);
+      const last = text.split('\n\n').at(-1) ?? '';
+      if (text.endsWith('\n') && (last === '' || last.includes('\nFilename: '))) continue;
+      cuts += 1;
+      expect(() => parsePackages(text, url, '1.34'), `cut at ${end}`).toThrow(InputError);
+    }
+    expect(cuts).toBeGreaterThan(400);
+  });
+});

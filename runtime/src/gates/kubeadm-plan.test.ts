@@ -1,0 +1,117 @@
+import { describe, expect, it, test } from 'vitest';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { parseRelease } from '../release.ts';
+import { clusterNode } from '../testing/cluster.ts';
+import type { GateContext } from './gate.ts';
+import { droppedFlags, planGate } from './kubeadm-plan.ts';
+
+const hunk = (manifest: string, ...lines: string[]) =>
+  [
+    `--- /etc/kubernetes/manifests/${manifest}.yaml`,
+    '+++ new manifest',
+    '@@ -1,9 +1,8 @@',
+    ...lines,
+    '',
+  ].join('\n');
+const image = ['-    image: registry.k8s.io/x:v1.34.2', '+    image: registry.k8s.io/x:v1.34.5'];
+const authentication = '-    - --authentication-config=/etc/kubernetes/auth.yaml';
+
+describe('flags that kubeadm would drop (F22)', () => {
+  const cases: [what: string, diff: string, dropped: string[]][] = [
+    ['nothing changes', '', []],
+    ['an image changes', hunk('kube-apiserver', ...image), []],
+    [
+      'a hand-added flag',
+      hunk('kube-apiserver', '     - kube-apiserver', authentication, ...image),
+      ['kube-apiserver.yaml --authentication-config'],
+    ],
+    ['a flag gets another value', hunk('etcd', '-    - --name=a', '+    - --name=b'), []],
+    ['a flag comes in', hunk('etcd', '+    - --name=b'), []],
+    ['flags move', hunk('etcd', '-    - --a=1', '     - --b=1', '+    - --a=1'), []],
+    ['one flag twice', hunk('etcd', '-    - --a=1', '-    - --a=2'), ['etcd.yaml --a']],
+    [
+      'the same flag stays in another manifest',
+      hunk('kube-apiserver', '-    - --v=4') + hunk('kube-scheduler', '-    - --v=4', '+    - --v=2'),
+      ['kube-apiserver.yaml --v'],
+    ],
+    [
+      'the same flag comes into an earlier manifest',
+      hunk('kube-apiserver', '+    - --v=4') + hunk('kube-scheduler', '-    - --v=4'),
+      ['kube-scheduler.yaml --v'],
+    ],
+    ['a volume goes', hunk('etcd', '-    - mountPath: /x', '-      name: y'), []],
+  ];
+  test.each(cases)('%s', (_what, diff, dropped) => {
+    expect(droppedFlags(diff).map(({ manifest, flag }) => `${manifest} ${flag}`)).toEqual(dropped);
+  });
+});
+
+describe('the plan gate', () => {
+  const target = parseRelease('test', '1.34.5');
+  const master = clusterNode('k8s-master', { controlPlane: true });
+  const offer = { code: 0, output: 'You can now apply the upgrade:\n\n\tkubeadm upgrade apply v1.34.5\n' };
+  const noDiff = { code: 0, output: '' };
+
+  /** Asks the gate; `asked` are the commands that went to a node. */
+  async function ask(
+    nodes: ClusterNode[],
+    answers: { plan?: { code: number; output: string }; diff?: { code: number; output: string } } = {},
+  ) {
+    const asked: string[] = [];
+    const read = async (node: { node: string }, words: readonly string[]) => {
+      asked.push(`${node.node}: ${words.join(' ')}`);
+      return (words[2] === 'plan' ? answers.plan : answers.diff) ?? { code: 1, output: 'not expected' };
+    };
+    const findings = await planGate.check({ nodes, target, shell: { read } } as unknown as GateContext);
+    return { ...findings, asked };
+  }
+
+  it('is open when kubeadm offers the target and drops nothing', async () => {
+    const { reasons, asked } = await ask([clusterNode('k8s-node1'), master], { plan: offer, diff: noDiff });
+    expect(reasons).toEqual([]);
+    expect(asked).toEqual([
+      'k8s-master: kubeadm upgrade plan v1.34.5',
+      'k8s-master: kubeadm upgrade diff v1.34.5',
+    ]);
+  });
+
+  it('does not ask a control plane that is at the target already (F9)', async () => {
+    const { reasons, asked } = await ask([{ ...master, release: target }]);
+    expect([reasons, asked]).toEqual([[], []]);
+  });
+
+  it.each([
+    ['another version', { code: 0, output: 'kubeadm upgrade apply v1.34.50' }, 'does not offer it'],
+    [
+      'an error',
+      { code: 1, output: 'a\nb\n[FATAL] etcd is unhealthy' },
+      '(exit 1) does not offer it: a / b / [FATAL]',
+    ],
+    ['nothing', { code: 0, output: '' }, 'does not offer it: nothing'],
+  ])('is closed by a plan with %s', async (_what, plan, reason) => {
+    const { reasons } = await ask([master], { plan, diff: noDiff });
+    expect(reasons).toEqual([expect.stringContaining(reason)]);
+    expect(reasons[0]).toContain('kubeadm upgrade plan v1.34.5 on k8s-master');
+  });
+
+  it('is closed by a flag that would be dropped, and says which (F22)', async () => {
+    const diff = { code: 0, output: hunk('kube-apiserver', authentication) };
+    const { reasons } = await ask([master], { plan: offer, diff });
+    expect(reasons).toEqual([
+      expect.stringContaining('would drop --authentication-config of kube-apiserver.yaml; put it into'),
+    ]);
+  });
+
+  it('only notes a diff that cannot be had', async () => {
+    const { reasons, notes } = await ask([master], {
+      plan: offer,
+      diff: { code: 1, output: 'no diff today' },
+    });
+    expect(reasons).toEqual([]);
+    expect(notes).toEqual([expect.stringContaining('no diff today')]);
+  });
+
+  it('is closed without a control-plane node', async () => {
+    expect((await ask([clusterNode('k8s-node1')])).reasons).toHaveLength(1);
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it, test } from 'vitest';
+import { parseRelease } from '../release.ts';
+import { clusterNode } from '../testing/cluster.ts';
+import { closesGate, describeAlert, isTouched, ownMarks } from './own-marks.ts';
+
+const inFlight = {
+  started: '2026-01-04T12:00:00.000Z',
+  startedAt: Date.parse('2026-01-04T12:00:00.000Z'),
+  target: parseRelease('test', '1.34.5'),
+  kind: 'patch' as const,
+  snapshotPath: undefined,
+};
+const withSnapshot = { ...inFlight, snapshotPath: '/mnt/main/a.db' };
+const touched = clusterNode('k8s-node4', { touchedAt: inFlight.startedAt + 1, address: '10.0.0.4' });
+const before = clusterNode('k8s-node3', { touchedAt: inFlight.startedAt - 1, address: '10.0.0.3' });
+const untouched = clusterNode('k8s-node2', { address: '10.0.0.2' });
+const nodes = [touched, before, untouched];
+
+describe('a node is touched (F8)', () => {
+  it('by this rollout, not by an earlier one', () => {
+    expect(nodes.map((node) => isTouched(node, inFlight))).toEqual([true, false, false]);
+    expect(isTouched(clusterNode('a', { touchedAt: inFlight.startedAt }), inFlight)).toBe(true);
+  });
+  it('by nobody while no rollout is in flight', () => {
+    expect(nodes.map((node) => isTouched(node, undefined))).toEqual([false, false, false]);
+  });
+});
+
+describe('a firing alert (F8)', () => {
+  const reboot = (labels: Record<string, string>) => ({ name: 'RecentNodeReboot', labels });
+  const skew = { name: 'K8sVersionSkew', labels: {} };
+  const snapshot = { name: 'EtcdPreUpgradeSnapshotMissing', labels: {} };
+  const cases: [alert: { name: string; labels: Record<string, string> }, flight: string, closes: boolean][] =
+    [
+      [skew, 'none', true],
+      [skew, 'begun', false],
+      [snapshot, 'none', false],
+      [snapshot, 'begun', false],
+      [snapshot, 'with snapshot', true],
+      [reboot({ node: 'k8s-node4' }), 'begun', false],
+      [reboot({ node: 'k8s-node4' }), 'none', true],
+      [reboot({ node: 'k8s-node3' }), 'begun', true],
+      [reboot({ node: 'k8s-node2' }), 'begun', true],
+      [reboot({ instance: '10.0.0.4:9100' }), 'begun', false],
+      [reboot({ instance: '10.0.0.4' }), 'begun', false],
+      [reboot({ instance: 'k8s-node4:9100' }), 'begun', false],
+      [reboot({ instance: '10.0.0.40:9100' }), 'begun', true],
+      [reboot({ instance: '10.0.0.2:9100' }), 'begun', true],
+      [reboot({}), 'begun', true],
+      [{ name: 'NodeDiskPressure', labels: { node: 'k8s-node4' } }, 'begun', true],
+      [{ name: 'KubeAPIServerDown', labels: {} }, 'with snapshot', true],
+    ];
+  const flights = { none: undefined, begun: inFlight, 'with snapshot': withSnapshot };
+  test.each(cases)('%j with %s in flight closes the gate: %s', (alert, flight, closes) => {
+    const own = ownMarks(nodes, flights[flight as keyof typeof flights]);
+    expect(closesGate(alert, own)).toBe(closes);
+  });
+
+  it('is described with what tells it from its like', () => {
+    const labels = { alertname: 'RecentNodeReboot', severity: 'warning', node: 'k8s-node2' };
+    expect(describeAlert(reboot(labels))).toBe('alert RecentNodeReboot is firing (node=k8s-node2)');
+    expect(describeAlert(skew)).toBe('alert K8sVersionSkew is firing');
+  });
+});

@@ -1,0 +1,63 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { parseRelease } from '../release.ts';
+import { parseSettings, type Settings, type SettingsInput } from '../settings.ts';
+
+export const controlPlaneTaint = {
+  key: 'node-role.kubernetes.io/control-plane',
+  value: '',
+  effect: 'NoSchedule',
+};
+
+/** A worker that is Ready and has been for long. */
+export function clusterNode(name: string, change: Partial<ClusterNode> = {}): ClusterNode {
+  return {
+    name,
+    address: `10.0.0.${(Number(/\d+$/.exec(name)?.[0] ?? 0) % 200) + 10}`,
+    controlPlane: false,
+    release: parseRelease('test', '1.34.2'),
+    containerd: '1.7.27',
+    ready: true,
+    readySince: 0,
+    pressures: [],
+    unschedulable: false,
+    cordonedByUs: false,
+    touchedAt: undefined,
+    soakingSince: undefined,
+    taints: [],
+    labels: { 'kubernetes.io/hostname': name },
+    ...change,
+  };
+}
+
+export const testSettings = (change: Partial<SettingsInput> = {}): Settings =>
+  parseSettings('test', {
+    prometheus: { url: 'http://127.0.0.1:9' },
+    pushgateway: { url: 'http://127.0.0.1:9' },
+    ...change,
+  });
+
+/** A running pod of the namespace `apps`, controlled by a ReplicaSet. */
+export function pod(name: string, change: Partial<V1Pod> = {}): V1Pod {
+  const { metadata, ...rest } = change;
+  return {
+    status: { phase: 'Running' },
+    ...rest,
+    metadata: {
+      name,
+      namespace: 'apps',
+      uid: `uid-of-${name}`,
+      ownerReferences: [ownedBy('ReplicaSet')],
+      ...metadata,
+    },
+  };
+}
+
+/** The reference of a controller. */
+export const ownedBy = (kind: string, name = 'owner', controller = true) => ({
+  apiVersion: 'apps/v1',
+  kind,
+  name,
+  uid: `uid-of-${name}`,
+  controller,
+});
