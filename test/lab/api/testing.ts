@@ -38,15 +38,20 @@ export function call(
   user: UserRef = 'admin',
 ): Promise<Status> {
   return new Promise((resolve, reject) => {
-    const headers = { Authorization: `Bearer ${api.token(user)}`, 'Content-Type': 'application/json' };
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const headers = {
+      Authorization: `Bearer ${api.token(user)}`,
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(text),
+    };
     const sent = request(`${api.url}${path}`, { method, headers, ca: api.caPem }, (response) => {
-      let text = '';
+      let answer = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
+        answer += chunk;
       });
-      response.on('end', () => resolve(JSON.parse(text)));
+      response.on('end', () => resolve(JSON.parse(answer)));
     });
-    sent.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body));
+    sent.on('error', reject).end(text);
   });
 }
 

@@ -243,6 +243,7 @@ export class Kubelets {
     if (pod.metadata.annotations?.[mirrorAnnotation] === undefined) return;
     // The static pod never stopped; only its mirror is made again.
     this.#kit.later(this.#kit.timings.podStart, () => {
+      if (this.#kit.store.get('pods', pod.metadata.namespace, pod.metadata.name) !== undefined) return;
       const {
         uid: _,
         creationTimestamp: __,

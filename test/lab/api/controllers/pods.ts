@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Registry } from '../registry.ts';
 import { controllerRef } from '../registry-rules.ts';
 import { resourceNamed } from '../resources.ts';
@@ -12,6 +13,10 @@ export const isFinished = (pod: Pod): boolean =>
 /** Neither finished nor on its way out. */
 export const isActive = (pod: Pod): boolean =>
   !isFinished(pod) && pod.metadata.deletionTimestamp === undefined;
+
+/** Tells one version of a pod template from another. */
+export const templateHash = (template: PodTemplate): string =>
+  createHash('sha256').update(JSON.stringify(template)).digest('hex').slice(0, 10);
 
 /** The pods that an object controls. */
 export function podsOf(registry: Registry, owner: Stored): Pod[] {

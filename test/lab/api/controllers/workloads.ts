@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import { controllerRef } from '../registry-rules.ts';
 import { resourceNamed } from '../resources.ts';
 import type { Change } from '../store.ts';
-import type { DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet, Stored } from '../types.ts';
+import type { DaemonSet, Deployment, ReplicaSet, StatefulSet, Stored } from '../types.ts';
 import { controllerOf, type Kit, withCondition } from './kit.ts';
-import { nodeAccepts } from './placement.ts';
-import { createPod, deletePod, isActive, isFinished, isReady, podsOf } from './pods.ts';
+import { reconcileDaemonSet, reconcileStatefulSet } from './node-sets.ts';
+import { createPod, deletePod, isActive, isReady, podsOf, templateHash } from './pods.ts';
 
 const reconcilers: Readonly<Record<string, (kit: Kit, object: Stored) => void>> = {
   deployments: (kit, o) => reconcileDeployment(kit, o as Deployment),
@@ -52,7 +51,7 @@ function reconcileDeployment(kit: Kit, d: Deployment): void {
   const { namespace, name } = d.metadata;
   const spec = d.spec;
   if (spec === undefined) return;
-  const hash = createHash('sha256').update(JSON.stringify(spec.template)).digest('hex').slice(0, 10);
+  const hash = templateHash(spec.template);
   const sets = store
     .list('replicasets', namespace)
     .filter((r) => r.metadata.ownerReferences?.some((o) => o.uid === d.metadata.uid));
@@ -138,96 +137,6 @@ function reconcileReplicaSet(kit: Kit, set: ReplicaSet): void {
       replicas: now.length,
       ...(now.length > 0 ? { fullyLabeledReplicas: now.length } : {}),
       ...(ready > 0 ? { readyReplicas: ready, availableReplicas: ready } : {}),
-    };
-  });
-}
-
-/** What every DaemonSet pod tolerates, cordoned nodes among it. */
-const daemonTolerations = [
-  { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute' },
-  { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute' },
-  { key: 'node.kubernetes.io/disk-pressure', operator: 'Exists', effect: 'NoSchedule' },
-  { key: 'node.kubernetes.io/memory-pressure', operator: 'Exists', effect: 'NoSchedule' },
-  { key: 'node.kubernetes.io/pid-pressure', operator: 'Exists', effect: 'NoSchedule' },
-  { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' },
-];
-
-const pinnedTo = (pod: Pod): string | undefined =>
-  pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms[0]
-    ?.matchFields?.[0]?.values?.[0] ?? pod.spec?.nodeName;
-
-function reconcileDaemonSet(kit: Kit, set: DaemonSet): void {
-  const { registry, store } = kit;
-  const template = set.spec?.template;
-  if (template?.spec === undefined) return;
-  const tolerations = [...(template.spec.tolerations ?? []), ...daemonTolerations];
-  const nodes = store
-    .list('nodes')
-    .filter((n) => nodeAccepts({ ...template.spec, containers: [], tolerations }, n) === undefined);
-  const pods = podsOf(registry, set).filter((p) => !isFinished(p));
-  for (const { metadata: node } of nodes) {
-    if (pods.some((p) => pinnedTo(p) === node.name)) continue;
-    createPod(registry, set, template, {
-      spec: (spec) => {
-        spec.tolerations = structuredClone(tolerations);
-        const term = { matchFields: [{ key: 'metadata.name', operator: 'In', values: [node.name] }] };
-        const required = { nodeSelectorTerms: [term] };
-        spec.affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
-      },
-    });
-  }
-  for (const pod of podsOf(registry, set).filter(isFinished)) deletePod(registry, pod);
-  const current = podsOf(registry, set).filter(isActive);
-  const ready = current.filter(isReady).length;
-  store.modify('daemonsets', set.metadata.namespace, set.metadata.name, (next) => {
-    next.status = {
-      observedGeneration: set.metadata.generation ?? 1,
-      desiredNumberScheduled: nodes.length,
-      currentNumberScheduled: current.length,
-      updatedNumberScheduled: current.length,
-      numberMisscheduled: 0,
-      numberReady: ready,
-      numberAvailable: ready,
-      numberUnavailable: nodes.length - ready,
-    };
-  });
-}
-
-/** One after the other: a pod is created when all before it are ready, and under its old name. */
-function reconcileStatefulSet(kit: Kit, set: StatefulSet): void {
-  const { registry, store } = kit;
-  const template = set.spec?.template;
-  if (template === undefined) return;
-  const { namespace, name } = set.metadata;
-  const wanted = set.spec?.replicas ?? 1;
-  for (let i = 0; i < wanted; i += 1) {
-    const pod = store.get('pods', namespace, `${name}-${i}`);
-    if (pod === undefined) {
-      const labels = {
-        'statefulset.kubernetes.io/pod-name': `${name}-${i}`,
-        'apps.kubernetes.io/pod-index': String(i),
-      };
-      createPod(registry, set, template, { name: `${name}-${i}`, labels });
-      break;
-    }
-    if (isFinished(pod) && pod.metadata.deletionTimestamp === undefined) deletePod(registry, pod);
-    if (!isReady(pod)) break;
-  }
-  const pods = podsOf(registry, set).filter(isActive);
-  const surplus = pods.filter((p) => Number(p.metadata.name.slice(name.length + 1)) >= wanted);
-  for (const pod of surplus) deletePod(registry, pod);
-  const ready = pods.filter(isReady).length;
-  store.modify('statefulsets', namespace, name, (next) => {
-    next.status = {
-      observedGeneration: set.metadata.generation ?? 1,
-      replicas: pods.length,
-      readyReplicas: ready,
-      availableReplicas: ready,
-      currentReplicas: pods.length,
-      updatedReplicas: pods.length,
-      currentRevision: `${name}-1`,
-      updateRevision: `${name}-1`,
-      collisionCount: 0,
     };
   });
 }

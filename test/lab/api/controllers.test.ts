@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seedCluster } from '../cluster.ts';
+import { addonsUpgraded, controlPlaneUpgraded, kubeletReports } from '../cluster-changes.ts';
+import { preference } from './controllers/placement.ts';
+import { call, eventually, namespace, startTestLab, type TestLab, testNode, until } from './testing.ts';
+import type { Node, Pod } from './types.ts';
+
+describe('controllers', () => {
+  let lab: TestLab;
+  const budget = (name: string) => lab.api.store.get('poddisruptionbudgets', 'apps', name)?.status;
+
+  beforeAll(async () => {
+    lab = await startTestLab();
+    await seedCluster(lab.api, { version: '1.34.2' });
+  });
+  afterAll(() => lab.stop());
+
+  it('fill a cluster in which every drain has something to do and every budget allows it', () => {
+    const { store } = lab.api;
+    expect(store.list('nodes').map((n) => n.metadata.name)).toEqual([
+      'k8s-master',
+      'k8s-node1',
+      'k8s-node2',
+      'k8s-node3',
+      'k8s-node4',
+    ]);
+    for (const name of ['k8s-node1', 'k8s-node2', 'k8s-node3', 'k8s-node4']) {
+      const own = store.list('pods', 'apps').filter((p) => p.spec?.nodeName === name);
+      expect(own.length, name).toBeGreaterThan(0);
+    }
+    for (const b of store.list('poddisruptionbudgets')) {
+      expect(b.status?.disruptionsAllowed, b.metadata.name).toBeGreaterThan(0);
+    }
+    const onMaster = store.list('pods').filter((p) => p.spec?.nodeName === 'k8s-master');
+    expect(onMaster.map((p) => p.metadata.name.replace(/-(k8s-master|[a-z0-9]{5})$/, '')).sort()).toEqual(
+      expect.arrayContaining([
+        'etcd',
+        'kube-apiserver',
+        'kube-controller-manager',
+        'kube-scheduler',
+        'kube-proxy',
+      ]),
+    );
+  });
+
+  it('count what controllers want for percentages and maxUnavailable, what is there for minAvailable', () => {
+    expect(budget('api')).toMatchObject({
+      expectedPods: 4,
+      desiredHealthy: 2,
+      currentHealthy: 4,
+      disruptionsAllowed: 2,
+    });
+    expect(budget('web')).toMatchObject({
+      expectedPods: 6,
+      desiredHealthy: 5,
+      currentHealthy: 6,
+      disruptionsAllowed: 1,
+    });
+    expect(budget('db')).toMatchObject({
+      expectedPods: 3,
+      desiredHealthy: 2,
+      currentHealthy: 3,
+      disruptionsAllowed: 1,
+    });
+  });
+
+  it('make a mirror pod again that somebody deleted', async () => {
+    const name = 'kube-scheduler-k8s-master';
+    const before = lab.api.store.get('pods', 'kube-system', name)?.metadata.uid;
+    await call(lab.api, 'DELETE', `/api/v1/namespaces/kube-system/pods/${name}`, { gracePeriodSeconds: 0 });
+    const pod = await until(lab.api, () => {
+      const found = lab.api.store.get('pods', 'kube-system', name);
+      return found?.metadata.uid === before ? undefined : found;
+    });
+    expect(pod.status?.phase).toBe('Running');
+  });
+
+  it('show an upgrade as kubeadm and kubelet do: static pods, kube-proxy rolling, the node', async () => {
+    controlPlaneUpgraded(lab.api, 'k8s-master', '1.34.5');
+    addonsUpgraded(lab.api, '1.34.5');
+    kubeletReports(lab.api, 'k8s-master', { release: '1.34.5', containerd: '2.1.5' });
+    await lab.api.settled();
+    const { store } = lab.api;
+    const images = store
+      .list('pods', 'kube-system')
+      .flatMap((p) => p.spec?.containers.map((c) => c.image) ?? []);
+    expect(images.filter((i) => i?.endsWith(':v1.34.2'))).toEqual([]);
+    expect(images.filter((i) => i === 'registry.k8s.io/kube-proxy:v1.34.5')).toHaveLength(5);
+    expect(store.get('daemonsets', 'kube-system', 'kube-proxy')?.status).toMatchObject({
+      updatedNumberScheduled: 5,
+      numberReady: 5,
+    });
+    expect(store.get('nodes', undefined, 'k8s-master')?.status?.nodeInfo).toMatchObject({
+      kubeletVersion: 'v1.34.5',
+      containerRuntimeVersion: 'containerd://2.1.5',
+    });
+  });
+
+  it('delete dependents after, before or not at all, as the propagation policy says', async () => {
+    const owner = (name: string) => ({
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name, namespace: 'gc' },
+      spec: {
+        template: {
+          spec: {
+            restartPolicy: 'Never',
+            containers: [{ name: 'c', image: 'lab/sh:1', args: ['sleep 60'] }],
+          },
+        },
+      },
+    });
+    lab.api.apply([namespace('gc'), owner('background'), owner('foreground'), owner('orphan')]);
+    const podOf = (job: string) =>
+      until(lab.api, () =>
+        lab.api.store
+          .list('pods', 'gc')
+          .find((p) => p.metadata.labels?.['job-name'] === job && p.status?.phase === 'Running'),
+      );
+    const remove = (name: string, policy?: string) =>
+      call(
+        lab.api,
+        'DELETE',
+        `/apis/batch/v1/namespaces/gc/jobs/${name}${policy === undefined ? '' : `?propagationPolicy=${policy}`}`,
+      );
+    const gone = (pod: Pod) =>
+      eventually(lab.api, 'pods', pod.metadata.name, (_, type) => type === 'DELETED');
+
+    const first = await podOf('background');
+    const firstGone = gone(first);
+    await remove('background', 'Background');
+    expect(lab.api.store.get('jobs', 'gc', 'background')).toBeUndefined();
+    await firstGone;
+
+    const second = await podOf('foreground');
+    const secondGone = gone(second);
+    await remove('foreground', 'Foreground');
+    expect(lab.api.store.get('jobs', 'gc', 'foreground')?.metadata.finalizers).toEqual([
+      'foregroundDeletion',
+    ]);
+    await secondGone;
+    await until(lab.api, () =>
+      lab.api.store.get('jobs', 'gc', 'foreground') === undefined ? true : undefined,
+    );
+
+    // The default of batch/v1 Jobs, which surprises everybody who does not use kubectl.
+    const third = await podOf('orphan');
+    await remove('orphan');
+    await lab.api.settled();
+    expect(lab.api.store.get('pods', 'gc', third.metadata.name)?.metadata.ownerReferences).toEqual([]);
+    await call(lab.api, 'DELETE', '/api/v1/namespaces/gc/pods?labelSelector=job-name%3Dorphan', {
+      gracePeriodSeconds: 0,
+    });
+    expect(lab.api.store.list('pods', 'gc')).toEqual([]);
+  });
+
+  it('prefer the nodes that a pod prefers', () => {
+    const node = (release: string) =>
+      ({ ...testNode(release), metadata: { name: release, labels: { release } } }) as unknown as Node;
+    const term = (values: string[], weight: number) => ({
+      weight,
+      preference: { matchExpressions: [{ key: 'release', operator: 'In', values }] },
+    });
+    const preferredDuringSchedulingIgnoredDuringExecution = [term(['new'], 50), term(['new', 'old'], 10)];
+    const spec = {
+      containers: [],
+      affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution } },
+    };
+    expect([node('new'), node('old'), node('other')].map((n) => preference(spec, n))).toEqual([60, 10, 0]);
+  });
+});
