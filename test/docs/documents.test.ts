@@ -1,0 +1,86 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { alertGroups } from '../../alerts/index.ts';
+import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { bundle } from '../lab/lab.ts';
+import { anchorsOf, readDocument, root } from './markdown.ts';
+
+const runbookPath = 'docs/runbooks/k8s-version-upgrade.md';
+const agentPath = '.claude/agents/k8s-version-upgrade.md';
+const records = readdirSync(join(root, 'docs/adr')).map((name) => `docs/adr/${name}`);
+const documents = [runbookPath, agentPath, 'docs/architecture/automated-upgrades.md', ...records];
+const runbook = readDocument(runbookPath);
+
+describe('the runbook', () => {
+  const groups = alertGroups({
+    namespace: 'k8s-upgrade',
+    runbook: 'https://runbook.example',
+    stalledAfterSeconds: 3600,
+    minimumPodReadyRatio: 0.9,
+    workloads: [
+      { alert: 'MysqlStandaloneDown', namespace: 'dbaas', kind: 'StatefulSet', name: 'mysql-standalone' },
+    ],
+    detection: true,
+  });
+
+  it.each(groups.flatMap((group) => group.rules))('has the section that $alert links to', (rule) => {
+    const [, anchor] = rule.annotations.runbook_url.split('#');
+    expect(anchorsOf(runbook)).toContain(anchor);
+  });
+
+  it('clears every annotation that the runtime sets', () => {
+    const { inFlight, target, kind, snapshotPath, dispatched, ...ofNodes } =
+      annotationKeys('viktorbarzin.me');
+    for (const key of [inFlight, target, kind, snapshotPath, dispatched, ...Object.values(ofNodes)]) {
+      expect(runbook).toContain(`  ${key}-`);
+    }
+  });
+
+  it('calls objects and metrics by their names', () => {
+    const known = [
+      ...Object.values(objectNames),
+      ...Object.values(metrics).map((metric) => metric.name),
+    ] as string[];
+    const used = runbook.match(/\bk8s_(upgrade|version_check)_[a-z_]*[a-z]\b/g) ?? [];
+    expect(used.filter((name) => !known.includes(name))).toEqual([]);
+    const objects = [...runbook.matchAll(/(?:cronjobs?|configmaps?|secrets?)[ /](k8s-[a-z-]+)/g)].map(
+      ([, name]) => name,
+    );
+    expect(objects.length).toBeGreaterThan(5);
+    expect(objects.filter((name) => !known.includes(name ?? ''))).toEqual([]);
+  });
+});
+
+describe.each(documents)('%s', (path) => {
+  const text = readDocument(path);
+
+  it('links to what is there', () => {
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      const [file = '', anchor] = target.split('#');
+      const linked = file === '' ? path : join(dirname(path), file);
+      expect(existsSync(join(root, linked)), target).toBe(true);
+      if (anchor !== undefined) expect(anchorsOf(readDocument(linked)), target).toContain(anchor);
+    }
+  });
+
+  it('names files of the project that are there', () => {
+    const places = /`((?:alerts|constructs|docs|runtime|scripts|test)\/[\w./-]*|main\.ts)`/g;
+    for (const [, file = ''] of text.matchAll(places)) expect(existsSync(join(root, file)), file).toBe(true);
+  });
+
+  it.skipIf(!existsSync(bundle))('calls commands and options that the program has', () => {
+    const help = helpOf([]);
+    for (const [, command = '', rest = ''] of text.matchAll(/^ *(?:\w+ )?k8s-upgrade ([a-z]+)([^\n]*)$/gm)) {
+      expect(help).toMatch(new RegExp(`^  ${command} `, 'm'));
+      const own = helpOf([command]);
+      for (const [option] of rest.matchAll(/--[a-z-]+/g))
+        expect(own, `${command} ${option}`).toContain(option);
+    }
+  });
+});
+
+function helpOf(command: string[]): string {
+  return spawnSync(process.execPath, [bundle, ...command, '--help'], { encoding: 'utf8' }).stdout;
+}
