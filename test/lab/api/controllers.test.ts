@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seedCluster } from '../cluster.ts';
-import { addonsUpgraded, controlPlaneUpgraded, kubeletReports } from '../cluster-changes.ts';
 import { preference } from './controllers/placement.ts';
 import { call, eventually, namespace, startTestLab, type TestLab, testNode, until } from './testing.ts';
-import type { Node, Pod } from './types.ts';
+import type { DaemonSet, Node, Pod } from './types.ts';
 
 describe('controllers', () => {
   let lab: TestLab;
@@ -75,24 +74,38 @@ describe('controllers', () => {
     expect(pod.status?.phase).toBe('Running');
   });
 
-  it('show an upgrade as kubeadm and kubelet do: static pods, kube-proxy rolling, the node', async () => {
-    controlPlaneUpgraded(lab.api, 'k8s-master', '1.34.5');
-    addonsUpgraded(lab.api, '1.34.5');
-    kubeletReports(lab.api, 'k8s-master', { release: '1.34.5', containerd: '2.1.5' });
-    await lab.api.settled();
-    const { store } = lab.api;
-    const images = store
-      .list('pods', 'kube-system')
-      .flatMap((p) => p.spec?.containers.map((c) => c.image) ?? []);
-    expect(images.filter((i) => i?.endsWith(':v1.34.2'))).toEqual([]);
-    expect(images.filter((i) => i === 'registry.k8s.io/kube-proxy:v1.34.5')).toHaveLength(5);
-    expect(store.get('daemonsets', 'kube-system', 'kube-proxy')?.status).toMatchObject({
-      updatedNumberScheduled: 5,
-      numberReady: 5,
+  it('roll a DaemonSet whose template changed, one pod at a time', async () => {
+    const image = 'registry.k8s.io/kube-proxy:v1.34.5';
+    let fewestReady = 5;
+    const stop = lab.api.store.subscribe(({ resource, object }) => {
+      const ready = (object as DaemonSet).status?.numberReady;
+      if (resource === 'daemonsets' && object.metadata.name === 'kube-proxy')
+        fewestReady = Math.min(fewestReady, ready ?? 5);
     });
-    expect(store.get('nodes', undefined, 'k8s-master')?.status?.nodeInfo).toMatchObject({
-      kubeletVersion: 'v1.34.5',
-      containerRuntimeVersion: 'containerd://2.1.5',
+    lab.api.store.modify('daemonsets', 'kube-system', 'kube-proxy', ({ spec }) => {
+      for (const container of spec?.template.spec?.containers ?? []) container.image = image;
+    });
+    await lab.api.settled();
+    stop();
+    const pods = lab.api.store
+      .list('pods', 'kube-system')
+      .filter((p) => p.metadata.labels?.['k8s-app'] === 'kube-proxy');
+    expect(pods.map((p) => p.spec?.containers[0]?.image)).toEqual(Array(5).fill(image));
+    expect(fewestReady).toBe(4);
+  });
+
+  it('refuse a pod without its PriorityClass, and give it the value of the class', async () => {
+    const pod = (priorityClassName: string) => ({
+      metadata: { name: 'important', namespace: 'default' },
+      spec: { priorityClassName, containers: [{ name: 'c', image: 'c:1' }] },
+    });
+    const path = '/api/v1/namespaces/default/pods?dryRun=All';
+    expect(await call(lab.api, 'POST', path, pod('none'))).toMatchObject({
+      code: 403,
+      message: 'pods "important" is forbidden: no PriorityClass with name none was found',
+    });
+    expect(await call(lab.api, 'POST', path, pod('system-node-critical'))).toMatchObject({
+      spec: { priority: 2_000_001_000 },
     });
   });
 

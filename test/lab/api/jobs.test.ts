@@ -312,12 +312,14 @@ describe('Jobs as processes', () => {
     const first = await running('rebooted');
     await says(lab.api, first, 'up');
     const node = first.spec?.nodeName ?? '';
-    const away = lab.api.kubelets.reboot(node, 100);
+    lab.api.kubelets.powerOff(node);
     expect(
       lab.api.store.get('nodes', undefined, node)?.status?.conditions?.find((c) => c.type === 'Ready')
         ?.status,
     ).toBe('Unknown');
-    await away;
+    await lab.api.settled();
+    expect(podsOf('rebooted').map((p) => p.status?.phase)).toEqual(['Running']);
+    lab.api.kubelets.powerOn(node);
     const job = await ends('rebooted', 'Complete');
     expect(job.status).toMatchObject({ failed: 1, succeeded: 1 });
     expect(lab.api.store.get('nodes', undefined, node)?.spec?.taints ?? []).toEqual([]);

@@ -35,6 +35,17 @@ export interface LabApiOptions {
   readonly timings?: Partial<Timings>;
 }
 
+const defaultPriorityClasses = Object.entries({
+  'system-node-critical': 2_000_001_000,
+  'system-cluster-critical': 2_000_000_000,
+}).map(([name, value]) => ({
+  apiVersion: 'scheduling.k8s.io/v1',
+  kind: 'PriorityClass',
+  metadata: { name },
+  value,
+  preemptionPolicy: 'PreemptLowerPriority',
+}));
+
 /** A Kubernetes API server with the controllers that an upgrade touches, on loopback. */
 export class LabApi {
   readonly store = new Store();
@@ -51,6 +62,7 @@ export class LabApi {
   readonly #server: ApiHttpServer;
   readonly #stops: (() => void)[] = [];
   #version: string;
+  #outages = 0;
 
   static async start(options: LabApiOptions): Promise<LabApi> {
     await mkdir(options.dir, { recursive: true });
@@ -78,6 +90,7 @@ export class LabApi {
     const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
     this.apply(namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })));
     this.apply(defaultRoles);
+    this.apply(defaultPriorityClasses);
   }
 
   #createRunner(options: LabApiOptions): PodRunner {
@@ -175,11 +188,16 @@ export class LabApi {
     this.#version = release;
   }
 
-  /** Cuts every connection, watches among them, and refuses new ones for so long; as when the static pod restarts. */
+  /**
+   * Cuts every connection, watches among them, and refuses new ones for so long; as when the static pod restarts.
+   * Of several at once, the last to end counts.
+   */
   async outage(ms: number): Promise<void> {
+    this.#outages += 1;
     await this.#server.close();
     await sleep(ms);
-    if (!this.#kit.stopped) await this.#server.listen();
+    this.#outages -= 1;
+    if (this.#outages === 0 && !this.#kit.stopped) await this.#server.listen();
   }
 
   /** Resolves when the controllers have nothing left to do. */

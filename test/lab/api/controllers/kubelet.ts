@@ -59,21 +59,24 @@ export class Kubelets {
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
   }
 
-  /**
-   * Its processes die, its kubelet is away for so long, and then its containers are started again.
-   * Resolves when it is back.
-   */
-  async reboot(node: string, ms: number): Promise<void> {
+  /** As {@link setDown}, and its processes die. */
+  powerOff(node: string): void {
     this.setDown(node);
-    const here = () =>
-      this.#kit.store.list('pods').filter((p) => p.spec?.nodeName === node && !isFinished(p));
-    for (const pod of here()) this.#runner.kill(pod.metadata.name, 'SIGKILL');
-    await new Promise<void>((resolve) => this.#kit.later(ms, resolve));
-    for (const pod of here().filter((p) => !this.#runner.runs(p))) this.#restarted(pod);
+    for (const pod of this.#podsOn(node)) this.#runner.kill(pod.metadata.name, 'SIGKILL');
+  }
+
+  /** As {@link setUp}, after a boot: its containers have been started again. */
+  powerOn(node: string): void {
+    for (const pod of this.#podsOn(node)) if (!this.#runner.runs(pod)) this.#restarted(pod);
     this.#kit.store.modify('nodes', undefined, node, ({ status }) => {
       if (status?.nodeInfo !== undefined) status.nodeInfo.bootID = randomUUID();
     });
     this.setUp(node);
+  }
+
+  /** Those that have not ended. */
+  #podsOn(node: string): Pod[] {
+    return this.#kit.store.list('pods').filter((p) => p.spec?.nodeName === node && !isFinished(p));
   }
 
   #restarted(pod: Pod): void {

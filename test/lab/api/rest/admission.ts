@@ -27,7 +27,9 @@ export function checkNamespace(store: Store, r: Resource, namespace: string | un
 export function admit(store: Store, r: Resource, object: Stored): void {
   const { namespace, name } = object.metadata;
   checkNamespace(store, r, namespace, name);
-  if (r.name === 'pods') admitServiceAccount(store, r, object as Pod);
+  if (r.name !== 'pods') return;
+  admitServiceAccount(store, r, object as Pod);
+  admitPriority(store, r, object as Pod);
 }
 
 /** ServiceAccount: it must exist, and its token is mounted. */
@@ -46,6 +48,16 @@ function admitServiceAccount(store: Store, r: Resource, pod: Pod): void {
   }
   if ((pod.spec.automountServiceAccountToken ?? account.automountServiceAccountToken) === false) return;
   mountToken(pod);
+}
+
+/** Priority: the class must exist, and its value is the pod's. */
+function admitPriority(store: Store, r: Resource, { metadata, spec }: Pod): void {
+  const name = spec?.priorityClassName ?? '';
+  if (spec === undefined || name === '') return;
+  const found = store.get('priorityclasses', undefined, name);
+  if (found === undefined) throw forbidden(r, metadata.name, `no PriorityClass with name ${name} was found`);
+  spec.priority = Number(found.value);
+  spec.preemptionPolicy = String(found.preemptionPolicy ?? 'PreemptLowerPriority');
 }
 
 const tokenDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
