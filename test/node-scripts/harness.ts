@@ -109,12 +109,14 @@ export class Bench {
     return { ended, kill: (signal: NodeJS.Signals) => process.kill(-(child.pid ?? 0), signal) };
   }
 
-  /** The node's invocations as command lines, without those that only look. */
+  /** The node's invocations as command lines, without most of those that only look. */
   changes(): string[] {
     return this.node.history
       .map(({ program, args }) => [program, ...args].join(' '))
       .filter((line) =>
-        /^(apt-get|apt-mark (un)?hold|kubeadm upgrade (apply|node)|systemctl (daemon|restart))/.test(line),
+        /^(apt-get|apt-mark (un)?hold|kubeadm upgrade (plan|apply|node)|systemctl (daemon|restart))/.test(
+          line,
+        ),
       );
   }
 

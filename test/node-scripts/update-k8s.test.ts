@@ -44,6 +44,7 @@ describe('update_k8s.sh', () => {
       'apt-mark unhold kubeadm',
       'apt-get install kubeadm=1.34.5-1.1',
       'apt-mark hold kubeadm',
+      'kubeadm upgrade plan v1.34.5',
       'kubeadm upgrade apply v1.34.5 --yes',
       'apt-mark unhold kubelet kubectl',
       'apt-get install kubelet=1.34.5-1.1 kubectl=1.34.5-1.1',
@@ -292,7 +293,7 @@ describe('update_k8s.sh and kubeadm', () => {
     bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'changed', times: 2 });
     const { exit } = await master();
     expect(exit).toBe(0);
-    expect(bench.changes().filter((line) => line.startsWith('kubeadm'))).toEqual([
+    expect(bench.changes().filter((line) => line.startsWith('kubeadm upgrade apply'))).toEqual([
       'kubeadm upgrade apply v1.34.5 --yes',
       'kubeadm upgrade apply v1.34.5 --yes --etcd-upgrade=false',
     ]);
@@ -306,7 +307,10 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(exit).toBe(0);
     expect(imageOf('kube-scheduler')).toContain('v1.34.5');
     const attempt = 'kubeadm upgrade apply v1.34.5 --yes';
-    expect(bench.changes().filter((line) => line.startsWith('kubeadm'))).toEqual([attempt, attempt]);
+    expect(bench.changes().filter((line) => line.startsWith('kubeadm upgrade apply'))).toEqual([
+      attempt,
+      attempt,
+    ]);
   });
 
   test('F20: gives up when the component is still at its old version', async () => {
