@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { Lab } from '../lab/lab.ts';
+import { changesByPrograms, cluster } from './observe.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
+
+/** The commands that look and steer, against one lab in which nothing is ever upgraded. */
+describe('commands', () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await Lab.start();
+  });
+  afterAll(() => lab.stop());
+
+  const writes = () =>
+    lab.api.requests.all.filter((r) => !['get', 'list', 'watch'].includes(r.verb) && !r.dryRun);
+
+  it('plan finds the target itself, shows every node and every gate, and changes nothing', async () => {
+    const before = writes().length;
+    const { exitCode, stdout } = await lab.cli(['plan']);
+    expect(exitCode).toBe(0);
+    const order = ['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'];
+    const planned = stdout.split('\n').filter((line) => line.includes('1.34.2 → 1.34.5'));
+    expect(planned.map((line) => line.trim().split(' ')[0])).toEqual(order);
+    for (const gate of [
+      'kill-switch',
+      'nodes',
+      'control-plane',
+      'alerts',
+      'quiet',
+      'version-path',
+      'kubeadm-plan',
+      'drain',
+    ]) {
+      expect(stdout).toMatch(new RegExp(`^ +open +${gate}$`, 'm'));
+    }
+    expect(writes().length).toBe(before);
+    expect(changesByPrograms(lab)).toEqual([]);
+  });
+
+  it('plan shows a closed gate with its reason and exits 3', async () => {
+    lab.prometheus.fire('KubeQuotaAlmostFull', { namespace: 'apps' });
+    const { exitCode, stdout } = await lab.cli(['plan', ...patch]);
+    lab.prometheus.clear('KubeQuotaAlmostFull');
+    expect(exitCode).toBe(3);
+    expect(stdout).toMatch(/CLOSED +alerts\n.*KubeQuotaAlmostFull.*namespace=apps/);
+  });
+
+  it('halt stops submissions and runs, says why, and resume lifts it', async () => {
+    expect((await lab.cli(['halt', '--reason', 'disk swap'])).exitCode).toBe(0);
+    expect((await lab.cli(['halt', '--reason', 'disk swap on k8s-node2'])).exitCode).toBe(0);
+    for (const command of ['run', 'submit']) {
+      const { exitCode, stderr, stdout } = await lab.cli([command, ...patch]);
+      expect(exitCode).toBe(3);
+      expect(stderr + stdout).toContain('disk swap on k8s-node2');
+    }
+    expect(await lab.detect()).toBe(0);
+    expect(lab.agentService.jobs).toEqual([]);
+    expect((await lab.cli(['status'])).stdout).toContain('halted      disk swap on k8s-node2');
+    expect((await lab.cli(['resume'])).exitCode).toBe(0);
+    expect((await lab.cli(['resume'])).exitCode).toBe(0);
+    expect(lab.api.store.get('configmaps', objectNames.namespace, objectNames.killSwitch)).toBeUndefined();
+  });
+
+  it('preflight,snapshot takes a verified snapshot, touches no node and leaves no latch', async () => {
+    const { exitCode } = await lab.cli(['run', ...patch, '--stages', 'preflight,snapshot']);
+    expect(exitCode).toBe(0);
+    const saved = lab
+      .node('k8s-master')
+      .history.filter((run) => run.program === 'etcdctl' && run.args.includes('save'));
+    expect(saved).toHaveLength(1);
+    expect(lab.cordons).toEqual([]);
+    const { nodes, namespace } = cluster(lab);
+    expect(nodes.every((node) => node.release === '1.34.2')).toBe(true);
+    expect(Object.keys(namespace).filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
+    expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+  });
+
+  it('status shows a rollout in flight, and clear forgets it (F7)', async () => {
+    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+      ns.metadata.annotations = {
+        [keys.inFlight]: '2026-01-01T00:00:00.000Z',
+        [keys.target]: '1.34.5',
+        [keys.kind]: 'patch',
+      };
+    });
+    lab.api.store.modify('nodes', undefined, 'k8s-node4', (node) => {
+      node.metadata.annotations = {
+        ...node.metadata.annotations,
+        [keys.cordoned]: 'run',
+        [keys.touched]: '2026-01-01T00:00:00Z',
+      };
+      node.spec = { ...node.spec, unschedulable: true };
+    });
+    const status = JSON.parse((await lab.cli(['status', '--json'])).stdout);
+    expect(status.inFlight).toMatchObject({ target: '1.34.5', started: '2026-01-01T00:00:00.000Z' });
+    const { exitCode, stdout } = await lab.cli(['clear']);
+    expect(exitCode).toBe(0);
+    // Whether the node is fit is for a person to say.
+    expect(stdout).toContain('kubectl uncordon k8s-node4');
+    const { nodes, namespace } = cluster(lab);
+    expect(namespace[keys.inFlight]).toBeUndefined();
+    expect(nodes.find((node) => node.name === 'k8s-node4')).toMatchObject({ unschedulable: true });
+    expect(
+      nodes
+        .flatMap((node) => Object.keys(node.annotations))
+        .filter((key) => key.startsWith('viktorbarzin.me')),
+    ).toEqual([]);
+    expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+  });
+
+  it('--help explains every command without a cluster or settings', async () => {
+    const { exitCode, stdout } = await lab.cli(['--help'], { env: { KUBECONFIG: '/nowhere' } });
+    expect(exitCode).toBe(0);
+    for (const word of [
+      'detect',
+      'submit',
+      'run',
+      'plan',
+      'status',
+      'halt',
+      'resume',
+      'clear',
+      'preflight',
+      'Exit codes',
+    ]) {
+      expect(stdout).toContain(word);
+    }
+  });
+});

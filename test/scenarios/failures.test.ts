@@ -1,0 +1,214 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import type { RunEvent } from '../../runtime/src/report/events.ts';
+import { Lab, type LabOptions } from '../lab/lab.ts';
+import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+
+/** How pipelines like this one have failed; each title carries the number under which the architecture answers it. */
+
+const keys = annotationKeys('viktorbarzin.me');
+const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
+const everyNode = ['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'];
+
+let lab: Lab;
+afterEach(() => lab.stop());
+const start = async (options: LabOptions = {}) => {
+  lab = await Lab.start(options);
+};
+
+const setNode = (name: string, change: { unschedulable?: boolean; annotations?: Record<string, string> }) =>
+  lab.api.store.modify('nodes', undefined, name, (node) => {
+    if (change.unschedulable !== undefined) node.spec = { ...node.spec, unschedulable: change.unschedulable };
+    node.metadata.annotations = { ...node.metadata.annotations, ...change.annotations };
+  });
+
+const expectAllAt = (release: string) => {
+  const { nodes, namespace } = cluster(lab);
+  expect(nodes.map((node) => node.release)).toEqual(nodes.map(() => release));
+  expect(namespace[keys.inFlight]).toBeUndefined();
+  expect(kubeadmOverlaps(lab)).toEqual([]);
+};
+
+/** Resolves at the first event that matches. */
+const event = (matches: (event: RunEvent) => boolean) =>
+  new Promise<void>((resolve) => {
+    lab.events.on('run-event', (one) => matches(one) && resolve());
+  });
+
+describe('placement and lifetime', () => {
+  it('F1 F4: no leg runs on a node that it drains, with a node that would take none', async () => {
+    await start();
+    lab.api.store.modify('nodes', undefined, 'k8s-node1', (node) => {
+      node.spec = { ...node.spec, taints: [{ key: 'nvidia.com/gpu', effect: 'NoSchedule', value: 'true' }] };
+    });
+    const hosts: string[] = [];
+    lab.api.store.subscribe(({ resource, object, before }) => {
+      if (resource !== 'nodes') return;
+      const cordoned = (one: unknown) =>
+        (one as { spec?: { unschedulable?: boolean } } | undefined)?.spec?.unschedulable === true;
+      if (!cordoned(object) || cordoned(before)) return;
+      const legs = lab.api.store
+        .list('pods')
+        .filter((pod) => pod.metadata.labels?.['k8s-upgrade/run'] && pod.status?.phase === 'Running');
+      hosts.push(
+        ...legs.filter((pod) => pod.spec?.nodeName === object.metadata.name).map((pod) => pod.metadata.name),
+      );
+    });
+    expect(await lab.detect()).toBe(0);
+    const [job] = lab.agentService.jobs;
+    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expect(hosts).toEqual([]);
+    expectAllAt('1.34.5');
+  });
+
+  it('F5: killed in the middle of a node, the Job starts a process that goes on', async () => {
+    await start();
+    const updating = event((e) => e.type === 'node' && e.node === 'k8s-node4' && e.phase === 'updating');
+    expect(await lab.detect()).toBe(0);
+    const [job] = lab.agentService.jobs;
+    await updating;
+    const leg = lab.api.store
+      .list('pods')
+      .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
+    expect(lab.api.runner.kill(leg?.metadata.name ?? '', 'SIGKILL')).toBe(true);
+    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expectAllAt('1.34.5');
+    expect(drained(lab)).toEqual(everyNode);
+    expect(slackEnds(lab, 'done')).toHaveLength(1);
+  });
+
+  it('F5: the connection to a node is cut while its script runs; it goes on and is joined again', async () => {
+    await start();
+    lab.node('k8s-node4').setDuration('kubeadm', 1.5);
+    const running = lab.cli(['run', ...patch]);
+    await lab.node('k8s-node4').started('kubeadm', 'upgrade', 'node');
+    lab.node('k8s-node4').cutConnections();
+    expect((await running).exitCode).toBe(0);
+    expectAllAt('1.34.5');
+    const upgrades = lab
+      .node('k8s-node4')
+      .history.filter((run) => run.program === 'kubeadm' && run.args[1] === 'node');
+    expect(upgrades).toHaveLength(1);
+  });
+});
+
+describe('state', () => {
+  it('F7: detection clears an old latch that nobody is behind, and goes on', async () => {
+    await start({ release: '1.34.5' });
+    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+      ns.metadata.annotations = {
+        [keys.inFlight]: '2026-01-01T00:00:00.000Z',
+        [keys.target]: '1.34.5',
+        [keys.kind]: 'patch',
+      };
+    });
+    expect(await lab.detect()).toBe(0);
+    expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
+  });
+
+  it('F8 F9 F10: a rollout that stands half way is finished, through its own alerts', async () => {
+    const done = { 'k8s-master': '1.34.5', 'k8s-node4': '1.34.5' };
+    await start({ releases: done });
+    lab.api.setVersion('1.34.5');
+    const begun = new Date(Date.now() - 3 * 3_600_000).toISOString();
+    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+      ns.metadata.annotations = { [keys.inFlight]: begun, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
+    });
+    for (const name of Object.keys(done))
+      setNode(name, { annotations: { [keys.touched]: new Date().toISOString() } });
+    lab.prometheus.fire('K8sVersionSkew');
+    lab.prometheus.fire('RecentNodeReboot', { node: 'k8s-node4' });
+    expect(await lab.detect()).toBe(0);
+    const [job] = lab.agentService.jobs;
+    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expectAllAt('1.34.5');
+    expect(drained(lab)).toEqual(['k8s-node3', 'k8s-node2', 'k8s-node1']);
+  });
+
+  it('F11: a cordon that a person made is still there afterwards', async () => {
+    await start();
+    setNode('k8s-node3', { unschedulable: true });
+    expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
+    expectAllAt('1.34.5');
+    expect(
+      cluster(lab)
+        .nodes.filter((node) => node.unschedulable)
+        .map((node) => node.name),
+    ).toEqual(['k8s-node3']);
+  });
+
+  it('two runs: the second says who holds the lease, and exits 3', async () => {
+    await start();
+    lab.node('k8s-master').setDuration('kubeadm', 1);
+    const first = lab.cli(['run', ...patch]);
+    await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+    const second = await lab.cli(['run', ...patch]);
+    expect(second.exitCode).toBe(3);
+    expect(second.stderr).toMatch(/cannot start: 1-34-5-\S+ holds the lease k8s-version-upgrade since 20/);
+    expect((await first).exitCode).toBe(0);
+    expectAllAt('1.34.5');
+  });
+
+  it('a kill switch that is set during a run stops it before the next node', async () => {
+    await start();
+    lab.node('k8s-master').setDuration('kubeadm', 1);
+    const running = lab.cli(['run', ...patch]);
+    await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+    expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
+    const { exitCode, stdout } = await running;
+    expect(exitCode).toBe(3);
+    expect(stdout).toContain('the power is about to go');
+    const { nodes } = cluster(lab);
+    expect(nodes.map((node) => [node.release, node.unschedulable])).toEqual([
+      ['1.34.5', false],
+      ...Array.from({ length: 4 }, () => ['1.34.2', false]),
+    ]);
+  });
+});
+
+describe('gates and reports', () => {
+  it('F15 F16: a release that is too young is held, not failed', async () => {
+    await start({ published: ['1.34.2'] });
+    lab.packages.publish('1.34.5', { date: new Date(Date.now() - 3_600_000) });
+    expect(await lab.detect()).toBe(0);
+    expect(lab.agentService.jobs).toEqual([]);
+    expect(lab.pushgateway.value(metrics.detectionOutcome.name, { outcome: 'held' })).toBe(1);
+    expect(
+      lab.pushgateway.value(metrics.available.name, { kind: 'patch', running: '1.34.2', target: '1.34.5' }),
+    ).toBe(1);
+  });
+
+  it('F20: kubeadm that gives up on a static pod which did change does not fail the run', async () => {
+    await start();
+    lab
+      .node('k8s-master')
+      .faults.set('static-pod-hash', { component: 'kube-apiserver', how: 'changed', times: 1 });
+    expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
+    expectAllAt('1.34.5');
+  });
+
+  it('F31: a Prometheus that is away closes the gate; nothing is touched', async () => {
+    await start();
+    await lab.prometheus.stop();
+    const { exitCode, stdout } = await lab.cli(['run', ...patch]);
+    expect(exitCode).toBe(3);
+    expect(stdout).toContain('alerts: unknown, so closed');
+    expect(drained(lab)).toEqual([]);
+  });
+
+  it('a Slack and a Pushgateway that are away do not stop a run', async () => {
+    await start();
+    await Promise.all([lab.slack.stop(), lab.pushgateway.stop()]);
+    expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
+    expectAllAt('1.34.5');
+  });
+
+  it('the agent service is full: nothing is lost, and the next detection dispatches', async () => {
+    await start();
+    lab.agentService.queueFull = true;
+    expect(await lab.detect()).toBe(0);
+    lab.agentService.queueFull = false;
+    expect(await lab.detect()).toBe(0);
+    expect(lab.agentService.jobs).toHaveLength(1);
+  });
+});
