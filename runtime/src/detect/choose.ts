@@ -68,8 +68,10 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
   const furthest = newest([seen.server, ...seen.kubelets]) ?? seen.server;
-  const marked =
-    seen.inFlight !== undefined && compareReleases(seen.inFlight, furthest) >= 0 ? seen.inFlight : undefined;
+  // A mark that was overtaken, or that is not one step away, is not what this cluster is half way to.
+  const isStep = (to: Release) =>
+    compareReleases(to, furthest) >= 0 && kindOf(seen.running, to) !== undefined;
+  const marked = seen.inFlight !== undefined && isStep(seen.inFlight) ? seen.inFlight : undefined;
   const target = marked ?? furthest;
   const kind = kindOf(seen.running, target);
   if (target === seen.running || kind === undefined) return undefined;

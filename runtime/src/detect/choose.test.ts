@@ -1,0 +1,273 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import { compareReleases, isRelease, kindOf, minorOf, parseRelease, type Release } from '../release.ts';
+import { nearRelease } from '../testing/arbitraries.ts';
+import { clusterNode, testSettings } from '../testing/cluster.ts';
+import { type Candidates, choose, knownBadReleases, type Observation } from './choose.ts';
+import { findCandidates, observe } from './observe.ts';
+import type { Candidate, PackageRepository } from './repository.ts';
+
+const r = (text: string): Release => parseRelease('test', text);
+const day = 86_400_000;
+const now = Date.parse('2026-01-04T12:00:00Z');
+const policy = testSettings().policy;
+const out = (release: string, days: number | undefined): Candidate => ({
+  release: r(release),
+  publishedAt: days === undefined ? undefined : now - days * day,
+});
+const seen = (running: string, change: Partial<Observation> = {}): Observation => ({
+  server: r(running),
+  kubelets: [r(running)],
+  running: r(running),
+  inFlight: undefined,
+  ...change,
+});
+const none: Candidates = { patches: [], minors: [] };
+
+describe('observing', () => {
+  it('takes the oldest kubelet for what runs, wherever it is (F10)', () => {
+    const nodes = ['1.34.5', '1.34.10', '1.34.2', '1.34.5'].map((release, n) =>
+      clusterNode(`node${n}`, { release: r(release), controlPlane: n === 0 }),
+    );
+    expect(observe(nodes, r('1.34.10'), undefined).running).toBe('1.34.2');
+  });
+});
+
+describe('choosing', () => {
+  const cases: [
+    what: string,
+    seen: Observation,
+    candidates: Candidates,
+    target: string,
+    refused: string[],
+  ][] = [
+    ['nothing when nothing is out', seen('1.34.5'), none, 'none', []],
+    [
+      'the newest patch by number',
+      seen('1.34.2'),
+      { ...none, patches: [out('1.34.9', 9), out('1.34.10', 9)] },
+      'patch 1.34.10',
+      [],
+    ],
+    [
+      'a patch before a minor',
+      seen('1.34.2'),
+      { patches: [out('1.34.3', 9)], minors: [out('1.35.4', 90)] },
+      'patch 1.34.3',
+      [],
+    ],
+    [
+      'an older patch while the newest is too young (F16)',
+      seen('1.34.2'),
+      { ...none, patches: [out('1.34.4', 1), out('1.34.3', 9)] },
+      'patch 1.34.3',
+      ['1.34.4: out for 1d, and a patch is taken after 3d'],
+    ],
+    [
+      'a minor when every patch is refused',
+      seen('1.34.2'),
+      { patches: [out('1.34.3', 1)], minors: [out('1.35.1', 30)] },
+      'minor 1.35.1',
+      ['1.34.3: out for 1d, and a patch is taken after 3d'],
+    ],
+    [
+      'no .0 of a new minor',
+      seen('1.34.2'),
+      { ...none, minors: [out('1.36.0', 90)] },
+      'none',
+      ['1.36.0: a new minor is taken from .1 on'],
+    ],
+    [
+      'nothing of unknown age',
+      seen('1.34.2'),
+      { ...none, patches: [out('1.34.3', undefined)] },
+      'none',
+      ['1.34.3: its age is not known'],
+    ],
+    [
+      'not the release that breaks kubeadm (F16)',
+      seen('1.34.2'),
+      { ...none, minors: [out('1.35.0', 900)] },
+      'none',
+      [`1.35.0: denied: ${knownBadReleases[0]?.reason}`],
+    ],
+    // An unfinished rollout first.
+    [
+      'what a half-finished rollout went to (F10)',
+      seen('1.34.2', { server: r('1.34.5'), kubelets: [r('1.34.5'), r('1.34.2')] }),
+      { ...none, patches: [out('1.34.6', 90)] },
+      'patch 1.34.5',
+      [],
+    ],
+    [
+      'what a half-finished minor went to, not a newer patch of it',
+      seen('1.34.5', { server: r('1.35.1'), kubelets: [r('1.35.1'), r('1.34.5')] }),
+      { patches: [out('1.34.6', 90)], minors: [out('1.35.3', 90)] },
+      'minor 1.35.1',
+      [],
+    ],
+    [
+      'what is in flight, before any node is there',
+      seen('1.34.2', { inFlight: r('1.34.5') }),
+      { ...none, patches: [out('1.34.6', 90)] },
+      'patch 1.34.5',
+      [],
+    ],
+    [
+      'not an older target than the cluster already has',
+      seen('1.34.2', { server: r('1.34.6'), inFlight: r('1.34.5') }),
+      none,
+      'patch 1.34.6',
+      [],
+    ],
+    [
+      'not a target in flight that is out of reach',
+      seen('1.34.2', { server: r('1.34.6'), inFlight: r('1.36.1') }),
+      none,
+      'patch 1.34.6',
+      [],
+    ],
+    [
+      'by policy again once the rollout in flight is complete',
+      seen('1.34.5', { inFlight: r('1.34.5') }),
+      { ...none, patches: [out('1.34.6', 90)] },
+      'patch 1.34.6',
+      [],
+    ],
+  ];
+  test.each(cases)('%s', (_what, observation, candidates, target, refused) => {
+    const decision = choose(observation, candidates, policy, now);
+    expect(decision.target ? `${decision.target.kind} ${decision.target.release}` : 'none').toBe(target);
+    expect(decision.refused.map((one) => `${one.release}: ${one.reason}`)).toEqual(refused);
+  });
+
+  it('obeys the deny list and, above everything, the allow list', () => {
+    const candidates = { ...none, minors: [out('1.36.0', 0), out('1.35.1', 90)] };
+    const deny = [{ version: r('1.35.1'), reason: 'our CNI' }];
+    expect(choose(seen('1.34.2'), candidates, { ...policy, deny }, now)).toEqual({
+      refused: [
+        { release: '1.36.0', kind: 'minor', reason: 'a new minor is taken from .1 on' },
+        { release: '1.35.1', kind: 'minor', reason: 'denied: our CNI' },
+      ],
+    });
+    const allow = [r('1.36.0')];
+    expect(choose(seen('1.34.2'), candidates, { ...policy, deny, allow }, now).target?.release).toBe(
+      '1.36.0',
+    );
+  });
+
+  it('does not need an age where policy does not', () => {
+    const young = { ...policy, minimumAge: { patch: 0, minor: 0 } };
+    const candidates = { ...none, patches: [out('1.34.3', undefined)] };
+    expect(choose(seen('1.34.2'), candidates, young, now).target?.release).toBe('1.34.3');
+  });
+});
+
+describe('whatever the cluster, the repository and policy are', () => {
+  /** A version as a repository or a node may show it, pre-releases among them. */
+  const version = fc
+    .tuple(nearRelease, fc.constantFrom('-1.1', '-1.1', '-2.1', '~rc.1-1.1', '~alpha.0-1.1'))
+    .map(([release, suffix]) => `${release}${suffix}`);
+  const world = fc.record({
+    kubelets: fc.array(nearRelease, { minLength: 1, maxLength: 4 }),
+    server: nearRelease,
+    inFlight: fc.option(nearRelease, { nil: undefined }),
+    versions: fc.uniqueArray(version, { maxLength: 12 }),
+    ages: fc.array(fc.option(fc.nat(60), { nil: undefined }), { minLength: 1, maxLength: 5 }),
+    deny: fc.array(nearRelease, { maxLength: 3 }),
+    minimumMinorPatch: fc.nat(3),
+  });
+  type World = (typeof world extends fc.Arbitrary<infer T> ? T : never) & object;
+
+  /** Runs observation, candidates and choice over a repository and a node that offer the same versions. */
+  async function decideIn({ kubelets, server, inFlight, versions, ages, deny, minimumMinorPatch }: World) {
+    const nodes = kubelets.map((release, n) => clusterNode(`node${n}`, { release, controlPlane: n === 0 }));
+    const ageOf = (release: Release) => ages[Number(release.split('.')[2]) % ages.length];
+    const bare = versions.map((text) => text.split('-')[0] ?? '').filter(isRelease);
+    const packagesOf = (minor: string) => bare.filter((release) => minorOf(release) === minor);
+    const repository = {
+      hasMinor: async (minor: string) => packagesOf(minor).length > 0,
+      packages: async (minor: string) => packagesOf(minor).map((release) => ({ release, filename: release })),
+      publishedAt: async (_minor: string, filename: string) => {
+        const days = ageOf(r(filename));
+        return days === undefined ? undefined : now - days * day;
+      },
+    } as unknown as PackageRepository;
+    const running = observe(nodes, server, inFlight).running;
+    // The node has at least what it runs, or it is an error.
+    const shell = {
+      script: async () => ({ versions: [...versions, `${running}-1.1`] }),
+    } as unknown as NodeShell;
+    const observation = observe(nodes, server, inFlight);
+    const candidates = await findCandidates(nodes, running, shell, repository);
+    const used = { ...policy, minimumMinorPatch, deny: deny.map((one) => ({ version: one, reason: 'no' })) };
+    return { observation, candidates, used, ageOf, decision: choose(observation, candidates, used, now) };
+  }
+
+  const runs = { numRuns: 500 };
+
+  it('no choice is a pre-release, older, more than one minor ahead, denied, too low or too young', async () => {
+    let chosen = 0;
+    await fc.assert(
+      fc.asyncProperty(world, async (given) => {
+        const { observation, decision, used, ageOf } = await decideIn(given);
+        const { target } = decision;
+        if (target === undefined) return;
+        expect(isRelease(target.release)).toBe(true);
+        expect(compareReleases(target.release, observation.running)).toBe(1);
+        expect(kindOf(observation.running, target.release)).toBe(target.kind);
+        if (!target.why.startsWith('newest')) return;
+        chosen += 1;
+        const denied = [...used.deny, ...knownBadReleases].map((entry) => entry.version as string);
+        expect(denied).not.toContain(target.release);
+        expect(ageOf(target.release) ?? -1).toBeGreaterThanOrEqual(used.minimumAge[target.kind] / day);
+        if (target.kind === 'minor')
+          expect(Number(target.release.split('.')[2])).toBeGreaterThanOrEqual(used.minimumMinorPatch);
+      }),
+      runs,
+    );
+    expect(chosen).toBeGreaterThan(50);
+  });
+
+  it('what is unfinished is chosen before anything else (F10)', async () => {
+    let unfinished = 0;
+    await fc.assert(
+      fc.asyncProperty(world, async (given) => {
+        const { observation, decision } = await decideIn(given);
+        const { running, server, kubelets } = observation;
+        const furthest = [server, ...kubelets].reduce((a, b) => (compareReleases(a, b) >= 0 ? a : b));
+        if (kindOf(running, furthest) === undefined || furthest === running) return;
+        unfinished += 1;
+        expect(compareReleases(decision.target?.release ?? r('0.0.0'), furthest)).toBeGreaterThanOrEqual(0);
+        expect([furthest, given.inFlight]).toContain(decision.target?.release);
+        expect(decision.refused).toEqual([]);
+      }),
+      runs,
+    );
+    expect(unfinished).toBeGreaterThan(50);
+  });
+
+  it('every candidate that was passed over has a reason, and none is both taken and refused', async () => {
+    await fc.assert(
+      fc.asyncProperty(world, async (given) => {
+        const { candidates, decision } = await decideIn(given);
+        const { target, refused } = decision;
+        if (target && !target.why.startsWith('newest')) return;
+        const group = { patch: candidates.patches, minor: candidates.minors };
+        const passedOver = (['patch', 'minor'] as const).flatMap((kind) =>
+          group[kind]
+            .filter(({ release }) => {
+              if (!target) return true;
+              if (kind !== target.kind) return target.kind === 'minor';
+              return compareReleases(release, target.release) > 0;
+            })
+            .map(({ release }) => release),
+        );
+        expect(refused.map((one) => one.release).sort()).toEqual(passedOver.sort());
+        for (const one of refused) expect(one.reason).not.toBe('');
+      }),
+      runs,
+    );
+  });
+});

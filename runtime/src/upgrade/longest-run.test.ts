@@ -1,0 +1,33 @@
+import { describe, expect, it, test } from 'vitest';
+import { testSettings } from '../testing/cluster.ts';
+import { longestRun } from './longest-run.ts';
+
+const hour = 3_600_000;
+
+describe('the longest run', () => {
+  it('of five nodes is far beyond the agent service’s own 2700 s (F2)', () => {
+    const settings = testSettings();
+    const { alertWait } = settings.gates;
+    const { soak, script, nodeReady } = settings.timing;
+    const perNode = alertWait + settings.drain.timeout + script + nodeReady + soak;
+    expect(longestRun(5, settings)).toBeGreaterThan(5 * perNode);
+    expect(longestRun(5, settings)).toBeLessThan(24 * hour);
+  });
+
+  it('grows by the same with every node', () => {
+    const settings = testSettings();
+    const step = longestRun(2, settings) - longestRun(1, settings);
+    expect(longestRun(12, settings)).toBe(longestRun(1, settings) + 11 * step);
+  });
+
+  test.each([
+    ['soak', { timing: { soak: '2h' } }],
+    ['script', { timing: { script: '2h' } }],
+    ['nodeReady', { timing: { nodeReady: '2h' } }],
+    ['alert wait', { gates: { alertWait: '2h' } }],
+    ['drain', { drain: { timeout: '2h' } }],
+    ['reconnection', { ssh: { reconnectTimeout: '2h' } }],
+  ])('leaves room for a longer %s on every node', (_what, change) => {
+    expect(longestRun(5, testSettings(change))).toBeGreaterThan(longestRun(5, testSettings()) + 5 * hour);
+  });
+});

@@ -1,0 +1,254 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { clusterNode, controlPlaneTaint } from '../testing/cluster.ts';
+import { placeLeg } from './placement.ts';
+
+const gpu = { key: 'nvidia.com/gpu', value: 'present', effect: 'NoSchedule' };
+const soft = { key: 'soft', value: '', effect: 'PreferNoSchedule' };
+/** As in the deployed template: control-plane nodes are welcome. */
+const tolerations = [{ key: controlPlaneTaint.key, operator: 'Exists', effect: 'NoSchedule' }];
+
+const master = clusterNode('master', { controlPlane: true, taints: [controlPlaneTaint] });
+const [one, two, three] = [clusterNode('node1'), clusterNode('node2'), clusterNode('node3')];
+const names = (nodes: readonly ClusterNode[]) => nodes.map((node) => node.name).join(' ');
+
+describe('placing a leg', () => {
+  const cases: [
+    what: string,
+    pending: ClusterNode[],
+    upgraded: ClusterNode[],
+    avoid: string | undefined,
+    drains: string,
+    prefers: string,
+  ][] = [
+    [
+      'first leg: on the last node in the order, which it leaves out',
+      [master, three, two, one],
+      [],
+      undefined,
+      'master node3 node2',
+      'node1',
+    ],
+    ['next leg: anywhere upgraded', [one], [master, three, two], 'node1', 'node1', 'master node3 node2'],
+    ['resumed: on the upgraded master alone', [two, one], [master], undefined, 'node2 node1', 'master'],
+    [
+      'not on a tainted node (F4)',
+      [master, two, clusterNode('gpu', { taints: [gpu] })],
+      [],
+      undefined,
+      'master gpu',
+      'node2',
+    ],
+    [
+      'a soft taint does not matter',
+      [master, clusterNode('soft', { taints: [soft] })],
+      [],
+      undefined,
+      'master',
+      'soft',
+    ],
+    [
+      'not on a cordoned node',
+      [master, two, clusterNode('c', { unschedulable: true })],
+      [],
+      undefined,
+      'master c',
+      'node2',
+    ],
+    [
+      'not on a node that is not Ready',
+      [master, two, clusterNode('n', { ready: false })],
+      [],
+      undefined,
+      'master n',
+      'node2',
+    ],
+    ['not where it hands over', [master, three, two, one], [], 'node1', 'master node3 node1', 'node2'],
+    [
+      'not on an upgraded node that is cordoned',
+      [two, one],
+      [{ ...master, unschedulable: true }],
+      undefined,
+      'node2',
+      'node1',
+    ],
+  ];
+  test.each(cases)('%s', (_what, pending, upgraded, avoid, drains, prefers) => {
+    const placed = placeLeg(pending, upgraded, tolerations, avoid);
+    if ('reasons' in placed) throw new Error(placed.reasons.join('; '));
+    expect([names(placed.drains), names(placed.prefers)]).toEqual([drains, prefers]);
+  });
+
+  it('says of every node why it will not do (F4)', () => {
+    const pending = [
+      master,
+      clusterNode('gpu', { taints: [gpu] }),
+      clusterNode('cordoned', { unschedulable: true }),
+      clusterNode('down', { ready: false }),
+      clusterNode('own'),
+    ];
+    expect(placeLeg(pending, [], tolerations, 'own')).toEqual({
+      reasons: [
+        'master: it is drained first',
+        'gpu: taint nvidia.com/gpu=present:NoSchedule',
+        'cordoned: cordoned',
+        'down: not Ready',
+        'own: it is the node to be drained next',
+      ],
+    });
+    expect(placeLeg([master], [], tolerations)).toEqual({ reasons: ['master: it is drained first'] });
+    expect(placeLeg([one], [master], [])).toEqual({
+      reasons: [
+        'node1: it is drained first',
+        'master: taint node-role.kubernetes.io/control-plane:NoSchedule',
+      ],
+    });
+  });
+
+  const taint = { key: 'k', value: 'v', effect: 'NoSchedule' };
+  test.each([
+    [{ key: 'k', operator: 'Exists' }, true],
+    [{ key: 'k', operator: 'Exists', effect: 'NoSchedule' }, true],
+    [{ key: 'k', operator: 'Exists', effect: 'NoExecute' }, false],
+    [{ key: 'k', operator: 'Equal', value: 'v' }, true],
+    [{ key: 'k', value: 'v' }, true],
+    [{ key: 'k', value: 'w' }, false],
+    [{ key: 'k' }, false],
+    [{ key: 'l', operator: 'Exists' }, false],
+    [{ operator: 'Exists' }, true],
+    [{ operator: 'Exists', effect: 'NoExecute' }, false],
+  ])('%j tolerates k=v:NoSchedule as the scheduler says: %s', (toleration, tolerated) => {
+    const placed = placeLeg([master, clusterNode('n', { taints: [taint] })], [], [toleration]);
+    expect('drains' in placed).toBe(tolerated);
+  });
+});
+
+describe('in any cluster', () => {
+  const nodeState = fc.record({
+    upgraded: fc.boolean(),
+    ready: fc.integer({ min: 0, max: 4 }).map((n) => n > 0),
+    unschedulable: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+    taints: fc.subarray([gpu, soft]),
+  });
+  const cluster = fc
+    .record({
+      controlPlane: fc.array(nodeState, { minLength: 1, maxLength: 3 }),
+      workers: fc.array(nodeState, { maxLength: 12 }),
+      tolerant: fc.boolean(),
+      /** Index of the node under the process that hands over; often none. */
+      runner: fc.option(fc.nat(14), { nil: undefined }),
+    })
+    .map(({ controlPlane, workers, tolerant, runner }) => {
+      const nodes = [
+        ...controlPlane.map((state, n) => ({
+          upgraded: state.upgraded,
+          node: clusterNode(`master${n}`, {
+            ...pick(state),
+            controlPlane: true,
+            taints: [controlPlaneTaint],
+          }),
+        })),
+        ...workers.map((state, n) => ({
+          upgraded: state.upgraded,
+          node: clusterNode(`node${n}`, pick(state)),
+        })),
+      ];
+      const pending = nodes.filter((one) => !one.upgraded).map((one) => one.node);
+      const upgraded = nodes.filter((one) => one.upgraded).map((one) => one.node);
+      const avoid = pending.find((_, n) => n === runner)?.name;
+      return { pending, upgraded, avoid, tolerations: tolerant ? tolerations : [] };
+    });
+  const pick = ({
+    ready,
+    unschedulable,
+    taints,
+  }: {
+    ready: boolean;
+    unschedulable: boolean;
+    taints: (typeof gpu)[];
+  }) => ({
+    ready,
+    unschedulable,
+    taints,
+  });
+  /** What the scheduler would take, told independently. */
+  const takes = (node: ClusterNode, tolerant: boolean) =>
+    node.ready &&
+    !node.unschedulable &&
+    node.taints.every((t) => t === soft || (t === controlPlaneTaint && tolerant));
+
+  const runs = { numRuns: 500 };
+
+  it('a leg never drains a node that it may run on (F1), and runs where a node takes it (F4)', () => {
+    let placedLegs = 0;
+    fc.assert(
+      fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
+        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        if ('reasons' in placed) return;
+        placedLegs += 1;
+        const mayRunOn = [...pending, ...upgraded].filter((node) => !placed.drains.includes(node));
+        expect(placed.prefers.length).toBeGreaterThan(0);
+        for (const host of placed.prefers) {
+          expect(mayRunOn).toContain(host);
+          expect(takes(host, tolerations.length > 0)).toBe(true);
+        }
+        // Whichever it gets, wherever it runs, the next to be drained is another.
+        for (const host of mayRunOn) expect(placed.drains).not.toContain(host);
+        expect(placed.drains.every((node) => pending.includes(node))).toBe(true);
+      }),
+      runs,
+    );
+    expect(placedLegs).toBeGreaterThan(200);
+  });
+
+  it('each leg upgrades the next in the order and, when it was handed over for one node, that one', () => {
+    fc.assert(
+      fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
+        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        if ('reasons' in placed || pending.length === 0) return;
+        expect(placed.drains).toContain(pending[0]);
+        expect(pending.length - placed.drains.length).toBeLessThanOrEqual(1);
+        if (avoid !== undefined) expect(names(placed.drains).split(' ')).toContain(avoid);
+      }),
+      runs,
+    );
+  });
+
+  it('is refused only when no node can take a leg that makes progress, with a reason for each (F4)', () => {
+    fc.assert(
+      fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
+        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        const [first, ...later] = pending;
+        const could = [...upgraded, ...later.filter((node) => node.name !== avoid)].some((node) =>
+          takes(node, tolerations.length > 0),
+        );
+        expect('drains' in placed).toBe(could);
+        if (!('reasons' in placed)) return;
+        const named = placed.reasons.map((reason) => reason.split(':')[0]);
+        expect(named).toEqual([...(first ? [first] : []), ...upgraded, ...later].map((node) => node.name));
+      }),
+      runs,
+    );
+  });
+
+  it('a run comes to its end leg by leg, whatever else the nodes are', () => {
+    fc.assert(
+      fc.property(cluster, ({ pending: all, upgraded: before, tolerations }) => {
+        let pending = all;
+        const upgraded = [...before];
+        let avoid: string | undefined;
+        for (let leg = 1; pending.length > 0; leg++) {
+          expect(leg).toBeLessThanOrEqual(all.length + 1);
+          const placed = placeLeg(pending, upgraded, tolerations, avoid);
+          if ('reasons' in placed) return;
+          const host = placed.prefers[0];
+          upgraded.push(...placed.drains);
+          pending = pending.filter((node) => !placed.drains.includes(node));
+          avoid = pending.find((node) => node === host)?.name;
+        }
+      }),
+      runs,
+    );
+  });
+});
