@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seedCluster } from '../cluster.ts';
 import { preference } from './controllers/placement.ts';
+import { isReady } from './controllers/pods.ts';
 import { call, eventually, namespace, startTestLab, type TestLab, testNode, until } from './testing.ts';
 import type { DaemonSet, Node, Pod } from './types.ts';
 
@@ -92,6 +93,27 @@ describe('controllers', () => {
       .filter((p) => p.metadata.labels?.['k8s-app'] === 'kube-proxy');
     expect(pods.map((p) => p.spec?.containers[0]?.image)).toEqual(Array(5).fill(image));
     expect(fewestReady).toBe(4);
+  });
+
+  it('roll a Deployment without ever falling below three quarters', async () => {
+    const ready = () =>
+      lab.api.store
+        .list('pods', 'apps')
+        .filter(
+          (p) => p.metadata.labels?.app === 'api' && p.metadata.deletionTimestamp === undefined && isReady(p),
+        ).length;
+    let fewest = ready();
+    const stop = lab.api.store.subscribe(() => {
+      fewest = Math.min(fewest, ready());
+    });
+    lab.api.store.modify('deployments', 'apps', 'api', ({ spec }) => {
+      for (const container of spec?.template.spec?.containers ?? []) container.image = 'api:2';
+    });
+    await lab.api.settled();
+    stop();
+    const pods = lab.api.store.list('pods', 'apps').filter((p) => p.metadata.labels?.app === 'api');
+    expect(pods.map((p) => p.spec?.containers[0]?.image)).toEqual(Array(4).fill('api:2'));
+    expect(fewest).toBeGreaterThanOrEqual(3);
   });
 
   it('refuse a pod without its PriorityClass, and give it the value of the class', async () => {

@@ -199,6 +199,19 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('delete', '-f', file)).toContain('configmap "demo" deleted');
   });
 
+  it('streams a list as a watch does, and ends it when it was asked to', async () => {
+    const query =
+      'watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1';
+    const began = Date.now();
+    const lines = (await ok('get', '--raw', `/api/v1/nodes?${query}`))
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l));
+    expect(Date.now() - began).toBeGreaterThan(900);
+    expect(lines.map((l) => l.type)).toEqual(['ADDED', 'ADDED', 'ADDED', 'ADDED', 'ADDED', 'BOOKMARK']);
+    expect(lines[5].object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' });
+  });
+
   it('watches a cordon go by', async () => {
     const watch = kubectlUntil(admin, 'SchedulingDisabled', 'get', 'nodes', '-w', '--no-headers');
     await watch.until('k8s-node4');

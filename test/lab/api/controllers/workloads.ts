@@ -57,7 +57,7 @@ function reconcileDeployment(kit: Kit, d: Deployment): void {
     .filter((r) => r.metadata.ownerReferences?.some((o) => o.uid === d.metadata.uid));
   const current = sets.find((r) => r.metadata.name === `${name}-${hash}`);
   for (const old of sets) {
-    const wanted = old === current ? (spec.replicas ?? 1) : 0;
+    const wanted = old === current ? (spec.replicas ?? 1) : stillNeeded(d, current);
     store.modify('replicasets', namespace, old.metadata.name, (r) => {
       if (r.spec !== undefined && r.spec.replicas !== wanted) {
         r.spec.replicas = wanted;
@@ -80,6 +80,13 @@ function reconcileDeployment(kit: Kit, d: Deployment): void {
     });
   }
   deploymentStatus(kit, d, current);
+}
+
+/** How many pods of an older template must stay until those of the new one are ready: three quarters of all. */
+function stillNeeded({ spec }: Deployment, current: ReplicaSet | undefined): number {
+  if (spec?.strategy?.type === 'Recreate') return 0;
+  const replicas = spec?.replicas ?? 1;
+  return Math.max(0, replicas - Math.floor(replicas / 4) - (current?.status?.readyReplicas ?? 0));
 }
 
 function deploymentStatus(kit: Kit, d: Deployment, current: ReplicaSet | undefined): void {
