@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { decodeProtobuf } from './decode.ts';
+import fixtures from './fixtures.json' with { type: 'json' };
+
+type Json = Record<string, unknown>;
+
+/** Go writes empty structs, empty objects and null times that mean nothing; neither side's are compared. */
+function bare(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(bare);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value as Json).map(([k, v]) => [k, bare(v)] as const);
+  const isEmpty = (v: unknown) => v === null || (typeof v === 'object' && Object.keys(v).length === 0);
+  return Object.fromEntries(entries.filter(([, v]) => !isEmpty(v)));
+}
+
+/** The fixtures were encoded by k8s.io/apimachinery v0.32.4, in both formats. */
+describe('protobuf bodies', () => {
+  it.each(fixtures)('of $json.kind decode to what Go writes as JSON', ({ protobuf, json }) => {
+    expect(bare(decodeProtobuf(Buffer.from(protobuf, 'base64')))).toEqual(bare(json));
+  });
+
+  it('are refused when they are cut off, or are none', () => {
+    const bytes = Buffer.from(fixtures[0]?.protobuf ?? '', 'base64');
+    expect(() => decodeProtobuf(bytes.subarray(0, bytes.length - 40))).toThrow('truncated protobuf');
+    expect(() => decodeProtobuf(Buffer.from('{}'))).toThrow('no k8s protobuf prefix');
+  });
+});
