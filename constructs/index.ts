@@ -18,6 +18,7 @@ export { Credentials, type CredentialsProps } from './credentials.ts';
 export { DetectionCronJob, type DetectionCronJobProps } from './detection-cron-job.ts';
 export { Egress, type EgressProps } from './egress.ts';
 export { ExecutionCronJob, type ExecutionCronJobProps } from './execution-cron-job.ts';
+export { JobPolicy, type JobPolicyProps } from './job-policy.ts';
 export { SettingsFile, type SettingsFileProps } from './settings-file.ts';
 export { type StateBackendOptions, stateBackend } from './state-backend.ts';
 export {

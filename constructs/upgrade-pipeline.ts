@@ -16,6 +16,7 @@ import { Credentials, type CredentialsProps } from './credentials.ts';
 import { DetectionCronJob } from './detection-cron-job.ts';
 import { Egress, type EgressProps } from './egress.ts';
 import { ExecutionCronJob } from './execution-cron-job.ts';
+import { JobPolicy } from './job-policy.ts';
 import type { Component } from './labels.ts';
 import { SettingsFile } from './settings-file.ts';
 import { type RuleTarget, UpgradeGates } from './upgrade-gates.ts';
@@ -40,6 +41,11 @@ export interface UpgradePipelineProps {
   readonly credentials?: Omit<CredentialsProps, 'namespace'> | false;
   /** `false` when the cluster's network enforces no policies. @default - what the settings name */
   readonly egress?: Omit<EgressProps, 'settings'> | false;
+  /**
+   * Whether the namespace takes the pipeline's own Jobs only. Needs Kubernetes 1.30.
+   * @default true
+   */
+  readonly jobPolicy?: boolean;
   readonly alerts: PipelineAlertsProps;
 }
 
@@ -81,6 +87,7 @@ export class UpgradePipeline extends Construct {
       ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
     });
     new ExecutionCronJob(this, 'execution', { namespace, image });
+    if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
     this.alerts(props.alerts, enabled ?? true);
     this.createAfter(home);

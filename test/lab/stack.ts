@@ -6,8 +6,8 @@ import { UpgradePipeline } from '../../constructs/upgrade-pipeline.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
 import { kubernetesObjects } from './terraform.ts';
 
-/** Of custom resources, which a cluster serves only with their operator. The lab has none. */
-const operators = ['external-secrets.io/', 'monitoring.coreos.com/'];
+/** Custom resources, whose operators the lab has not, and admission policies, whose expressions it does not evaluate. */
+const notServed = ['external-secrets.io/', 'monitoring.coreos.com/', 'admissionregistration.k8s.io/'];
 
 /**
  * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs and the
@@ -23,6 +23,6 @@ export function labObjects(settings: SettingsInput): KubernetesObject[] {
     alerts: { runbook: 'https://runbook.invalid' },
   });
   return kubernetesObjects(Testing.synth(stack, true)).filter(
-    (object) => !operators.some((group) => object.apiVersion?.startsWith(group)),
+    (object) => !notServed.some((group) => object.apiVersion?.startsWith(group)),
   );
 }
