@@ -35,6 +35,11 @@ describe('settings', () => {
     });
   });
 
+  it('keep the order of the nodes', () => {
+    const nodes = { controlPlane: ['k8s-master'], workers: ['k8s-node4', 'k8s-node3'] };
+    expect(parseSettings('settings.yaml', { ...smallest, nodes }).nodes).toEqual(nodes);
+  });
+
   it('turn durations into milliseconds, and take zero where waiting may be switched off', () => {
     const { timing, policy } = parseSettings('settings.yaml', {
       ...smallest,

@@ -1,0 +1,41 @@
+import ssh2 from 'ssh2';
+import { describe, expect, it, test } from 'vitest';
+import { fingerprint, keyLine, withoutComment } from './host-keys.ts';
+
+const { parseKey, generateKeyPairSync } = ssh2.utils;
+
+/** A public key as its line and as it is on the wire. */
+function publicKey(pair: { public: string }) {
+  const key = parseKey(pair.public);
+  if (key instanceof Error) throw key;
+  return { line: pair.public.trim(), wire: key.getPublicSSH() };
+}
+
+const keys = {
+  'ssh-ed25519': publicKey(generateKeyPairSync('ed25519')),
+  'ssh-rsa': publicKey(generateKeyPairSync('rsa', { bits: 2048 })),
+  'ecdsa-sha2-nistp256': publicKey(generateKeyPairSync('ecdsa', { bits: 256 })),
+};
+
+/** A key and its fingerprint as `ssh-keygen -l` printed it. */
+const known = {
+  line: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK3aChfSeLNk1ondXJcHc241m/0wmijaoB02LHlixMf8',
+  fingerprint: 'SHA256:9lWSNVbM1CZQBK1J3zKrHfHykaKwK8Rxb0KRY/Z+KT4',
+};
+
+describe('host keys', () => {
+  test.each(Object.entries(keys))('%s is written as in known_hosts', (type, { line, wire }) => {
+    expect(keyLine(wire)).toBe(line);
+    expect(keyLine(wire).split(' ')[0]).toBe(type);
+  });
+
+  it('have the fingerprint that ssh-keygen shows', () => {
+    expect(fingerprint(known.line)).toBe(known.fingerprint);
+    expect(fingerprint(`${known.line} root@k8s-node1`)).toBe(known.fingerprint);
+  });
+
+  it('are compared without their comment', () => {
+    expect(withoutComment('ssh-ed25519 AAAA root@k8s-node1 again')).toBe('ssh-ed25519 AAAA');
+    expect(withoutComment('ssh-ed25519 AAAA')).toBe('ssh-ed25519 AAAA');
+  });
+});

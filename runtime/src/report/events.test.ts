@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { Report, type RunEvent, type Sink } from './events.ts';
+
+const notice = (text: string): RunEvent => ({ type: 'notice', text });
+
+/** Remembers what it was told, each after `delay`. */
+function slowSink(name: string, delay: number): Sink & { heard: string[] } {
+  const heard: string[] = [];
+  return {
+    name,
+    heard,
+    async handle(event) {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      if (event.type === 'notice') heard.push(event.text);
+    },
+  };
+}
+
+describe('a report', () => {
+  it('tells every sink everything in order, and waits for the slow ones in the end only', async () => {
+    const [quick, slow] = [slowSink('quick', 0), slowSink('slow', 10)];
+    const report = new Report(() => {});
+    report.add(quick);
+    report.add(slow);
+    for (const text of ['a', 'b', 'c']) report.emit(notice(text));
+    expect(slow.heard).toEqual([]);
+    await report.flush();
+    expect([quick.heard, slow.heard]).toEqual([
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+    ]);
+  });
+
+  it('goes on after a sink that fails, and says which it was', async () => {
+    const failures: string[] = [];
+    const report = new Report((sink, error) => failures.push(`${sink}: ${(error as Error).message}`));
+    const sound = slowSink('sound', 0);
+    let calls = 0;
+    report.add({
+      name: 'broken',
+      handle() {
+        calls += 1;
+        throw new Error('no');
+      },
+    });
+    report.add(sound);
+    report.emit(notice('a'));
+    report.emit(notice('b'));
+    await report.flush();
+    expect([calls, failures, sound.heard]).toEqual([2, ['broken: no', 'broken: no'], ['a', 'b']]);
+  });
+
+  it('tells a sink nothing from before it was added', async () => {
+    const late = slowSink('late', 0);
+    const report = new Report(() => {});
+    report.emit(notice('before'));
+    report.add(late);
+    report.emit(notice('after'));
+    await report.flush();
+    expect(late.heard).toEqual(['after']);
+  });
+});
