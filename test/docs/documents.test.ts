@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { alertGroups } from '../../alerts/index.ts';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { stageNames } from '../../runtime/src/upgrade/stage-names.ts';
 import { bundle } from '../lab/lab.ts';
 import { anchorsOf, readDocument, root } from './markdown.ts';
 
@@ -53,6 +54,13 @@ describe('the runbook', () => {
   });
 });
 
+it('the architecture has the stages in their order', () => {
+  const architecture = readDocument('docs/architecture/automated-upgrades.md');
+  const table = architecture.slice(architecture.indexOf('| Stage | Does |'));
+  const [rows = ''] = table.split('\n\n');
+  expect([...rows.matchAll(/^\| `(\w+)` \|/gm)].map(([, stage]) => stage)).toEqual(stageNames);
+});
+
 describe.each(documents)('%s', (path) => {
   const text = readDocument(path);
 
@@ -81,6 +89,14 @@ describe.each(documents)('%s', (path) => {
   });
 });
 
+const helps = new Map<string, string>();
+
+/** What `k8s-upgrade [COMMAND] --help` prints. */
 function helpOf(command: string[]): string {
-  return spawnSync(process.execPath, [bundle, ...command, '--help'], { encoding: 'utf8' }).stdout;
+  const key = command.join(' ');
+  const known = helps.get(key);
+  if (known !== undefined) return known;
+  const { stdout } = spawnSync(process.execPath, [bundle, ...command, '--help'], { encoding: 'utf8' });
+  helps.set(key, stdout);
+  return stdout;
 }
