@@ -14,7 +14,10 @@ export const within = (ms: number, signal: AbortSignal): Wait => ({ deadline: Da
 
 /** An AbortSignal that fires when the wait is over or called off. */
 export function signalOf(wait: Wait): AbortSignal {
-  return AbortSignal.any([wait.signal, AbortSignal.timeout(Math.max(0, wait.deadline - Date.now()))]);
+  return AbortSignal.any([
+    wait.signal,
+    AbortSignal.timeout(Math.max(0, Math.ceil(wait.deadline - Date.now()))),
+  ]);
 }
 
 /** A deadline has passed. `pending` says what was still missing. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UpgradeError } from '../errors.ts';
+import { InputError, UpgradeError } from '../errors.ts';
 import { type HttpAnswer, httpRequest, parseJson } from '../http.ts';
 import { readSecret } from '../secret-file.ts';
 import type { Settings } from '../settings.ts';
@@ -27,7 +27,7 @@ export async function dispatchToAgent(
   signal: AbortSignal,
 ): Promise<string> {
   const url = `${settings.url.replace(/\/$/, '')}/execute`;
-  const token = readSecret('dispatch.agentService.tokenFile', settings.tokenFile);
+  const token = readToken(settings.tokenFile);
   const body = JSON.stringify({
     prompt: promptFor(request),
     agent: settings.agent,
@@ -45,6 +45,14 @@ export async function dispatchToAgent(
   if (answer.status === 202)
     return parseJson(acceptedSchema, setting, url, answer.text, 'the agent service').job_id;
   throw refusal(url, answer);
+}
+
+/** A value that no header can carry is refused here: fetch would quote it in its error. */
+function readToken(file: string): string {
+  const field = 'dispatch.agentService.tokenFile';
+  const token = readSecret(field, file);
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new InputError(field, file, 'a file with one token of printable characters');
 }
 
 function refusal(url: string, { status, text }: HttpAnswer): NotDispatchedError {

@@ -1,0 +1,45 @@
+import { describe, expect, it, test } from 'vitest';
+import { rejection } from './testing/files.ts';
+import { pause, signalOf, TimeoutError, within } from './wait.ts';
+
+const never = new AbortController().signal;
+const elapsed = async (action: () => Promise<unknown>) => {
+  const started = performance.now();
+  await action();
+  return performance.now() - started;
+};
+
+describe('a pause', () => {
+  it('ends at the deadline when that comes first', async () => {
+    expect(await elapsed(() => pause(5_000, within(30, never)))).toBeLessThan(1_000);
+    expect(await elapsed(() => pause(40, within(5_000, never)))).toBeGreaterThan(35);
+  });
+
+  it('after the deadline is none', async () => {
+    expect(await elapsed(() => pause(5_000, within(-1, never)))).toBeLessThan(500);
+  });
+
+  it('is called off with the reason', async () => {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(new Error('enough')), 10);
+    expect((await rejection(pause(5_000, within(5_000, stop.signal)))).message).toBe('enough');
+    expect((await rejection(pause(0, within(5_000, stop.signal)))).message).toBe('enough');
+  });
+});
+
+describe('the signal of a wait', () => {
+  test.each([0, 1, 20.5, -5])('fires %s ms from now', async (ms) => {
+    const signal = signalOf(within(ms, never));
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    expect(signal.reason).toMatchObject({ name: 'TimeoutError' });
+  });
+});
+
+describe('a time-out', () => {
+  it('says what it waited for, how long, and what was missing', () => {
+    expect(new TimeoutError('drain of k8s-node1', 754_000, ['a/b', 'c/d']).message).toBe(
+      'drain of k8s-node1: gave up after 12m34s; still pending: a/b, c/d',
+    );
+    expect(new TimeoutError('x', 1_000).message).toBe('x: gave up after 1.0s');
+  });
+});
