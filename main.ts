@@ -10,6 +10,9 @@ const enabled = true;
 /** Whether detection only reports what it finds. */
 const detectionDryRun = false;
 
+// cdktf takes a stack trace for every token. Mapping them to TypeScript takes longer than all of synthesis.
+process.setSourceMapsEnabled(false);
+
 const stackName = 'k8s-version-upgrade';
 const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, stackName);
