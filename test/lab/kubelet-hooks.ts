@@ -30,8 +30,8 @@ export function connectNode(api: LabApi, name: string): NodeHooks {
       void api.outage(apiServerRestart);
     },
     onReboot(phase) {
-      if (phase === 'down') api.kubelets.setDown(name);
-      else api.kubelets.setUp(name);
+      if (phase === 'down') api.kubelets.powerOff(name);
+      else api.kubelets.powerOn(name);
     },
   };
 }

@@ -1,0 +1,42 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { labNodes } from '../lab/cluster.ts';
+import { bundle, Lab } from '../lab/lab.ts';
+
+/** The bundle is one file that runs on the Node.js of both images: 20 runs these tests, npm brings the others. */
+
+const cache = fileURLToPath(new URL('../../.cache', import.meta.url));
+
+/** Path of a Node.js of this major version, installed once. */
+function nodeOf(version: string): string {
+  const name = `node-${process.platform}-${process.arch}`;
+  const prefix = join(cache, `node-${version}`);
+  const program = join(prefix, 'node_modules', name, 'bin', 'node');
+  if (!existsSync(program)) {
+    const args = ['install', '--prefix', prefix, '--no-save', '--ignore-scripts', `${name}@${version}`];
+    const { status, stderr } = spawnSync('npm', args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  }
+  return program;
+}
+
+describe.each(['22.22.0', '24.20.0'])('Node.js %s', (version) => {
+  let lab: Lab | undefined;
+  afterEach(() => lab?.stop());
+
+  it('runs a whole upgrade', async () => {
+    const node = nodeOf(version);
+    expect(spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()).toBe(`v${version}`);
+    lab = await Lab.start({ node, nodes: labNodes.slice(0, 2) });
+    const { exitCode, stderr } = await lab.cli(['run', '--target-version', '1.34.5', '--kind', 'patch']);
+    expect(stderr).toBe('');
+    expect(exitCode).toBe(0);
+  }, 180_000);
+});
+
+it('the bundle is one file without native parts', () => {
+  expect(readdirSync(join(bundle, '..'))).toEqual(['k8s-upgrade.cjs']);
+});
