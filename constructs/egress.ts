@@ -71,7 +71,8 @@ export class Egress extends Construct {
       spec: {
         podSelector: Object.keys(matchLabels).length > 0 ? { matchLabels } : {},
         policyTypes: ['Ingress', 'Egress'],
-        egress,
+        // Two of the settings may name the same place.
+        egress: [...new Map(egress.map((rule) => [JSON.stringify(rule), rule])).values()],
       },
     });
   }

@@ -130,7 +130,7 @@ describe('the network policies', () => {
   });
 
   it('let the detector reach the package repository and the agent service, too', () => {
-    expect(reached('k8s-version-check')).toEqual([...executorReaches, '*: 443', 'claude-agent: 8080']);
+    expect(reached('k8s-version-check')).toEqual([...executorReaches, 'claude-agent: 8080']);
   });
 
   it('follow the settings', () => {
