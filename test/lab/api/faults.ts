@@ -1,3 +1,5 @@
+import type { CallGate } from '../call-gate.ts';
+
 /** Which requests a fault takes; every given field must match. */
 export interface FaultMatch {
   readonly verb?: string;
@@ -43,6 +45,8 @@ interface Armed {
 
 /** What goes wrong on purpose. The first that matches takes the request. */
 export class Faults {
+  /** Asked about every request, before the faults. */
+  gate: CallGate | undefined;
   #armed: Armed[] = [];
 
   /** Returns how to disarm it. */

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse as parseYaml } from 'yaml';
+import type { Call, Interference } from '../call-gate.ts';
 import type { ServerIdentity } from './auth/pki.ts';
 import { type AllowedBy, denial, type Rbac } from './auth/rbac.ts';
 import { anonymous, type Tokens, type User } from './auth/tokens.ts';
@@ -95,10 +96,19 @@ export class ApiHttpServer {
     const user = this.#deps.tokens.userOf(request.headers.authorization);
     const body = await readBody(request);
     const exchange: Exchange = { request, response, info, user: user ?? anonymous, time: new Date() };
-    const fault = this.#deps.faults.take({ ...info, path: request.url ?? '', user: exchange.user.name });
+    const { gate } = this.#deps.faults;
+    const call = callOf(exchange);
+    const arrived = gate?.arrived(call);
+    if (arrived !== undefined && !(typeof arrived === 'object' && 'status' in arrived))
+      return this.#breakOff(exchange, arrived);
+    const ordered = typeof arrived === 'object' ? arrived : undefined;
+    const taken = this.#deps.faults.take({ ...info, path: request.url ?? '', user: exchange.user.name });
+    const fault = ordered ?? taken;
     if (fault !== undefined && 'latencyMs' in fault) await sleep(fault.latencyMs);
     if (fault !== undefined && 'reset' in fault && fault.reset === 'before') return this.#cut(exchange);
     const answer = this.#answerTo(exchange, user, body, fault);
+    const answering = gate?.answering(call);
+    if (answering !== undefined) return this.#breakOff(exchange, answering);
     if (fault !== undefined && 'reset' in fault) return this.#cut(exchange);
     if (fault !== undefined && 'silenceMs' in fault) await sleep(fault.silenceMs);
     this.#send(exchange, answer, fault);
@@ -183,6 +193,11 @@ export class ApiHttpServer {
     }
   }
 
+  async #breakOff(exchange: Exchange, how: Interference): Promise<void> {
+    if (typeof how === 'object' && 'silenceMs' in how) await sleep(how.silenceMs);
+    this.#cut(exchange);
+  }
+
   #cut(exchange: Exchange): void {
     this.#log(exchange, 0);
     exchange.request.socket.destroy();
@@ -205,6 +220,13 @@ export class ApiHttpServer {
       allowedBy,
     });
   }
+}
+
+/** `create pods/web-1/eviction`; what is no resource has its path. */
+function callOf({ request, info }: Exchange): Call {
+  const parts = [info.resource, info.name, info.subresource].filter(Boolean);
+  const what = `${info.verb} ${info.isResource ? parts.join('/') : info.path}`;
+  return { kind: 'api', what, port: request.socket.remotePort ?? 0 };
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

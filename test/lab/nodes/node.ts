@@ -80,6 +80,7 @@ export class LabNode {
     this.#events = new NodeEvents(this.paths.events, (name, values) => this.#react(name, values));
     this.environment = this.#createEnvironment(clusterDirectory);
     this.ssh = new SshServer({
+      name: options.name,
       address: options.address,
       port: options.port,
       user: LabNode.user,

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2';
+import type { Call, CallGate, Interference } from '../call-gate.ts';
 
 /** One `exec` channel. Times are Unix milliseconds; `end` is missing while it is open. */
 export interface Execution {
@@ -13,6 +15,8 @@ export interface Execution {
 }
 
 export interface SshServerOptions {
+  /** The node's. */
+  readonly name: string;
   readonly address: string;
   /** 0 for any free one. */
   readonly port: number;
@@ -34,6 +38,8 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
   latencyMs = 0;
   /** A connection is cut this long after it was made; undefined: never. */
   cutAfterMs: number | undefined;
+  /** Asked about every connection and every command. */
+  gate: CallGate | undefined;
 
   readonly #options: SshServerOptions;
   readonly #sockets = new Set<Socket>();
@@ -92,7 +98,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
   }
 
   #createServer(): ssh2.Server {
-    return new ssh2.Server({ hostKeys: [this.#hostKey] }, (client) => this.#serve(client));
+    return new ssh2.Server({ hostKeys: [this.#hostKey] }, (client, { port }) => this.#serve(client, port));
   }
 
   #accept(socket: Socket): void {
@@ -100,6 +106,8 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     socket.setNoDelay(true);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
+    const arrived = this.gate?.arrived(this.#connectionOf(socket.remotePort));
+    if (arrived !== undefined) return void breakOff(socket, arrived);
     this.#later(() => socket.destroyed || this.#ssh.injectSocket(socket));
     if (this.cutAfterMs !== undefined) setTimeout(() => socket.destroy(), this.cutAfterMs).unref();
   }
@@ -109,10 +117,22 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     else action();
   }
 
-  #serve(client: Connection): void {
+  #serve(client: Connection, port: number): void {
     client.on('authentication', (context) => this.#authenticate(context));
     client.on('error', () => client.end());
-    client.on('session', (accept) => this.#session(accept()));
+    client.on('ready', () => this.#interfere(port, this.gate?.answering(this.#connectionOf(port))));
+    client.on('session', (accept) => this.#session(accept(), port));
+  }
+
+  #connectionOf(port = 0): Call {
+    return { kind: 'ssh', what: `connect ${this.#options.name}`, port };
+  }
+
+  /** Breaks off the caller's connection, when that is what is to become of the call. */
+  #interfere(port: number, how: Interference | undefined): boolean {
+    if (how === undefined) return false;
+    for (const socket of this.#sockets) if (socket.remotePort === port) void breakOff(socket, how);
+    return true;
   }
 
   #authenticate(context: AuthContext): void {
@@ -132,7 +152,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     );
   }
 
-  #session(session: Session): void {
+  #session(session: Session, port: number): void {
     const sent: Record<string, string> = {};
     session.on('env', (accept, _reject, { key, val }) => {
       if (/^(LANG|LC_[A-Z]+)$/.test(key)) sent[key] = val;
@@ -141,7 +161,11 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     session.on('pty', (accept) => accept?.());
     session.on('exec', (accept, _reject, { command }) => {
       const channel = accept();
-      this.#later(() => this.#execute(session, channel, command, sent));
+      const what = `${commandOf(command)} on ${this.#options.name}`;
+      const call: Call = { kind: 'channel', what, port };
+      if (this.#interfere(port, this.gate?.arrived(call))) return;
+      const mayAnswer = () => !this.#interfere(port, this.gate?.answering(call));
+      this.#later(() => this.#execute(session, channel, command, sent, mayAnswer));
     });
     session.on('shell', (accept) => {
       const channel = accept();
@@ -155,6 +179,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     channel: ServerChannel,
     command: string | undefined,
     sent: Record<string, string>,
+    mayAnswer: () => boolean = () => true,
   ): void {
     const execution: Execution = { command: command ?? '', start: Date.now() };
     this.executions.push(execution);
@@ -172,13 +197,24 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     // As in sshd the channel stays open until nobody has its ends any more.
     child.on('close', (code, signal) => {
       if (code !== null) execution.exit = code;
-      if (!channel.destroyed) reportExit(channel, code, signal);
+      if (!channel.destroyed && mayAnswer()) reportExit(channel, code, signal);
     });
     channel.on('close', () => {
       execution.end = Date.now();
       this.emit('closed', execution);
     });
   }
+}
+
+async function breakOff(socket: Socket, how: Interference): Promise<void> {
+  if (typeof how === 'object' && 'silenceMs' in how) await sleep(how.silenceMs);
+  socket.destroy();
+}
+
+/** `follow update_k8s` of a detached script, else the command without what goes before it. */
+function commandOf(line: string): string {
+  const detached = /\b(start|follow) [a-z0-9_]+/.exec(line);
+  return detached?.[0] ?? line.replace(/^sudo -n /, '');
 }
 
 /** The command's three streams; when the connection is gone it meets closed pipes, and is not killed. */

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Call, CallGate, Interference } from '../call-gate.ts';
 
 /** What goes wrong with a service's answers; the first that is set wins, after the latency. */
 export interface HttpFaults {
@@ -24,6 +26,8 @@ export interface HttpServiceOptions {
 /** An HTTP server on loopback that can be told to misbehave. Subclasses answer. */
 export abstract class HttpService {
   faults: HttpFaults = {};
+  /** Asked about every request, before the faults. */
+  gate: CallGate | undefined;
   readonly #options: HttpServiceOptions;
   #server: Server | undefined;
   #port = 0;
@@ -73,8 +77,48 @@ export abstract class HttpService {
     if (reset === true) request.socket.destroy();
     else if (redirectLoop === true) redirect(response, `${this.url}${request.url ?? '/'}`);
     else if (status !== undefined || body !== undefined) send(response, status ?? 200, body ?? '');
-    else await this.answer(request, response, url);
+    else await this.#answerGated(request, response, url);
   }
+
+  async #answerGated(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const { gate } = this;
+    if (gate === undefined) return this.answer(request, response, url);
+    const call: Call = {
+      kind: 'http',
+      what: `${request.method} ${this.constructor.name}${url.pathname}`,
+      port: request.socket.remotePort ?? 0,
+    };
+    const arrived = gate.arrived(call);
+    if (typeof arrived === 'object' && 'status' in arrived) {
+      const { status, retryAfter } = arrived;
+      const headers: Record<string, string> =
+        retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
+      return send(response, status, '', headers);
+    }
+    if (arrived !== undefined) return breakOff(request, arrived);
+    await this.answer(
+      request,
+      heldBack(response, () => gate.answering(call)),
+      url,
+    );
+  }
+}
+
+async function breakOff(request: IncomingMessage, how: Interference): Promise<void> {
+  if (typeof how === 'object' && 'silenceMs' in how) await sleep(how.silenceMs);
+  request.socket.destroy();
+}
+
+/** Whatever a service does, it answers last: that is when the gate is asked again. */
+function heldBack(response: ServerResponse, answering: () => Interference | undefined): ServerResponse {
+  const end = response.end.bind(response);
+  response.end = ((...args: Parameters<typeof end>) => {
+    const how = answering();
+    if (how === undefined) return end(...args);
+    void breakOff(response.req, how);
+    return response;
+  }) as typeof response.end;
+  return response;
 }
 
 function fail(response: ServerResponse, error: unknown): void {

@@ -113,6 +113,14 @@ export class PodRunner {
     return found.length > 0;
   }
 
+  /** Process id → the pod that it is the container of. */
+  processes(): Map<number, string> {
+    const named = [...this.#running].map(
+      ([k, { child }]) => [child.pid ?? 0, k.split('/')[1] ?? ''] as const,
+    );
+    return new Map(named);
+  }
+
   /** The log of a container's current run, or of the one before. */
   log(pod: Pod, container: string, previous = false): ContainerLog | undefined {
     return this.#logs.get(key(pod, container))?.at(previous ? -2 : -1);

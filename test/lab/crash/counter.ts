@@ -1,0 +1,67 @@
+import type { Call, CallGate, Interference } from '../call-gate.ts';
+import type { Lab } from '../lab.ts';
+import { Owners } from './owners.ts';
+import { type CallRecord, isStatus, matches, type Point } from './points.ts';
+
+/** Longer than any request of the lab's settings may take. */
+const silenceMs = 4_000;
+
+/** Counts the calls of the pods that run in the lab, and does to one of them what a {@link Point} says. */
+export class CallCounter implements CallGate {
+  readonly records: CallRecord[] = [];
+  /** The call that it happened to; undefined as long as it has not. */
+  struck: CallRecord | undefined;
+  /** How far the run is, in words. */
+  phase = 'start';
+  readonly #lab: Lab;
+  readonly #point: Point | undefined;
+  readonly #owners: Owners;
+  readonly #open = new WeakMap<Call, CallRecord>();
+  readonly #connections = new Map<number, CallRecord>();
+  readonly #times = new Map<string, number>();
+
+  /** Counts from now on. */
+  constructor(lab: Lab, point?: Point) {
+    this.#lab = lab;
+    this.#point = point;
+    this.#owners = new Owners(() => lab.api.runner.processes());
+    lab.api.faults.gate = this;
+    for (const node of lab.nodes.values()) node.ssh.gate = this;
+    for (const service of [lab.packages, lab.prometheus, lab.pushgateway, lab.slack, lab.agentService])
+      service.gate = this;
+  }
+
+  arrived(call: Call): Interference | undefined {
+    const owner = this.#owners.of(call.port);
+    if (owner === undefined) return undefined;
+    const what = call.what
+      .replace(/^create pods\/\S+\/eviction/, 'create pods/*/eviction')
+      .replace(/(\S+\/T\S+\/B).*/, '$1')
+      .replace(/(k8s-version-(?:upgrade|check)-)\S+/, '$1*');
+    const nth = (this.#times.get(what) ?? 0) + 1;
+    this.#times.set(what, nth);
+    const n = this.records.length + 1;
+    const record: CallRecord = { n, what, nth, phase: this.phase, process: owner.name };
+    this.records.push(record);
+    if (call.kind === 'ssh') this.#connections.set(call.port, record);
+    else this.#open.set(call, record);
+    return this.#strike(record, 'before');
+  }
+
+  answering(call: Call): Exclude<Interference, { status: number }> | undefined {
+    const record = call.kind === 'ssh' ? this.#connections.get(call.port) : this.#open.get(call);
+    const how = record && this.#strike(record, 'after');
+    return typeof how === 'object' && 'status' in how ? undefined : how;
+  }
+
+  #strike(record: CallRecord, moment: Point['moment']): Interference | undefined {
+    const point = this.#point;
+    if (point === undefined || this.struck !== undefined) return undefined;
+    if (point.moment !== moment || !matches(point, record)) return undefined;
+    this.struck = record;
+    if (point.deed === 'silence') return { silenceMs };
+    if (isStatus(point.deed)) return point.deed === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
+    if (point.deed === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');
+    return 'cut';
+  }
+}

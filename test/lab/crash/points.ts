@@ -1,0 +1,108 @@
+/** What is done to a call: its program is killed, or the call goes wrong. */
+export const deeds = ['kill', '500', '429', 'reset', 'silence'] as const;
+export type Deed = (typeof deeds)[number];
+/** `before` the call has any effect, or `after` it took effect and before its answer arrives. */
+export type Moment = 'before' | 'after';
+
+/** One call of a run and what is done to it. */
+export interface Point {
+  /** The n-th call of the run, or the nth of those that are called `what`. Both count from 1. */
+  readonly call: { readonly n: number } | { readonly what: string; readonly nth: number };
+  readonly moment: Moment;
+  readonly deed: Deed;
+}
+
+/** A call of a program, numbered. */
+export interface CallRecord {
+  readonly n: number;
+  /** Without what is random in it. */
+  readonly what: string;
+  /** Which one of those with the same `what`. */
+  readonly nth: number;
+  /** How far the run was, by its own log: `workers k8s-node2 draining`. */
+  readonly phase: string;
+  readonly process: string;
+}
+
+export const matches = (point: Point, record: CallRecord): boolean =>
+  'n' in point.call
+    ? point.call.n === record.n
+    : point.call.what === record.what && point.call.nth === record.nth;
+
+/** `17:after`, `patch nodes/k8s-node2#1:before:reset`: what {@link parsePoint} reads. */
+export function pointText({ call, moment, deed }: Point): string {
+  const place = 'n' in call ? String(call.n) : `${call.what}#${call.nth}`;
+  return `${place}:${moment}${deed === 'kill' ? '' : `:${deed}`}`;
+}
+
+/** Undefined for anything that {@link pointText} would not write. */
+export function parsePoint(text: string): Point | undefined {
+  const [, place = '', moment, deed = 'kill'] = /^(.+?):(before|after)(?::(\w+))?$/.exec(text) ?? [];
+  if (moment !== 'before' && moment !== 'after') return undefined;
+  if (!isDeed(deed) || (moment === 'after' && isStatus(deed))) return undefined;
+  if (/^\d+$/.test(place)) return { call: { n: Number(place) }, moment, deed };
+  const [, what, nth] = /^(.+)#(\d+)$/.exec(place) ?? [];
+  if (what === undefined) return undefined;
+  return { call: { what, nth: Number(nth) }, moment, deed };
+}
+
+const isDeed = (text: string): text is Deed => (deeds as readonly string[]).includes(text);
+/** An answer instead of the effect. */
+export const isStatus = (deed: Deed): deed is '500' | '429' => deed === '500' || deed === '429';
+
+/** Calls of one sort are alike in what a crash there can leave behind. */
+export function sortOf({ what }: CallRecord): string {
+  if (what.startsWith('connect ')) return 'ssh connection';
+  if (/ on \S+$/.test(what)) return what.replace(/ on \S+$/, ' over ssh');
+  if (/^(GET|POST|PUT) /.test(what)) return what.split('/')[0] ?? what;
+  if (what.includes('leases')) return what.split('/')[0] ?? what;
+  const [verb = '', path = ''] = what.split(' ');
+  const [resource = '', , subresource] = path.split('/');
+  return [verb, resource, subresource].filter(Boolean).join(' ');
+}
+
+/**
+ * A spread of a run's calls: as many of each sort as of any other, from its whole length, before and after in turn.
+ * Rare sorts, such as the creation of the next leg, are thus taken whole and frequent ones sampled.
+ */
+export function spread(records: readonly CallRecord[], count: number): Point[] {
+  const sorts = new Map<string, Point[]>();
+  for (const record of records) {
+    const { what, nth } = record;
+    const both = (['before', 'after'] as const).map((moment) => ({
+      call: { what, nth },
+      moment,
+      deed: 'kill' as const,
+    }));
+    sorts.set(sortOf(record), [...(sorts.get(sortOf(record)) ?? []), ...both]);
+  }
+  const quotas = quotasOf(
+    [...sorts.values()].map((points) => points.length),
+    count,
+  );
+  return [...sorts.values()].flatMap((points, i) => sample(points, quotas[i] ?? 0));
+}
+
+/** Shares `count` out evenly; what a small group cannot use goes to the others. */
+function quotasOf(sizes: readonly number[], count: number): number[] {
+  const quotas = sizes.map(() => 0);
+  let left = Math.min(
+    count,
+    sizes.reduce((sum, size) => sum + size, 0),
+  );
+  for (let i = 0; left > 0; i = (i + 1) % sizes.length) {
+    if ((quotas[i] ?? 0) >= (sizes[i] ?? 0)) continue;
+    quotas[i] = (quotas[i] ?? 0) + 1;
+    left -= 1;
+  }
+  return quotas;
+}
+
+/** Evenly from the whole list; the odd step keeps it from taking only one of the two moments. */
+function sample<T>(list: readonly T[], count: number): T[] {
+  const step = list.length / count;
+  return Array.from({ length: count }, (_, i) => {
+    const at = Math.floor(i * step + step / 2);
+    return list[count > 1 && i % 2 === 1 ? at ^ 1 : at] ?? list[at];
+  }).filter((one): one is T => one !== undefined);
+}

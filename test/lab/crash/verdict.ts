@@ -1,0 +1,118 @@
+import { annotationKeys, jobLabels, metrics, objectNames } from '../../../runtime/src/names.ts';
+import { cluster, drained, kubeadmOverlaps, slackEnds } from '../../scenarios/observe.ts';
+import type { Job, Node } from '../api/index.ts';
+import type { Lab } from '../lab.ts';
+import { cordonedByHand, target } from './lab.ts';
+import type { CallRecord, Point } from './points.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+
+/** What cannot be read from the end state; begun before the run. */
+export class Witness {
+  readonly #soaked = new Set<string>();
+  readonly #underDrain: string[] = [];
+
+  constructor(lab: Lab) {
+    lab.api.store.subscribe(({ resource, object, before }) => {
+      if (resource !== 'nodes') return;
+      const node = object as Node;
+      const was = before as Node | undefined;
+      const { name, annotations = {} } = node.metadata;
+      if (annotations[keys.soaking] !== undefined) this.#soaked.add(name);
+      if (node.spec?.unschedulable === true && was?.spec?.unschedulable !== true) {
+        const legs = lab.api.store
+          .list('pods')
+          .filter((pod) => pod.metadata.labels?.[jobLabels.run] !== undefined && pod.spec?.nodeName === name);
+        if (legs.some((pod) => pod.status?.phase === 'Running')) this.#underDrain.push(name);
+      }
+    });
+  }
+
+  /** Workers whose soak was never begun. */
+  unsoaked(lab: Lab): string[] {
+    return [...lab.nodes.keys()].filter((name) => name !== 'k8s-master' && !this.#soaked.has(name));
+  }
+
+  /** Nodes that were drained with a leg on them. */
+  get underDrain(): readonly string[] {
+    return this.#underDrain;
+  }
+}
+
+/** What is not as it must be after a run of all stages; empty when everything is. */
+export function wrongAfterRun(
+  lab: Lab,
+  witness: Witness,
+  exitCode: number,
+  point: Point | undefined,
+  struck: CallRecord | undefined,
+): string[] {
+  const { nodes, namespace, lease } = cluster(lab);
+  const wrong: string[] = [];
+  const check = (holds: boolean, what: string) => {
+    if (!holds) wrong.push(what);
+  };
+  check(point === undefined || struck !== undefined, 'the point was never reached');
+  check(exitCode === 0, `submit ended with exit code ${exitCode}`);
+  for (const { name, release, unschedulable, annotations } of nodes) {
+    check(release === target, `${name} is at ${release}`);
+    check(unschedulable === (name === cordonedByHand), `${name} is ${unschedulable ? '' : 'not '}cordoned`);
+    for (const key of [keys.cordoned, keys.touched, keys.soaking])
+      check(annotations[key] === undefined, `${name} still has ${key}`);
+  }
+  check(lab.api.version === target, `the API server answers ${lab.api.version}`);
+  for (const key of Object.values(keys))
+    check(namespace[key] === undefined, `the namespace still has ${key}=${namespace[key]}`);
+  check(lease === '' || isExpired(lab), `the lease is held by ${lease}`);
+  const twice = drained(lab).filter((name, i, all) => all.indexOf(name) !== i);
+  check(twice.length === 0, `drained twice: ${twice.join(', ')}`);
+  const lifted = lab.cordons.filter((one) => one.node === cordonedByHand);
+  check(lifted.length === 0, `somebody's cordon of ${cordonedByHand} was changed`);
+  check(kubeadmOverlaps(lab).length === 0, `kubeadm upgrade at once: ${kubeadmOverlaps(lab).join(', ')}`);
+  check(witness.unsoaked(lab).length === 0, `without a soak: ${witness.unsoaked(lab).join(', ')}`);
+  check(witness.underDrain.length === 0, `drained under a leg: ${witness.underDrain.join(', ')}`);
+  check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the gauge of the latch is not 0');
+  wrong.push(...wrongMessages(lab, struck, point), ...wrongJobs(lab), ...forbidden(lab));
+  return wrong;
+}
+
+/**
+ * Exactly one completion message; two where nobody can know whether there was one: Slack took it and the process died before
+ * the end of the rollout was written down.
+ */
+function wrongMessages(lab: Lab, struck: CallRecord | undefined, point: Point | undefined): string[] {
+  const ends = slackEnds(lab, 'done').length;
+  const unknowable = point !== undefined && struck !== undefined && mayRepeat(struck, point);
+  if (ends === 1 || (ends === 2 && unknowable)) return [];
+  return [`${ends} completion messages`];
+}
+
+/** Slack's answer to the last message is lost, or the write that follows it. */
+function mayRepeat({ what, phase }: CallRecord, { moment }: Point): boolean {
+  if (!phase.startsWith('postflight')) return false;
+  return what.startsWith('POST Slack') ? moment === 'after' : true;
+}
+
+function wrongJobs(lab: Lab): string[] {
+  const legs = lab.api.store
+    .list('jobs', objectNames.namespace)
+    .filter((job) => job.metadata.labels?.[jobLabels.run]);
+  const has = (job: Job, type: string) =>
+    job.status?.conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
+  return legs.flatMap((job) => {
+    if (has(job, 'Complete')) return [];
+    return [`Job ${job.metadata.name} ${has(job, 'Failed') ? 'failed' : 'has not ended'}`];
+  });
+}
+
+export function forbidden(lab: Lab): string[] {
+  const refused = lab.api.requests.all.filter((request) => request.status === 403);
+  const texts = refused.map(({ user, verb, resource, name }) => `403: ${user} ${verb} ${resource}/${name}`);
+  return [...new Set(texts)];
+}
+
+function isExpired(lab: Lab): boolean {
+  const spec = lab.api.store.get('leases', objectNames.namespace, objectNames.lease)?.spec;
+  if (spec?.renewTime === undefined) return true;
+  return new Date(spec.renewTime).getTime() + (spec.leaseDurationSeconds ?? 0) * 1000 < Date.now();
+}
