@@ -156,6 +156,8 @@ export class Lease {
       const holder = lease && holderOf(lease);
       if (holder?.identity !== this.#identity) {
         clearInterval(this.#timer);
+        // Whatever time the last renewal had left: somebody else writes now.
+        this.#validUntil = 0;
         const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
         throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
       }

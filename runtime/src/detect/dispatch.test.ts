@@ -61,6 +61,7 @@ describe('a dispatch to the agent service', () => {
     ],
     ['a full queue', { queueFull: true }, token, { code: 'held', message: expect.stringContaining('queue') }],
     ['403', { status: 403 }, token, { code: 'failed', hint: expect.stringContaining('api_bearer_token') }],
+    ['a page of a proxy', { body: '<html>' }, token, { code: 'failed', hint: 'Its answer: <html>' }],
     [
       '404',
       { status: 404, body: 'no such page' },

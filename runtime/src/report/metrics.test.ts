@@ -125,6 +125,9 @@ describe('a group', () => {
   ])('is rejected when the Pushgateway %s', async (_what, faults) => {
     gateway.faults = faults;
     const group = new MetricGroup(settings(), metricJobs.execution);
-    expect(await rejection(group.push())).not.toHaveProperty('message', expect.stringContaining('fulfilled'));
+    expect(await rejection(group.push())).toMatchObject({
+      code: 'failed',
+      message: expect.stringMatching(/^pushgateway\.url: the Pushgateway did not take the metrics \(.+\)$/),
+    });
   });
 });

@@ -1,5 +1,5 @@
 import { Gauge, Pushgateway, Registry } from 'prom-client';
-import { type Outcome, outcomes } from '../errors.ts';
+import { type Outcome, outcomes, UpgradeError } from '../errors.ts';
 import { type Metric, metricJobs, metrics } from '../names.ts';
 import type { Settings } from '../settings.ts';
 import type { RunEvent, Sink } from './events.ts';
@@ -42,11 +42,14 @@ export class MetricGroup {
     for (const each of outcomes) this.set(metric, each === outcome ? 1 : 0, { outcome: each });
   }
 
-  /** Replaces the group. Rejects when the Pushgateway does not take it. */
+  /** Replaces the group. @throws UpgradeError when the Pushgateway does not take it. */
   async push(): Promise<void> {
-    const { resp } = await this.#gateway.push({ jobName: this.#job });
-    const status = (resp as { statusCode?: number } | undefined)?.statusCode ?? 0;
-    if (status >= 400) throw new Error(`pushgateway.url: the Pushgateway answered ${status}`);
+    try {
+      await this.#gateway.push({ jobName: this.#job });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new UpgradeError('failed', `pushgateway.url: the Pushgateway did not take the metrics (${why})`);
+    }
   }
 }
 

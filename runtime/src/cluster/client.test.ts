@@ -1,0 +1,168 @@
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { KubeConfig } from '@kubernetes/client-node';
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
+import { issueServerIdentity } from '../../../test/lab/api/auth/pki.ts';
+import type { FaultAction } from '../../../test/lab/api/faults.ts';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { rejection, temporaryFile } from '../testing/files.ts';
+import { ApiError, isConflict, isNotFound } from './api-error.ts';
+import { KubernetesClient, loadKubeConfig } from './client.ts';
+
+let lab: TestLab;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab.stop());
+afterEach(() => {
+  lab.api.faults.clear();
+  lab.api.requests.clear();
+});
+
+const readNode = (client: KubernetesClient, name = 'one') =>
+  client.call(`read node ${name}`, () => client.core.readNode({ name }));
+const asked = () => lab.api.requests.matching({ resource: 'nodes', verb: 'get' }).length;
+const match = { resource: 'nodes', verb: 'get' };
+
+describe('a request to the API server', () => {
+  const passing: [what: string, action: FaultAction][] = [
+    ['429', { status: 429 }],
+    ['429 with Retry-After', { status: 429, retryAfter: 1 }],
+    ['500', { status: 500 }],
+    ['503', { status: 503 }],
+    ['a cut connection', { reset: 'before' }],
+    ['an answer that was cut off', { reset: 'after' }],
+  ];
+  test.each(passing)('is tried again after %s', async (_what, action) => {
+    lab.api.faults.add({ match, times: 1, action });
+    const started = performance.now();
+    expect((await readNode(connect(lab))).metadata?.name).toBe('one');
+    expect(performance.now() - started).toBeGreaterThanOrEqual('retryAfter' in action ? 1_000 : 0);
+    expect(asked()).toBe(2);
+  });
+
+  it('is tried again when no answer comes in time', async () => {
+    const client = connect(lab, { requestTimeout: 100 });
+    lab.api.faults.add({ match, times: 1, action: { silenceMs: 1_000 } });
+    expect((await readNode(client)).metadata?.name).toBe('one');
+  });
+
+  it('lives through an outage, and no longer than allowed', async () => {
+    const outage = lab.api.outage(600);
+    expect((await readNode(connect(lab))).metadata?.name).toBe('one');
+    await outage;
+    lab.api.faults.add({ match, action: { reset: 'before' } });
+    const started = performance.now();
+    expect(await rejection(readNode(connect(lab, { outage: 500 })))).toMatchObject({
+      code: 'failed',
+      message: expect.stringContaining('read node one: no answer from the API server'),
+    });
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+
+  it('is not tried again when the answer is final', async () => {
+    const error = await rejection(readNode(connect(lab), 'three'));
+    expect(error).toMatchObject({ status: 404, reason: 'NotFound', code: 'failed' });
+    expect(error.message).toBe('read node three: nodes "three" not found');
+    expect([isNotFound(error), isConflict(error), asked()]).toEqual([true, false, 1]);
+  });
+
+  it('that is forbidden says what is, and where to look (F30)', async () => {
+    const client = connect(lab, {}, { namespace: 'apps', serviceAccount: 'nobody' });
+    const error = await rejection(readNode(client));
+    expect(error).toBeInstanceOf(ApiError);
+    expect(error.message).toContain('cannot get resource "nodes"');
+    expect(error.hint).toContain('role');
+  });
+
+  it('is called off with the reason of the signal', async () => {
+    const stop = new AbortController();
+    lab.api.faults.add({ match, action: { status: 503 } });
+    const pending = rejection(readNode(connect(lab, { signal: stop.signal })));
+    setTimeout(() => stop.abort(new Error('enough')), 150);
+    expect((await pending).message).toBe('enough');
+  });
+});
+
+describe('the guard', () => {
+  it('is asked before each write, and before nothing else', async () => {
+    const client = connect(lab);
+    const guarded: string[] = [];
+    const namespace = 'apps';
+    const body = (name: string) => ({ metadata: { name }, data: {} });
+    client.guardWrites(async () => {
+      guarded.push('asked');
+    });
+    await readNode(client);
+    await client.core.createNamespacedConfigMap({ namespace, body: body('dry'), dryRun: 'All' });
+    await client.coordination.createNamespacedLease({ namespace, body: { metadata: { name: 'l' } } });
+    expect(guarded).toEqual([]);
+    await client.core.createNamespacedConfigMap({ namespace, body: body('real') });
+    expect(guarded).toEqual(['asked']);
+    client.guardWrites(async () => {
+      throw new Error('no longer');
+    });
+    const error = await rejection(client.core.createNamespacedConfigMap({ namespace, body: body('late') }));
+    expect(error.message).toBe('no longer');
+    expect(lab.api.store.list('configmaps', namespace).map((map) => map.metadata.name)).not.toContain('late');
+    expect(lab.api.store.list('configmaps', namespace).map((map) => map.metadata.name)).toContain('real');
+  });
+});
+
+describe('what answers and is no API server', () => {
+  /** An HTTPS server with one answer. */
+  async function serve(contentType: string, body: string) {
+    const { keyPem: key, certPem: cert } = await issueServerIdentity();
+    const server = createServer({ key, cert }, (_, response) => {
+      response.writeHead(200, { 'content-type': contentType }).end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const config = new KubeConfig();
+    config.loadFromClusterAndUser(
+      {
+        name: 'c',
+        server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        skipTLSVerify: true,
+      },
+      { name: 'u', token: 'x' },
+    );
+    const client = new KubernetesClient(config, {
+      requestTimeout: 2_000,
+      outage: 3_000,
+      signal: new AbortController().signal,
+    });
+    return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
+  }
+
+  test.each([
+    ['HTML', 'text/html', '<html>Sign in</html>'],
+    ['nothing', 'application/json', ''],
+    ['truncated JSON', 'application/json', '{"gitVersion":"v1.3'],
+    ['other JSON', 'application/json', '{"hello":"world"}'],
+  ])('is bad input: %s', async (_what, contentType, body) => {
+    const { client, stop } = await serve(contentType, body);
+    const error = await rejection(client.serverVersion()).finally(stop);
+    expect(error).toMatchObject({ code: 'badInput', message: expect.stringContaining('API server') });
+  });
+});
+
+describe('a kubeconfig', () => {
+  test.each([
+    ['is no YAML', '{', 'a readable kubeconfig'],
+    [
+      'has no context',
+      'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n',
+      'a kubeconfig with a current context',
+    ],
+  ])('that %s is bad input', (_what, text, message) => {
+    const file = temporaryFile(text);
+    expect(() => loadKubeConfig(file)).toThrow(
+      `--kubeconfig: ${JSON.stringify(file)} is not allowed; expected ${message}`,
+    );
+  });
+
+  it('that is not there is bad input', () => {
+    expect(() => loadKubeConfig('/nonexistent')).toThrow('--kubeconfig: "/nonexistent" is not allowed');
+  });
+});

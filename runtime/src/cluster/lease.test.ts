@@ -1,0 +1,186 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { rejection } from '../testing/files.ts';
+import { within } from '../wait.ts';
+import { Lease, LeaseHeldError, readHolder } from './lease.ts';
+
+let lab: TestLab;
+const never = new AbortController().signal;
+const opened: Lease[] = [];
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab.stop());
+afterEach(async () => {
+  lab.api.faults.clear();
+  for (const lease of opened.splice(0)) await lease.release();
+  lab.api.store.remove('leases', 'k8s-upgrade', 'k8s-version-upgrade');
+});
+
+function lease(identity: string, duration = 1_000): Lease {
+  const [run = '', process = ''] = identity.split('/');
+  const made = new Lease(connect(lab), 'k8s-upgrade', { run, process }, duration);
+  opened.push(made);
+  return made;
+}
+const stored = () => lab.api.store.get('leases', 'k8s-upgrade', 'k8s-version-upgrade')?.spec;
+const acquire = (one: Lease, ms = 3_000) => one.acquire(within(ms, never));
+/** Nothing of this process moves for so long, as after SIGSTOP. */
+const stopProcess = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+/** Somebody else writes himself as the holder. */
+const takeOver = (holderIdentity: string, duration = 60) =>
+  lab.api.store.modify('leases', 'k8s-upgrade', 'k8s-version-upgrade', (one) => {
+    const now = new Date().toISOString();
+    one.spec = {
+      ...one.spec,
+      holderIdentity,
+      leaseDurationSeconds: duration,
+      renewTime: now,
+      acquireTime: now,
+    };
+  });
+
+describe('taking the lease', () => {
+  it('writes the holder for all to see, and lets go', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    expect(stored()).toMatchObject({ holderIdentity: 'run/a', leaseDurationSeconds: 1, leaseTransitions: 1 });
+    const holder = await readHolder(connect(lab), 'k8s-upgrade');
+    expect(holder).toMatchObject({ identity: 'run/a', expired: false });
+    expect(Math.abs(Date.now() - Date.parse(holder?.since ?? ''))).toBeLessThan(5_000);
+    await mine.release();
+    expect(await readHolder(connect(lab), 'k8s-upgrade')).toBeUndefined();
+  });
+
+  it('is refused at once while another run holds it, by name', async () => {
+    await acquire(lease('run/a'));
+    const started = performance.now();
+    const error = await rejection(acquire(lease('other/b')));
+    expect(error).toBeInstanceOf(LeaseHeldError);
+    expect(error).toMatchObject({ code: 'blocked', holder: { identity: 'run/a', expired: false } });
+    expect(error.message).toMatch(/^cannot start: run\/a holds the lease k8s-version-upgrade since 20/);
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
+  it('waits for another process of the same run to let go, and for no longer than it may', async () => {
+    const first = lease('run/a');
+    await acquire(first);
+    expect(await rejection(acquire(lease('run/b'), 300))).toBeInstanceOf(LeaseHeldError);
+    const waiting = acquire(lease('run/c'));
+    await first.release();
+    await waiting;
+    expect(stored()).toMatchObject({ holderIdentity: 'run/c' });
+  });
+
+  it('takes over what has expired: its holder was killed (F5)', async () => {
+    await acquire(lease('killed/a', 60_000));
+    lab.api.store.modify('leases', 'k8s-upgrade', 'k8s-version-upgrade', (one) => {
+      one.spec = { ...one.spec, renewTime: new Date(Date.now() - 61_000).toISOString() };
+    });
+    expect(await readHolder(connect(lab), 'k8s-upgrade')).toMatchObject({
+      identity: 'killed/a',
+      expired: true,
+    });
+    await acquire(lease('other/b'));
+    expect(stored()).toMatchObject({ holderIdentity: 'other/b', leaseTransitions: 2 });
+  });
+
+  test.each([
+    ['none yet', 0],
+    ['an expired one', 1],
+  ])('by many at once, with %s there, succeeds once', async (_what, before) => {
+    for (let n = 0; n < before; n++) {
+      await acquire(lease('old/x'));
+      takeOver('old/x', 0);
+    }
+    const all = ['a', 'b', 'c', 'd'].map((run) => lease(`${run}/p`, 30_000));
+    const results = await Promise.allSettled(all.map((one) => acquire(one)));
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(LeaseHeldError);
+    }
+  });
+});
+
+describe('holding the lease', () => {
+  it('renews it for as long as the process lives', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    const [first] = [stored()?.renewTime];
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    expect(stored()?.renewTime).not.toBe(first);
+    await mine.assertHeld();
+    expect(await rejection(acquire(lease('other/b')))).toBeInstanceOf(LeaseHeldError);
+  });
+
+  it('goes on after a stop in which nobody took it', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    stopProcess(1_100);
+    await mine.assertHeld();
+    expect(stored()).toMatchObject({ holderIdentity: 'run/a', leaseTransitions: 1 });
+    expect(await mine.isLost()).toBe(false);
+  });
+
+  it('does not write after a stop in which somebody took it', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    stopProcess(1_100);
+    takeOver('other/b');
+    const error = await rejection(mine.assertHeld());
+    expect(error).toBeInstanceOf(LeaseHeldError);
+    expect(error.message).toContain('stopped before the next write: other/b holds the lease');
+    expect(await mine.isLost()).toBe(true);
+    await mine.release();
+    expect(stored()).toMatchObject({ holderIdentity: 'other/b' });
+  });
+
+  it('hears of a loss with the next renewal, whatever time it had left', async () => {
+    const mine = lease('run/a', 3_000);
+    await acquire(mine);
+    takeOver('other/b');
+    await mine.assertHeld();
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
+  });
+
+  it('is lost with the object', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    stopProcess(1_100);
+    lab.api.store.remove('leases', 'k8s-upgrade', 'k8s-version-upgrade');
+    expect((await rejection(mine.assertHeld())).message).toContain('nobody holds the lease');
+  });
+
+  it('bears an API server that is away or answers late', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    lab.api.faults.add({ match: { resource: 'leases' }, times: 2, action: { reset: 'after' } });
+    lab.api.faults.add({ match: { resource: 'leases' }, times: 1, action: { status: 503 } });
+    stopProcess(1_100);
+    await mine.assertHeld();
+    expect(stored()).toMatchObject({ holderIdentity: 'run/a' });
+  });
+
+  it('guards the writes of a client', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    const client = connect(lab);
+    client.guardWrites(() => mine.assertHeld());
+    const write = () =>
+      client.call('create x', () =>
+        client.core.createNamespacedConfigMap({
+          namespace: 'apps',
+          body: { metadata: { generateName: 'x-' } },
+        }),
+      );
+    await write();
+    stopProcess(1_100);
+    takeOver('other/b');
+    expect(await rejection(write())).toBeInstanceOf(LeaseHeldError);
+    expect(
+      lab.api.store.list('configmaps', 'apps').filter((map) => map.metadata.name.startsWith('x-')),
+    ).toHaveLength(1);
+  });
+});

@@ -1,0 +1,145 @@
+import type { V1Node } from '@kubernetes/client-node';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { testSettings } from '../testing/cluster.ts';
+import { rejection } from '../testing/files.ts';
+import { within } from '../wait.ts';
+import type { KubernetesClient } from './client.ts';
+import { clusterReader } from './reader.ts';
+import { waitForObjects } from './watch.ts';
+
+let lab: TestLab;
+const never = new AbortController().signal;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab.stop());
+afterEach(() => {
+  lab.api.faults.clear();
+  lab.api.requests.clear();
+});
+
+const label = (value: string) =>
+  lab.api.store.modify('nodes', undefined, 'one', (node) => {
+    node.metadata.labels = { ...node.metadata.labels, stage: value };
+  });
+const lists = () => lab.api.requests.matching({ resource: 'nodes', verb: 'list' }).length;
+const watches = () => lab.api.requests.matching({ resource: 'nodes', verb: 'watch' }).length;
+const soon = (action: () => void, ms = 150) => void setTimeout(action, ms);
+
+/** Waits until node `one` has the label. */
+const waitFor = (client: KubernetesClient, value: string, ms = 5_000, signal = never) =>
+  waitForObjects<V1Node, string>(
+    client,
+    { path: '/api/v1/nodes', list: () => client.call('list nodes', () => client.core.listNode()) },
+    `label ${value}`,
+    (nodes) => nodes.find((node) => node.metadata?.labels?.stage === value)?.metadata?.name,
+    within(ms, signal),
+    (nodes) => nodes.map((node) => node.metadata?.name ?? ''),
+  );
+
+describe('waiting for objects', () => {
+  it('ends at once when they are there', async () => {
+    label('there');
+    expect(await waitFor(connect(lab), 'there')).toBe('one');
+    expect([lists(), watches()]).toEqual([1, 0]);
+  });
+
+  it('ends with the change, and asks nothing in between', async () => {
+    soon(() => label('changed'), 400);
+    const started = performance.now();
+    expect(await waitFor(connect(lab), 'changed')).toBe('one');
+    expect(performance.now() - started).toBeLessThan(1_200);
+    expect([lists(), watches()]).toEqual([2, 1]);
+  });
+
+  it('ends at its deadline with what is missing', async () => {
+    expect(await rejection(waitFor(connect(lab), 'never', 200))).toMatchObject({
+      name: 'TimeoutError',
+      code: 'failed',
+      pending: ['one', 'two'],
+      message: expect.stringMatching(/^label never: gave up after 0\.\ds; still pending: one, two$/),
+    });
+  });
+
+  it('ends with the reason when called off', async () => {
+    const stop = new AbortController();
+    soon(() => stop.abort(new Error('enough')), 100);
+    expect((await rejection(waitFor(connect(lab), 'never', 5_000, stop.signal))).message).toBe('enough');
+  });
+
+  it('goes on through an outage (F5)', async () => {
+    soon(() => void lab.api.outage(300).then(() => label('after the outage')), 100);
+    expect(await waitFor(connect(lab), 'after the outage')).toBe('one');
+  });
+
+  it('goes on when its version was forgotten (410)', async () => {
+    lab.api.faults.add({ match: { resource: 'nodes', verb: 'watch' }, times: 1, action: { latencyMs: 100 } });
+    soon(() => {
+      label('compacted');
+      lab.api.store.compact();
+    }, 50);
+    expect(await waitFor(connect(lab), 'compacted')).toBe('one');
+  });
+
+  it('does not spin when no watch can be opened', async () => {
+    lab.api.faults.add({ match: { resource: 'nodes', verb: 'watch' }, action: { status: 500 } });
+    soon(() => label('unwatched'), 900);
+    expect(await waitFor(connect(lab), 'unwatched')).toBe('one');
+    expect(lists()).toBeLessThan(6);
+  });
+
+  it('fails when listing is refused', async () => {
+    const client = connect(lab, {}, { namespace: 'apps', serviceAccount: 'nobody' });
+    expect(await rejection(waitFor(client, 'x'))).toMatchObject({ status: 403 });
+  });
+});
+
+describe('the reader', () => {
+  const open = () => clusterReader(connect(lab), testSettings());
+
+  it('waits for one node', async () => {
+    soon(() =>
+      lab.api.store.modify('nodes', undefined, 'two', (node) => {
+        if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.34.5';
+      }),
+    );
+    await open().waitForNode('two', 'its upgrade', (node) => node.release === '1.34.5', within(5_000, never));
+    const refused = open().waitForNode('two', 'a miracle', () => false, within(50, never));
+    expect((await rejection(refused)).message).toContain('a miracle: gave up after');
+  });
+
+  it('gives the reason of the kill switch, also when there is none in it', async () => {
+    const map = (data: object) => ({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'k8s-upgrade-killswitch', namespace: 'k8s-upgrade' },
+      data,
+    });
+    expect(await open().killSwitch()).toBeUndefined();
+    lab.api.apply([map({ reason: 'disk swap' })]);
+    expect(await open().killSwitch()).toBe('disk swap');
+    lab.api.apply([map({})]);
+    expect(await open().killSwitch()).toBe('no reason given');
+  });
+
+  it('gives the release of the API server', async () => {
+    expect(await open().serverRelease()).toBe('1.34.2');
+    lab.api.setVersion('1.35.0-rc.1');
+    const refused = rejection(open().serverRelease());
+    expect(await refused).toMatchObject({
+      code: 'badInput',
+      message: expect.stringContaining('"v1.35.0-rc.1"'),
+    });
+    lab.api.setVersion('1.34.2');
+  });
+
+  it('refuses a cluster without nodes', async () => {
+    const before = lab.api.store.list('nodes');
+    for (const node of before) lab.api.store.remove('nodes', undefined, node.metadata.name);
+    expect(await rejection(open().nodes())).toMatchObject({ code: 'badInput' });
+    lab.api.apply(before as never);
+    expect((await open().nodes()).map((node) => node.name)).toEqual(['one', 'two']);
+  });
+});

@@ -1,0 +1,48 @@
+import { onTestFinished } from 'vitest';
+import type { UserRef } from '../../../test/lab/api/auth/tokens.ts';
+import { namespace, startTestLab, type TestLab, testNode } from '../../../test/lab/api/testing.ts';
+import { clientConfig } from '../../../test/lab/api/testing-client.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { type ClientOptions, KubernetesClient } from '../cluster/client.ts';
+
+/** A lab API with the namespaces `k8s-upgrade` and `apps` and the nodes `one` and `two`. */
+export async function startLab(): Promise<TestLab> {
+  const lab = await startTestLab();
+  lab.api.apply([namespace('k8s-upgrade'), namespace('apps'), testNode('one'), testNode('two')]);
+  return lab;
+}
+
+/** A client that gives up early, and ends with its test. */
+export function connect(lab: TestLab, options: Partial<ClientOptions> = {}, user: UserRef = 'admin') {
+  const end = new AbortController();
+  onTestFinished(() => end.abort(new Error('the test has ended')));
+  const config = clientConfig(lab.api, user);
+  return new KubernetesClient(config, {
+    requestTimeout: 2_000,
+    outage: 5_000,
+    signal: end.signal,
+    ...options,
+  });
+}
+
+/** A running pod of the namespace `apps` on a node; its labels select budgets. */
+export function runningPod(
+  name: string,
+  node: string,
+  change: { labels?: object; spec?: object; metadata?: object } = {},
+): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'apps', labels: { app: name, ...change.labels }, ...change.metadata },
+    spec: { nodeName: node, containers: [{ name: 'main', image: 'any:1' }], ...change.spec },
+  } as KubeObject;
+}
+
+export const disruptionBudget = (name: string, app: string, spec: object): KubeObject =>
+  ({
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name, namespace: 'apps' },
+    spec: { ...spec, selector: { matchLabels: { app } } },
+  }) as KubeObject;
