@@ -30,7 +30,7 @@ describe.each(['22.22.0', '24.20.0'])('Node.js %s', (version) => {
   it('runs a whole upgrade', async () => {
     const node = nodeOf(version);
     expect(spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()).toBe(`v${version}`);
-    lab = await Lab.start({ node, nodes: labNodes.slice(0, 2) });
+    lab = await Lab.start({ node, nodes: labNodes.slice(0, 3) });
     const { exitCode, stderr } = await lab.cli(['run', '--target-version', '1.34.5', '--kind', 'patch']);
     expect(stderr).toBe('');
     expect(exitCode).toBe(0);
