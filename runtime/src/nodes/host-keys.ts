@@ -35,7 +35,7 @@ export async function loadHostKeys(
     async accept(node, key) {
       if (policy === 'pinned') {
         throw new UpgradeError(
-          'failed',
+          'blocked',
           `node ${node} shows the host key ${fingerprint(key)}, and none is pinned for it`,
           {
             hint: `Compare it on the node (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then set ssh.hostKeys.known.${node}: "${key}".`,

@@ -112,7 +112,7 @@ export class SshNodeShell implements NodeShell {
   async #followToEnd(line: Line, name: ScriptName, log: ScriptLog): Promise<number> {
     const { code } = await line.run((session, signal) => {
       const words = ['bash', '-s', '--', 'follow', name, String(log.bytes)];
-      return session.run(words, followInput, (text) => log.add(text), signal);
+      return session.run(words, followInput, (text, bytes) => log.add(text, bytes), signal);
     });
     return code ?? detachCodes.lost;
   }
@@ -182,8 +182,9 @@ class ScriptLog {
     this.#onLine = onLine;
   }
 
-  add(line: string): void {
-    this.bytes += Buffer.byteLength(line) + 1;
+  /** @param bytes of the log that the line took; none for what sudo or ssh say beside it. */
+  add(line: string, bytes: number): void {
+    this.bytes += bytes;
     this.lines = [...this.lines.slice(1 - keptLines), line];
     if (line.startsWith('result: ')) this.result = parseResult(line.slice('result: '.length));
     else this.#onLine(this.#node, this.#name, line);

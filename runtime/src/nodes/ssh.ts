@@ -19,6 +19,13 @@ export interface SshOptions {
   readonly connectTimeout: number;
 }
 
+/**
+ * Told each line of output.
+ *
+ * @param bytes that it took of the standard output with its line end; 0 for a line of error output.
+ */
+export type OnLine = (line: string, bytes: number) => void;
+
 export interface CommandResult {
   /** Exit code; undefined when a signal ended it. */
   readonly code: number | undefined;
@@ -65,7 +72,7 @@ export class SshSession {
     signal.addEventListener('abort', abort, { once: true });
     try {
       client.connect(connectConfig(target, options, refusal));
-      await once(client, 'ready');
+      await once(client, 'ready', { signal });
       // A lost connection is noticed where it matters: the channel closes without an exit status.
       client.on('error', () => {});
       return new SshSession(client, target, options.user !== 'root');
@@ -90,7 +97,7 @@ export class SshSession {
   async run(
     words: readonly string[],
     input: string,
-    onLine: (line: string) => void,
+    onLine: OnLine,
     signal: AbortSignal,
   ): Promise<CommandResult> {
     const line = commandLine([...(this.#sudo ? ['sudo', '-n'] : []), ...words]);
@@ -125,9 +132,9 @@ export class SshSession {
     });
   }
 
-  #follow(channel: ClientChannel, input: string, onLine: (line: string) => void): Promise<CommandResult> {
+  #follow(channel: ClientChannel, input: string, onLine: OnLine): Promise<CommandResult> {
     const output = new LineSplitter(onLine);
-    const errors = new LineSplitter(onLine);
+    const errors = new LineSplitter((line) => onLine(line, 0));
     channel.on('data', (chunk: Buffer) => output.add(chunk));
     channel.stderr.on('data', (chunk: Buffer) => errors.add(chunk));
     return new Promise((resolve, reject) => {
@@ -150,22 +157,22 @@ export class SshSession {
 /** Whole lines only: what a lost connection cut off is read again by the next one. */
 class LineSplitter {
   #rest = Buffer.alloc(0);
-  readonly #onLine: (line: string) => void;
+  readonly #onLine: OnLine;
 
-  constructor(onLine: (line: string) => void) {
+  constructor(onLine: OnLine) {
     this.#onLine = onLine;
   }
 
   add(chunk: Buffer): void {
     this.#rest = Buffer.concat([this.#rest, chunk]);
     for (let end = this.#rest.indexOf(10); end >= 0; end = this.#rest.indexOf(10)) {
-      this.#onLine(this.#rest.toString('utf8', 0, end));
+      this.#onLine(this.#rest.toString('utf8', 0, end), end + 1);
       this.#rest = this.#rest.subarray(end + 1);
     }
   }
 
   end(): void {
-    if (this.#rest.length > 0) this.#onLine(this.#rest.toString('utf8'));
+    if (this.#rest.length > 0) this.#onLine(this.#rest.toString('utf8'), this.#rest.length);
   }
 }
 

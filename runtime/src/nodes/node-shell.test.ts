@@ -1,0 +1,197 @@
+import { readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import type { LabNode } from '../../../test/lab/nodes/node.ts';
+import { rejection } from '../testing/files.ts';
+import { shellOptions, startNode } from '../testing/node.ts';
+
+const args = ['--package', 'kubeadm'];
+const offered = { versions: ['1.34.5-1.1', '1.34.2-1.1'], repository: expect.stringContaining('v1.34/deb') };
+/** How often the node refreshed its package lists: each run of the script does it once. */
+const refreshed = (node: LabNode) =>
+  node.history.filter(({ program, args: words }) => program === 'apt-get' && words.includes('update')).length;
+
+/** A node whose script works for a while, and the moment in which it is in the middle of it. */
+async function slowNode(seconds = 1) {
+  const { node, target } = await startNode();
+  node.setDuration('apt-update', seconds);
+  const middle = new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (refreshed(node) === 0) return;
+      clearInterval(timer);
+      resolve();
+    }, 20);
+  });
+  return { node, target, middle };
+}
+
+describe('a script on a node', () => {
+  it('gives its result, and tells its lines', async () => {
+    const { node, target } = await startNode();
+    const { shell, heard } = shellOptions(node);
+    expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
+    expect(heard.lines.some((line) => line.includes('kubeadm | 1.34.5-1.1 |'))).toBe(true);
+    expect(heard.lines.some((line) => line.startsWith('result:'))).toBe(false);
+    expect(heard.notices).toEqual([]);
+    await vi.waitFor(() => expect(node.ssh.connections).toBe(0));
+  });
+
+  it('that fails says what it said last, and where its log is', async () => {
+    const { node, target } = await startNode();
+    const error = await rejection(
+      shellOptions(node).shell.script(target, 'list_packages', ['--nonsense'], 20_000),
+    );
+    expect(error).toMatchObject({
+      name: 'ScriptError',
+      code: 'failed',
+      exitCode: 2,
+      message:
+        'list_packages on k8s-node1 failed with exit code 2: "--nonsense" is not an option; see --help',
+      hint: 'Its log is on k8s-node1 in /var/log/k8s-upgrade/list_packages.log.',
+    });
+  });
+
+  it('is not sent by a process that may no longer write', async () => {
+    const { node, target } = await startNode();
+    const mayWrite = async () => {
+      throw new Error('the lease is lost');
+    };
+    const { shell } = shellOptions(node, { mayWrite });
+    expect((await rejection(shell.script(target, 'list_packages', args, 20_000))).message).toBe(
+      'the lease is lost',
+    );
+    expect(node.ssh.executions).toEqual([]);
+  });
+});
+
+describe('a connection that is lost (F5)', () => {
+  it('neither ends the script nor loses a line of it', async () => {
+    const { node, target, middle } = await slowNode();
+    const { shell, heard } = shellOptions(node);
+    const running = shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    node.cutConnections();
+    const follows = () => node.ssh.executions.filter((one) => one.command.includes(' follow ')).length;
+    await vi.waitFor(() => expect(follows()).toBe(2));
+    node.cutConnections();
+    expect(await running).toEqual(offered);
+    expect(refreshed(node)).toBe(1);
+    expect(
+      heard.notices.filter((notice) => notice.endsWith('connection lost; connecting again')),
+    ).toHaveLength(2);
+    const log = node.read('/var/log/k8s-upgrade/list_packages.log').trimEnd().split('\n');
+    expect(heard.lines).toEqual(log.filter((line) => !line.startsWith('result:')));
+  });
+
+  it('loses no line either where sudo or ssh say something beside the script', async () => {
+    const { node, target, middle } = await slowNode();
+    const sudo = join(node.paths.bin, 'sudo');
+    const real = readlinkSync(sudo);
+    rmSync(sudo);
+    const noise = 'sudo: unable to resolve host k8s-node1: Temporary failure in name resolution';
+    writeFileSync(sudo, `#!/bin/bash\n[[ "$*" != *follow* ]] || echo '${noise}' >&2\nexec ${real} "$@"\n`, {
+      mode: 0o755,
+    });
+    const { shell, heard } = shellOptions(node);
+    const running = shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    node.cutConnections();
+    expect(await running).toEqual(offered);
+    const log = node.read('/var/log/k8s-upgrade/list_packages.log').trimEnd().split('\n');
+    expect(heard.lines.filter((line) => line !== noise)).toEqual(
+      log.filter((line) => !line.startsWith('result:')),
+    );
+    expect(heard.lines).toContain(noise);
+  });
+
+  it('for longer than allowed ends the wait, not the script', async () => {
+    const { node, target, middle } = await slowNode(2);
+    const { shell } = shellOptions(node, { reconnectTimeout: 300 });
+    const running = rejection(shell.script(target, 'list_packages', args, 20_000));
+    await middle;
+    node.ssh.refuse();
+    node.cutConnections();
+    expect(await running).toMatchObject({
+      name: 'ConnectionError',
+      message: expect.stringContaining('k8s-node1'),
+    });
+    await node.ssh.listen();
+    expect(await shellOptions(node).shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
+    expect(refreshed(node)).toBe(1);
+  });
+
+  it('with a reboot: the script is started again', async () => {
+    const { node, target, middle } = await slowNode();
+    const { shell, heard } = shellOptions(node);
+    const running = shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    await node.reboot(200);
+    expect(await running).toEqual(offered);
+    expect(refreshed(node)).toBe(2);
+    expect(heard.notices).toContain(
+      'list_packages on k8s-node1 was interrupted (a reboot?); starting it again',
+    );
+  });
+});
+
+describe('a script that runs already', () => {
+  it('with the same arguments is joined', async () => {
+    const { node, target, middle } = await slowNode();
+    const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    const second = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
+    expect(await Promise.all([first, second])).toEqual([offered, offered]);
+    expect(refreshed(node)).toBe(1);
+  });
+
+  it('with other arguments is left alone', async () => {
+    const { node, target, middle } = await slowNode();
+    const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    const other = shellOptions(node).shell.script(target, 'list_packages', ['--package', 'kubectl'], 20_000);
+    expect(await rejection(other)).toMatchObject({
+      exitCode: 201,
+      message: expect.stringContaining('already running on this node'),
+    });
+    expect(await first).toEqual(offered);
+  });
+});
+
+describe('a script that takes too long', () => {
+  it('is given up, and says so', async () => {
+    const { node, target } = await slowNode(5);
+    const error = await rejection(shellOptions(node).shell.script(target, 'list_packages', args, 600));
+    expect(error).toMatchObject({
+      name: 'ConnectionError',
+      code: 'failed',
+      message: 'SSH to k8s-node1 (127.0.0.1): no end within its time limit',
+    });
+  });
+
+  it('is left to itself when the run is called off', async () => {
+    const { node, target, middle } = await slowNode();
+    const stop = new AbortController();
+    const running = rejection(
+      shellOptions(node, { signal: stop.signal }).shell.script(target, 'list_packages', args, 20_000),
+    );
+    await middle;
+    stop.abort(new Error('enough'));
+    expect((await running).message).toBe('enough');
+    expect(await shellOptions(node).shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
+    expect(refreshed(node)).toBe(1);
+  });
+});
+
+describe('reading', () => {
+  it('gives output and exit code, whatever it is', async () => {
+    const { node, target } = await startNode();
+    const { shell } = shellOptions(node);
+    expect(await shell.read(target, ['dpkg', '--print-architecture'])).toEqual({
+      code: 0,
+      output: expect.stringMatching(/^\w+$/),
+    });
+    expect(await shell.read(target, ['bash', '-c', 'exit'])).toEqual({ code: 0, output: '' });
+    const failed = await shell.read(target, ['cat', '/nonexistent']);
+    expect(failed).toEqual({ code: 1, output: expect.stringContaining('No such file') });
+  });
+});

@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { LabNode } from '../../../test/lab/nodes/node.ts';
+import { generateKeyPair } from '../../../test/lab/nodes/ssh.ts';
+import { PackageRepository } from '../../../test/lab/services/packages.ts';
+import type { HostKeys } from '../nodes/host-keys.ts';
+import { type ShellOptions, SshNodeShell } from '../nodes/node-shell.ts';
+import type { SshTarget } from '../nodes/ssh.ts';
+
+const pair = generateKeyPair();
+
+/** A worker over SSH at 1.34.2, whose repository has 1.34.5; it ends with the test. */
+export async function startNode(): Promise<{ node: LabNode; target: SshTarget }> {
+  const directory = mkdtempSync(join(tmpdir(), 'k8s-upgrade-node-'));
+  const repository = await new PackageRepository().start();
+  for (const release of ['1.34.2', '1.34.5']) repository.publish(release);
+  const node = await LabNode.start({
+    dir: join(directory, 'k8s-node1'),
+    name: 'k8s-node1',
+    role: 'worker',
+    address: '127.0.0.1',
+    port: 0,
+    release: '1.34.2',
+    containerd: '1.7.27',
+    authorizedKey: pair.publicKey,
+    packages: repository.base,
+  });
+  onTestFinished(async () => {
+    await node.stop();
+    await repository.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { node, target: { node: node.name, address: node.address } };
+}
+
+/** Knows these keys and takes no others. */
+export const pinned = (known: Record<string, string>): HostKeys => ({
+  known: (node) => known[node],
+  accept: async () => {
+    throw new Error('not to be asked');
+  },
+});
+
+/** How the shell reaches the node; `heard` is everything that it tells. */
+export function shellOptions(node: LabNode, change: Partial<ShellOptions> = {}) {
+  const heard = { lines: [] as string[], notices: [] as string[] };
+  const options: ShellOptions = {
+    user: LabNode.user,
+    port: node.port,
+    privateKey: Buffer.from(pair.privateKey),
+    hostKeys: pinned({ [node.name]: node.hostKey }),
+    connectTimeout: 2_000,
+    reconnectTimeout: 5_000,
+    signal: new AbortController().signal,
+    onLine: (_node, _script, line) => heard.lines.push(line),
+    onNotice: (notice) => heard.notices.push(notice),
+    mayWrite: async () => {},
+    ...change,
+  };
+  return { options, heard, shell: new SshNodeShell(options) };
+}
