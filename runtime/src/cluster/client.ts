@@ -1,3 +1,5 @@
+import type { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import {
   ApiException,
   AppsV1Api,
@@ -50,6 +52,7 @@ export class KubernetesClient {
   readonly options: ClientOptions;
   #guard: WriteGuard = async () => {};
   #reached = false;
+  #agent: { readonly identity: string; readonly agent: HttpsAgent } | undefined;
 
   constructor(kubeConfig: KubeConfig, options: ClientOptions) {
     this.kubeConfig = kubeConfig;
@@ -135,6 +138,21 @@ export class KubernetesClient {
     return this.#reached ? nonsense : new AbortError(nonsense);
   }
 
+  /**
+   * The library makes an agent, and with it a TLS handshake, for every request. One is kept for as long as the credentials in it
+   * are the same; one for a proxy is left as it is.
+   */
+  #keepAlive(agent: HttpAgent | HttpsAgent | undefined): HttpAgent | HttpsAgent | undefined {
+    if (agent?.constructor !== HttpsAgent) return agent;
+    const { options } = agent as HttpsAgent;
+    const identity = [options.ca, options.cert, options.key, options.servername].map(String).join();
+    if (this.#agent?.identity !== identity) {
+      this.#agent?.agent.destroy();
+      this.#agent = { identity, agent: new HttpsAgent({ ...options, keepAlive: true }) };
+    }
+    return this.#agent.agent;
+  }
+
   #configuration(): Configuration {
     const server = this.kubeConfig.getCurrentCluster()?.server;
     if (!server)
@@ -150,6 +168,8 @@ export class KubernetesClient {
         {
           pre: async (request) => {
             if (isGuarded(request.getHttpMethod().toString(), request.getUrl())) await this.#guard();
+            const agent = this.#keepAlive(request.getAgent());
+            if (agent !== undefined) request.setAgent(agent);
             request.setSignal(
               AbortSignal.any([this.options.signal, AbortSignal.timeout(this.options.requestTimeout)]),
             );
