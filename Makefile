@@ -47,9 +47,9 @@ clean:
 	rm -rf node_modules runtime/dist cdktf.out .cache
 
 # Not `npm ci`: it refuses a lock file without the packages of other platforms, which not every mirror has.
-# Install scripts stay off (.npmrc): no dependency needs them.
+# Install scripts stay off: no dependency needs them.
 $(installed): package.json package-lock.json runtime/package.json .npmrc
-	npm install --no-save
+	npm install --no-save --ignore-scripts
 	@touch $@
 
 $(bundle): $(installed) runtime/build.mjs runtime/package.json $(shell find runtime/src runtime/node-scripts -type f -not -name '*.test.ts')
