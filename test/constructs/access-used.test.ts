@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
@@ -64,7 +63,6 @@ describe.skipIf(!existsSync(bundle))('in the lab', () => {
 async function observe(settings: ((base: SettingsInput) => SettingsInput) | undefined): Promise<Observed> {
   const lab = await Lab.start({ nodes, ...(settings && { settings }) });
   try {
-    await readSettingsAsTheAgentDoes(lab);
     await preflightAsTheAgentDoes(lab);
     slowToBeReady(lab, 'k8s-node4');
     expect(await lab.detect(), 'exit code of the detection').toBe(0);
@@ -81,15 +79,6 @@ async function observe(settings: ((base: SettingsInput) => SettingsInput) | unde
   } finally {
     await lab.stop();
   }
-}
-
-/** The agent has no mount for them: its prompt begins with this. */
-async function readSettingsAsTheAgentDoes(lab: Lab): Promise<void> {
-  const config = new KubeConfig();
-  const { namespace, settings: name } = objectNames;
-  config.loadFromString(lab.api.kubeconfig(agent));
-  const map = await config.makeApiClient(CoreV1Api).readNamespacedConfigMap({ name, namespace });
-  expect(map.data?.['settings.yaml']).toContain('prometheus');
 }
 
 /** How its prompt has the agent explain a run that stopped. */

@@ -5,7 +5,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BatchV1Api, KubeConfig } from '@kubernetes/client-node';
+import {
+  type ApiConstructor,
+  type ApiType,
+  BatchV1Api,
+  CoreV1Api,
+  KubeConfig,
+} from '@kubernetes/client-node';
 import { stringify as toYaml } from 'yaml';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
@@ -208,9 +214,7 @@ export class Lab {
 
   /** As `kubectl create job --from=cronjob/NAME` does. Resolves with the Job's name. */
   async createJobFrom(cronJob: string): Promise<string> {
-    const config = new KubeConfig();
-    config.loadFromString(this.api.kubeconfig('admin'));
-    const batch = config.makeApiClient(BatchV1Api);
+    const batch = this.#apiClient(BatchV1Api, 'admin');
     const { namespace } = objectNames;
     const template = (await batch.readNamespacedCronJob({ name: cronJob, namespace })).spec?.jobTemplate;
     const metadata = { name: `${cronJob}-${Date.now().toString(36)}`, ...template?.metadata };
@@ -231,11 +235,16 @@ export class Lab {
     return pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? -1;
   }
 
-  /** What the agent does: `k8s-upgrade submit`, with its own service account. */
+  /** What the agent's prompt says: read the settings from the cluster, then `k8s-upgrade submit`, with its own account. */
   async submit(inputs: string): Promise<{ exitCode: number; output: string }> {
     const user = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
     const onLine = (line: string) => this.#hear(line);
-    const { exitCode, stdout, stderr } = await this.cli(['submit', '--inputs', inputs], { user, onLine });
+    const settings = join(this.dir, 'agent-settings.yaml');
+    const { namespace, settings: name } = objectNames;
+    const map = await this.#apiClient(CoreV1Api, user).readNamespacedConfigMap({ name, namespace });
+    await writeFile(settings, map.data?.['settings.yaml'] ?? '');
+    const args = ['submit', '--inputs', inputs, '--settings', settings];
+    const { exitCode, stdout, stderr } = await this.cli(args, { user, onLine });
     if (stderr) this.events.emit('log', stderr.trimEnd());
     return { exitCode, output: stdout + stderr };
   }
@@ -247,6 +256,12 @@ export class Lab {
       if (job?.exitCode !== undefined) return job.exitCode;
       await once(this.agentService.events, 'ended');
     }
+  }
+
+  #apiClient<T extends ApiType>(type: ApiConstructor<T>, user: UserRef): T {
+    const config = new KubeConfig();
+    config.loadFromString(this.api.kubeconfig(user));
+    return config.makeApiClient(type);
   }
 
   #hear(line: string): void {
