@@ -72,11 +72,12 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   if (halted !== undefined)
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
   const started = found?.startedAt ?? Date.now();
-  for (const name of ctx.request.stages) {
-    if (name !== 'preflight') await mark(ctx);
-    if ((await walkStage(ctx, name)) === 'handed-off') {
-      return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
-    }
+  const end = await walkAll(ctx).catch(async (error) => {
+    await unmarkWhenHarmless(ctx, found !== undefined).catch(() => {});
+    throw error;
+  });
+  if (end === 'handed-off') {
+    return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
   }
   await unmarkWhenHarmless(ctx, found !== undefined);
   const took = formatDuration(Date.now() - started);
@@ -84,6 +85,14 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
     ? 'dry-run ended, nothing was changed,'
     : describeStages(ctx.request.stages);
   return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
+}
+
+async function walkAll(ctx: Context): Promise<StageEnd> {
+  for (const name of ctx.request.stages) {
+    if (name !== 'preflight') await mark(ctx);
+    if ((await walkStage(ctx, name)) === 'handed-off') return 'handed-off';
+  }
+  return 'done';
 }
 
 async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
@@ -99,8 +108,7 @@ async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
   const end = await stage.run(ctx);
   if (end === 'done') {
     ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
-    if (name === 'snapshot') tellInFlight(ctx, started, true);
-    if (name === 'postflight') tellInFlight(ctx, undefined, false);
+    if (name === 'snapshot' || name === 'postflight') await tellJournal(ctx);
   }
   return end;
 }
@@ -117,6 +125,11 @@ async function unmarkWhenHarmless(ctx: Context, wasMarked: boolean): Promise<voi
   if (wasMarked || ctx.request.stages.some((name) => !harmlessStages.includes(name))) return;
   await ctx.journal.clear();
   tellInFlight(ctx, undefined, false);
+}
+
+async function tellJournal(ctx: Context): Promise<void> {
+  const found = await ctx.journal.read();
+  tellInFlight(ctx, found?.startedAt, found?.snapshotPath !== undefined);
 }
 
 function tellInFlight(ctx: Context, startedAt: number | undefined, snapshotTaken: boolean): void {

@@ -1,4 +1,4 @@
-import { BlockedError } from '../errors.ts';
+import { BlockedError, UpgradeError } from '../errors.ts';
 import type { Gate, Verdict } from '../gates/gate.ts';
 import { pause, within } from '../wait.ts';
 import { askGates, type Context } from './context.ts';
@@ -11,7 +11,8 @@ export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
  * Waits until all gates are open, at most `gates.alertWait`. Says once what it waits for, and again when that changes.
  *
  * @param what `before the drain of k8s-node2`.
- * @throws BlockedError with all reasons at the end of the wait, or at once when a gate is closed that no waiting opens.
+ * @throws BlockedError with all reasons at the end of the wait, or at once when a gate is closed that no waiting opens;
+ *   UpgradeError (held) when only time does.
  */
 export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<void> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
@@ -21,9 +22,7 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
     if (closed.length === 0) return;
     const reasons = reasonsOf(closed);
     if (Date.now() >= wait.deadline || closed.some((v) => !v.passes && !v.unknown)) {
-      throw new BlockedError(`stopped ${what}`, reasons, {
-        hint: 'Clear what is named; the next run goes on from here.',
-      });
+      throw stopped(closed, what);
     }
     if (reasons.join() !== told) {
       ctx.report.emit({ type: 'waiting', reasons, until: new Date(wait.deadline).toISOString() });
@@ -32,6 +31,23 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
     await pause(ctx.settings.gates.alertInterval, wait);
   }
 }
+
+/** Held when nothing but time opens what is closed, else blocked (F15). */
+function stopped(closed: readonly Verdict[], what: string): UpgradeError {
+  const reasons = reasonsOf(closed);
+  if (closed.some((verdict) => verdict.closes !== 'held')) {
+    return new BlockedError(`stopped ${what}`, reasons, {
+      hint: 'Clear what is named; the next run goes on from here.',
+    });
+  }
+  return held(`held ${what}`, reasons);
+}
+
+/** There is nothing to do but wait. */
+export const held = (what: string, reasons: readonly string[]): UpgradeError =>
+  new UpgradeError('held', `${what}:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`, {
+    hint: 'Nothing to do but wait; the next run asks again.',
+  });
 
 /**
  * Watches the gates for as long as a soak lasts. One closed gate ends the rollout; a gate that cannot tell, as while

@@ -1,7 +1,7 @@
-import { BlockedError, UpgradeError } from '../../errors.ts';
+import { BlockedError } from '../../errors.ts';
 import { preflightGates } from '../../gates/gates.ts';
 import { askGates, type Context, type Stage } from '../context.ts';
-import { reasonsOf, waitForGates } from '../wait-for-gates.ts';
+import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 
 export const preflight: Stage = {
   name: 'preflight',
@@ -24,13 +24,7 @@ async function judgeOnce(ctx: Context): Promise<void> {
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
   if (closed.every((verdict) => verdict.closes === 'held')) {
-    throw new UpgradeError(
-      'held',
-      `preflight holds:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`,
-      {
-        hint: 'Nothing to do but wait; the next run asks again.',
-      },
-    );
+    throw held('preflight holds', reasons);
   }
   throw new BlockedError('preflight refuses, nothing was touched', reasons, {
     hint: 'Clear what is named, then run again.',

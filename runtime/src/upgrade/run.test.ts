@@ -1,0 +1,739 @@
+import { describe, expect, it, test } from 'vitest';
+import { LeaseHeldError } from '../cluster/lease.ts';
+import { BlockedError, UpgradeError } from '../errors.ts';
+import { ScriptError } from '../nodes/node-shell.ts';
+import { parseRelease } from '../release.ts';
+import { clusterNode } from '../testing/cluster.ts';
+import { type FakeCluster, fakeContext, master } from '../testing/fake-context.ts';
+import { rejection } from '../testing/files.ts';
+import type { Context } from './context.ts';
+import { runUpgrade } from './run.ts';
+
+const target = parseRelease('test', '1.34.5');
+const worker = clusterNode;
+
+/** Runs to the end, with everything told. */
+async function run({ ctx }: { ctx: Context }) {
+  const result = await runUpgrade(ctx);
+  await ctx.report.flush();
+  return result;
+}
+
+/** What is done to a node from its drain to its way back. */
+const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
+  `${node} cordon cordoned`,
+  `${node} drain`,
+  `${node} mark touched`,
+  `${node} update_k8s --role ${role} --release 1.34.5`,
+  ...(after === 'soak'
+    ? [`${node} uncordon cordoned- soaking`, `${node} mark soaking-`]
+    : [`${node} uncordon cordoned- soaking-`]),
+];
+const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot /backup/new.db'];
+const cleared = (...nodes: string[]) => [
+  ...nodes.map((node) => `${node} mark touched- soaking-`),
+  'journal clear',
+];
+const of = (fake: FakeCluster, node: string) =>
+  fake.effects.filter((effect) => effect.startsWith(`${node} `));
+const toldOf = <T extends FakeCluster['events'][number]['type']>(fake: FakeCluster, type: T) =>
+  fake.events.filter((event) => event.type === type) as Extract<FakeCluster['events'][number], { type: T }>[];
+
+describe('a fresh run', () => {
+  it('takes a snapshot, then the control plane, then the workers one by one, then leaves no mark', async () => {
+    const { ctx, fake } = fakeContext();
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'done',
+      message: expect.stringContaining('upgrade finished for 1.34.5'),
+    });
+    expect(fake.effects).toEqual([
+      'journal acknowledge',
+      'journal begin 1.34.5 patch',
+      ...snapshot,
+      ...upgraded('k8s-master', 'master', 'done'),
+      ...upgraded('k8s-node2', 'worker', 'soak'),
+      ...upgraded('k8s-node1', 'worker', 'soak'),
+      ...cleared('k8s-master', 'k8s-node2', 'k8s-node1'),
+    ]);
+    expect(fake.nodes.map((node) => [node.release, node.unschedulable, node.touchedAt])).toEqual(
+      fake.nodes.map(() => [target, false, undefined]),
+    );
+  });
+
+  it('tells of the rollout in flight from its beginning, with its snapshot, until its end', async () => {
+    const { ctx, fake } = fakeContext();
+    let begun: number | undefined;
+    fake.onScript = async () => {
+      begun ??= fake.inFlight?.startedAt;
+    };
+    await run({ ctx });
+    expect(
+      toldOf(fake, 'in-flight').map(({ startedAt, snapshotTaken }) => [startedAt, snapshotTaken]),
+    ).toEqual([
+      [undefined, false],
+      [begun, false],
+      [begun, true],
+      [undefined, false],
+    ]);
+    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done']);
+  });
+
+  it('upgrades the first control-plane node with apply, the others with node', async () => {
+    const second = clusterNode('k8s-master2', { controlPlane: true });
+    const { ctx, fake } = fakeContext({ nodes: [master(), second, worker('k8s-node1')] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects.filter((effect) => effect.includes('update_k8s'))).toEqual([
+      'k8s-master update_k8s --role master --release 1.34.5',
+      'k8s-master2 update_k8s --role worker --release 1.34.5',
+      'k8s-node1 update_k8s --role worker --release 1.34.5',
+    ]);
+  });
+
+  it('upgrades a node that joins in the middle (F26)', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node9').slice(0, 5)).toEqual(upgraded('k8s-node9', 'worker', 'soak').slice(0, 5));
+  });
+
+  it('has nothing to do, and writes nothing, when every node is there', async () => {
+    const nodes = [master({ release: target }), worker('k8s-node1', { release: target })];
+    const { ctx, fake } = fakeContext({ nodes });
+    expect(await run({ ctx })).toEqual({ outcome: 'done', message: 'every node is at 1.34.5 already' });
+    expect(fake.effects).toEqual([]);
+  });
+
+  it('passes on what kubeadm is to skip', async () => {
+    const settings = {
+      kubeadm: { skipPhases: ['addon/coredns'], ignorePreflightErrors: ['A', 'B'] },
+      timing: { soak: '0s' },
+    };
+    const { ctx, fake } = fakeContext({ settings });
+    await run({ ctx });
+    expect(fake.effects).toContain(
+      'k8s-master update_k8s --role master --release 1.34.5 --skip-phases addon/coredns --ignore-preflight-errors A,B',
+    );
+  });
+});
+
+describe('a resumed run (F5)', () => {
+  const done = { release: target, touchedAt: Date.now() - 30_000 };
+
+  it('goes on with the node that was left, and repeats nothing', async () => {
+    const { ctx, fake } = fakeContext({
+      inFlight: { snapshotPath: '/backup/old.db' },
+      nodes: [
+        master(done),
+        worker('k8s-node3'),
+        worker('k8s-node2', done),
+        worker('k8s-node1', {
+          unschedulable: true,
+          cordonedByUs: true,
+          touchedAt: Date.now() - 30_000,
+          ready: false,
+        }),
+      ],
+    });
+    fake.onScript = async (node) => fake.change(node, { ready: true });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects).toEqual([
+      'journal acknowledge',
+      'k8s-node1 drain',
+      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      'k8s-node1 uncordon cordoned- soaking',
+      'k8s-node1 mark soaking-',
+      ...upgraded('k8s-node3', 'worker', 'soak'),
+      ...cleared('k8s-master', 'k8s-node3', 'k8s-node2', 'k8s-node1'),
+    ]);
+    expect(toldOf(fake, 'run-started')[0]?.resumed).toBe(true);
+  });
+
+  it('finishes a node whose kubelet is there and whose script was not through', async () => {
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master({ ...done, unschedulable: true, cordonedByUs: true }), worker('k8s-node1', done)],
+    });
+    await run({ ctx });
+    expect(of(fake, 'k8s-master').slice(0, 3)).toEqual([
+      'k8s-master drain',
+      'k8s-master update_k8s --role worker --release 1.34.5',
+      'k8s-master uncordon cordoned- soaking-',
+    ]);
+  });
+
+  it('only clears its marks when everything else was done', async () => {
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(done), worker('k8s-node1', done)] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects).toEqual(['journal acknowledge', ...cleared('k8s-master', 'k8s-node1')]);
+  });
+
+  it('sees a soak through without doing anything to the node, for what is left of it', async () => {
+    const soaking = { ...done, soakingSince: Date.now() - 60_000 };
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master(done), worker('k8s-node2', soaking), worker('k8s-node1', done)],
+      settings: { timing: { soak: '1m' } },
+    });
+    const started = performance.now();
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(of(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark touched- soaking-']);
+  });
+
+  it('is another rollout when it goes elsewhere: its own start, and a snapshot of its own', async () => {
+    const { ctx, fake } = fakeContext({
+      inFlight: { target: parseRelease('t', '1.34.4'), snapshotPath: '/backup/old.db' },
+    });
+    await run({ ctx });
+    expect(fake.effects.slice(0, 4)).toEqual([
+      'journal acknowledge',
+      'journal begin 1.34.5 patch',
+      ...snapshot,
+    ]);
+  });
+});
+
+describe('a person’s cordon (F11)', () => {
+  it('is there before and after', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
+    expect(of(fake, 'k8s-node1')).toContain('k8s-node1 update_k8s --role worker --release 1.34.5');
+    expect(fake.node('k8s-node1')).toMatchObject({
+      unschedulable: true,
+      cordonedByUs: false,
+      release: target,
+    });
+  });
+
+  it('is not lifted by a drain that fails either', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') throw new BlockedError('no', ['budget']);
+    };
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-node1').unschedulable).toBe(true);
+  });
+});
+
+describe('a drain that fails', () => {
+  const failing = (fake: FakeCluster) => {
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node2')
+        throw new BlockedError('node k8s-node2 was not empty', ['apps/web'], { hint: 'free it' });
+    };
+  };
+
+  it('lifts our cordon, leaves the rest alone, and stays in flight (F11)', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake);
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('apps/web'),
+      hint: 'free it',
+    });
+    expect(of(fake, 'k8s-node2')).toEqual([
+      'k8s-node2 cordon cordoned',
+      'k8s-node2 drain',
+      'k8s-node2 uncordon cordoned- soaking-',
+    ]);
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
+    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['blocked']);
+  });
+
+  it('leaves a node cordoned whose packages may have changed', async () => {
+    const touched = { unschedulable: true, cordonedByUs: true, touchedAt: Date.now() };
+    const nodes = [master({ release: target }), worker('k8s-node2', touched)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
+    failing(fake);
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-node2').unschedulable).toBe(true);
+  });
+
+  it('is followed by a run that finishes', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake);
+    await run({ ctx });
+    fake.onDrain = async () => {};
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.nodes.every((node) => node.release === target && !node.unschedulable)).toBe(true);
+  });
+
+  it('lifts our cordon when the run is called off in it', async () => {
+    const stop = new AbortController();
+    const { ctx, fake } = fakeContext({ signal: stop.signal });
+    fake.onDrain = async () => {
+      stop.abort(new Error('SIGTERM'));
+      stop.signal.throwIfAborted();
+    };
+    expect((await rejection(runUpgrade(ctx))).message).toBe('SIGTERM');
+    expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, cordonedByUs: false });
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+  });
+});
+
+describe('a script that fails', () => {
+  const failing = (fake: FakeCluster, name: string, before: () => void = () => {}) => {
+    fake.onScript = async (node) => {
+      if (node !== name) return;
+      before();
+      throw new ScriptError(node, 'update_k8s', 1, ['error: kubeadm gave up']);
+    };
+  };
+
+  it('leaves its node cordoned and the rollout in flight, and says what to do', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-node2');
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+      hint: expect.stringMatching(
+        /^k8s-node2 stays cordoned at 1\.34\.2\. Its log is on k8s-node2 .*run again/,
+      ),
+    });
+    expect(of(fake, 'k8s-node2').at(-1)).toContain('update_k8s');
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.inFlight).toBeDefined();
+  });
+
+  it('is forgiven when its node is at the target and Ready (F20)', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-master', () => {
+      fake.change('k8s-master', { release: target });
+      fake.server = target;
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(toldOf(fake, 'notice').map((event) => event.text)).toContainEqual(
+      expect.stringContaining('but the node is Ready at 1.34.5, going on'),
+    );
+  });
+
+  it('is not forgiven when its node is at the target and not Ready', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-node2', () => fake.change('k8s-node2', { release: target, ready: false }));
+    expect((await run({ ctx })).outcome).toBe('failed');
+  });
+
+  it('or a node that does not come up leaves it cordoned', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => fake.change(node, { ready: node !== 'k8s-node2' });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('waiting for k8s-node2 to be Ready at 1.34.5: gave up'),
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+  });
+
+  it('or an API server that did not change ends the run after the control plane', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      fake.change(node, { release: target });
+      throw new ScriptError(node, 'update_k8s', 1, []);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('still answers 1.34.2'),
+    });
+    expect(of(fake, 'k8s-node2')).toEqual([]);
+  });
+});
+
+describe('the snapshot', () => {
+  const old = (seconds: number) =>
+    `/backup/k8s-upgrade-pre-1.34.5-${Math.floor(Date.now() / 1000) - seconds}.db`;
+  const taken = (fake: FakeCluster) => fake.effects.includes('k8s-master snapshot before 1.34.5');
+
+  test.each([
+    ['none yet', {}, true, true],
+    ['one of this rollout, verified again', { snapshotPath: old(60) }, true, false],
+    ['one that no longer verifies', { snapshotPath: old(60) }, false, true],
+    ['one that is too old', { snapshotPath: old(2 * 86_400) }, true, true],
+  ])('with %s', async (_what, inFlight, verifies, takes) => {
+    const { ctx, fake } = fakeContext({ inFlight });
+    fake.verifySnapshot = async () => verifies;
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(taken(fake)).toBe(takes);
+  });
+
+  it('comes too late for a control plane that is upgraded', async () => {
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master({ release: target }), worker('k8s-node1')],
+    });
+    await run({ ctx });
+    expect(taken(fake)).toBe(false);
+  });
+
+  it('that fails ends the run before anything changes', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.takeSnapshot = async () => {
+      throw new ScriptError('k8s-master', 'snapshot_etcd', 1, ['error: no space']);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('no space'),
+    });
+    expect(fake.effects.slice(2)).toEqual(['k8s-master snapshot before 1.34.5']);
+    expect(fake.inFlight?.snapshotPath).toBeUndefined();
+  });
+});
+
+describe('containerd', () => {
+  const updates = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('containerd'));
+  test.each([
+    ['behind every worker: up to the oldest of them', '1.7.20', ['1.7.27', '1.7.24'], ['--version 1.7.24']],
+    ['behind by number, not by text', '1.7.9', ['1.7.10'], ['--version 1.7.10']],
+    ['behind one worker only', '1.7.24', ['1.7.27', '1.7.24'], []],
+    ['ahead', '2.1.0', ['1.7.27'], []],
+    ['beside a worker with another runtime', '1.7.20', ['1.7.27', undefined], []],
+    ['another runtime itself', undefined, ['1.7.27'], []],
+    ['alone', '1.7.20', [], []],
+  ])('on a control plane that is %s', async (_what, own, workers, expected) => {
+    const nodes = [
+      master({ containerd: own }),
+      ...workers.map((containerd, n) => worker(`k8s-node${n + 1}`, { containerd })),
+    ];
+    const { ctx, fake } = fakeContext({ nodes });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(updates(fake)).toEqual(expected.map((args) => `k8s-master update_containerd ${args}`));
+    if (expected.length > 0) {
+      const at = (text: string) => fake.effects.findIndex((effect) => effect.includes(text));
+      expect(at('journal snapshot')).toBeLessThan(at('containerd'));
+      expect(at('containerd')).toBeLessThan(at('k8s-master cordon'));
+    }
+  });
+});
+
+describe('the repository', () => {
+  const minor = { target: '1.35.1', kind: 'minor' } as const;
+  const switched = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('set_repository'));
+
+  it('is switched on every node before the first drain, for a minor', async () => {
+    const { ctx, fake } = fakeContext(minor);
+    expect((await run({ ctx })).outcome).toBe('done');
+    const args = 'set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/';
+    expect(switched(fake)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1'].map((node) => `${node} ${args}`));
+    const last = fake.effects.findLastIndex((effect) => effect.includes('set_repository'));
+    expect(last).toBeLessThan(fake.effects.findIndex((effect) => effect.endsWith('drain')));
+  });
+
+  it('stays for a patch', async () => {
+    const { ctx, fake } = fakeContext();
+    await run({ ctx });
+    expect(switched(fake)).toEqual([]);
+    expect(toldOf(fake, 'stage-skipped')).toContainEqual(expect.objectContaining({ stage: 'repo' }));
+  });
+});
+
+describe('the kill switch', () => {
+  it('stops a run before it begins', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.killSwitch = 'disk swap';
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('disk swap'),
+    });
+    expect(fake.effects).toEqual(['journal acknowledge']);
+    expect(fake.inFlight).toBeUndefined();
+  });
+
+  it('stops a run before its next node, at once, with the last one finished', async () => {
+    const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '1h' }, timing: { soak: '0s' } } });
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node2') fake.killSwitch = 'disk swap';
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message:
+        'stopped before the drain of k8s-node1:\n  - kill-switch: halted: disk swap (k8s-upgrade resume lifts it)',
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ release: target, unschedulable: false });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+});
+
+describe('a subset of the stages', () => {
+  it.each([
+    ['preflight', ['journal acknowledge', 'journal clear']],
+    [
+      'preflight,snapshot',
+      ['journal acknowledge', 'journal begin 1.34.5 patch', ...snapshot, 'journal clear'],
+    ],
+  ])('%s touches no node and leaves no latch (F7)', async (stages, effects) => {
+    const { ctx, fake } = fakeContext({ stages });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects).toEqual(effects);
+    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+  });
+
+  it('that is harmless leaves no latch when it fails either (F7)', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot' });
+    fake.takeSnapshot = async () => {
+      throw new UpgradeError('failed', 'no space');
+    };
+    expect(await run({ ctx })).toMatchObject({ outcome: 'failed', message: 'no space' });
+    expect(fake.inFlight).toBeUndefined();
+    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+  });
+
+  it('that is harmless leaves the latch of a rollout that was there', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot', inFlight: {} });
+    await run({ ctx });
+    expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
+  });
+
+  it('without post-flight stays in flight', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot,master' });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.inFlight).toBeDefined();
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+
+  it('of post-flight alone says what is not there', async () => {
+    const { ctx } = fakeContext({
+      stages: 'postflight',
+      nodes: [master({ release: target }), worker('k8s-node1')],
+    });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'not everything is at 1.34.5: k8s-node1 (1.34.2)',
+    });
+  });
+});
+
+describe('alerts', () => {
+  const alert = (name: string, labels: Record<string, string> = {}) => ({ name, labels });
+
+  it('that the rollout causes itself do not stop it (F8)', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.firing = async () => {
+      const touched = fake.nodes.filter((node) => node.touchedAt !== undefined);
+      if (touched.length === 0) return [];
+      return [
+        alert('K8sVersionSkew'),
+        ...touched.map((node) => alert('RecentNodeReboot', { node: node.name })),
+      ];
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('that somebody else causes stop it before the next drain, by name', async () => {
+    const { ctx, fake } = fakeContext({
+      settings: { gates: { alertWait: '30ms', alertInterval: '5ms' }, timing: { soak: '0s' } },
+    });
+    fake.firing = async () =>
+      fake.node('k8s-master').release === target ? [alert('RecentNodeReboot', { node: 'k8s-node1' })] : [];
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('alerts: alert RecentNodeReboot is firing (node=k8s-node1)'),
+    });
+    expect(of(fake, 'k8s-node2')).toEqual([]);
+    expect(toldOf(fake, 'waiting')).toHaveLength(1);
+  });
+
+  it('that clear in time are waited for', async () => {
+    const { ctx, fake } = fakeContext({
+      settings: { gates: { alertWait: '5s', alertInterval: '5ms' }, timing: { soak: '0s' } },
+    });
+    let left = 3;
+    fake.firing = async () => {
+      if (fake.node('k8s-master').release !== target || left === 0) return [];
+      left -= 1;
+      return [alert('NodeDiskPressure')];
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(toldOf(fake, 'waiting')).toHaveLength(1);
+  });
+
+  it('in a soak stop it at once, and the node keeps its soak for the next run', async () => {
+    const { ctx, fake } = fakeContext({
+      settings: { gates: { alertWait: '1h', alertInterval: '5ms' }, timing: { soak: '1m' } },
+    });
+    fake.firing = async () => (fake.node('k8s-node2').soakingSince ? [alert('NodeDiskPressure')] : []);
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: 'stopped in the soak of k8s-node2:\n  - alerts: alert NodeDiskPressure is firing',
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({
+      release: target,
+      unschedulable: false,
+      soakingSince: expect.any(Number),
+    });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+
+  it('that cannot be told are closed at preflight (F31), and waited for in a soak', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.firing = async () => {
+      throw new UpgradeError('failed', 'prometheus.url: no answer');
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('alerts: unknown, so closed: prometheus.url: no answer'),
+    });
+    expect(fake.effects).toEqual(['journal acknowledge']);
+
+    const soaked = fakeContext({ settings: { gates: { alertWait: '5s', alertInterval: '5ms' } } });
+    let left = 3;
+    soaked.fake.firing = async () => {
+      if (left > 0 && soaked.fake.nodes.some((node) => node.soakingSince !== undefined)) {
+        left -= 1;
+        throw new UpgradeError('failed', 'Prometheus moves');
+      }
+      return [];
+    };
+    expect((await run(soaked)).outcome).toBe('done');
+    expect(left).toBe(0);
+  });
+});
+
+describe('preflight', () => {
+  const restless = (node: Parameters<typeof worker>[1]) => [master(), worker('k8s-node1', node)];
+
+  it('holds a fresh run when only time is missing (F15), and blocks it when there is more', async () => {
+    const lately = fakeContext({ nodes: restless({ readySince: Date.now() - 60_000 }) });
+    expect(await run(lately)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('node k8s-node1 became Ready 1m ago; quiet means 1d'),
+    });
+    const both = fakeContext({ nodes: restless({ readySince: Date.now(), pressures: ['DiskPressure'] }) });
+    const result = await run(both);
+    expect(result.outcome).toBe('blocked');
+    for (const reason of ['quiet: node k8s-node1', 'nodes: node k8s-node1 has DiskPressure'])
+      expect(result.message).toContain(reason);
+    for (const { fake } of [lately, both]) expect(fake.inFlight).toBeUndefined();
+  });
+
+  it('does not hold the resumption of a run by what that run did (F8)', async () => {
+    const touched = { readySince: Date.now() - 1_000, touchedAt: Date.now() - 30_000, release: target };
+    const { ctx } = fakeContext({ inFlight: {}, nodes: [master(touched), worker('k8s-node1')] });
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('holds a resumed run too when only time is missing (F15)', async () => {
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master({ release: target }), worker('k8s-node1', { readySince: Date.now() - 60_000 })],
+    });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('quiet: '),
+    });
+    expect(fake.inFlight).toBeDefined();
+  });
+
+  test.each([
+    ['a node that is not Ready', { ready: false }, 'nodes: node k8s-node1 is not Ready'],
+    [
+      'a kubelet newer than the API server',
+      { release: parseRelease('t', '1.34.4') },
+      'version-path: kubelet 1.34.4 of k8s-node1 is newer',
+    ],
+  ])('refuses %s', async (_what, change, reason) => {
+    const { ctx, fake } = fakeContext({ nodes: restless(change) });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining(reason),
+    });
+    expect(fake.effects).toEqual(['journal acknowledge']);
+  });
+
+  it('refuses a listed node that is absent (F26)', async () => {
+    const { ctx } = fakeContext({ nodes: [master(), worker('k8s-node1')] });
+    const settings = { ...ctx.settings, nodes: { controlPlane: ['k8s-master'], workers: ['k8s-node7'] } };
+    expect(await run({ ctx: { ...ctx, settings } })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('node k8s-node7 is in the settings and not in the cluster'),
+    });
+  });
+
+  it('refuses control-plane pods that are not Ready, or not there', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.pods = [];
+    expect((await run({ ctx })).message).toContain('no control-plane pod is reported for k8s-master');
+  });
+});
+
+describe('post-flight', () => {
+  it('refuses too many pods that are not Ready, and goes on from there', async () => {
+    const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '0s' }, timing: { soak: '0s' } } });
+    const sick = { metadata: { name: 'web', namespace: 'apps' }, status: { phase: 'Pending' } };
+    const [healthy] = fake.pods;
+    fake.pods = [...fake.pods, sick];
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('1 of 2 pods are not Ready (at least 0.9 must be): apps/web'),
+    });
+    expect(fake.inFlight).toBeDefined();
+    fake.pods = healthy ? [healthy] : [];
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.inFlight).toBeUndefined();
+  });
+});
+
+describe('the node under the run (F1)', () => {
+  it('is left to the next leg, after everything else', async () => {
+    const { ctx, fake } = fakeContext({ ownNode: 'k8s-node2' });
+    expect(await run({ ctx })).toMatchObject({ outcome: 'done', handedOff: true });
+    expect(of(fake, 'k8s-node2')).toEqual([]);
+    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 mark soaking-', 'next leg, not on k8s-node2']);
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+    expect(toldOf(fake, 'handed-off')).toEqual([
+      { type: 'handed-off', job: 'leg-2', why: 'k8s-node2 is the node under this process' },
+    ]);
+    expect(fake.inFlight).toBeDefined();
+  });
+
+  it('that is the control plane is not drained, and nothing behind it either', async () => {
+    const { ctx, fake } = fakeContext({ ownNode: 'k8s-master' });
+    expect(await run({ ctx })).toMatchObject({ handedOff: true });
+    expect(fake.effects.filter((effect) => effect.endsWith('drain'))).toEqual([]);
+  });
+});
+
+describe('what ends a run without an outcome', () => {
+  it('is a lost lease: nothing more is told', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async () => {
+      throw new LeaseHeldError('stopped', { identity: 'other/b', since: 'now', expired: false });
+    };
+    expect(await rejection(runUpgrade(ctx))).toBeInstanceOf(LeaseHeldError);
+    await ctx.report.flush();
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+  });
+
+  it('is a bug', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async () => {
+      throw new TypeError('undefined is not a function');
+    };
+    expect(await rejection(runUpgrade(ctx))).toBeInstanceOf(TypeError);
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+  });
+
+  it('is bad input, with nothing touched', async () => {
+    const { ctx, fake } = fakeContext({ target: '1.36.0', kind: 'minor' });
+    expect(await rejection(runUpgrade(ctx))).toMatchObject({ code: 'badInput' });
+    expect(fake.effects).toEqual([]);
+  });
+});
+
+describe('a node that leaves in the middle', () => {
+  it('fails the run by name', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async (node) => {
+      if (node !== 'k8s-node2') return;
+      fake.nodes = fake.nodes.filter((one) => one.name !== node);
+      throw new BlockedError('time-out', []);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'node k8s-node2 has left the cluster in the middle of its upgrade',
+    });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+});
