@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import type { FaultAction } from '../../../test/lab/api/faults.ts';
 import { namespace, type TestLab, until } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
@@ -200,7 +200,7 @@ describe('what happens in the middle', () => {
   it('somebody uncordons the node: it is cordoned again, and what came is evicted', async () => {
     await seed(runningPod('web', 'one'), disruptionBudget('never', 'web', { minAvailable: 1 }));
     const draining = drainOne();
-    await until(lab.api, () => (node()?.spec?.unschedulable ? true : undefined));
+    await vi.waitFor(() => expect(evictions()).not.toEqual([]));
     lab.api.store.modify('nodes', undefined, 'one', (found) => {
       found.spec = { ...found.spec, unschedulable: false };
     });
