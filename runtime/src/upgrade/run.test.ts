@@ -195,7 +195,56 @@ describe('a resumed run (F5)', () => {
   });
 });
 
+describe('the end of a rollout', () => {
+  it('is told before the rollout is forgotten, so that a crash in between loses nothing', async () => {
+    const { ctx, fake } = fakeContext();
+    ctx.report.add({
+      name: 'order',
+      handle: (event) => void (event.type === 'run-ended' && fake.effects.push('told')),
+    });
+    await run({ ctx });
+    expect(fake.effects.slice(-2)).toEqual(['told', 'journal clear']);
+  });
+
+  it('is a failure when it cannot be written down', async () => {
+    const { ctx, fake } = fakeContext();
+    const clear = async () => {
+      throw new UpgradeError('failed', 'no answer from the API server');
+    };
+    const result = await run({ ctx: { ...ctx, journal: { ...ctx.journal, clear } } });
+    expect(result).toMatchObject({ outcome: 'failed', message: 'no answer from the API server' });
+    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done', 'failed']);
+    expect(toldOf(fake, 'in-flight').at(-1)?.startedAt).toBeDefined();
+  });
+
+  it('is told to the Pushgateway by the next process, when the one before died of it', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master({ release: target })] });
+    await run({ ctx });
+    expect(toldOf(fake, 'in-flight')).toEqual([
+      { type: 'in-flight', startedAt: undefined, snapshotTaken: false },
+    ]);
+  });
+});
+
 describe('a person’s cordon (F11)', () => {
+  it('does not hide that a node was begun and not finished: it is finished, with its soak', async () => {
+    const begun = { release: target, touchedAt: Date.now() - 30_000, unschedulable: true, unfinished: true };
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1', begun)],
+      server: '1.34.5',
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1').slice(0, 4)).toEqual([
+      'k8s-node1 drain',
+      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      'k8s-node1 mark cordoned- soaking unfinished-',
+      'k8s-node1 mark soaking-',
+    ]);
+    expect(fake.effects.indexOf('k8s-node1 drain')).toBeLessThan(fake.effects.indexOf('k8s-node2 drain'));
+    expect(fake.node('k8s-node1')).toMatchObject({ unschedulable: true, unfinished: false });
+  });
+
   it('is there before and after', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     expect((await run({ ctx })).outcome).toBe('done');
@@ -315,7 +364,10 @@ describe('a script that fails', () => {
   it('is not forgiven when its node is at the target and not Ready', async () => {
     const { ctx, fake } = fakeContext();
     failing(fake, 'k8s-node2', () => fake.change('k8s-node2', { release: target, ready: false }));
-    expect((await run({ ctx })).outcome).toBe('failed');
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+    });
   });
 
   it('or a node that does not come up leaves it cordoned', async () => {
@@ -430,12 +482,12 @@ describe('the repository', () => {
 });
 
 describe('the kill switch', () => {
-  it('stops a run before it begins', async () => {
-    const { ctx, fake } = fakeContext();
+  it.each(['all', 'containerd,master'])('stops a run of %s before it begins', async (stages) => {
+    const { ctx, fake } = fakeContext({ stages });
     fake.killSwitch = 'disk swap';
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
-      message: expect.stringContaining('disk swap'),
+      message: 'upgrades are halted:\n  - disk swap',
     });
     expect(fake.effects).toEqual(['journal acknowledge']);
     expect(fake.inFlight).toBeUndefined();

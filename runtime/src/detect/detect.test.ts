@@ -1,0 +1,298 @@
+import type { Logger } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { type TestLab, testNode } from '../../../test/lab/api/testing.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { AgentService } from '../../../test/lab/services/agent-service.ts';
+import { clusterReader } from '../cluster/reader.ts';
+import { clusterWriter } from '../cluster/writer.ts';
+import { annotationKeys, jobLabels } from '../names.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import { minorOf, parseRelease, type Release } from '../release.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { testSettings } from '../testing/cluster.ts';
+import { rejection, temporaryFile } from '../testing/files.ts';
+import { type DetectContext, detect } from './detect.ts';
+import type { PackageRepository } from './repository.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+const minutes = (n: number) => new Date(Date.now() - n * 60_000).toISOString();
+/** Longer than any run may take. */
+const longAgo = minutes(60 * 24 * 30);
+
+let lab: TestLab;
+let service: AgentService;
+let said: string[];
+beforeEach(async () => {
+  lab = await startLab();
+  for (const name of ['one', 'two']) lab.api.store.remove('nodes', undefined, name);
+  service = await new AgentService({ token: 't', submit: async () => ({ exitCode: 0, output: '' }) }).start();
+  said = [];
+});
+afterEach(async () => {
+  await service.stop();
+  await lab.stop();
+});
+
+function node(name: string, release: string, annotations: Record<string, string> = {}): KubeObject {
+  const made = testNode(name) as KubeObject & { status: { nodeInfo: object } };
+  const role = name.includes('master') ? { 'node-role.kubernetes.io/control-plane': '' } : {};
+  return {
+    ...made,
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, ...role }, annotations },
+    status: { ...made.status, nodeInfo: { kubeletVersion: `v${release}` } },
+  } as KubeObject;
+}
+
+/** A context over the lab; `offered` is what repository and node have, all of it old enough. */
+function context(offered: string[], mode: 'agent-service' | 'job' = 'agent-service'): DetectContext {
+  const client = connect(lab);
+  const settings = testSettings({
+    dispatch: { mode, agentService: { url: service.url, tokenFile: temporaryFile('t') } },
+  });
+  const of = (minor: string) =>
+    offered.map((text) => parseRelease('t', text)).filter((r) => minorOf(r) === minor);
+  const repository = {
+    hasMinor: async (minor: string) => of(minor).length > 0,
+    packages: async (minor: string) => of(minor).map((release: Release) => ({ release, filename: release })),
+    publishedAt: async () => 0,
+  } as unknown as PackageRepository;
+  const shell = { script: async () => ({ versions: offered }) } as unknown as NodeShell;
+  const logger = {
+    info: (text: string) => said.push(text),
+    warn: (text: string) => said.push(text),
+  } as unknown as Logger;
+  const cluster = clusterReader(client, settings);
+  const writer = clusterWriter(client, 'k8s-upgrade');
+  return { settings, client, cluster, writer, shell, repository, logger, signal: client.options.signal };
+}
+
+const annotations = () =>
+  lab.api.store.get('namespaces', undefined, 'k8s-upgrade')?.metadata.annotations ?? {};
+const annotate = (given: Record<string, string>) =>
+  lab.api.store.modify('namespaces', undefined, 'k8s-upgrade', (found) => {
+    found.metadata.annotations = given;
+  });
+const dispatched = () =>
+  service.jobs.map((job) => job.request.prompt.replace(/^.*target_version":"([^"]*)".*$/, '$1'));
+const lease = (time: string): KubeObject => {
+  const renewTime = time.replace('Z', '000Z');
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+    spec: { holderIdentity: 'run/pod', acquireTime: renewTime, renewTime, leaseDurationSeconds: 60 },
+  } as KubeObject;
+};
+const template = {
+  spec: { restartPolicy: 'Never', containers: [{ name: 'upgrade', image: 'upgrade:1', args: ['run'] }] },
+};
+const job = (status: object): KubeObject =>
+  ({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name: 'leg',
+      namespace: 'k8s-upgrade',
+      labels: { [jobLabels.run]: 'r', [jobLabels.leg]: '1' },
+    },
+    spec: { template, suspend: true },
+    status,
+  }) as KubeObject;
+const killSwitch = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'k8s-upgrade-killswitch', namespace: 'k8s-upgrade' },
+  data: { reason: 'disk swap' },
+};
+const fresh = () => lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
+
+describe('a detection', () => {
+  it('dispatches the newest patch, and notes that it did', async () => {
+    fresh();
+    const found = await detect(context(['1.34.2', '1.34.4', '1.34.5', '1.35.1']), false);
+    expect(found).toMatchObject({
+      outcome: 'done',
+      running: '1.34.2',
+      available: [
+        { kind: 'patch', release: '1.34.5' },
+        { kind: 'minor', release: '1.35.1' },
+      ],
+      news: true,
+    });
+    expect(found.message).toMatch(
+      /^1\.34\.2 → 1\.34\.5 \(patch, .*\): dispatched to the agent service as job /,
+    );
+    expect(dispatched()).toEqual(['1.34.5']);
+    expect(annotations()[keys.dispatched]).toMatch(/^1\.34\.5 20\d\d-/);
+  });
+
+  it('as a dry-run writes and dispatches nothing', async () => {
+    fresh();
+    annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.34.1' });
+    const before = annotations();
+    expect(await detect(context(['1.34.2', '1.34.5']), true)).toMatchObject({
+      outcome: 'done',
+      message: expect.stringContaining('would be dispatched'),
+    });
+    expect([dispatched(), annotations()]).toEqual([[], before]);
+  });
+
+  it('is no news when the cluster is up to date', async () => {
+    fresh();
+    expect(await detect(context(['1.34.2']), false)).toMatchObject({
+      outcome: 'done',
+      news: false,
+      available: [],
+    });
+  });
+
+  it('is held when policy holds everything that is newer (F15)', async () => {
+    fresh();
+    const found = await detect(context(['1.34.2', '1.35.0']), false);
+    expect(found).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('1.35.0 (denied: kubeadm'),
+    });
+    expect(said).toContainEqual(expect.stringContaining('not taking minor 1.35.0: denied'));
+  });
+
+  it('finishes a rollout that was left half way (F10)', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.2')]);
+    lab.api.setVersion('1.34.5');
+    await detect(context(['1.34.2', '1.34.5', '1.34.6']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('creates the first leg itself where there is no agent service', async () => {
+    fresh();
+    const cronJob = {
+      apiVersion: 'batch/v1',
+      kind: 'CronJob',
+      metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+      spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template, suspend: true } } },
+    };
+    lab.api.apply([cronJob as KubeObject]);
+    const found = await detect(context(['1.34.2', '1.34.5'], 'job'), false);
+    const [leg, ...more] = lab.api.store.list('jobs', 'k8s-upgrade');
+    expect([found.message.endsWith(`as Job ${leg?.metadata.name}`), more]).toEqual([true, []]);
+    expect(leg?.spec?.template.spec?.containers[0]?.args).toEqual(
+      expect.arrayContaining([
+        'run',
+        '--inputs',
+        '{"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
+      ]),
+    );
+    expect(JSON.stringify(leg?.spec?.template.spec?.affinity)).toContain(
+      '"operator":"NotIn","values":["master"]',
+    );
+  });
+});
+
+describe('nothing is dispatched', () => {
+  const cases: [why: string, prepare: () => void, message: string][] = [
+    [
+      'while somebody holds the lease',
+      () => lab.api.apply([lease(minutes(0))]),
+      'a run is in flight: run/pod has been at work',
+    ],
+    [
+      'while a Job is active',
+      () => lab.api.apply([job({ active: 1 })]),
+      'a run is in flight: Job leg has not ended',
+    ],
+    ['while upgrades are halted', () => lab.api.apply([killSwitch]), 'upgrades are halted: disk swap'],
+    [
+      'while the last dispatch has not begun',
+      () => annotate({ [keys.dispatched]: `1.34.5 ${minutes(5)}` }),
+      'it was dispatched 5m ago and has not begun',
+    ],
+  ];
+  test.each(cases)('%s', async (_why, prepare, message) => {
+    fresh();
+    prepare();
+    const before = annotations();
+    expect(await detect(context(['1.34.2', '1.34.5']), false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining(message),
+    });
+    expect([dispatched(), annotations()]).toEqual([[], before]);
+  });
+
+  const past: [what: string, prepare: () => void][] = [
+    ['a lease that has expired', () => lab.api.apply([lease(minutes(5))])],
+    [
+      'a Job that has failed (F6)',
+      () => lab.api.apply([job({ conditions: [{ type: 'Failed', status: 'True' }] })]),
+    ],
+    ['an old dispatch that never began', () => annotate({ [keys.dispatched]: `1.34.5 ${longAgo}` })],
+    ['a dispatch of another target', () => annotate({ [keys.dispatched]: `1.34.4 ${minutes(5)}` })],
+    ['a note that cannot be read', () => annotate({ [keys.dispatched]: 'nonsense' })],
+  ];
+  test.each(past)('but not because of %s', async (_what, prepare) => {
+    fresh();
+    prepare();
+    await detect(context(['1.34.2', '1.34.5']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+});
+
+describe('a leaked latch (F7)', () => {
+  const leaked = (started: string) =>
+    annotate({
+      [keys.inFlight]: started,
+      [keys.target]: '1.34.2',
+      [keys.kind]: 'patch',
+      [keys.snapshotPath]: '/x.db',
+    });
+
+  it('is cleared when it is older than any run, nobody is at it and no node is half way', async () => {
+    fresh();
+    leaked(longAgo);
+    await detect(context(['1.34.2']), false);
+    expect(annotations()).toEqual({});
+    expect(said).toContainEqual(expect.stringContaining('clearing the mark'));
+  });
+
+  const kept: [what: string, prepare: () => void][] = [
+    ['younger than a run may be', () => leaked(minutes(60))],
+    ['of somebody at work', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
+    ['of a cluster with two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
+    [
+      'of a node that is cordoned in the middle',
+      () => [
+        leaked(longAgo),
+        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.touched]: minutes(1) })]),
+      ],
+    ],
+  ];
+  test.each(kept)('stays when it is that %s', async (_what, prepare) => {
+    fresh();
+    prepare();
+    await detect(context(['1.34.2', '1.34.5']), true);
+    await detect(context(['1.34.2']), false);
+    expect(annotations()[keys.inFlight]).toBeDefined();
+  });
+});
+
+describe('a dispatch that fails', () => {
+  it('is forgotten when it certainly did not arrive, so that the next detection tries again', async () => {
+    fresh();
+    service.queueFull = true;
+    const ctx = context(['1.34.2', '1.34.5']);
+    expect(await rejection(detect(ctx, false))).toMatchObject({ code: 'held' });
+    expect(annotations()[keys.dispatched]).toBeUndefined();
+    service.queueFull = false;
+    expect((await detect(ctx, false)).outcome).toBe('done');
+  });
+
+  it('is remembered when it may have arrived, so that it does not arrive twice', async () => {
+    fresh();
+    service.faults = { reset: true };
+    const ctx = context(['1.34.2', '1.34.5']);
+    expect(await rejection(detect(ctx, false))).toMatchObject({ code: 'failed' });
+    expect(annotations()[keys.dispatched]).toMatch(/^1\.34\.5 /);
+    service.faults = {};
+    expect(await detect(ctx, false)).toMatchObject({ outcome: 'held' });
+    expect(dispatched()).toEqual([]);
+  });
+});

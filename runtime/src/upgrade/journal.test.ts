@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { clusterWriter } from '../cluster/writer.ts';
+import { annotationKeys } from '../names.ts';
+import { parseRelease } from '../release.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { inFlightOf, namespaceJournal } from './journal.ts';
+
+const prefix = 'example.com';
+const keys = annotationKeys(prefix);
+const target = parseRelease('test', '1.34.5');
+let lab: TestLab;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab.stop());
+beforeEach(() => annotate({ kept: 'yes' }));
+
+const annotations = () => lab.api.store.get('namespaces', undefined, 'k8s-upgrade')?.metadata.annotations;
+const annotate = (given: Record<string, string>) =>
+  void lab.api.store.modify('namespaces', undefined, 'k8s-upgrade', (found) => {
+    found.metadata.annotations = given;
+  });
+function open() {
+  const client = connect(lab);
+  return namespaceJournal(client, clusterWriter(client, 'k8s-upgrade'), 'k8s-upgrade', prefix);
+}
+
+describe('the journal', () => {
+  it('is a rollout’s annotations, from its begin to its end, and leaves others alone', async () => {
+    const journal = open();
+    expect(await journal.read()).toBeUndefined();
+    const begun = await journal.begin(target, 'patch');
+    await journal.recordSnapshot('/backup/a.db');
+    expect(annotations()).toEqual({
+      kept: 'yes',
+      [keys.inFlight]: begun.started,
+      [keys.target]: '1.34.5',
+      [keys.kind]: 'patch',
+      [keys.snapshotPath]: '/backup/a.db',
+    });
+    expect(await journal.read()).toEqual({ ...begun, snapshotPath: '/backup/a.db' });
+    await journal.clear();
+    expect(annotations()).toEqual({ kept: 'yes' });
+  });
+
+  it('begun again for the same target keeps its start and snapshot; for another it starts anew', async () => {
+    const journal = open();
+    annotate({
+      [keys.inFlight]: '2026-01-04T12:00:00Z',
+      [keys.target]: '1.34.5',
+      [keys.kind]: 'patch',
+      [keys.snapshotPath]: '/a.db',
+    });
+    const same = await journal.begin(target, 'patch');
+    expect(same).toMatchObject({ started: '2026-01-04T12:00:00Z', snapshotPath: '/a.db' });
+    const other = await journal.begin(parseRelease('t', '1.34.6'), 'patch');
+    expect(Date.now() - other.startedAt).toBeLessThan(10_000);
+    expect(annotations()).not.toHaveProperty([keys.snapshotPath]);
+    expect(annotations()).toMatchObject({ [keys.target]: '1.34.6' });
+  });
+
+  it('forgets what was dispatched once a run has begun', async () => {
+    annotate({ [keys.dispatched]: '1.34.5 2026-01-04T12:00:00Z', kept: 'yes' });
+    await open().acknowledge();
+    expect(annotations()).toEqual({ kept: 'yes' });
+  });
+
+  test.each([
+    [{}, undefined],
+    [{ [keys.target]: '1.34.5' }, undefined],
+    [
+      { [keys.inFlight]: '2026-01-04T12:00:00Z', [keys.target]: 'v1.34.5', [keys.kind]: 'major' },
+      {
+        started: '2026-01-04T12:00:00Z',
+        startedAt: Date.UTC(2026, 0, 4, 12),
+        target: undefined,
+        kind: undefined,
+      },
+    ],
+    [{ [keys.inFlight]: 'true' }, { started: 'true', startedAt: 0 }],
+  ])('reads what a person may have written: %j', (given, expected) => {
+    const read = inFlightOf(given, prefix);
+    if (expected === undefined) expect(read).toBeUndefined();
+    else expect(read).toMatchObject(expected);
+  });
+});
