@@ -76,6 +76,8 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when this rollout began to change the node, RFC 3339. */
     touched: `${prefix}/k8s-upgrade-touched`,
+    /** Node: this rollout began to change it while somebody else's cordon was on it, and is not through with it. */
+    unfinished: `${prefix}/k8s-upgrade-unfinished`,
     /** Node: when its soak began, RFC 3339; gone once the soak was seen through. */
     soaking: `${prefix}/k8s-upgrade-soaking`,
   } as const;

@@ -51,6 +51,7 @@ describe('reading a node', () => {
       unschedulable: false,
       cordonedByUs: false,
       touchedAt: undefined,
+      unfinished: false,
       soakingSince: undefined,
       taints: [],
       labels: {},

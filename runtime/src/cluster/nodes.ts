@@ -23,6 +23,8 @@ export interface ClusterNode {
   readonly cordonedByUs: boolean;
   /** When a rollout began to change this node, epoch milliseconds. */
   readonly touchedAt: number | undefined;
+  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it. */
+  readonly unfinished: boolean;
   /** When its soak began, if no one has seen it through. */
   readonly soakingSince: number | undefined;
   readonly taints: readonly { key: string; value: string; effect: string }[];
@@ -61,6 +63,7 @@ export function readNode(node: V1Node, prefix: string): ClusterNode {
     unschedulable: node.spec?.unschedulable ?? false,
     cordonedByUs: keys.cordoned in annotations,
     touchedAt: timeOf(annotations[keys.touched]),
+    unfinished: keys.unfinished in annotations,
     soakingSince: timeOf(annotations[keys.soaking]),
     taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
     labels,

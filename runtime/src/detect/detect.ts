@@ -15,6 +15,7 @@ import type { Settings } from '../settings.ts';
 import { type InFlight, inFlightOf, namespaceJournal } from '../upgrade/journal.ts';
 import { newRunId, submitLeg } from '../upgrade/legs.ts';
 import { longestRun } from '../upgrade/longest-run.ts';
+import { isInterrupted } from '../upgrade/node.ts';
 import { stageNames } from '../upgrade/stage-names.ts';
 import { type Candidates, choose, type Decision, type Observation } from './choose.ts';
 import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
@@ -158,7 +159,7 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   if (inFlight === undefined || busy !== undefined) return;
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
   const releases = new Set(nodes.map((node) => node.release));
-  const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && node.cordonedByUs);
+  const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && isInterrupted(node));
   if (halfWay) return;
   ctx.logger.warn(
     `a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`,

@@ -23,6 +23,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     unschedulable: false,
     cordonedByUs: false,
     touchedAt: undefined,
+    unfinished: false,
     soakingSince: undefined,
     taints: [],
     labels: { 'kubernetes.io/hostname': name },

@@ -172,12 +172,13 @@ function writing(
             ' ',
           ),
         );
-        const { cordonedByUs, touchedAt, soakingSince } = fake.node(name);
+        const { cordonedByUs, touchedAt, unfinished, soakingSince } = fake.node(name);
         const given = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
           cordonedByUs: keys.cordoned in annotations ? annotations[keys.cordoned] !== null : cordonedByUs,
           touchedAt: given(keys.touched, touchedAt),
+          unfinished: keys.unfinished in annotations ? annotations[keys.unfinished] !== null : unfinished,
           soakingSince: given(keys.soaking, soakingSince),
           ...(unschedulable !== undefined && { unschedulable }),
         });

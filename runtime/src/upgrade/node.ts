@@ -12,9 +12,12 @@ import { soakUntil, waitForGates } from './wait-for-gates.ts';
 /** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
 export type NodeRole = 'master' | 'worker';
 
-/** A node that this rollout still has something to do on: not at the target, or left cordoned by us. */
+/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
+export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs || node.unfinished;
+
+/** A node that this rollout still has something to do on. */
 export const isPending = (ctx: Context, node: ClusterNode): boolean =>
-  node.release !== ctx.request.target || node.cordonedByUs;
+  node.release !== ctx.request.target || isInterrupted(node);
 
 /**
  * Takes one node from wherever it is to the target: gates, drain, script, Ready, uncordon.
@@ -66,9 +69,13 @@ async function cordon(ctx: Context, name: string): Promise<'cordoned' | 'already
 /** Lifts our cordon, never somebody else's (F11), in the same write as the note that the soak is still to be done. */
 async function readmit(ctx: Context, name: string, soak: boolean): Promise<void> {
   const keys = annotationKeys(ctx.settings.annotationPrefix);
-  const { cordonedByUs } = await findNode(ctx, name);
+  const { cordonedByUs, unfinished } = await findNode(ctx, name);
   const soaking = soak ? new Date().toISOString() : null;
-  const annotations = { [keys.cordoned]: null, [keys.soaking]: soaking };
+  const annotations = {
+    [keys.cordoned]: null,
+    [keys.soaking]: soaking,
+    ...(unfinished && { [keys.unfinished]: null }),
+  };
   await ctx.writer.patchNode(name, annotations, cordonedByUs ? false : undefined);
 }
 
@@ -105,7 +112,11 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
 async function markTouched(ctx: Context, node: ClusterNode): Promise<void> {
   if (isTouched(node, await ctx.journal.read())) return;
   const keys = annotationKeys(ctx.settings.annotationPrefix);
-  await ctx.writer.patchNode(node.name, { [keys.touched]: new Date().toISOString() });
+  const now = new Date().toISOString();
+  const { cordonedByUs } = await findNode(ctx, node.name);
+  // Interrupted once its kubelet is at the target, only this tells that the node is not through.
+  const unfinished = cordonedByUs ? {} : { [keys.unfinished]: now };
+  await ctx.writer.patchNode(node.name, { [keys.touched]: now, ...unfinished });
 }
 
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */

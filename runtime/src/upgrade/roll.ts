@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Context, StageEnd } from './context.ts';
-import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
+import { finishSoak, isInterrupted, isPending, type NodeRole, upgradeNode } from './node.ts';
 
 /**
  * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
@@ -28,8 +28,8 @@ export async function rollNodes(
 
 /** What was begun is finished before anything else is opened; otherwise the given order stays. */
 const interruptedFirst = (nodes: readonly ClusterNode[]): ClusterNode[] => [
-  ...nodes.filter((node) => node.cordonedByUs),
-  ...nodes.filter((node) => !node.cordonedByUs),
+  ...nodes.filter(isInterrupted),
+  ...nodes.filter((node) => !isInterrupted(node)),
 ];
 
 async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {

@@ -29,8 +29,10 @@ export async function runUpgrade(ctx: Context): Promise<RunResult> {
   const { target } = ctx.request;
   try {
     const result = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
-    if (!result.handedOff) ctx.report.emit({ type: 'run-ended', target, ...result });
-    return result;
+    if (result.handedOff) return result;
+    ctx.report.emit({ type: 'run-ended', target, ...result });
+    const closes = result.outcome === 'done' && closesRollout(ctx) && !ctx.request.dryRun;
+    return closes ? await closeRollout(ctx, result) : result;
   } catch (error) {
     const told = error instanceof InputError && !ctx.signal.aborted;
     if (told) ctx.report.emit({ type: 'run-ended', target, outcome: 'failed', message: error.message });
@@ -52,6 +54,26 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
     if (error instanceof InputError) throw error;
   });
   return { nodes, running };
+}
+
+const closesRollout = ({ request }: Context): boolean => request.stages.includes('postflight');
+
+/**
+ * The end of a rollout: told first, then forgotten. Killed in between, the next process finds the rollout in flight, does
+ * nothing but post-flight and tells it again: the end may be told twice, and is never lost.
+ */
+async function closeRollout(ctx: Context, result: RunResult): Promise<RunResult> {
+  try {
+    await ctx.report.flush();
+    if ((await ctx.journal.read()) !== undefined) await ctx.journal.clear();
+    // Killed between these two, the next process has only this left to say.
+    tellInFlight(ctx, undefined, false);
+    return result;
+  } catch (error) {
+    const failure = resultOf(ctx, error);
+    ctx.report.emit({ type: 'run-ended', target: ctx.request.target, ...failure });
+    return failure;
+  }
 }
 
 async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: Release): Promise<RunResult> {
@@ -80,6 +102,8 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
     return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
   }
   await unmarkWhenHarmless(ctx, found !== undefined);
+  // Whatever it would do is said before its end.
+  if (ctx.request.dryRun && closesRollout(ctx)) await ctx.journal.clear();
   const took = formatDuration(Date.now() - started);
   const ended = ctx.request.dryRun
     ? 'dry-run ended, nothing was changed,'
@@ -108,7 +132,7 @@ async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
   const end = await stage.run(ctx);
   if (end === 'done') {
     ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
-    if (name === 'snapshot' || name === 'postflight') await tellJournal(ctx);
+    if (name === 'snapshot') await tellJournal(ctx);
   }
   return end;
 }

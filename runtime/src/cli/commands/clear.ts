@@ -4,6 +4,7 @@ import { BlockedError } from '../../errors.ts';
 import { annotationKeys, metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal } from '../../upgrade/journal.ts';
+import { isInterrupted } from '../../upgrade/node.ts';
 import { type CommonOptions, openSession } from '../options.ts';
 
 export interface ClearOptions extends CommonOptions {
@@ -23,8 +24,9 @@ export async function clearCommand(options: ClearOptions): Promise<void> {
   const writer = clusterWriter(client, namespace);
   const keys = annotationKeys(prefix);
   for (const node of await cluster.nodes()) {
-    if (!node.cordonedByUs && node.touchedAt === undefined && node.soakingSince === undefined) continue;
-    await writer.patchNode(node.name, { [keys.cordoned]: null, [keys.touched]: null, [keys.soaking]: null });
+    if (!isInterrupted(node) && node.touchedAt === undefined && node.soakingSince === undefined) continue;
+    const marks = [keys.cordoned, keys.touched, keys.unfinished, keys.soaking];
+    await writer.patchNode(node.name, Object.fromEntries(marks.map((key) => [key, null])));
     const left = node.unschedulable
       ? `it is still cordoned: kubectl uncordon ${node.name} when it is fit`
       : 'it is schedulable';

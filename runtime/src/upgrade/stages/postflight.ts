@@ -28,12 +28,11 @@ async function assertAllUpgraded(ctx: Context): Promise<void> {
   });
 }
 
-/** The nodes first: while the namespace says in flight, a crash here is resumed here. */
+/** Those of the nodes. While the namespace says in flight, a crash here is resumed here; its marks go when the end was told. */
 async function clearMarks(ctx: Context): Promise<void> {
   const keys = annotationKeys(ctx.settings.annotationPrefix);
   for (const node of await ctx.cluster.nodes()) {
     if (node.touchedAt === undefined && node.soakingSince === undefined) continue;
     await ctx.writer.patchNode(node.name, { [keys.touched]: null, [keys.soaking]: null });
   }
-  await ctx.journal.clear();
 }
