@@ -56,13 +56,19 @@ describe('the plan gate', () => {
   async function ask(
     nodes: ClusterNode[],
     answers: { plan?: { code: number; output: string }; diff?: { code: number; output: string } } = {},
+    more: Partial<GateContext> = {},
   ) {
     const asked: string[] = [];
     const read = async (node: { node: string }, words: readonly string[]) => {
       asked.push(`${node.node}: ${words.join(' ')}`);
       return (words[2] === 'plan' ? answers.plan : answers.diff) ?? { code: 1, output: 'not expected' };
     };
-    const findings = await planGate.check({ nodes, target, shell: { read } } as unknown as GateContext);
+    const findings = await planGate.check({
+      nodes,
+      target,
+      shell: { read },
+      ...more,
+    } as unknown as GateContext);
     return { ...findings, asked };
   }
 
@@ -77,6 +83,21 @@ describe('the plan gate', () => {
 
   it('does not ask a control plane that is at the target already (F9)', async () => {
     const { reasons, asked } = await ask([{ ...master, release: target }]);
+    expect([reasons, asked]).toEqual([[], []]);
+  });
+
+  it('does not ask a control plane in whose upgrade the run was interrupted: kubeadm may still be at it', async () => {
+    const startedAt = Date.now() - 60_000;
+    const inFlight = { startedAt } as NonNullable<GateContext['inFlight']>;
+    const touched = { ...master, touchedAt: startedAt + 1 };
+    expect((await ask([touched], {}, { inFlight })).asked).toEqual([]);
+    expect((await ask([touched], {}, { inFlight })).reasons).toEqual([]);
+    const earlier = { ...master, touchedAt: startedAt - 1 };
+    expect((await ask([earlier], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);
+  });
+
+  it('does not ask a control plane that is at the target with a kubelet that is not', async () => {
+    const { reasons, asked } = await ask([master], {}, { server: target });
     expect([reasons, asked]).toEqual([[], []]);
   });
 

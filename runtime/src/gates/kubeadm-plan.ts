@@ -1,6 +1,7 @@
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
 import type { Gate } from './gate.ts';
+import { isTouched } from './own-marks.ts';
 
 /**
  * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
@@ -11,10 +12,15 @@ export const planGate: Gate = {
   name: 'kubeadm-plan',
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
   closes: 'blocked',
-  async check({ nodes, target, shell }) {
+  async check({ nodes, server, target, inFlight, shell }) {
     const first = nodes.find((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     if (first.release === target) return { reasons: [], notes: [`${first.name} is at ${target} already`] };
+    // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
+    if (isTouched(first, inFlight))
+      return { reasons: [], notes: [`${first.name} is being upgraded by this rollout; it was asked before`] };
+    if (server === target)
+      return { reasons: [], notes: [`the control plane is at ${target} already; its kubelet is not`] };
     const node: SshTarget = { node: first.name, address: first.address };
     const plan = await shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]);
     if (!offers(plan.output, target)) {
