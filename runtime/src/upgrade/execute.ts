@@ -19,7 +19,8 @@ import { within } from '../wait.ts';
 import type { Context } from './context.ts';
 import { dryRunPorts } from './dry-run.ts';
 import { namespaceJournal } from './journal.ts';
-import { jobLegs } from './legs.ts';
+import { jobLegs, laterLeg } from './legs.ts';
+import { longestRun } from './longest-run.ts';
 import type { UpgradeRequest } from './request.ts';
 import { checkRequest, type RunResult, runUpgrade } from './run.ts';
 import { etcdSnapshots } from './snapshots.ts';
@@ -130,8 +131,11 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   }
   const lease = leaseFor(options);
   const ctx = await openContext(options, report, () => lease.assertHeld());
-  await checkRequest(ctx);
-  await lease.acquire(within(settings.timing.lease * 2, options.stop));
+  const { nodes } = await checkRequest(ctx);
+  const later = await submittedBefore(ctx, options);
+  if (later !== undefined) return later;
+  // A leg that ends may have much to tell a slow Slack before it lets go.
+  await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);
   for (const sink of [metrics, nodeEventSink(ctx.writer), ...(post ? [slackSink(post)] : [])]) {
@@ -145,6 +149,16 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
     await report.flush();
     await lease.release();
   }
+}
+
+/** A leg that had handed over before it was killed leaves the rest to the next one. */
+async function submittedBefore(ctx: Context, options: ExecuteOptions): Promise<RunResult | undefined> {
+  if (ctx.ownNode === undefined) return undefined;
+  const job = await laterLeg(ctx.client, options.settings.namespace, options.run, options.leg);
+  if (job === undefined) return undefined;
+  ctx.report.emit({ type: 'handed-off', job, why: 'this leg had submitted it before it was interrupted' });
+  await ctx.report.flush();
+  return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
 }
 
 function leaseFor({ settings, kubeConfig, run, process, kill }: ExecuteOptions): Lease {

@@ -1,6 +1,6 @@
 import type { V1Job } from '@kubernetes/client-node';
 import type { KubernetesClient } from '../cluster/client.ts';
-import { isActive, legAffinity, legJob, legOf, listLegs, readExecutionCronJob } from '../cluster/jobs.ts';
+import { legAffinity, legJob, legOf, listLegs, readExecutionCronJob } from '../cluster/jobs.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
@@ -30,14 +30,26 @@ export interface LegPorts {
 export function jobLegs(ports: LegPorts, request: UpgradeRequest, run: string, leg: number): Legs {
   return {
     async next(avoid) {
-      // Killed between submitting and ending, this leg finds the one that it has submitted.
-      const submitted = (await listLegs(ports.client, ports.namespace, run)).find(
-        (job) => legOf(job) > leg && isActive(job),
-      );
-      const job = submitted ?? (await submitLeg(ports, request, run, leg + 1, avoid));
+      const job = await submitLeg(ports, request, run, leg + 1, avoid);
       return job.metadata?.name ?? '';
     },
   };
+}
+
+/**
+ * The leg that goes on after this one, ended or not: a leg that was killed between submitting it and its own end is started
+ * again, and has nothing more to do.
+ *
+ * @returns the Job's name.
+ */
+export async function laterLeg(
+  client: KubernetesClient,
+  namespace: string,
+  run: string,
+  leg: number,
+): Promise<string | undefined> {
+  const later = (await listLegs(client, namespace, run)).find((job) => legOf(job) > leg);
+  return later?.metadata?.name;
 }
 
 /** Creates the Job of one leg, placed away from every node that it drains. */
