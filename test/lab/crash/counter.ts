@@ -1,7 +1,11 @@
+import { annotationKeys } from '../../../runtime/src/names.ts';
+import { cluster, slackEnds } from '../../scenarios/observe.ts';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
 import type { Lab } from '../lab.ts';
 import { Owners } from './owners.ts';
-import { type CallRecord, isStatus, matches, type Point } from './points.ts';
+import { type CallRecord, isStatus, matches, type Point, type Strike } from './points.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
 
 /** Longer than any request of the lab's settings may take. */
 const silenceMs = 4_000;
@@ -10,7 +14,7 @@ const silenceMs = 4_000;
 export class CallCounter implements CallGate {
   readonly records: CallRecord[] = [];
   /** The call that it happened to; undefined as long as it has not. */
-  struck: CallRecord | undefined;
+  struck: Strike | undefined;
   /** How far the run is, in words. */
   phase = 'start';
   readonly #lab: Lab;
@@ -58,7 +62,9 @@ export class CallCounter implements CallGate {
     const point = this.#point;
     if (point === undefined || this.struck !== undefined) return undefined;
     if (point.moment !== moment || !matches(point, record)) return undefined;
-    this.struck = record;
+    const endWasTold =
+      slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in cluster(this.#lab).namespace;
+    this.struck = { ...record, endWasTold };
     if (point.deed === 'silence') return { silenceMs };
     if (isStatus(point.deed)) return point.deed === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
     if (point.deed === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');

@@ -3,12 +3,12 @@ import { jobLabels } from '../../../runtime/src/names.ts';
 import type { Lab } from '../lab.ts';
 import { CallCounter } from './counter.ts';
 import { inputs, startLab } from './lab.ts';
-import type { CallRecord, Point } from './points.ts';
+import type { CallRecord, Point, Strike } from './points.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
 export interface PointResult {
   readonly point: Point | undefined;
-  readonly struck: CallRecord | undefined;
+  readonly struck: Strike | undefined;
   readonly records: readonly CallRecord[];
   /** Empty when the run ended well. */
   readonly wrong: readonly string[];

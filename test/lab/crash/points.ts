@@ -24,6 +24,12 @@ export interface CallRecord {
   readonly process: string;
 }
 
+/** The call that it happened to. */
+export interface Strike extends CallRecord {
+  /** Slack had the completion message, and the rollout was still marked as in flight. */
+  readonly endWasTold: boolean;
+}
+
 export const matches = (point: Point, record: CallRecord): boolean =>
   'n' in point.call
     ? point.call.n === record.n

@@ -3,7 +3,7 @@ import { cluster, drained, kubeadmOverlaps, slackEnds } from '../../scenarios/ob
 import type { Job, Node } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
 import { cordonedByHand, target } from './lab.ts';
-import type { CallRecord, Point } from './points.ts';
+import type { Point, Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 
@@ -20,10 +20,9 @@ export class Witness {
       const { name, annotations = {} } = node.metadata;
       if (annotations[keys.soaking] !== undefined) this.#soaked.add(name);
       if (node.spec?.unschedulable === true && was?.spec?.unschedulable !== true) {
-        const legs = lab.api.store
-          .list('pods')
-          .filter((pod) => pod.metadata.labels?.[jobLabels.run] !== undefined && pod.spec?.nodeName === name);
-        if (legs.some((pod) => pod.status?.phase === 'Running')) this.#underDrain.push(name);
+        const holder = cluster(lab).lease?.split('/')[1];
+        const pod = lab.api.store.list('pods').find((one) => one.metadata.name === holder);
+        if (pod?.spec?.nodeName === name) this.#underDrain.push(name);
       }
     });
   }
@@ -33,7 +32,7 @@ export class Witness {
     return [...lab.nodes.keys()].filter((name) => name !== 'k8s-master' && !this.#soaked.has(name));
   }
 
-  /** Nodes that were drained with a leg on them. */
+  /** Nodes that were drained by a leg that ran on them. */
   get underDrain(): readonly string[] {
     return this.#underDrain;
   }
@@ -45,7 +44,7 @@ export function wrongAfterRun(
   witness: Witness,
   exitCode: number,
   point: Point | undefined,
-  struck: CallRecord | undefined,
+  struck: Strike | undefined,
 ): string[] {
   const { nodes, namespace, lease } = cluster(lab);
   const wrong: string[] = [];
@@ -72,7 +71,7 @@ export function wrongAfterRun(
   check(witness.unsoaked(lab).length === 0, `without a soak: ${witness.unsoaked(lab).join(', ')}`);
   check(witness.underDrain.length === 0, `drained under a leg: ${witness.underDrain.join(', ')}`);
   check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the gauge of the latch is not 0');
-  wrong.push(...wrongMessages(lab, struck, point), ...wrongJobs(lab), ...forbidden(lab));
+  wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));
   return wrong;
 }
 
@@ -80,17 +79,10 @@ export function wrongAfterRun(
  * Exactly one completion message; two where nobody can know whether there was one: Slack took it and the process died before
  * the end of the rollout was written down.
  */
-function wrongMessages(lab: Lab, struck: CallRecord | undefined, point: Point | undefined): string[] {
+function wrongMessages(lab: Lab, struck: Strike | undefined): string[] {
   const ends = slackEnds(lab, 'done').length;
-  const unknowable = point !== undefined && struck !== undefined && mayRepeat(struck, point);
-  if (ends === 1 || (ends === 2 && unknowable)) return [];
+  if (ends === 1 || (ends === 2 && struck?.endWasTold === true)) return [];
   return [`${ends} completion messages`];
-}
-
-/** Slack's answer to the last message is lost, or the write that follows it. */
-function mayRepeat({ what, phase }: CallRecord, { moment }: Point): boolean {
-  if (!phase.startsWith('postflight')) return false;
-  return what.startsWith('POST Slack') ? moment === 'after' : true;
 }
 
 function wrongJobs(lab: Lab): string[] {
