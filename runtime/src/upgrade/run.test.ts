@@ -439,6 +439,7 @@ describe('containerd', () => {
   test.each([
     ['behind every worker: up to the oldest of them', '1.7.20', ['1.7.27', '1.7.24'], ['--version 1.7.24']],
     ['behind by number, not by text', '1.7.9', ['1.7.10'], ['--version 1.7.10']],
+    ['behind workers of 1.7.9 and 1.7.10', '1.7.8', ['1.7.10', '1.7.9'], ['--version 1.7.9']],
     ['behind one worker only', '1.7.24', ['1.7.27', '1.7.24'], []],
     ['ahead', '2.1.0', ['1.7.27'], []],
     ['beside a worker with another runtime', '1.7.20', ['1.7.27', undefined], []],
