@@ -104,11 +104,10 @@ function quotasOf(sizes: readonly number[], count: number): number[] {
   return quotas;
 }
 
-/** Evenly from the whole list; the odd step keeps it from taking only one of the two moments. */
+/** Evenly from the whole list, its ends among them; of one alone, the last. */
 function sample<T>(list: readonly T[], count: number): T[] {
-  const step = list.length / count;
-  return Array.from({ length: count }, (_, i) => {
-    const at = Math.floor(i * step + step / 2);
-    return list[count > 1 && i % 2 === 1 ? at ^ 1 : at] ?? list[at];
-  }).filter((one): one is T => one !== undefined);
+  const step = (list.length - 1) / Math.max(1, count - 1);
+  return Array.from({ length: count }, (_, i) => list[list.length - 1 - Math.round(i * step)])
+    .filter((one) => one !== undefined)
+    .reverse();
 }
