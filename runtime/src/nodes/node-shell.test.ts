@@ -12,7 +12,7 @@ const refreshed = (node: LabNode) =>
   node.history.filter(({ program, args: words }) => program === 'apt-get' && words.includes('update')).length;
 
 /** A node whose script works for a while, and the moment in which it is in the middle of it. */
-async function slowNode(seconds = 1) {
+async function slowNode(seconds = 0.7) {
   const { node, target } = await startNode();
   node.setDuration('apt-update', seconds);
   const middle = new Promise<void>((resolve) => {

@@ -164,7 +164,8 @@ describe('a resumed run (F5)', () => {
   });
 
   it('only clears its marks when everything else was done', async () => {
-    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(done), worker('k8s-node1', done)] });
+    const nodes = [master(done), worker('k8s-node2', { release: target }), worker('k8s-node1', done)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects).toEqual(['journal acknowledge', ...cleared('k8s-master', 'k8s-node1')]);
   });
