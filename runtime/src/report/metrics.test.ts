@@ -91,6 +91,16 @@ describe('what a run pushes', () => {
     expect(gateway.value(metrics.lastProgress.name) !== undefined).toBe(progress);
   });
 
+  it('is pushed again when it stays what it is', async () => {
+    gateway.faults = { status: 500 };
+    setTimeout(() => {
+      gateway.faults = {};
+    }, 300);
+    const sink = new MetricsSink(settings());
+    await sink.handle({ type: 'in-flight', startedAt: undefined, snapshotTaken: false });
+    expect(gateway.value(metrics.inFlight.name)).toBe(0);
+  });
+
   test.each([
     { type: 'script', node: 'a', script: 'b', line: 'c' },
     { type: 'notice', text: 'x' },

@@ -1,3 +1,4 @@
+import pRetry from 'p-retry';
 import { Gauge, Pushgateway, Registry } from 'prom-client';
 import { type Outcome, outcomes, UpgradeError } from '../errors.ts';
 import { type Metric, metricJobs, metrics } from '../names.ts';
@@ -83,6 +84,8 @@ export class MetricsSink implements Sink {
     if (event.type !== 'waiting' && event.type !== 'heartbeat')
       this.#group.set(metrics.lastProgress, nowSeconds());
     this.#group.set(metrics.heartbeat, nowSeconds());
-    await this.#group.push();
+    // These stay what they are when the run ends: a gauge left at 1 would fire alerts until the next one.
+    const insist = event.type === 'in-flight' || event.type === 'run-ended';
+    await pRetry(() => this.#group.push(), { retries: insist ? 3 : 0, minTimeout: 500 });
   }
 }

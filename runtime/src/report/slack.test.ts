@@ -42,6 +42,31 @@ describe('Slack', () => {
     expect(everything).not.toContain(webhook ?? slack.webhook);
   });
 
+  test.each([
+    ['refuses for now', { status: 429 }, false],
+    ['fails', { status: 500 }, false],
+    ['cuts the connection of a message that must arrive', { reset: true }, true],
+  ])('that %s gets it again', async (_what, faults, insist) => {
+    slack.faults = faults;
+    setTimeout(() => {
+      slack.faults = {};
+    }, 300);
+    await open(temporaryFile(slack.webhook))?.('again', insist);
+    expect(slack.messages.map(({ text }) => text)).toEqual(['again']);
+  });
+
+  test.each([
+    ['a message that it may have taken', { reset: true }, false],
+    ['a message that it will never take', { status: 404 }, true],
+  ])('does not get %s again', async (_what, faults, insist) => {
+    slack.faults = faults;
+    setTimeout(() => {
+      slack.faults = {};
+    }, 300);
+    await expect(open(temporaryFile(slack.webhook))?.('once', insist)).rejects.toThrow('Slack did not take');
+    expect(slack.messages).toEqual([]);
+  });
+
   it('is off when the settings say so, and needs no file then', () => {
     expect(open('/nonexistent', false)).toBeUndefined();
   });

@@ -1,12 +1,30 @@
 import { IncomingWebhook } from '@slack/webhook';
+import pRetry from 'p-retry';
 import { InputError } from '../errors.ts';
 import { readSecret } from '../secret-file.ts';
 import type { Settings } from '../settings.ts';
 import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 
-/** Posts one message. Rejects with a message that does not carry the webhook's URL, which is a secret. */
-export type SlackPost = (text: string) => Promise<void>;
+/**
+ * Posts one message; again when Slack says that it did not take it. Rejects with a message that does not carry the webhook's
+ * URL, which is a secret.
+ *
+ * @param insist again also when nothing was heard of it: it may then arrive twice, and is not lost.
+ */
+export type SlackPost = (text: string, insist?: boolean) => Promise<void>;
+
+/** Slack takes one message a second. */
+const retries = { retries: 2, minTimeout: 1_000 };
+
+/** It has answered that it did not take the message, and may take it later. */
+const isRefusal = (error: unknown): boolean => {
+  const { statusCode } = error as { statusCode?: number };
+  return statusCode !== undefined && (statusCode === 429 || statusCode >= 500);
+};
+/** It has answered, and will not take it at all. */
+const isFinal = (error: unknown): boolean =>
+  (error as { statusCode?: number }).statusCode !== undefined && !isRefusal(error);
 
 /** @throws InputError when the webhook file is missing or holds no URL. Undefined when Slack is disabled. */
 export function slackPost(settings: Settings['slack']): SlackPost | undefined {
@@ -15,9 +33,12 @@ export function slackPost(settings: Settings['slack']): SlackPost | undefined {
   if (!URL.canParse(url))
     throw new InputError('slack.webhookFile', settings.webhookFile, 'a file with a URL in it');
   const webhook = new IncomingWebhook(url, { timeout: settings.timeout });
-  return async (text) => {
+  return async (text, insist = false) => {
     try {
-      await webhook.send({ text });
+      await pRetry(() => webhook.send({ text }), {
+        ...retries,
+        shouldRetry: ({ error }) => isRefusal(error) || (insist && !isFinal(error)),
+      });
     } catch (error) {
       // The client's error carries the request, and with it the URL.
       const code = (error as { code?: string }).code ?? 'no code';
@@ -63,7 +84,7 @@ export function slackSink(post: SlackPost, prefix = ''): Sink {
     name: 'slack',
     async handle(event) {
       const text = slackText(event);
-      if (text !== undefined) await post(prefix + text);
+      if (text !== undefined) await post(prefix + text, event.type === 'run-ended');
     },
   };
 }
