@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -194,6 +194,7 @@ export class LabNode {
       LAB_NODE_DIR: this.#options.dir,
       LAB_NODE_NAME: this.name,
       LAB_NODE_BIN: process.execPath,
+      LAB_CURL: ['/usr/bin/curl', '/usr/local/bin/curl'].find(existsSync) ?? '',
       LAB_CLUSTER_DIR: clusterDirectory,
       LAB_STUBS: stubs,
     };
