@@ -85,10 +85,10 @@ function kubeletRelease(node: V1Node, name: string): Release {
   return release;
 }
 
-/** RFC 3339 → epoch milliseconds; undefined for anything else. */
-export function timeOf(text: string | undefined): number | undefined {
+/** RFC 3339, or what the client has made of it → epoch milliseconds; undefined for anything else. */
+export function timeOf(text: string | Date | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const time = Date.parse(text);
+  const time = new Date(text).getTime();
   return Number.isNaN(time) ? undefined : time;
 }
 

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { isActive, listLegs } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
-import type { ClusterNode } from '../cluster/nodes.ts';
+import { type ClusterNode, timeOf } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { formatDuration } from '../duration.ts';
@@ -50,6 +50,8 @@ interface Rollout {
   readonly dispatched: string | undefined;
   /** Who is at it right now, in words. */
   readonly busy: string | undefined;
+  /** When the last leg was created, epoch milliseconds. */
+  readonly lastLegAt: number | undefined;
 }
 
 /** Observes and chooses; changes nothing. */
@@ -135,6 +137,7 @@ async function readRollout({ client, settings }: DetectContext): Promise<Rollout
     inFlight: inFlightOf(annotations, annotationPrefix),
     dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
     busy,
+    lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
   };
 }
 
@@ -142,11 +145,14 @@ async function readRollout({ client, settings }: DetectContext): Promise<Rollout
 async function whyHeld(ctx: DetectContext, target: Release, nodeCount: number): Promise<string | undefined> {
   const halted = await ctx.cluster.killSwitch();
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
-  const { busy, dispatched } = await readRollout(ctx);
+  const { busy, dispatched, lastLegAt = 0 } = await readRollout(ctx);
   if (busy !== undefined) return `a run is in flight: ${busy}`;
   const [release, time = ''] = dispatched?.split(' ') ?? [];
-  const age = Date.now() - Date.parse(time);
+  const at = Date.parse(time);
+  const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
+  // Killed before it created the Job. The API says so; of the agent service nobody can ask what it took.
+  if (ctx.settings.dispatch.mode === 'job' && lastLegAt < Math.floor(at / 1000) * 1000) return undefined;
   return `it was dispatched ${formatDuration(age)} ago and has not begun (k8s-upgrade clear forgets that)`;
 }
 

@@ -11,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => slack.stop());
 
 const open = (webhookFile: string, enabled = true) =>
-  slackPost(testSettings({ slack: { webhookFile, enabled, timeout: '300ms' } }).slack);
+  slackPost(testSettings({ slack: { webhookFile, enabled, timeout: '1s' } }).slack);
 
 /** Posts through a webhook file of its own. */
 async function post(text: string, webhook = slack.webhook): Promise<void> {

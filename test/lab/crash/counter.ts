@@ -24,11 +24,12 @@ export class CallCounter implements CallGate {
   readonly #connections = new Map<number, CallRecord>();
   readonly #times = new Map<string, number>();
 
-  /** Counts from now on. */
-  constructor(lab: Lab, point?: Point) {
+  /** Counts from now on. @param cronJob from whose Jobs the pods are whose calls count. */
+  constructor(lab: Lab, cronJob: string, point?: Point) {
     this.#lab = lab;
     this.#point = point;
-    this.#owners = new Owners(() => lab.api.runner.processes());
+    const counts = ([, pod]: [number, string]) => pod.startsWith(`${cronJob}-`);
+    this.#owners = new Owners(() => new Map([...lab.api.runner.processes()].filter(counts)));
     lab.api.faults.gate = this;
     for (const node of lab.nodes.values()) node.ssh.gate = this;
     for (const service of [lab.packages, lab.prometheus, lab.pushgateway, lab.slack, lab.agentService])

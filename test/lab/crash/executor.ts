@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { jobLabels } from '../../../runtime/src/names.ts';
+import { jobLabels, objectNames } from '../../../runtime/src/names.ts';
 import type { Lab } from '../lab.ts';
 import { CallCounter } from './counter.ts';
 import { inputs, startLab } from './lab.ts';
@@ -27,7 +27,7 @@ export async function runExecutor(point?: Point): Promise<PointResult> {
   try {
     const witness = new Witness(lab);
     const log: string[] = [];
-    const counter = new CallCounter(lab, point);
+    const counter = new CallCounter(lab, objectNames.executionCronJob, point);
     followPhase(lab, counter, log);
     const limit = sleep(runLimit, { exitCode: -1, output: 'no end' }, { ref: false });
     const { exitCode, output } = await Promise.race([lab.submit(inputs), limit]);

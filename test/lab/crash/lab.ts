@@ -1,3 +1,4 @@
+import type { SettingsInput } from '../../../runtime/src/settings.ts';
 import { labNodes } from '../cluster.ts';
 import { Lab } from '../lab.ts';
 
@@ -8,13 +9,13 @@ export const inputs = JSON.stringify({ target_version: target, kind: 'patch' });
 export const cordonedByHand = 'k8s-node3';
 
 /** A control plane and three workers, one of them out of service; a run takes two legs. */
-export async function startLab(): Promise<Lab> {
+export async function startLab(change = (base: SettingsInput): SettingsInput => base): Promise<Lab> {
   const lab = await Lab.start({
     release: before,
     published: [before, target],
     nodes: labNodes.slice(0, 4),
     settings: (base) => ({
-      ...base,
+      ...change(base),
       // A killed executor's lease has to run out before the next one goes on.
       timing: { ...base.timing, lease: '2s', apiRequest: '2s' },
       gates: { ...base.gates, alertWait: '10s' },

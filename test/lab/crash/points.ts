@@ -89,6 +89,19 @@ export function spread(records: readonly CallRecord[], count: number): Point[] {
   return [...sorts.values()].flatMap((points, i) => sample(points, quotas[i] ?? 0));
 }
 
+/** The same calls with something else done to them, one after the other. */
+export function asFaults(points: readonly Point[]): Point[] {
+  const turns: readonly Pick<Point, 'moment' | 'deed'>[] = [
+    { moment: 'before', deed: '500' },
+    { moment: 'after', deed: 'reset' },
+    { moment: 'before', deed: '429' },
+    { moment: 'after', deed: 'silence' },
+    { moment: 'before', deed: 'reset' },
+    { moment: 'before', deed: 'silence' },
+  ];
+  return points.map(({ call }, i) => ({ call, moment: 'before', deed: 'reset', ...turns[i % turns.length] }));
+}
+
 /** Shares `count` out evenly; what a small group cannot use goes to the others. */
 function quotasOf(sizes: readonly number[], count: number): number[] {
   const quotas = sizes.map(() => 0);

@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { annotationKeys, jobLabels, objectNames } from '../../../runtime/src/names.ts';
+import type { Job } from '../api/index.ts';
+import type { Lab } from '../lab.ts';
+import { CallCounter } from './counter.ts';
+import type { PointResult } from './executor.ts';
+import { startLab, target } from './lab.ts';
+import type { Point } from './points.ts';
+import { forbidden } from './verdict.ts';
+
+export type Mode = 'agent-service' | 'job';
+
+const keys = annotationKeys('viktorbarzin.me');
+const aWeek = 7 * 86_400_000;
+
+/**
+ * One detection with something done to one of its calls, until its Job has ended; then the next one, and the one of the week
+ * after. The agent returns at once; a leg runs on until the lab stops.
+ */
+export async function runDetector(mode: Mode, point?: Point): Promise<PointResult> {
+  const started = Date.now();
+  const lab = await startLab((base) => ({ ...base, dispatch: { ...base.dispatch, mode } }));
+  lab.submit = async () => ({ exitCode: 0, output: '' });
+  const log: string[] = [];
+  lab.events.on('log', (line) => log.push(line));
+  try {
+    const counter = new CallCounter(lab, objectNames.detectionCronJob, point);
+    await endOf(lab, await lab.createJobFrom(objectNames.detectionCronJob));
+    const wrong: string[] = [];
+    if (point !== undefined && counter.struck === undefined) wrong.push('the point was never reached');
+    wrong.push(...wrongAfter('the next detection', lab, await lab.detect()));
+    const ambiguous = dispatches(lab) === 0;
+    if (ambiguous && dispatchedAnnotation(lab) === undefined)
+      wrong.push('the next detection did not dispatch');
+    if (ambiguous) {
+      // Whether the dispatch had arrived could not be known; once no run of it can be on its way, it is made again.
+      age(lab, aWeek);
+      wrong.push(...wrongAfter('the detection a week later', lab, await lab.detect()));
+    }
+    if (dispatches(lab) !== 1) wrong.push(`${dispatches(lab)} dispatches of ${target}`);
+    wrong.push(...forbidden(lab));
+    const seconds = (Date.now() - started) / 1000;
+    return { point, struck: counter.struck, records: counter.records, wrong, seconds, log: log.join('\n') };
+  } finally {
+    await lab.stop();
+  }
+}
+
+function wrongAfter(what: string, lab: Lab, exitCode: number): string[] {
+  const wrong = exitCode === 0 ? [] : [`${what} ended with exit code ${exitCode}`];
+  if (dispatches(lab) > 1) wrong.push(`${dispatches(lab)} dispatches of ${target} after ${what}`);
+  return wrong;
+}
+
+const dispatchedAnnotation = (lab: Lab): string | undefined =>
+  lab.api.store.get('namespaces', undefined, objectNames.namespace)?.metadata.annotations?.[keys.dispatched];
+
+/** Jobs of the agent that are for the target, or runs. */
+function dispatches(lab: Lab): number {
+  const asked = lab.agentService.jobs.filter((job) => job.request.prompt.includes(`"${target}"`));
+  const legs = lab.api.store.list('jobs', objectNames.namespace);
+  const runs = legs.map((job) => job.metadata.labels?.[jobLabels.run]).filter((run) => run !== undefined);
+  return asked.length + new Set(runs).size;
+}
+
+function age(lab: Lab, ms: number): void {
+  const time = new Date(Date.now() - ms).toISOString();
+  lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+    ns.metadata.annotations = { ...ns.metadata.annotations, [keys.dispatched]: `${target} ${time}` };
+  });
+}
+
+async function endOf(lab: Lab, name: string): Promise<void> {
+  const hasEnded = (job: Job | undefined) =>
+    job?.status?.conditions?.some(
+      (c) => (c.type === 'Complete' || c.type === 'Failed') && c.status === 'True',
+    );
+  while (!hasEnded(lab.api.store.get('jobs', objectNames.namespace, name))) await sleep(50);
+}
