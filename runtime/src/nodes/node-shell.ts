@@ -146,22 +146,24 @@ class Line {
         return await work(this.#session, signalOf(this.#wait));
       } catch (error) {
         this.close();
+        const first = lostAt === undefined;
         lostAt ??= Date.now();
-        await this.#bear(error, lostAt);
+        await this.#bear(error, lostAt, first);
       }
     }
   }
 
   /** @throws unless connecting again may help. */
-  async #bear(error: unknown, lostAt: number): Promise<void> {
+  async #bear(error: unknown, lostAt: number, first: boolean): Promise<void> {
     const { signal, onNotice, reconnectTimeout } = this.#options;
     signal.throwIfAborted();
-    if (Date.now() >= this.#wait.deadline)
+    // The signal of a wait may fire a moment before the clock says so.
+    if (Date.now() >= this.#wait.deadline || (error as Error).name === 'TimeoutError')
       throw new ConnectionError(this.#target, 'no end within its time limit', error);
     if (!(error instanceof ConnectionError)) throw error;
     const lostFor = Date.now() - lostAt;
     if (lostFor > reconnectTimeout) throw error;
-    if (lostFor === 0) onNotice(`${error.message}; connecting again`);
+    if (first) onNotice(`${error.message}; connecting again`);
     await pause(Math.min(2_000, 200 + lostFor / 2), this.#wait);
   }
 }
