@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
 import pc from 'picocolors';
-import { Lab } from '../lab.ts';
 import { type Scenario, scenarioNamed, scenarios } from './scenarios.ts';
 import { Terminal } from './terminal.ts';
 
@@ -27,6 +26,8 @@ async function main(argv: readonly string[]): Promise<number> {
 async function rehearse(scenario: Scenario): Promise<number> {
   const terminal = new Terminal(process.stdout);
   terminal.print(`${pc.bold(scenario.name)}: ${scenario.summary}`);
+  // Loaded when it is needed: a list of scenarios needs no cluster.
+  const { Lab } = await import('../lab.ts');
   const lab = await Lab.start({ ...scenario.options, pace: 'visible' });
   const stop = () => void lab.stop().finally(() => process.exit(130));
   process.once('SIGINT', stop).once('SIGTERM', stop);
