@@ -30,10 +30,19 @@ export class CallCounter implements CallGate {
     this.#point = point;
     const counts = ([, pod]: [number, string]) => pod.startsWith(`${cronJob}-`);
     this.#owners = new Owners(() => new Map([...lab.api.runner.processes()].filter(counts)));
-    lab.api.faults.gate = this;
-    for (const node of lab.nodes.values()) node.ssh.gate = this;
-    for (const service of [lab.packages, lab.prometheus, lab.pushgateway, lab.slack, lab.agentService])
-      service.gate = this;
+    this.#install(this);
+  }
+
+  /** Counts no more, and lets everything pass. */
+  stop(): void {
+    this.#install(undefined);
+  }
+
+  #install(gate: CallGate | undefined): void {
+    const { api, nodes, packages, prometheus, pushgateway, slack, agentService } = this.#lab;
+    api.faults.gate = gate;
+    for (const node of nodes.values()) node.ssh.gate = gate;
+    for (const service of [packages, prometheus, pushgateway, slack, agentService]) service.gate = gate;
   }
 
   arrived(call: Call): Interference | undefined {

@@ -26,6 +26,7 @@ export async function runDetector(mode: Mode, point?: Point): Promise<PointResul
   try {
     const counter = new CallCounter(lab, objectNames.detectionCronJob, point);
     await endOf(lab, await lab.createJobFrom(objectNames.detectionCronJob));
+    counter.stop();
     const wrong: string[] = [];
     if (point !== undefined && counter.struck === undefined) wrong.push('the point was never reached');
     wrong.push(...wrongAfter('the next detection', lab, await lab.detect()));

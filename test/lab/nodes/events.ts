@@ -4,7 +4,7 @@ import { constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-/** One run of a stub program. Times are Unix milliseconds; `end` and `exit` are missing while it runs or when it was killed. */
+/** One run of a stub program. Times are Unix milliseconds; `end` is missing while it runs, `exit` also when the power went. */
 export interface Invocation {
   readonly program: string;
   readonly args: readonly string[];
@@ -46,6 +46,7 @@ export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
 
   /** After a power cut: what ran will never say that it ended. */
   forgetRunning(): void {
+    for (const invocation of this.#running.values()) invocation.end = Date.now();
     this.#running.clear();
   }
 
