@@ -1,29 +1,28 @@
 import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DetectContext } from '../detect/detect.ts';
 import { PackageRepository } from '../detect/repository.ts';
-import { loadHostKeys } from '../nodes/host-keys.ts';
-import { SshNodeShell } from '../nodes/node-shell.ts';
-import { readSecret } from '../secret-file.ts';
+import { openNodeShell } from '../nodes/open-shell.ts';
 import type { Session } from './options.ts';
 
-/** What detection works with: the cluster, one node's package list and the package repository. */
-export async function detectContext(session: Session, writer: ClusterWriter): Promise<DetectContext> {
+/**
+ * What detection works with: the cluster, one node's package list and the package repository.
+ *
+ * @param readOnly nothing in the cluster is to change, not even the remembered host keys.
+ */
+export async function detectContext(
+  session: Session,
+  writer: ClusterWriter,
+  readOnly: boolean,
+): Promise<DetectContext> {
   const { settings, client, cluster, logger, signals } = session;
-  const { user, port, connectTimeout, reconnectTimeout, privateKeyFile } = settings.ssh;
-  const privateKey = Buffer.from(`${readSecret('ssh.privateKeyFile', privateKeyFile)}\n`);
-  await cluster.serverRelease();
-  const shell = new SshNodeShell({
-    user,
-    port,
-    privateKey,
-    connectTimeout,
-    reconnectTimeout,
-    hostKeys: await loadHostKeys(client, settings, false),
+  const shell = await openNodeShell(client, settings, {
+    readOnly,
     signal: signals.stop,
     onLine: (node, script, line) => logger.debug(`${node} ${script}: ${line}`),
     onNotice: (notice) => logger.warn(notice),
     mayWrite: async () => {},
   });
+  await cluster.serverRelease();
   const repository = new PackageRepository(settings.packages, signals.stop);
   return { settings, client, cluster, writer, shell, repository, logger, signal: signals.stop };
 }

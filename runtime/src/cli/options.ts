@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { parse as parseYaml } from 'yaml';
 import { KubernetesClient, loadKubeConfig } from '../cluster/client.ts';
@@ -61,7 +60,6 @@ export function readSettings(file: string): Settings {
 /** What a command works with. Opened before anything else, so that bad input ends it first. */
 export interface Session {
   readonly settings: Settings;
-  readonly kubeConfig: KubeConfig;
   readonly client: KubernetesClient;
   readonly cluster: ClusterReader;
   readonly logger: Logger;
@@ -82,7 +80,6 @@ export function openSession(options: CommonOptions): Session {
   const { terminal, color } = outputStyle();
   return {
     settings,
-    kubeConfig,
     client,
     cluster: clusterReader(client, settings),
     logger: createLogger(terminal, color),

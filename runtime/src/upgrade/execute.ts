@@ -1,19 +1,16 @@
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { KubernetesClient } from '../cluster/client.ts';
 import { drain } from '../cluster/drain.ts';
 import { Lease } from '../cluster/lease.ts';
-import { clusterReader } from '../cluster/reader.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { PrometheusAlerts } from '../gates/prometheus.ts';
-import { loadHostKeys } from '../nodes/host-keys.ts';
-import { SshNodeShell } from '../nodes/node-shell.ts';
+import { openNodeShell } from '../nodes/open-shell.ts';
 import { Report, type Sink } from '../report/events.ts';
 import { logSink } from '../report/log.ts';
 import { MetricsSink } from '../report/metrics.ts';
 import { nodeEventSink } from '../report/node-events.ts';
 import { slackPost, slackSink } from '../report/slack.ts';
-import { readSecret } from '../secret-file.ts';
 import type { Settings } from '../settings.ts';
 import { within } from '../wait.ts';
 import type { Context } from './context.ts';
@@ -28,7 +25,8 @@ import { etcdSnapshots } from './snapshots.ts';
 export interface ExecuteOptions {
   readonly settings: Settings;
   readonly request: UpgradeRequest;
-  readonly kubeConfig: KubeConfig;
+  readonly client: KubernetesClient;
+  readonly cluster: ClusterReader;
   readonly logger: Logger;
   /** The same for every leg of a run. */
   readonly run: string;
@@ -39,36 +37,23 @@ export interface ExecuteOptions {
   readonly ownNode: string | undefined;
   /** Asks the run to stop at the next safe point. */
   readonly stop: AbortSignal;
-  /** Ends every request at once. */
-  readonly kill: AbortSignal;
 }
 
-/** What every way of looking at or changing the cluster needs. Secrets are read first: nothing starts without them. */
+/** What every way of looking at or changing the cluster needs. */
 async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>, emit: Report['emit']) {
-  const { settings, request, kubeConfig, stop, kill } = options;
-  const privateKey = Buffer.from(`${readSecret('ssh.privateKeyFile', settings.ssh.privateKeyFile)}\n`);
-  const { apiRequest: requestTimeout, apiOutage: outage } = settings.timing;
-  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: kill });
-  const cluster = clusterReader(client, settings);
-  await cluster.serverRelease();
+  const { settings, request, client, cluster, stop: signal } = options;
+  const { namespace, annotationPrefix } = settings;
   const would = (action: string) => emit({ type: 'would', action });
-  const writer = clusterWriter(client, settings.namespace, request.dryRun ? would : undefined);
-  const { connectTimeout, reconnectTimeout, user, port } = settings.ssh;
-  const notice = (text: string) => emit({ type: 'notice', text });
-  const shell = new SshNodeShell({
-    user,
-    port,
-    privateKey,
-    connectTimeout,
-    reconnectTimeout,
+  const shell = await openNodeShell(client, settings, {
+    readOnly: request.dryRun,
+    signal,
     mayWrite,
-    hostKeys: await loadHostKeys(client, settings, request.dryRun),
-    signal: stop,
-    onNotice: notice,
+    onNotice: (text) => emit({ type: 'notice', text }),
     onLine: (node, script, line) => emit({ type: 'script', node, script, line }),
   });
-  const journal = namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix);
-  const alerts = new PrometheusAlerts(settings.prometheus, stop);
+  const writer = clusterWriter(client, namespace, request.dryRun ? would : undefined);
+  const journal = namespaceJournal(client, writer, namespace, annotationPrefix);
+  const alerts = new PrometheusAlerts(settings.prometheus, signal);
   return { client, cluster, writer, shell, journal, alerts, would };
 }
 
@@ -161,11 +146,10 @@ async function submittedBefore(ctx: Context, options: ExecuteOptions): Promise<R
   return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
 }
 
-function leaseFor({ settings, kubeConfig, run, process, kill }: ExecuteOptions): Lease {
-  const { apiRequest: requestTimeout, apiOutage: outage, lease } = settings.timing;
+function leaseFor({ settings, client, run, process }: ExecuteOptions): Lease {
   // A client of its own: the guard in front of the other one's writes asks this lease.
-  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: kill });
-  return new Lease(client, settings.namespace, { run, process }, lease);
+  const own = new KubernetesClient(client.kubeConfig, client.options);
+  return new Lease(own, settings.namespace, { run, process }, settings.timing.lease);
 }
 
 /** A process that has lost its lease has nothing more to say to the outside. */

@@ -15,7 +15,7 @@ export async function detectCommand(options: DetectOptions): Promise<void> {
   const { settings, client, logger } = session;
   const dryRun = options.dryRun === true || process.env.DRY_RUN === 'true' || settings.dispatch.dryRun;
   const post = slackPost(settings.slack);
-  const ctx = await detectContext(session, clusterWriter(client, settings.namespace));
+  const ctx = await detectContext(session, clusterWriter(client, settings.namespace), false);
   const tell = async (outcome: Outcome, message: string, news: boolean, found?: Detection) => {
     const warn = (error: Error) => logger.warn(error.message);
     await publishMetrics(settings.pushgateway, outcome, found).catch(warn);

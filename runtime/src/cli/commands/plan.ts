@@ -27,10 +27,10 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   const session = openSession(options);
   const request = requested ?? (await chosenRequest(session));
   if (request === undefined) return;
-  const { stop, kill } = session.signals;
+  const { stop } = session.signals;
   const report = new Report(() => {});
   report.add(logSink(session.logger));
-  const run = { ...session, request: { ...request, dryRun: true }, run: 'plan', leg: 1, stop, kill };
+  const run = { ...session, request: { ...request, dryRun: true }, run: 'plan', leg: 1, stop };
   const ctx = await openContext(run, report);
   await checkRequest(ctx);
   const print = (line: string) => process.stdout.write(`${line}\n`);
@@ -53,7 +53,7 @@ export async function planCommand(options: PlanOptions): Promise<void> {
 /** What detection would choose; undefined, and said, when that is nothing. */
 async function chosenRequest(session: Session): Promise<UpgradeRequest | undefined> {
   const writer = clusterWriter(session.client, session.settings.namespace, () => {});
-  const { seen, decision } = await decide(await detectContext(session, writer));
+  const { seen, decision } = await decide(await detectContext(session, writer, true));
   for (const { kind, release, reason } of decision.refused) {
     process.stdout.write(`not taking ${kind} ${release}: ${reason}\n`);
   }

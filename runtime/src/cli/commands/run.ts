@@ -17,7 +17,6 @@ export async function runCommand(options: RunOptions): Promise<void> {
     run: options.runId ?? newRunId(request.target),
     leg: Number(options.leg ?? 1),
     stop: session.signals.stop,
-    kill: session.signals.kill,
   });
   process.exitCode = exitCodes[outcome];
 }
