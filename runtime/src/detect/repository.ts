@@ -35,12 +35,17 @@ export class PackageRepository {
    */
   async packages(minor: string): Promise<RepositoryPackage[]> {
     const url = `${this.#baseOf(minor)}Packages`;
-    const [release, text] = await Promise.all([this.#file(`${this.#baseOf(minor)}Release`), this.#file(url)]);
-    const packages = parsePackages(text, url, minor);
-    const expected = packagesHash(release);
-    if (expected === createHash('sha256').update(text).digest('hex')) return packages;
-    const given = `${url} not matching its Release file (${expected === undefined ? 'which names no hash' : 'cut off or altered'})`;
-    throw new InputError('packages.repository', given, 'a whole Packages file');
+    for (let attempt = 1; ; attempt += 1) {
+      const [release, text] = await Promise.all([
+        this.#file(`${this.#baseOf(minor)}Release`),
+        this.#file(url),
+      ]);
+      const packages = parsePackages(text, url, minor);
+      const expected = packagesHash(release);
+      if (expected === createHash('sha256').update(text).digest('hex')) return packages;
+      // Published between the two answers, a release makes them differ once.
+      if (attempt === 2) throw wrongHash(url, expected);
+    }
   }
 
   async #file(url: string): Promise<string> {
@@ -75,6 +80,15 @@ export class PackageRepository {
       signal: this.#signal,
     });
   }
+}
+
+function wrongHash(url: string, expected: string | undefined): InputError {
+  const why = expected === undefined ? 'which names no hash' : 'cut off or altered';
+  return new InputError(
+    'packages.repository',
+    `${url} not matching its Release file (${why})`,
+    'a whole Packages file',
+  );
 }
 
 /** The SHA-256 of `Packages` in a `Release` file: section `SHA256:`, lines of hash, size and name. */
