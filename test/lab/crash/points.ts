@@ -56,6 +56,12 @@ const isDeed = (text: string): text is Deed => (deeds as readonly string[]).incl
 /** An answer instead of the effect. */
 export const isStatus = (deed: Deed): deed is '500' | '429' => deed === '500' || deed === '429';
 
+/** A like call well before this one; the first stays as it is. */
+export function earlier(point: Point): Point {
+  if ('n' in point.call || point.call.nth === 1) return point;
+  return { ...point, call: { ...point.call, nth: Math.ceil(point.call.nth * 0.8) - 1 || 1 } };
+}
+
 /** Calls of one sort are alike in what a crash there can leave behind. */
 export function sortOf({ what }: CallRecord): string {
   if (what.startsWith('connect ')) return 'ssh connection';
