@@ -131,8 +131,11 @@ async function report(results: readonly Ended[]): Promise<number> {
   const count = (sort: Trial['sort']) => results.filter((one) => one.sort === sort).length;
   const [kills, faults, others] = [count('kill'), count('fault'), count('disturbance')];
   await mkdir(cache, { recursive: true });
-  const summary = { kills, faults, disturbances: others, failed: failed.map(({ text }) => text) };
-  await writeFile(join(cache, 'crash.json'), `${JSON.stringify(summary, null, 2)}\n`);
+  // The figures that the documents quote are of a whole round, not of points played alone.
+  if (wanted === '' || wanted === 'all') {
+    const summary = { kills, faults, disturbances: others, failed: failed.map(({ text }) => text) };
+    await writeFile(join(cache, 'crash.json'), `${JSON.stringify(summary, null, 2)}\n`);
+  }
   if (failed.length === 0) {
     console.log(`${kills} kill points, ${faults + others} faults: all ended on the target`);
     return 0;
