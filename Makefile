@@ -1,7 +1,7 @@
 # The two commands of this project are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test check unit crash-test bench bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test bench bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -17,7 +17,7 @@ rehearse: $(bundle) ## run the whole pipeline in the embedded lab; SCENARIO=list
 lab: $(bundle) ## start the lab and keep it running, for kubectl, ssh and the CLI by hand
 	@$(RUN) lab
 
-test: setup $(bundle) check unit ## everything: format, lint, types, dead code, shellcheck, unit and lab tests
+test: setup $(bundle) check unit ## format, lint, types, dead code, shellcheck, unit and lab tests
 
 check: $(installed) ## static checks only
 	$(RUN) lint
@@ -25,12 +25,16 @@ check: $(installed) ## static checks only
 	$(RUN) deadcode
 	shellcheck $$(git ls-files '*.sh' scripts .ci | xargs grep -lE '^#!.*(bash|sh)$$')
 
-unit: $(bundle) ## tests only
+unit: $(bundle) ## the tests of `make test`, without the checks
 	@mkdir -p .cache
 	$(RUN) unit
 
 crash-test: $(bundle) ## kill the executor at its calls and see each run end well; CRASH=all for every call
 	@$(RUN) crash-test
+
+test-slow: setup $(bundle) ## whole upgrades that go wrong, the runbook's commands, other versions of Node.js
+	@mkdir -p .cache
+	$(RUN) unit-slow
 
 bench: $(bundle) ## the three figures: cold start, overhead per node, rehearsal
 	@$(RUN) bench

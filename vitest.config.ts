@@ -1,18 +1,20 @@
 import { defineConfig } from 'vitest/config';
 
+const folders = '{runtime/src,constructs,alerts,test}';
+const slow = `${folders}/**/*.slow.test.ts`;
+
 export default defineConfig({
   test: {
-    include: [
-      'runtime/src/**/*.test.ts',
-      'constructs/**/*.test.ts',
-      'alerts/**/*.test.ts',
-      'test/**/*.test.ts',
-    ],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // A lab is several processes that wait for each other half of the time: three of them fill two cores.
     maxWorkers: 3,
     // No test file changes what another one imports, and the Kubernetes client is large.
     isolate: false,
+    projects: [
+      { extends: true, test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow] } },
+      // Whole upgrades, one after the other: `make test-slow`.
+      { extends: true, test: { name: 'slow', include: [slow] } },
+    ],
   },
 });

@@ -152,10 +152,16 @@ describe('state', () => {
 
   it('a kill switch that is set during a run stops it before the next node', async () => {
     await start();
-    lab.node('k8s-master').setDuration('kubeadm', 1);
-    const running = lab.cli(['run', ...patch]);
+    lab.node('k8s-master').faults.set('kubeadm-hang', {});
+    const running = lab.cli([
+      'run',
+      ...patch,
+      '--stages',
+      'snapshot,containerd,repo,master,workers,postflight',
+    ]);
     await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
     expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
+    lab.node('k8s-master').faults.clear('kubeadm-hang');
     const { exitCode, stdout } = await running;
     expect(exitCode).toBe(3);
     expect(stdout).toContain('the power is about to go');
