@@ -151,15 +151,11 @@ describe('state', () => {
   });
 
   it('a kill switch that is set during a run stops it before the next node', async () => {
-    await start();
-    lab.node('k8s-master').faults.set('kubeadm-hang', {});
-    const running = lab.cli([
-      'run',
-      ...patch,
-      '--stages',
-      'snapshot,containerd,repo,master,workers,postflight',
-    ]);
+    await start({ settings: (base) => ({ ...base, gates: { ...base.gates, alertWait: '60s' } }) });
+    const running = lab.cli(['run', ...patch]);
     await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+    // Holds the run before the next node for as long as it takes to halt it.
+    lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
     expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
     lab.node('k8s-master').faults.clear('kubeadm-hang');
     const { exitCode, stdout } = await running;
