@@ -90,9 +90,9 @@ async function stopAndTakeOver(lab: Lab, running: Promise<unknown>): Promise<rea
   const counter = new CallCounter(lab, pod?.metadata.name.replace(/-[^-]+$/, '') ?? '');
   process.kill(pid, 'SIGCONT');
   await running;
-  const writes = counter.records.filter(({ what }) =>
-    /^(create|patch|update|delete|POST|PUT|start) /.test(what),
-  );
+  // A renewal that it was in the middle of is refused as a conflict; had it been taken, the second run would have ended.
+  const isWrite = /^(create|patch|update|delete|POST|PUT|start) (?!leases)/;
+  const writes = counter.records.filter(({ what }) => isWrite.test(what));
   wrong.push(...writes.map(({ what }) => `after its lease was lost: ${what}`));
   const { exitCode, stdout, stderr } = await second;
   if (exitCode !== 0) wrong.push(`the second run ended with ${exitCode}: ${stdout}${stderr}`);
