@@ -198,21 +198,21 @@ describe('a lab node over SSH', () => {
 describe('a lab node that misbehaves', () => {
   const payload = (text: string) =>
     `payload='${Buffer.from(text).toString('base64')}'\n${script('detach.sh')}`;
-  const slow = 'echo begin; sleep 0.5; echo end; exit 4';
+  const slow = 'echo begin; sleep 2; echo end; exit 4';
 
   test('a cut connection leaves a detached script running; it is followed from where it was (F5)', async () => {
     const started = await once('sudo -n bash -s -- start job', payload(slow));
     expect(started.stdout).toBe('result: {"state":"started","offset":0}\n');
     const client = await logIn();
     const cut = exec(client, 'sudo -n bash -s -- follow job 0', script('detach.sh'));
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     node.cutConnections();
     expect(await cut).toMatchObject({ code: null, stdout: 'begin\n' });
     const rest = await once('sudo -n bash -s -- follow job 6', script('detach.sh'));
     expect(rest).toMatchObject({ code: 4, stdout: 'end\n' });
     await expect.poll(() => node.scriptRuns).toMatchObject([{ name: 'job', exit: 4 }]);
     const [run] = node.scriptRuns;
-    expect((run?.end ?? 0) - (run?.start ?? 0)).toBeGreaterThan(480);
+    expect((run?.end ?? 0) - (run?.start ?? 0)).toBeGreaterThan(1900);
   });
 
   test('a cut connection does not kill a command, which meets a closed pipe when it writes', async () => {
@@ -260,9 +260,10 @@ describe('a lab node that misbehaves', () => {
   });
 
   test('cuts each connection after a while', async () => {
-    node.ssh.cutAfterMs = 100;
+    // Long enough to log in on a busy machine.
+    node.ssh.cutAfterMs = 1500;
     const client = await logIn();
-    expect((await exec(client, 'sleep 5')).code).toBeNull();
+    expect((await exec(client, 'sleep 30')).code).toBeNull();
   });
 
   test('has another host key after it was reimaged (F27)', async () => {
