@@ -1,6 +1,6 @@
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
-import type { Gate } from './gate.ts';
+import type { Findings, Gate } from './gate.ts';
 import { isTouched } from './own-marks.ts';
 
 /**
@@ -22,30 +22,30 @@ export const planGate: Gate = {
     if (server === target)
       return { reasons: [], notes: [`the control plane is at ${target} already; its kubelet is not`] };
     const node: SshTarget = { node: first.name, address: first.address };
-    const plan = await shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]);
-    if (!offers(plan.output, target)) {
-      const said = plan.output.trim().split('\n').slice(-3).join(' / ') || 'nothing';
-      return {
-        reasons: [
-          `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code}) does not offer it: ${said}`,
-        ],
-      };
-    }
-    const diff = await shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]);
-    if (diff.code !== 0)
-      return {
-        reasons: [],
-        notes: [`kubeadm upgrade diff failed, so dropped flags are unknown: ${diff.output.slice(-200)}`],
-      };
-    const dropped = droppedFlags(diff.output);
-    return {
-      reasons: dropped.map(
-        ({ manifest, flag }) =>
-          `kubeadm upgrade apply would drop ${flag} of ${manifest}; put it into the kubeadm-config ConfigMap first`,
-      ),
-    };
+    const [plan, diff] = await Promise.all([
+      shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]),
+      shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]),
+    ]);
+    if (offers(plan.output, target)) return judgeDiff(diff);
+    const said = plan.output.trim().split('\n').slice(-3).join(' / ') || 'nothing';
+    const asked = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
+    return { reasons: [`${asked} does not offer it: ${said}`] };
   },
 };
+
+function judgeDiff({ code, output }: { code: number; output: string }): Findings {
+  if (code !== 0) {
+    return {
+      reasons: [],
+      notes: [`kubeadm upgrade diff failed, so dropped flags are unknown: ${output.slice(-200)}`],
+    };
+  }
+  const reasons = droppedFlags(output).map(
+    ({ manifest, flag }) =>
+      `kubeadm upgrade apply would drop ${flag} of ${manifest}; put it into the kubeadm-config ConfigMap first`,
+  );
+  return { reasons };
+}
 
 /** `v1.34.5` and not `v1.34.50`. */
 const offers = (plan: string, target: Release): boolean =>
