@@ -72,6 +72,8 @@ export class SshSession {
     signal.addEventListener('abort', abort, { once: true });
     try {
       client.connect(connectConfig(target, options, refusal));
+      // Small packets that wait for the other side's answer: without this each pays a delayed ACK.
+      client.setNoDelay(true);
       await once(client, 'ready', { signal });
       // A lost connection is noticed where it matters: the channel closes without an exit status.
       client.on('error', () => {});
