@@ -225,7 +225,7 @@ describe('update_containerd.sh', () => {
     rmSync(join(bench.node.paths.state, 'dpkg/containerd.io'));
     writeFileSync(join(bench.node.paths.state, 'dpkg/containerd'), '1.7.27~ds1-1+b3');
     const offer = (version: string) =>
-      `containerd|${version}|http://deb.debian.org/debian bookworm/main amd64 Packages\n`;
+      `containerd|${version}|http://mirror.invalid/debian bookworm/main amd64 Packages\n`;
     writeFileSync(
       join(bench.node.paths.state, 'other-packages'),
       offer('1.7.28~ds1-1+b1') + offer('1.7.28~ds1-2'),

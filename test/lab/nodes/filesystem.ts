@@ -91,7 +91,7 @@ function createDirectories(paths: NodePaths): void {
 function writeSystem({ root }: NodePaths, options: FilesystemOptions): void {
   const minor = options.release.split('.').slice(0, 2).join('.');
   const write = (path: string, text: string) => writeFileSync(join(root, path), text);
-  write('etc/apt/sources.list', 'deb http://deb.debian.org/debian bookworm main\n');
+  write('etc/apt/sources.list', 'deb http://mirror.invalid/debian bookworm main\n');
   write(
     'etc/apt/sources.list.d/kubernetes.list',
     `deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] ${options.packages}v${minor}/deb/ /\n`,
