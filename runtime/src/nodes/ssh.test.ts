@@ -1,4 +1,5 @@
-import { createServer, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { createServer, connect as dial, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
 import { generateKeyPair } from '../../../test/lab/nodes/ssh.ts';
@@ -46,6 +47,17 @@ describe('a session', () => {
       expect(node.ssh.executions).toEqual([]);
     },
   );
+
+  it('hears a short command whose answer, exit status and end arrive together', async () => {
+    const { node, target } = await startNode();
+    const { port, stop } = await inOnePiece(node.port);
+    const session = await SshSession.open(target, { ...shellOptions(node).options, port }, never);
+    const lines: string[] = [];
+    const result = await session.run(['kubelet', '--version'], '', (line) => lines.push(line), never);
+    session.close();
+    stop();
+    expect({ ...result, lines }).toEqual({ code: 0, lines: ['Kubernetes v1.34.2'] });
+  });
 
   it('that is lost in the middle is a ConnectionError, not an exit code', async () => {
     const { node, target } = await startNode();
@@ -167,3 +179,30 @@ describe('the host key (F27)', () => {
     expect(Object.keys(remembered() ?? {})).toEqual(['k8s-node1', 'k8s-node2']);
   });
 });
+
+/** A way to the node that delivers whatever the node sends within 200 ms as one piece, as a busy machine reads it. */
+async function inOnePiece(to: number): Promise<{ port: number; stop: () => void }> {
+  const sockets: Socket[] = [];
+  const proxy = createServer((near) => {
+    const far = dial(to, '127.0.0.1');
+    sockets.push(near, far);
+    let pieces: Buffer[] = [];
+    far.on('data', (piece) => {
+      if (pieces.push(piece) > 1) return;
+      setTimeout(() => {
+        near.write(Buffer.concat(pieces));
+        pieces = [];
+      }, 200);
+    });
+    near.pipe(far);
+    near.on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const stop = () => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  };
+  return { port: (proxy.address() as { port: number }).port, stop };
+}

@@ -106,8 +106,7 @@ export class SshSession {
     const abort = () => this.#client.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      const channel = await this.#exec(line);
-      return await this.#follow(channel, input, onLine);
+      return await this.#exec(line, (channel) => this.#follow(channel, input, onLine));
     } finally {
       signal.removeEventListener('abort', abort);
       signal.throwIfAborted();
@@ -118,7 +117,11 @@ export class SshSession {
     this.#client.end();
   }
 
-  #exec(line: string): Promise<ClientChannel> {
+  /**
+   * @param follow told of the channel at once: a short command's output, exit status and end may have arrived with it,
+   *   and whoever listens a moment later has missed them.
+   */
+  #exec<T>(line: string, follow: (channel: ClientChannel) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const lost = () => reject(new ConnectionError(this.#target, 'connection lost'));
       this.#client.once('close', lost);
@@ -126,7 +129,7 @@ export class SshSession {
         this.#client.exec(line, (error, channel) => {
           this.#client.removeListener('close', lost);
           if (error) reject(new ConnectionError(this.#target, error.message, error));
-          else resolve(channel);
+          else follow(channel).then(resolve, reject);
         });
       } catch (error) {
         reject(new ConnectionError(this.#target, (error as Error).message, error));
