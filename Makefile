@@ -1,7 +1,7 @@
 # The two commands of this project are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test bench bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance bench bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -35,6 +35,11 @@ crash-test: $(bundle) ## kill the executor at its calls and see each run end wel
 test-slow: setup $(bundle) ## whole upgrades that go wrong, the runbook's commands, other versions of Node.js
 	@mkdir -p .cache
 	$(RUN) unit-slow
+
+conformance: setup $(bundle) ## the lab against a real control plane, built once with Go, and the pipeline on it
+	@mkdir -p .cache
+	@test/conformance/build.sh
+	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
 
 bench: $(bundle) ## the three figures: cold start, overhead per node, rehearsal
 	@$(RUN) bench

@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 const folders = '{runtime/src,constructs,alerts,test}';
 const slow = `${folders}/**/*.slow.test.ts`;
+const conformance = 'test/conformance/**/*.test.ts';
 
 export default defineConfig({
   test: {
@@ -12,9 +13,14 @@ export default defineConfig({
     // No test file changes what another one imports, and the Kubernetes client is large.
     isolate: false,
     projects: [
-      { extends: true, test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow] } },
+      {
+        extends: true,
+        test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow, conformance] },
+      },
       // Whole upgrades, one after the other: `make test-slow`.
       { extends: true, test: { name: 'slow', include: [slow] } },
+      // Against a real control plane, which `make conformance` builds first.
+      { extends: true, test: { name: 'conformance', include: [conformance], fileParallelism: false } },
     ],
   },
 });

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and prints its directory.
+# KUBEBUILDER_ASSETS names a directory that has the programs already, as for envtest.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+programs=(
+  kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver
+  kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager
+  kube-scheduler=k8s.io/kubernetes/cmd/kube-scheduler
+  # The same server under earlier names, for a cluster that is upgraded to this one.
+  kube-apiserver-1.34.3=k8s.io/kubernetes/cmd/kube-apiserver
+  kube-apiserver-1.33.9=k8s.io/kubernetes/cmd/kube-apiserver
+  etcd=go.etcd.io/etcd/server/v3
+  etcdctl=go.etcd.io/etcd/etcdctl/v3
+  etcdutl=go.etcd.io/etcd/etcdutl/v3
+)
+
+# usage: version_of MODULE — as go.mod requires it, with its v
+version_of() {
+  awk -v module="$1" '$1 == "require" { $1 = $2; $2 = $3 } $1 == module && $2 ~ /^v/ { print $2; exit }' go.mod
+}
+
+kubernetes=$(version_of k8s.io/kubernetes)
+etcd=$(version_of go.etcd.io/etcd/server/v3)
+bin=${KUBEBUILDER_ASSETS:-${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade/envtest-$kubernetes-$etcd/bin}
+
+# usage: stamp_of PROGRAM — linker flags; -1.33.9 at the end of its name is the release that it says it is
+stamp_of() {
+  local release=$kubernetes package=k8s.io/component-base/version
+  if [[ $1 =~ -([0-9.]+)$ ]]; then release=v${BASH_REMATCH[1]}; fi
+  local minor=${release#v1.}
+  printf -- '-X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s' \
+    "$package" "$release" "$package" "$package" "${minor%%.*}"
+}
+
+missing() {
+  local program
+  for program in "${programs[@]}"; do [[ -x $bin/${program%%=*} ]] || printf '%s\n' "$program"; done
+}
+
+mapfile -t wanted < <(missing)
+if ((${#wanted[@]} > 0)); then
+  if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+    printf 'conformance: KUBEBUILDER_ASSETS=%s has no %s\n' "$bin" "${wanted[*]%%=*}" >&2
+    exit 1
+  fi
+  if ! command -v go >/dev/null; then
+    echo 'conformance: no Go to build kube-apiserver and etcd with; install it, or name their directory in KUBEBUILDER_ASSETS' >&2
+    exit 1
+  fi
+  mkdir -p "$bin"
+  # Two builds at once would write the same files: the second waits, and then finds them.
+  exec 9>"$bin/.lock"
+  flock 9
+  mapfile -t wanted < <(missing)
+  for program in "${wanted[@]}"; do
+    printf 'conformance: building %s\n' "${program%%=*}" >&2
+    started=$SECONDS
+    CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false' nice -n 19 go build -p 2 \
+      -ldflags "-s -w $(stamp_of "${program%%=*}")" -o "$bin/.${program%%=*}" "${program#*=}" >&2
+    mv "$bin/.${program%%=*}" "$bin/${program%%=*}"
+    printf 'conformance: built %s in %d s\n' "${program%%=*}" $((SECONDS - started)) >&2
+  done
+fi
+printf '%s\n' "$bin"

@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { request } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A server program that runs until it is stopped; its output goes to a log in `dir`, its last lines into errors. */
+export class Program {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  #tail = '';
+  #stopping = false;
+
+  constructor(path: string, args: readonly string[], dir: string) {
+    this.name = basename(path);
+    this.#child = spawn(path, args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    const log = createWriteStream(join(dir, `${this.name}.log`), { flags: 'a' });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        log.write(chunk);
+        this.#tail = (this.#tail + chunk).slice(-2000);
+      });
+    }
+    this.#child.once('error', (error) => {
+      this.#tail += error.message;
+    });
+    this.#child.once('close', () => log.end());
+    process.once('exit', this.#kill);
+  }
+
+  /** @throws Error with its last words when it has ended by itself. */
+  check(): void {
+    const { exitCode, signalCode, pid } = this.#child;
+    if (this.#stopping || (exitCode === null && signalCode === null && pid !== undefined)) return;
+    throw new Error(`${this.name} ended (${exitCode ?? signalCode ?? 'not started'}):\n${this.#tail}`);
+  }
+
+  /** SIGTERM; after 5 s, SIGKILL. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    process.removeListener('exit', this.#kill);
+    const { exitCode, signalCode, pid } = this.#child;
+    if (exitCode !== null || signalCode !== null || pid === undefined) return;
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    const timer = setTimeout(this.#kill, 5000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  readonly #kill = (): void => {
+    this.#child.kill('SIGKILL');
+  };
+}
+
+/** Ports of 127.0.0.1 that nobody listens on at the moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** Asks again until `test` answers true; what it throws counts as not yet. @throws Error after 60 s, or when a program ended. */
+export async function until(
+  what: string,
+  programs: readonly Program[],
+  test: () => Promise<boolean>,
+): Promise<void> {
+  let last: unknown;
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
+    for (const program of programs) program.check();
+    try {
+      if (await test()) return;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw new Error(`${what} was not ready after 60 s`, { cause: last });
+}
+
+/** What a GET is answered with. */
+export function statusOf(url: string, ca: string, token: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { ca, headers: { Authorization: `Bearer ${token}` } }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.on('error', reject).end();
+  });
+}

@@ -1,0 +1,294 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
+import { kubeconfigText } from '../lab/api/auth/kubeconfig.ts';
+import { issueServerIdentity } from '../lab/api/auth/pki.ts';
+import type { UserRef } from '../lab/api/index.ts';
+import { realPrograms } from './build.ts';
+import { freePorts, Program, statusOf, until } from './program.ts';
+
+export interface RealClusterOptions {
+  /** Which of the server's builds, `X.Y.Z`. @default that of go.mod */
+  readonly version?: string;
+  /** Jobs, tokens, disruption budgets, garbage collection. @default true */
+  readonly controllers?: boolean;
+  /** @default true */
+  readonly scheduler?: boolean;
+}
+
+/** One line of the audit log, as far as the tests read it. */
+export interface AuditEvent {
+  readonly verb: string;
+  readonly requestURI: string;
+  readonly user: { readonly username: string };
+  readonly objectRef?: {
+    readonly resource?: string;
+    readonly subresource?: string;
+    readonly namespace?: string;
+    readonly name?: string;
+    readonly apiGroup?: string;
+  };
+  readonly responseStatus?: { readonly code?: number; readonly message?: string };
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Who the parts say they are; the API server knows them by these tokens. */
+const identities = {
+  admin: { name: 'kubernetes-admin', groups: ['system:masters'] },
+  controllers: { name: 'system:kube-controller-manager', groups: [] },
+  scheduler: { name: 'system:kube-scheduler', groups: [] },
+} as const;
+
+type Identity = keyof typeof identities;
+
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+  - level: Metadata
+`;
+
+/** A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Without nodes. */
+export class RealCluster {
+  /** Scratch; goes with {@link stop}. */
+  readonly dir: string;
+  /** `https://127.0.0.1:<port>`. */
+  readonly url: string;
+  readonly caPem: string;
+  /** Path of the CA certificate. */
+  readonly caFile: string;
+  /** Path of a kubeconfig for a cluster administrator. */
+  readonly adminKubeconfig: string;
+  /** Path of the audit log: one JSON object a line, {@link auditEvents} reads it. */
+  readonly auditLog: string;
+  readonly #programs: { etcd: Program; server: Program; others: Program[] };
+  readonly #tokens: Readonly<Record<Identity, string>>;
+  readonly #serverArguments: readonly string[];
+
+  private constructor(parts: {
+    dir: string;
+    port: number;
+    caPem: string;
+    tokens: Readonly<Record<Identity, string>>;
+    etcd: Program;
+    serverArguments: readonly string[];
+    version: string | undefined;
+  }) {
+    this.dir = parts.dir;
+    this.url = `https://127.0.0.1:${parts.port}`;
+    this.caPem = parts.caPem;
+    this.caFile = join(parts.dir, 'ca.crt');
+    this.adminKubeconfig = join(parts.dir, 'admin.kubeconfig');
+    this.auditLog = join(parts.dir, 'audit.log');
+    this.#tokens = parts.tokens;
+    this.#serverArguments = parts.serverArguments;
+    this.#programs = { etcd: parts.etcd, server: this.#startServer(parts.version), others: [] };
+  }
+
+  /** Resolves when it is ready to be used, 10 s or so later. @throws Error when a part does not start. */
+  static async start(options: RealClusterOptions = {}): Promise<RealCluster> {
+    const bin = realPrograms();
+    const dir = await mkdtemp(join(tmpdir(), 'real-cluster-'));
+    const [etcdPort = 0, peerPort = 0, port = 0] = await freePorts(3);
+    const etcd = startEtcd(bin, dir, etcdPort, peerPort);
+    const { caPem, tokens } = await writeCredentials(dir);
+    const serverArguments = apiServerArguments(dir, port, etcdPort);
+    const cluster = new RealCluster({
+      dir,
+      port,
+      caPem,
+      tokens,
+      etcd,
+      serverArguments,
+      version: options.version,
+    });
+    try {
+      await cluster.#begin(options);
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  async #begin(options: RealClusterOptions): Promise<void> {
+    for (const identity of Object.keys(identities) as Identity[]) {
+      await writeFile(this.#kubeconfigOf(identity), this.#kubeconfigText(identity), { mode: 0o600 });
+    }
+    await this.#ready();
+    const bin = realPrograms();
+    const [managerPort, schedulerPort] = await freePorts(2);
+    if (options.controllers !== false) {
+      this.#programs.others.push(
+        new Program(join(bin, 'kube-controller-manager'), this.#managerArguments(managerPort ?? 0), this.dir),
+      );
+      await this.#accountsAreMade();
+    }
+    if (options.scheduler !== false) {
+      const config = this.#kubeconfigOf('scheduler');
+      const args = [`--kubeconfig=${config}`, '--leader-elect=false', `--secure-port=${schedulerPort}`];
+      this.#programs.others.push(
+        new Program(join(bin, 'kube-scheduler'), [...args, '--bind-address=127.0.0.1'], this.dir),
+      );
+    }
+  }
+
+  /** Another build of the API server takes its place, as when its static pod is replaced. Resolves when it answers. */
+  async restartServer(version?: string): Promise<void> {
+    await this.#programs.server.stop();
+    this.#programs.server = this.#startServer(version);
+    await this.#ready();
+  }
+
+  /** Configuration of a client with the rights of `user`; for a service account with a token of the TokenRequest API. */
+  async config(user: UserRef = 'admin'): Promise<KubeConfig> {
+    const config = new KubeConfig();
+    config.loadFromString(await this.kubeconfig(user));
+    return config;
+  }
+
+  /** YAML text. */
+  async kubeconfig(user: UserRef = 'admin'): Promise<string> {
+    if (user === 'admin') return this.#kubeconfigText('admin');
+    const token = await this.token(user);
+    const { namespace, serviceAccount } = user;
+    return kubeconfigText({ url: this.url, caPem: this.caPem, user: serviceAccount, token, namespace });
+  }
+
+  /** A bearer token, good for an hour. */
+  async token(user: UserRef): Promise<string> {
+    if (user === 'admin') return this.#tokens.admin;
+    const core = (await this.config()).makeApiClient(CoreV1Api);
+    const request = { spec: { audiences: [], expirationSeconds: 3600 } };
+    const { namespace, serviceAccount: name } = user;
+    const { status } = await core.createNamespacedServiceAccountToken({ namespace, name, body: request });
+    if (status === undefined) throw new Error(`no token for ${namespace}/${name}`);
+    return status.token;
+  }
+
+  /** Every request that has been answered so far. */
+  async auditEvents(): Promise<AuditEvent[]> {
+    const text = await readFile(this.auditLog, 'utf8');
+    const lines = text.slice(0, text.lastIndexOf('\n')).split('\n');
+    return lines.filter(Boolean).map((line) => JSON.parse(line) as AuditEvent);
+  }
+
+  /** Ends every part and removes its files. */
+  async stop(): Promise<void> {
+    const { etcd, server, others } = this.#programs;
+    await Promise.all(others.map((program) => program.stop()));
+    await server.stop();
+    await etcd.stop();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  #startServer(version: string | undefined): Program {
+    const name = version === undefined ? 'kube-apiserver' : `kube-apiserver-${version}`;
+    return new Program(join(realPrograms(), name), this.#serverArguments, this.dir);
+  }
+
+  /** Ready, and with the roles and priority classes that it makes itself after its start. */
+  async #ready(): Promise<void> {
+    const { server, etcd } = this.#programs;
+    const isReady = async () =>
+      (await statusOf(`${this.url}/readyz`, this.caPem, this.#tokens.admin)) === 200;
+    await until('kube-apiserver', [server, etcd], isReady);
+  }
+
+  /** Without its default account a namespace takes no pods. */
+  async #accountsAreMade(): Promise<void> {
+    const core = (await this.config()).makeApiClient(CoreV1Api);
+    await until('kube-controller-manager', this.#programs.others, async () => {
+      await core.readNamespacedServiceAccount({ name: 'default', namespace: 'default' });
+      return true;
+    });
+  }
+
+  #kubeconfigOf(identity: Identity): string {
+    return join(this.dir, `${identity}.kubeconfig`);
+  }
+
+  #kubeconfigText(identity: Identity): string {
+    const { name: user } = identities[identity];
+    return kubeconfigText({ url: this.url, caPem: this.caPem, user, token: this.#tokens[identity] });
+  }
+
+  #managerArguments(port: number): string[] {
+    return [
+      `--kubeconfig=${this.#kubeconfigOf('controllers')}`,
+      `--service-account-private-key-file=${join(this.dir, 'sa.key')}`,
+      `--root-ca-file=${this.caFile}`,
+      '--use-service-account-credentials=true',
+      // No cloud, no network, no volumes: what is left is what an upgrade meets.
+      '--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller,-persistentvolume-binder-controller',
+      '--leader-elect=false',
+      '--bind-address=127.0.0.1',
+      `--secure-port=${port}`,
+    ];
+  }
+}
+
+function startEtcd(bin: string, dir: string, port: number, peerPort: number): Program {
+  const client = `http://127.0.0.1:${port}`;
+  const peer = `http://127.0.0.1:${peerPort}`;
+  const args = [
+    `--data-dir=${join(dir, 'etcd')}`,
+    `--listen-client-urls=${client}`,
+    `--advertise-client-urls=${client}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=default=${peer}`,
+    '--unsafe-no-fsync',
+  ];
+  return new Program(join(bin, 'etcd'), args, dir);
+}
+
+function apiServerArguments(dir: string, port: number, etcdPort: number): string[] {
+  const file = (name: string) => join(dir, name);
+  return [
+    `--etcd-servers=http://127.0.0.1:${etcdPort}`,
+    '--bind-address=127.0.0.1',
+    '--advertise-address=127.0.0.1',
+    '--endpoint-reconciler-type=none',
+    `--secure-port=${port}`,
+    `--tls-cert-file=${file('server.crt')}`,
+    `--tls-private-key-file=${file('server.key')}`,
+    `--token-auth-file=${file('tokens.csv')}`,
+    '--authorization-mode=Node,RBAC',
+    '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
+    `--service-account-key-file=${file('sa.pub')}`,
+    `--service-account-signing-key-file=${file('sa.key')}`,
+    '--service-cluster-ip-range=10.96.0.0/16',
+    '--kubelet-preferred-address-types=InternalIP',
+    '--allow-privileged=true',
+    '--profiling=false',
+    `--audit-policy-file=${file('audit-policy.yaml')}`,
+    `--audit-log-path=${file('audit.log')}`,
+    '--audit-log-mode=blocking',
+  ];
+}
+
+async function writeCredentials(dir: string) {
+  await mkdir(dir, { recursive: true });
+  const identity = await issueServerIdentity();
+  const names = Object.keys(identities) as Identity[];
+  const tokens = Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('base64url')]));
+  const account = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const lines = names.map((name) => {
+    const { name: user, groups } = identities[name];
+    return `${tokens[name]},${user},${user},"${groups.join(',')}"\n`;
+  });
+  const files = {
+    'ca.crt': identity.caPem,
+    'server.crt': identity.certPem,
+    'server.key': identity.keyPem,
+    'sa.key': account.privateKey.export({ type: 'sec1', format: 'pem' }).toString(),
+    'sa.pub': account.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    'tokens.csv': lines.join(''),
+    'audit-policy.yaml': auditPolicy,
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text, { mode: 0o600 });
+  return { caPem: identity.caPem, tokens: tokens as Record<Identity, string> };
+}
