@@ -32,6 +32,26 @@ import { labObjects } from './stack.ts';
 
 export const bundle = fileURLToPath(new URL('../../runtime/dist/k8s-upgrade.cjs', import.meta.url));
 
+/** What the lab needs of a node: where it answers, and its end. */
+export interface ClusterNode {
+  /** Of its sshd; the same for all nodes. */
+  readonly port: number;
+  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  readonly hostKey: string;
+  stop(): Promise<void>;
+}
+
+/** Starts the nodes of a lab. Gives them by name. */
+export type StartNodes<N extends ClusterNode> = (surroundings: {
+  /** Scratch directory of the lab. */
+  readonly dir: string;
+  /** The key that may log in. */
+  readonly authorizedKey: string;
+  /** Base URL of the lab's package repository, ending in `/`. */
+  readonly packages: string;
+  readonly api: LabApi;
+}) => Promise<ReadonlyMap<string, N>>;
+
 export interface LabOptions {
   /** Release of every node. @default 1.34.2 */
   readonly release?: string;
@@ -65,10 +85,10 @@ export interface CliResult {
  * The whole lab: a cluster, its nodes and the services around it, each reached over its real protocol. Holds what
  * `scripts/tg apply` would deploy with the lab's settings.
  */
-export class Lab {
+export class Lab<N extends ClusterNode = LabNode> {
   readonly dir: string;
   readonly api: LabApi;
-  readonly nodes: ReadonlyMap<string, LabNode>;
+  readonly nodes: ReadonlyMap<string, N>;
   readonly packages: PackageRepository;
   readonly prometheus: Prometheus;
   readonly pushgateway: Pushgateway;
@@ -87,7 +107,7 @@ export class Lab {
 
   private constructor(
     parts: Pick<
-      Lab,
+      Lab<N>,
       'dir' | 'api' | 'nodes' | 'settings' | 'settingsFile' | 'privateKeyFile' | keyof Services
     > & { children: Set<ChildProcess>; node: string },
   ) {
@@ -113,7 +133,15 @@ export class Lab {
     });
   }
 
-  static async start(options: LabOptions = {}): Promise<Lab> {
+  static start(options: LabOptions = {}): Promise<Lab> {
+    return Lab.startWith(options, (around) => startNodes(options, options.nodes ?? labNodes, around));
+  }
+
+  /** A lab with nodes of another kind, whose names, roles and addresses are `options.nodes`. */
+  static async startWith<N extends ClusterNode>(
+    options: LabOptions,
+    startNodes: StartNodes<N>,
+  ): Promise<Lab<N>> {
     if (!existsSync(bundle)) throw new Error(`${bundle} is missing: npm run bundle`);
     const { release = '1.34.2', nodes: specs = labNodes, node = process.execPath } = options;
     const dir = await mkdtemp(join(tmpdir(), 'k8s-upgrade-lab-'));
@@ -129,12 +157,8 @@ export class Lab {
       startServices(options, token, (inputs) => lab.submit(inputs)),
     ]);
     const clusterReady = seedCluster(api, { nodes: specs, version: release });
-    const nodes = await startNodes(options, specs, {
-      dir,
-      authorizedKey: key.publicKey,
-      packages: services.packages.base,
-      api,
-    });
+    const packages = services.packages.base;
+    const nodes = await startNodes({ dir, authorizedKey: key.publicKey, packages, api });
     await clusterReady;
     const settings = labSettings({
       services,
@@ -154,17 +178,13 @@ export class Lab {
       const own = options.releases?.[spec.name];
       if (own !== undefined) reportRelease(api, spec.name, own);
     }
-    if (options.pace !== 'visible') {
-      for (const one of nodes.values())
-        for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) one.setDuration(work, 0);
-    }
-    const lab: Lab = new Lab({ dir, api, nodes, settings, ...services, ...files, children, node });
+    const lab: Lab<N> = new Lab({ dir, api, nodes, settings, ...services, ...files, children, node });
     await lab.api.settled();
     return lab;
   }
 
   /** @throws Error for a node that the lab has not. */
-  node(name: string): LabNode {
+  node(name: string): N {
     const node = this.nodes.get(name);
     if (node === undefined) throw new Error(`no node ${name} in the lab`);
     return node;
@@ -342,7 +362,10 @@ async function startNodes(
     try {
       for (const spec of specs) {
         const port = [...nodes.values()][0]?.port ?? 0;
-        nodes.set(spec.name, await startNode(options, spec, { ...shared, dir: directory, port }));
+        const node = await startNode(options, spec, { ...shared, dir: directory, port });
+        nodes.set(spec.name, node);
+        if (options.pace === 'visible') continue;
+        for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) node.setDuration(work, 0);
       }
       return nodes;
     } catch (error) {

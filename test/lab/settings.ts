@@ -1,6 +1,6 @@
 import { credentialKeys, mountPaths } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
-import type { LabNode } from './nodes/node.ts';
+import type { ClusterNode } from './lab.ts';
 import type { AgentService } from './services/agent-service.ts';
 import type { PackageRepository } from './services/packages.ts';
 import type { Prometheus } from './services/prometheus.ts';
@@ -13,7 +13,7 @@ interface Surroundings {
     readonly pushgateway: Pushgateway;
     readonly agentService: AgentService;
   };
-  readonly nodes: ReadonlyMap<string, LabNode>;
+  readonly nodes: ReadonlyMap<string, ClusterNode>;
   readonly soak: string;
   readonly change?: (base: SettingsInput) => SettingsInput;
 }
