@@ -15,7 +15,9 @@ export type Interference =
   /** The connection breaks off. */
   | 'cut'
   /** Nothing is heard for so long; then the connection breaks off. Milliseconds. */
-  | { readonly silenceMs: number };
+  | { readonly silenceMs: number }
+  /** The connection breaks off once so many bytes of what a command reads have arrived. Anything but a command: as `cut`. */
+  | { readonly afterBytes: number };
 
 /**
  * Asked twice about each call. It may kill the caller before it returns; the call is then to be cut, or it would still have
@@ -25,5 +27,5 @@ export interface CallGate {
   /** Before it has any effect. */
   arrived(call: Call): Interference | undefined;
   /** After it took effect, before its answer leaves. A status is of no use here. */
-  answering(call: Call): Exclude<Interference, { status: number }> | undefined;
+  answering(call: Call): Exclude<Interference, { status: number } | { afterBytes: number }> | undefined;
 }

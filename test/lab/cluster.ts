@@ -19,6 +19,15 @@ export const labNodes: readonly LabNodeSpec[] = [
   { name: 'k8s-node4', role: 'worker', address: '127.0.1.5' },
 ];
 
+/** A highly available control plane and two workers. */
+export const threeControlPlanes: readonly LabNodeSpec[] = [
+  { name: 'k8s-master', role: 'control-plane', address: '127.0.1.1' },
+  { name: 'k8s-master2', role: 'control-plane', address: '127.0.1.6' },
+  { name: 'k8s-master3', role: 'control-plane', address: '127.0.1.7' },
+  { name: 'k8s-node1', role: 'worker', address: '127.0.1.2' },
+  { name: 'k8s-node2', role: 'worker', address: '127.0.1.3' },
+];
+
 export interface SeedOptions {
   /** Defaults to {@link labNodes}. */
   readonly nodes?: readonly LabNodeSpec[];

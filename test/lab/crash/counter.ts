@@ -1,14 +1,24 @@
+import { statSync } from 'node:fs';
 import { annotationKeys } from '../../../runtime/src/names.ts';
 import { cluster, slackEnds } from '../../scenarios/observe.ts';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
 import type { Lab } from '../lab.ts';
 import { Owners } from './owners.ts';
-import { type CallRecord, isStatus, matches, type Point, type Strike } from './points.ts';
+import { type CallRecord, isPart, isStatus, matches, type Point, type Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 
 /** Longer than any request of the lab's settings may take. */
 const silenceMs = 4_000;
+
+/** How much of a script is let through. It goes over as base64, followed by the launcher that starts it with its last line. */
+function scriptBytes(what: string, part: 'half' | 'most'): number {
+  const name = /^start (\w+) /.exec(what)?.[1] ?? 'update_k8s';
+  const sizeOf = (script: string) =>
+    statSync(new URL(`../../../runtime/node-scripts/${script}.sh`, import.meta.url)).size;
+  const payload = Math.ceil(sizeOf(name) / 3) * 4;
+  return part === 'half' ? Math.round(payload / 2) : payload + sizeOf('detach') - 60;
+}
 
 /** Counts the calls of the pods that run in the lab, and does to one of them what a {@link Point} says. */
 export class CallCounter implements CallGate {
@@ -62,10 +72,10 @@ export class CallCounter implements CallGate {
     return this.#strike(record, 'before');
   }
 
-  answering(call: Call): Exclude<Interference, { status: number }> | undefined {
+  answering(call: Call): ReturnType<CallGate['answering']> {
     const record = call.kind === 'ssh' ? this.#connections.get(call.port) : this.#open.get(call);
     const how = record && this.#strike(record, 'after');
-    return typeof how === 'object' && 'status' in how ? undefined : how;
+    return typeof how === 'object' && !('silenceMs' in how) ? undefined : how;
   }
 
   #strike(record: CallRecord, moment: Point['moment']): Interference | undefined {
@@ -76,6 +86,7 @@ export class CallCounter implements CallGate {
       slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in cluster(this.#lab).namespace;
     this.struck = { ...record, endWasTold };
     if (point.deed === 'silence') return { silenceMs };
+    if (isPart(point.deed)) return { afterBytes: scriptBytes(record.what, point.deed) };
     if (isStatus(point.deed)) return point.deed === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
     if (point.deed === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');
     return 'cut';

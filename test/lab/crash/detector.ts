@@ -4,13 +4,14 @@ import type { Job } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
 import { CallCounter } from './counter.ts';
 import type { PointResult } from './executor.ts';
-import { startLab, target } from './lab.ts';
+import { courses, startLab } from './lab.ts';
 import type { Point } from './points.ts';
 import { forbidden } from './verdict.ts';
 
 export type Mode = 'agent-service' | 'job';
 
 const keys = annotationKeys('viktorbarzin.me');
+const { target } = courses.patch;
 const aWeek = 7 * 86_400_000;
 
 /**
@@ -19,7 +20,7 @@ const aWeek = 7 * 86_400_000;
  */
 export async function runDetector(mode: Mode, point?: Point): Promise<PointResult> {
   const started = Date.now();
-  const lab = await startLab((base) => ({ ...base, dispatch: { ...base.dispatch, mode } }));
+  const lab = await startLab(courses.patch, (base) => ({ ...base, dispatch: { ...base.dispatch, mode } }));
   lab.submit = async () => ({ exitCode: 0, output: '' });
   const log: string[] = [];
   lab.events.on('log', (line) => log.push(line));

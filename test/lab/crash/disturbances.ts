@@ -3,7 +3,7 @@ import { jobLabels } from '../../../runtime/src/names.ts';
 import { cluster } from '../../scenarios/observe.ts';
 import type { Lab } from '../lab.ts';
 import { CallCounter } from './counter.ts';
-import { inputs, startLab } from './lab.ts';
+import { courses, inputsOf, startLab } from './lab.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
 /** Something that happens to a run, other than to one of its calls. */
@@ -20,6 +20,8 @@ export interface DisturbanceResult {
   readonly wrong: readonly string[];
   readonly log: string;
 }
+
+const course = courses.patch;
 
 const kubeadmRuns = (lab: Lab, node: string, verb: string): number =>
   lab.node(node).history.filter(({ program, args }) => program === 'kubeadm' && args[1] === verb).length;
@@ -80,7 +82,7 @@ async function stopAndTakeOver(lab: Lab, running: Promise<unknown>): Promise<rea
   if (pid === undefined) return ['no leg was running'];
   process.kill(pid, 'SIGSTOP');
   // Another run waits for nobody: it is refused while the lease lasts, and takes it over afterwards.
-  const args = ['run', '--inputs', inputs];
+  const args = ['run', '--inputs', inputsOf(course)];
   const refused = await lab.cli(args);
   const wrong =
     refused.exitCode === 3 ? [] : [`a second run ended with ${refused.exitCode} beside a live lease`];
@@ -101,18 +103,19 @@ async function stopAndTakeOver(lab: Lab, running: Promise<unknown>): Promise<rea
 
 /** One upgrade with one disturbance. */
 export async function runDisturbed({ name, play, exitCode = 0 }: Disturbance): Promise<DisturbanceResult> {
-  const lab = await startLab();
+  const lab = await startLab(course);
   const log: string[] = [];
   lab.events.on('log', (line) => log.push(line));
   lab.events.on('run-event', (event) => event.type !== 'heartbeat' && log.push(JSON.stringify(event)));
   try {
-    const witness = new Witness(lab);
-    const running = lab.submit(inputs);
+    const witness = new Witness(lab, course);
+    const running = lab.submit(inputsOf(course));
     const beyond = await play(lab, running);
     const ended = await running;
     await lab.api.settled();
     const wrong = wrongAfterRun(
       lab,
+      course,
       witness,
       ended.exitCode === exitCode ? 0 : ended.exitCode,
       undefined,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jobLabels, objectNames } from '../../../runtime/src/names.ts';
 import type { Lab } from '../lab.ts';
 import { CallCounter } from './counter.ts';
-import { inputs, startLab } from './lab.ts';
+import { type Course, courses, inputsOf, startLab } from './lab.ts';
 import type { CallRecord, Point, Strike } from './points.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
@@ -21,19 +21,19 @@ export interface PointResult {
 const runLimit = 120_000;
 
 /** One whole upgrade in a lab of its own, with something done to one of its calls. */
-export async function runExecutor(point?: Point): Promise<PointResult> {
+export async function runExecutor(point?: Point, course: Course = courses.patch): Promise<PointResult> {
   const started = Date.now();
-  const lab = await startLab();
+  const lab = await startLab(course);
   try {
-    const witness = new Witness(lab);
+    const witness = new Witness(lab, course);
     const log: string[] = [];
     const counter = new CallCounter(lab, objectNames.executionCronJob, point);
     followPhase(lab, counter, log);
     const limit = sleep(runLimit, { exitCode: -1, output: 'no end' }, { ref: false });
-    const { exitCode, output } = await Promise.race([lab.submit(inputs), limit]);
+    const { exitCode, output } = await Promise.race([lab.submit(inputsOf(course)), limit]);
     await settle(lab);
     if (exitCode !== 0) log.push(output);
-    const wrong = wrongAfterRun(lab, witness, exitCode, point, counter.struck);
+    const wrong = wrongAfterRun(lab, course, witness, exitCode, point, counter.struck);
     const seconds = (Date.now() - started) / 1000;
     return { point, struck: counter.struck, records: counter.records, wrong, seconds, log: log.join('\n') };
   } finally {

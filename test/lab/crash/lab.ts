@@ -1,36 +1,97 @@
 import type { SettingsInput } from '../../../runtime/src/settings.ts';
-import { labNodes } from '../cluster.ts';
-import { Lab } from '../lab.ts';
+import { labNodes, threeControlPlanes } from '../cluster.ts';
+import { Lab, type LabOptions } from '../lab.ts';
+import type { CallRecord } from './points.ts';
 
-export const before = '1.34.2';
-export const target = '1.34.5';
-export const inputs = JSON.stringify({ target_version: target, kind: 'patch' });
-/** Cordoned by a person before the run, and to stay so (F11). */
-export const cordonedByHand = 'k8s-node3';
+/** An upgrade to be interrupted: which cluster, from what to what. */
+export interface Course {
+  readonly name: 'patch' | 'minor' | 'ha';
+  readonly target: string;
+  readonly kind: 'patch' | 'minor';
+  readonly lab: LabOptions;
+  /** Seconds that the package manager and each step of kubeadm take there; nothing on the other nodes. */
+  readonly slow: Readonly<Record<string, { readonly kubeadm: number; readonly 'apt-install'?: number }>>;
+  /** A node cordoned by a person before the run, and to stay so (F11). */
+  readonly cordonedByHand?: string;
+  /** The calls that a spread is taken of. */
+  readonly isOfInterest: (record: CallRecord) => boolean;
+}
 
-/** A control plane and three workers, one of them out of service; a run takes two legs. */
-export async function startLab(change = (base: SettingsInput): SettingsInput => base): Promise<Lab> {
+/**
+ * A control plane and three workers, one of them out of service; a run takes two legs. On the slow nodes a new executor is there
+ * before the script has ended, and meets kubeadm at work; on the others it finds it done.
+ */
+const patch: Course = {
+  name: 'patch',
+  target: '1.34.5',
+  kind: 'patch',
+  lab: { release: '1.34.2', published: ['1.34.2', '1.34.5'], nodes: labNodes.slice(0, 4) },
+  slow: {
+    'k8s-master': { kubeadm: 0.4, 'apt-install': 0.3 },
+    'k8s-node2': { kubeadm: 1.5, 'apt-install': 0.3 },
+  },
+  cordonedByHand: 'k8s-node3',
+  isOfInterest: () => true,
+};
+
+/** The stages that a patch skips: a new repository on every node, and containerd of the control plane, which is behind. */
+const minor: Course = {
+  name: 'minor',
+  target: '1.35.3',
+  kind: 'minor',
+  lab: {
+    release: '1.34.5',
+    published: ['1.34.5', '1.35.3'],
+    nodes: labNodes.slice(0, 3),
+    containerd: { 'k8s-master': '2.0.5' },
+  },
+  slow: { 'k8s-master': { kubeadm: 0.3 } },
+  isOfInterest: ({ phase }) => phase === 'repo' || phase === 'containerd',
+};
+
+/** Three control-plane nodes, of which the first is upgraded otherwise than the others, and two workers. */
+const ha: Course = {
+  name: 'ha',
+  target: '1.34.5',
+  kind: 'patch',
+  lab: { release: '1.34.2', published: ['1.34.2', '1.34.5'], nodes: threeControlPlanes },
+  slow: { 'k8s-master': { kubeadm: 0.2 }, 'k8s-master2': { kubeadm: 0.3 } },
+  isOfInterest: ({ phase }) => phase === 'master' || phase.startsWith('k8s-master'),
+};
+
+export const courses = { patch, minor, ha } as const;
+
+export const isCourseName = (text: string | undefined): text is Course['name'] =>
+  text !== undefined && text in courses;
+
+export const inputsOf = ({ target, kind }: Course): string =>
+  JSON.stringify({ target_version: target, kind });
+
+export async function startLab(
+  course: Course,
+  change = (base: SettingsInput): SettingsInput => base,
+): Promise<Lab> {
   const lab = await Lab.start({
-    release: before,
-    published: [before, target],
-    nodes: labNodes.slice(0, 4),
+    ...course.lab,
     settings: (base) => ({
       ...change(base),
       // A killed executor's lease has to run out before the next one goes on.
       timing: { ...base.timing, lease: '2s', apiRequest: '2s' },
       gates: { ...base.gates, alertWait: '10s' },
-      drain: { ...base.drain, timeout: '20s' },
+      drain: { ...base.drain, timeout: '20s', evictionRetry: '100ms' },
       prometheus: { ...base.prometheus, url: base.prometheus.url, timeout: '2s' },
       pushgateway: { ...base.pushgateway, url: base.pushgateway.url, timeout: '2s' },
       slack: { ...base.slack, timeout: '2s' },
     }),
   });
-  lab.api.store.modify('nodes', undefined, cordonedByHand, (node) => {
-    node.spec = { ...node.spec, unschedulable: true };
-  });
-  // A new executor is there before a script has ended: it meets kubeadm at work.
-  for (const node of lab.nodes.values()) node.setDuration('kubeadm', node.name === 'k8s-master' ? 0.7 : 1.5);
-  for (const node of lab.nodes.values()) node.setDuration('apt-install', 0.5);
+  if (course.cordonedByHand !== undefined)
+    lab.api.store.modify('nodes', undefined, course.cordonedByHand, (node) => {
+      node.spec = { ...node.spec, unschedulable: true };
+    });
+  for (const [name, { kubeadm, 'apt-install': install = 0 }] of Object.entries(course.slow)) {
+    lab.node(name).setDuration('kubeadm', kubeadm);
+    lab.node(name).setDuration('apt-install', install);
+  }
   lab.cordons.length = 0;
   return lab;
 }

@@ -1,5 +1,8 @@
-/** What is done to a call: its program is killed, or the call goes wrong. */
-export const deeds = ['kill', '500', '429', 'reset', 'silence'] as const;
+/**
+ * What is done to a call: its program is killed, or the call goes wrong. `half` and `most` are for scripts that are sent to a node:
+ * the connection breaks off when that much of it has arrived.
+ */
+export const deeds = ['kill', '500', '429', 'reset', 'silence', 'half', 'most'] as const;
 export type Deed = (typeof deeds)[number];
 /** `before` the call has any effect, or `after` it took effect and before its answer arrives. */
 export type Moment = 'before' | 'after';
@@ -45,7 +48,7 @@ export function pointText({ call, moment, deed }: Point): string {
 export function parsePoint(text: string): Point | undefined {
   const [, place = '', moment, deed = 'kill'] = /^(.+?):(before|after)(?::(\w+))?$/.exec(text) ?? [];
   if (moment !== 'before' && moment !== 'after') return undefined;
-  if (!isDeed(deed) || (moment === 'after' && isStatus(deed))) return undefined;
+  if (!isDeed(deed) || (moment === 'after' && isBeforehand(deed))) return undefined;
   if (/^\d+$/.test(place)) return { call: { n: Number(place) }, moment, deed };
   const [, what, nth] = /^(.+)#(\d+)$/.exec(place) ?? [];
   if (what === undefined) return undefined;
@@ -55,6 +58,9 @@ export function parsePoint(text: string): Point | undefined {
 const isDeed = (text: string): text is Deed => (deeds as readonly string[]).includes(text);
 /** An answer instead of the effect. */
 export const isStatus = (deed: Deed): deed is '500' | '429' => deed === '500' || deed === '429';
+/** The connection breaks off on the way there. */
+export const isPart = (deed: Deed): deed is 'half' | 'most' => deed === 'half' || deed === 'most';
+const isBeforehand = (deed: Deed): boolean => isStatus(deed) || isPart(deed);
 
 /** A like call well before this one; the first stays as it is. */
 export function earlier(point: Point): Point {

@@ -2,7 +2,7 @@ import { annotationKeys, jobLabels, metrics, objectNames } from '../../../runtim
 import { cluster, drained, kubeadmOverlaps, slackEnds } from '../../scenarios/observe.ts';
 import type { Job, Node } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
-import { cordonedByHand, target } from './lab.ts';
+import type { Course } from './lab.ts';
 import type { Point, Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
@@ -12,7 +12,10 @@ export class Witness {
   readonly #soaked = new Set<string>();
   readonly #underDrain: string[] = [];
 
-  constructor(lab: Lab) {
+  readonly #workers: readonly string[];
+
+  constructor(lab: Lab, { lab: { nodes = [] } }: Course) {
+    this.#workers = nodes.filter(({ role }) => role === 'worker').map(({ name }) => name);
     lab.api.store.subscribe(({ resource, object, before }) => {
       if (resource !== 'nodes') return;
       const node = object as Node;
@@ -28,8 +31,8 @@ export class Witness {
   }
 
   /** Workers whose soak was never begun. */
-  unsoaked(lab: Lab): string[] {
-    return [...lab.nodes.keys()].filter((name) => name !== 'k8s-master' && !this.#soaked.has(name));
+  get unsoaked(): string[] {
+    return this.#workers.filter((name) => !this.#soaked.has(name));
   }
 
   /** Nodes that were drained by a leg that ran on them. */
@@ -41,6 +44,7 @@ export class Witness {
 /** What is not as it must be after a run of all stages; empty when everything is. */
 export function wrongAfterRun(
   lab: Lab,
+  { target, cordonedByHand }: Course,
   witness: Witness,
   exitCode: number,
   point: Point | undefined,
@@ -68,7 +72,7 @@ export function wrongAfterRun(
   const lifted = lab.cordons.filter((one) => one.node === cordonedByHand);
   check(lifted.length === 0, `somebody's cordon of ${cordonedByHand} was changed`);
   check(kubeadmOverlaps(lab).length === 0, `kubeadm upgrade at once: ${kubeadmOverlaps(lab).join(', ')}`);
-  check(witness.unsoaked(lab).length === 0, `without a soak: ${witness.unsoaked(lab).join(', ')}`);
+  check(witness.unsoaked.length === 0, `without a soak: ${witness.unsoaked.join(', ')}`);
   check(witness.underDrain.length === 0, `drained under a leg: ${witness.underDrain.join(', ')}`);
   check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the gauge of the latch is not 0');
   wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));

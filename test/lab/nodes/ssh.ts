@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { type Readable, Transform } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
@@ -163,9 +164,13 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
       const channel = accept();
       const what = `${commandOf(command)} on ${this.#options.name}`;
       const call: Call = { kind: 'channel', what, port };
-      if (this.#interfere(port, this.gate?.arrived(call))) return;
+      const how = this.gate?.arrived(call);
+      const half = typeof how === 'object' && 'afterBytes' in how ? how.afterBytes : undefined;
+      if (half === undefined && this.#interfere(port, how)) return;
       const mayAnswer = () => !this.#interfere(port, this.gate?.answering(call));
-      this.#later(() => this.#execute(session, channel, command, sent, mayAnswer));
+      const input =
+        half === undefined ? channel : channel.pipe(upTo(half, () => this.#interfere(port, 'cut')));
+      this.#later(() => this.#execute(session, channel, command, sent, mayAnswer, input));
     });
     session.on('shell', (accept) => {
       const channel = accept();
@@ -180,6 +185,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     command: string | undefined,
     sent: Record<string, string>,
     mayAnswer: () => boolean = () => true,
+    input: Readable = channel,
   ): void {
     const execution: Execution = { command: command ?? '', start: Date.now() };
     this.executions.push(execution);
@@ -193,7 +199,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
       accept?.();
       signalGroup(child, `SIG${name}` as NodeJS.Signals);
     });
-    connect(child, channel);
+    connect(child, channel, input);
     // As in sshd the channel stays open until nobody has its ends any more.
     child.on('close', (code, signal) => {
       if (code !== null) execution.exit = code;
@@ -218,12 +224,12 @@ function commandOf(line: string): string {
 }
 
 /** The command's three streams; when the connection is gone it meets closed pipes, and is not killed. */
-function connect(child: ChildProcess, channel: ServerChannel): void {
+function connect(child: ChildProcess, channel: ServerChannel, input: Readable): void {
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error('a child without pipes');
   stdin.on('error', () => stdin.destroy());
   channel.on('error', () => channel.destroy());
-  channel.pipe(stdin);
+  input.pipe(stdin);
   stdout.pipe(channel, { end: false });
   stderr.pipe(channel.stderr, { end: false });
   child.on('error', (error) => channel.stderr.write(`bash: ${error.message}\n`));
@@ -231,6 +237,20 @@ function connect(child: ChildProcess, channel: ServerChannel): void {
     stdin.destroy();
     stdout.destroy();
     stderr.destroy();
+  });
+}
+
+/** Lets so many bytes through, and then no more; what came so far is read before the connection is gone. */
+function upTo(bytes: number, onEnough: () => void): Transform {
+  let left = bytes;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const enough = chunk.length >= left;
+      const part = chunk.subarray(0, Math.max(0, left));
+      if (left > 0 && enough) setTimeout(onEnough, 50);
+      left -= chunk.length;
+      done(null, part);
+    },
   });
 }
 
