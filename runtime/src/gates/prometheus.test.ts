@@ -46,6 +46,13 @@ describe('firing alerts', () => {
     expect((await firing(['Upgrade Gates', 'Other'])).map((alert) => alert.name)).toEqual(['Noise']);
   });
 
+  it('count in the gating groups only, of a server that answers with all of them', async () => {
+    prometheus.filtersRules = false;
+    prometheus.groups.set('Other', ['Noise']);
+    prometheus.fire('Noise');
+    expect(await firing()).toEqual([]);
+  });
+
   it('do not count while pending', async () => {
     prometheus.faults = { body: rules({ health: 'ok', alerts: [{ state: 'pending', labels: {} }] }) };
     expect(await firing()).toEqual([]);

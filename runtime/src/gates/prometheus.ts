@@ -69,7 +69,9 @@ export class PrometheusAlerts implements AlertSource {
     return this.#read(data.groups);
   }
 
-  #read(groups: RuleGroups): Alert[] {
+  #read(answered: RuleGroups): Alert[] {
+    // Older servers do not know the parameter `rule_group[]`, and answer with every group they have.
+    const groups = answered.filter(({ name }) => this.#settings.ruleGroups.includes(name));
     const missing = this.#settings.ruleGroups.filter(
       (name) => !groups.some((g) => g.name === name && g.rules.length > 0),
     );

@@ -32,6 +32,10 @@ export const upgradeGates: readonly string[] = [
 export class Prometheus extends HttpService {
   /** Rule group → its alerts. */
   readonly groups = new Map<string, string[]>([['Upgrade Gates', [...upgradeGates]]]);
+  /** Whose metrics are scraped, as `instance`. */
+  apiServers: readonly string[] = ['127.0.1.1:6443'];
+  /** Whether rules can be asked for by group; servers of Debian 12 (2.42) ignore the parameter. */
+  filtersRules = true;
   readonly #firing: FiringAlert[] = [];
   readonly #queries = new Map<string, { labels: Labels; value: number }[]>();
 
@@ -47,6 +51,15 @@ export class Prometheus extends HttpService {
     const matches = (alert: FiringAlert) =>
       alert.name === name && Object.entries(labels).every(([key, value]) => alert.labels[key] === value);
     for (const alert of this.#firing.filter(matches)) this.#firing.splice(this.#firing.indexOf(alert), 1);
+  }
+
+  /** A client calls a deprecated API version, as every API server would say of it. */
+  callDeprecated(api: { group: string; version: string; resource: string; removed_release: string }): void {
+    const series = this.apiServers.map((instance) => ({
+      labels: { instance, subresource: '', ...api },
+      value: 1,
+    }));
+    this.setQuery(deprecatedApis, [...(this.#queries.get(deprecatedApis) ?? []), ...series]);
   }
 
   /** What an instant query answers; a query that nobody set answers an empty vector. */
@@ -75,7 +88,7 @@ export class Prometheus extends HttpService {
   #rules(params: URLSearchParams): object | 'invalid' {
     const type = params.get('type');
     if (type !== null && type !== 'alert' && type !== 'record') return 'invalid';
-    const wanted = params.getAll('rule_group[]');
+    const wanted = this.filtersRules ? params.getAll('rule_group[]') : [];
     const groups = [...this.groups].filter(([name]) => wanted.length === 0 || wanted.includes(name));
     return { groups: type === 'record' ? [] : groups.map(([name, alerts]) => this.#group(name, alerts)) };
   }
@@ -110,15 +123,22 @@ export class Prometheus extends HttpService {
     };
   }
 
+  #scraped(): { labels: Labels; value: number }[] {
+    return this.apiServers.map((instance) => ({ labels: { instance }, value: 412 }));
+  }
+
   #query(query: string): object {
     const now = Date.now() / 1000;
-    const vector = this.#queries.get(query) ?? [];
+    const vector = this.#queries.get(query) ?? (query === scrapedApiServers ? this.#scraped() : []);
     return {
       resultType: 'vector',
       result: vector.map(({ labels, value }) => ({ metric: labels, value: [now, String(value)] })),
     };
   }
 }
+
+const deprecatedApis = 'apiserver_requested_deprecated_apis';
+const scrapedApiServers = 'count by (instance) (apiserver_request_total)';
 
 function alertJson({ name, labels, since }: FiringAlert): object {
   return {
