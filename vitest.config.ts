@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 const folders = '{runtime/src,constructs,alerts,test}';
 const slow = `${folders}/**/*.slow.test.ts`;
+const hosts = 'test/hosts/*.hosts.test.ts';
 const conformance = 'test/conformance/**/*.test.ts';
 
 export default defineConfig({
@@ -15,10 +16,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow, conformance] },
+        test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow, conformance, hosts] },
       },
       // Whole upgrades, one after the other: `make test-slow`.
       { extends: true, test: { name: 'slow', include: [slow] } },
+      // Real hosts, as root: `make hosts-test`.
+      { extends: true, test: { name: 'hosts', include: [hosts] } },
       // Against a real control plane, which `make conformance` builds first.
       { extends: true, test: { name: 'conformance', include: [conformance], fileParallelism: false } },
     ],
