@@ -94,8 +94,13 @@ export class UpgradePipeline extends Construct {
   }
 
   private access(submitters: readonly AccountReference[] | undefined): void {
-    const { namespace, ssh, dispatch } = this.settings;
-    const scope: AccessScope = { namespace, hostKeys: ssh.hostKeys.policy, dispatch: dispatch.mode };
+    const { namespace, ssh, dispatch, drain } = this.settings;
+    const scope: AccessScope = {
+      namespace,
+      hostKeys: ssh.hostKeys.policy,
+      dispatch: dispatch.mode,
+      blockedPods: drain.blockedPods,
+    };
     const grant = (
       component: Component,
       name: string,

@@ -66,5 +66,9 @@ export class ProgramAccess extends Construct {
     if (rules.nodeEvents) {
       grantIn('node-events-role', { name: `${name}-node-events`, namespace: 'default' }, rules.nodeEvents);
     }
+    for (const elsewhere of rules.blockedPods?.namespaces ?? []) {
+      const metadata = { name: `${name}-blocked-pods`, namespace: elsewhere };
+      grantIn(`blocked-pods-role-${elsewhere}`, metadata, rules.blockedPods?.rules ?? []);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { type BlockedPodRule, namespacesOf } from '../../runtime/src/cluster/drain-rules.ts';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { Settings } from '../../runtime/src/settings.ts';
 
@@ -18,6 +19,8 @@ export interface AccessRules {
   readonly namespace: Rule[];
   /** Through a Role in `default`, where the Events of Nodes live. */
   readonly nodeEvents?: Rule[];
+  /** Through a Role in each of these namespaces, which exist already. */
+  readonly blockedPods?: { readonly namespaces: readonly string[]; readonly rules: Rule[] };
 }
 
 /** What the rules depend on. */
@@ -25,6 +28,8 @@ export interface AccessScope {
   readonly namespace: string;
   readonly hostKeys: Settings['ssh']['hostKeys']['policy'];
   readonly dispatch: Settings['dispatch']['mode'];
+  /** `drain.blockedPods`. @default - none */
+  readonly blockedPods?: readonly BlockedPodRule[];
 }
 
 const core = [''];
@@ -67,9 +72,25 @@ const ownNamespace = (scope: AccessScope, verbs: string[]): Rule => ({
   resourceNames: [scope.namespace],
 });
 
+// Preflight with dryRun=All; drain: a pod that `drain.blockedPods` names and whose eviction stays refused (F17).
+const podDeletion: Rule = { apiGroups: core, resources: ['pods'], verbs: ['delete'] };
+
+/** Only where the settings name pods. A rule that goes by labels alone can name one in any namespace. */
+function blockedPodRules({ blockedPods = [] }: AccessScope): {
+  cluster: Rule[];
+  own: Pick<AccessRules, 'blockedPods'>;
+} {
+  const namespaces = namespacesOf(blockedPods);
+  if (namespaces === 'all') return { cluster: [podDeletion], own: {} };
+  if (namespaces.length === 0) return { cluster: [], own: {} };
+  return { cluster: [], own: { blockedPods: { namespaces, rules: [podDeletion] } } };
+}
+
 /** `k8s-upgrade run`: what its stages and gates use, and nothing more. */
 export function executorRules(scope: AccessScope): AccessRules {
+  const blocked = blockedPodRules(scope);
   return {
+    ...blocked.own,
     cluster: [
       // All stages: which nodes there are and at which version. Master, workers: cordon, uncordon, and our own marks.
       { apiGroups: core, resources: ['nodes'], verbs: ['list', 'watch', 'patch'] },
@@ -83,6 +104,7 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['list'] },
       // All stages: the in-flight annotations. Of this one namespace.
       ownNamespace(scope, ['get', 'patch']),
+      ...blocked.cluster,
     ],
     namespace: [
       // Before the first stage and all through: one executor at a time.

@@ -96,6 +96,60 @@ describe('a wrong setting is named with what was given and what is allowed', () 
       'nodes.workers.0: given "10.0.0.1", exp',
     ],
     [
+      'a rule that names nothing',
+      { drain: { blockedPods: [{ wait: '1m' }] } },
+      'drain.blockedPods.0: given {"wait":"1m"}, expected at least one of namespaces, disruptionBudgets and podSelector',
+    ],
+    [
+      'a selector of every pod',
+      { drain: { blockedPods: [{ podSelector: {} }] } },
+      'drain.blockedPods.0.podSelector: given {}, expected matchLabels or matchExpressions',
+    ],
+    [
+      'values with Exists',
+      {
+        drain: {
+          blockedPods: [
+            { podSelector: { matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] } },
+          ],
+        },
+      },
+      'drain.blockedPods.0.podSelector.matchExpressions.0: given {"key":"a","operator":"Exists","values":["b"]}, expected values with In',
+    ],
+    [
+      'no values with In',
+      { drain: { blockedPods: [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }] } },
+      'expected values with In and NotIn, and none with Exists',
+    ],
+    [
+      'a budget without its namespace',
+      { drain: { blockedPods: [{ disruptionBudgets: ['web'] }] } },
+      'drain.blockedPods.0.disruptionBudgets.0: given "web", expected a PodDisruptionBudget as namespace/name',
+    ],
+    [
+      'a namespace by pattern',
+      { drain: { blockedPods: [{ namespaces: ['*'] }] } },
+      'drain.blockedPods.0.namespaces.0: given "*", expected the name of a namespace',
+    ],
+    [
+      'unknown key of a rule',
+      { drain: { blockedPods: [{ namespace: 'apps' }] } },
+      'drain.blockedPods.0: unknown "namespace", expected namespaces, disruptionBudgets, podSelector, wait, deleteAfter',
+    ],
+    [
+      'a rule that the time-out overtakes (F17)',
+      {
+        drain: {
+          timeout: '10m',
+          blockedPods: [
+            { namespaces: ['a'], wait: '1m' },
+            { namespaces: ['apps'], wait: '5m', deleteAfter: '5m' },
+          ],
+        },
+      },
+      'drain.blockedPods.1: given {"namespaces":["apps"],"wait":"5m","deleteAfter":"5m"}, expected wait and deleteAfter to be over before drain.timeout is',
+    ],
+    [
       'no URL',
       { prometheus: { url: 'prometheus:9090' } },
       'prometheus.url: given "prometheus:9090", expected an',

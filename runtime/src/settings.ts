@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { blockedPodRule, outlastingRules } from './cluster/drain-rules.ts';
 import { durationFormat, parseDuration } from './duration.ts';
 import { UpgradeError } from './errors.ts';
 import { credentialKeys, mountPaths, objectNames, ruleGroups } from './names.ts';
@@ -164,6 +165,14 @@ export const settingsSchema = z.strictObject({
       gracePeriod: duration.prefault('5m'),
       /** Between two evictions that a PodDisruptionBudget refused (F18). */
       evictionRetry: positiveDuration.prefault('5s'),
+      /** Pods that may be deleted when their eviction stays refused. None: a budget that never allows stops preflight (F17). */
+      blockedPods: z.array(blockedPodRule(duration)).default([]),
+    })
+    .superRefine(({ timeout, blockedPods }, ctx) => {
+      for (const i of outlastingRules(blockedPods, timeout)) {
+        const message = 'expected wait and deleteAfter to be over before drain.timeout is';
+        ctx.addIssue({ code: 'custom', path: ['blockedPods', i], message });
+      }
     })
     .prefault({}),
   timing: z

@@ -58,6 +58,32 @@ describe('the executor may do what its stages do', () => {
   });
 });
 
+describe('pods whose eviction stays refused (F17)', () => {
+  const executor = 'k8s-version-upgrade';
+  const withRules = (...blockedPods: object[]) =>
+    accessOf(executor, pipeline({ settings: { ...settings, drain: { blockedPods } } as typeof settings }));
+
+  it('may be deleted in the namespaces that the settings name, and nowhere else', () => {
+    const { cluster, namespaced } = withRules(
+      { namespaces: ['dbaas', 'apps'], podSelector: { matchLabels: { app: 'ledger' } } },
+      { disruptionBudgets: ['media/player'] },
+    );
+    expect(JSON.stringify(cluster)).not.toContain('delete');
+    expect(namespaced.filter(([, rules]) => JSON.stringify(rules).includes('delete'))).toEqual([
+      ['apps', ['pods: delete']],
+      ['dbaas', ['pods: delete']],
+      ['media', ['pods: delete']],
+    ]);
+  });
+
+  it('may be deleted everywhere when a rule goes by labels alone', () => {
+    const rule = { podSelector: { matchLabels: { 'example.com/may-be-deleted': 'true' } } };
+    const { cluster, namespaced } = withRules({ namespaces: ['dbaas'] }, rule);
+    expect(cluster[0]?.[1]).toContain('pods: delete');
+    expect(JSON.stringify(namespaced)).not.toContain('delete');
+  });
+});
+
 describe('the detector may look', () => {
   it('and create no Job when the agent service does', () => {
     expect(accessOf('k8s-version-check')).toEqual({

@@ -39,10 +39,15 @@ export class ApiError extends UpgradeError {
     return this.status === 429 && this.causes.some((cause) => cause.reason === 'DisruptionBudget');
   }
 
+  /** Several budgets speak for one pod: the API evicts it never. */
+  get refusedBySeveralBudgets(): boolean {
+    return this.status === 500 && this.message.includes('more than one PodDisruptionBudget');
+  }
+
   /** An answer that the same request will get again, whatever its status. */
   get final(): boolean {
     if (this.status === 429) return this.refusedByBudget;
-    return this.status < 500 || this.message.includes('more than one PodDisruptionBudget');
+    return this.status < 500 || this.refusedBySeveralBudgets;
   }
 }
 
@@ -63,6 +68,12 @@ function statusBody(body: unknown): StatusBody {
     return {};
   }
 }
+
+/** A deletion of the whole namespace is under way, which takes its pods with it. */
+export const isNamespaceTerminating = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  error.status === 403 &&
+  error.causes.some((cause) => cause.reason === 'NamespaceTerminating');
 
 export const isNotFound = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
 export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409;

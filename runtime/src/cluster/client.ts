@@ -86,10 +86,11 @@ export class KubernetesClient {
    * A retried write may already have taken effect, so only idempotent writes go through here.
    *
    * @param what for the error message: `read node k8s-node1`.
+   * @param signal ends the retries early; what is on its way is waited for.
    * @throws ApiError for any other answer; InputError when what answers is no Kubernetes API server.
    */
-  async call<T>(what: string, request: () => Promise<T>): Promise<T> {
-    const wait = within(this.options.outage, this.options.signal);
+  async call<T>(what: string, request: () => Promise<T>, signal = this.options.signal): Promise<T> {
+    const wait = within(this.options.outage, signal);
     return pRetry(() => this.#attempt(what, request), {
       retries: Number.MAX_SAFE_INTEGER,
       maxRetryTime: this.options.outage,
@@ -97,7 +98,7 @@ export class KubernetesClient {
       factor: 2,
       maxTimeout: 5_000,
       randomize: true,
-      signal: this.options.signal,
+      signal,
       onFailedAttempt: async ({ error }) => {
         if (error instanceof ApiError && error.retryAfter !== undefined) await pause(error.retryAfter, wait);
       },

@@ -1,4 +1,13 @@
 import type { V1LabelSelector, V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import type { KubernetesClient } from './client.ts';
+
+/** Every PodDisruptionBudget of the cluster. */
+export async function listBudgets(client: KubernetesClient): Promise<V1PodDisruptionBudget[]> {
+  const list = await client.call('list PodDisruptionBudgets', () =>
+    client.policy.listPodDisruptionBudgetForAllNamespaces(),
+  );
+  return list.items;
+}
 
 /** Label selector semantics of the API: all of matchLabels and all of matchExpressions. An empty selector selects everything. */
 export function selects(

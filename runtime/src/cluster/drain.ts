@@ -1,38 +1,24 @@
-import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import { BlockedError, UpgradeError } from '../errors.ts';
-import { pause, TimeoutError, type Wait, within } from '../wait.ts';
-import { ApiError, isNotFound } from './api-error.ts';
+import { TimeoutError, type Wait, within } from '../wait.ts';
+import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
-import { budgetsFor, describeBudget } from './disruption-budgets.ts';
+import { type EvictionOptions, evictUntilAccepted, type Leaving } from './drain-eviction.ts';
 import { controllingDaemonSet, judgePod, type PodVerdict, podName } from './drain-filter.ts';
 import { type ObjectSource, waitForObjects } from './watch.ts';
 import type { ClusterWriter } from './writer.ts';
 
-export interface DrainOptions {
+export interface DrainOptions extends EvictionOptions {
   /** For the whole node, milliseconds. */
   readonly timeout: number;
-  /** For every pod, milliseconds. */
-  readonly gracePeriod: number;
-  /** Between two refused evictions of a pod, milliseconds. */
-  readonly evictionRetry: number;
   readonly signal: AbortSignal;
-  /** Told once for each pod that a budget holds back, and when somebody lifts our cordon. */
-  readonly onNotice: (notice: string) => void;
   /** Makes the node unschedulable, again if somebody undid it. */
   readonly cordon: () => Promise<'cordoned' | 'already'>;
 }
 
 export interface DrainResult {
-  /** `namespace/name` of the pods that were evicted. */
+  /** `namespace/name` of the pods that were evicted, or deleted as a rule has it. */
   readonly evicted: readonly string[];
-}
-
-/** A pod on its way out. */
-interface Leaving {
-  readonly pod: V1Pod;
-  /** The budget or error that holds it back right now. */
-  held?: string;
-  fatal?: Error;
 }
 
 const podsOn = (client: KubernetesClient, node: string): ObjectSource<V1Pod> => ({
@@ -120,11 +106,50 @@ async function emptyNode(
   if (leaving.length === 0) return;
   const stop = new AbortController();
   const stoppable = { deadline: wait.deadline, signal: AbortSignal.any([wait.signal, stop.signal]) };
-  const evictions = leaving.map((one) => evictUntilAccepted(client, writer, one, options, stoppable));
-  const remaining = (pods: readonly V1Pod[]) =>
-    leaving.filter((one) => pods.some((p) => isSamePod(p, one.pod)));
+  const evictions = Promise.all(
+    leaving.map((one) => evictUntilAccepted(client, writer, one, options, stoppable)),
+  );
   try {
-    await waitForObjects(
+    await waitUntilEmpty(client, node, leaving, options, wait, evictions, onUncordoned);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new BlockedError(`node ${node} was not empty after its time-out`, error.pending, {
+      hint: hintFor(leaving),
+    });
+  } finally {
+    stop.abort();
+    await evictions;
+  }
+  const fatal = leaving.filter((one) => one.fatal !== undefined);
+  if (fatal.length > 0) {
+    throw new UpgradeError('failed', `node ${node}: ${fatal.map((one) => one.fatal?.message).join('; ')}`);
+  }
+}
+
+const hintFor = (leaving: readonly Leaving[]): string =>
+  leaving.some((one) => one.held !== undefined)
+    ? 'Free the named pods, raise drain.timeout, or name them in drain.blockedPods; then run again.'
+    : 'Free the named pods, or raise drain.timeout; then run again.';
+
+/** Returns when every pod is gone or refused for good. */
+async function waitUntilEmpty(
+  client: KubernetesClient,
+  node: string,
+  leaving: readonly Leaving[],
+  options: DrainOptions,
+  wait: Wait,
+  evictions: Promise<unknown>,
+  onUncordoned: () => void,
+): Promise<void> {
+  const settled = settledForGood(leaving, evictions);
+  const remaining = (pods: readonly V1Pod[]) =>
+    leaving.filter((one) => {
+      const seen = pods.find((pod) => isSamePod(pod, one.pod));
+      if (seen !== undefined) one.pod = seen;
+      return seen !== undefined;
+    });
+  const look = (signal: AbortSignal) =>
+    waitForObjects(
       client,
       podsOn(client, node),
       `drain of ${node}`,
@@ -133,87 +158,36 @@ async function emptyNode(
           options.onNotice(`somebody uncordoned ${node} during its drain; cordoned again`);
           onUncordoned();
         }
-        const left = remaining(pods);
-        return left.every((one) => one.fatal !== undefined) ? true : undefined;
+        return remaining(pods).every((one) => one.fatal !== undefined) ? true : undefined;
       },
-      wait,
-      (pods) => remaining(pods).map((one) => podName(one.pod) + (one.held ? ` (${one.held})` : '')),
+      { deadline: wait.deadline, signal },
+      (pods) => remaining(pods).map(describeLeft),
     );
+  try {
+    await look(AbortSignal.any([wait.signal, settled]));
   } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
-    throw new BlockedError(`node ${node} was not empty after its time-out`, error.pending, {
-      hint: 'Free the named pods, or raise drain.timeout; then run again.',
-    });
-  } finally {
-    stop.abort();
-    await Promise.allSettled(evictions);
+    if (error !== settled.reason) throw error;
+    await look(wait.signal);
   }
-  const fatal = leaving.filter((one) => one.fatal !== undefined);
-  if (fatal.length > 0) {
-    throw new UpgradeError('failed', `node ${node}: ${fatal.map((one) => one.fatal?.message).join('; ')}`);
-  }
+}
+
+/** Fires when nothing more is asked for and something was refused for good, which no watch tells of. */
+function settledForGood(leaving: readonly Leaving[], evictions: Promise<unknown>): AbortSignal {
+  const settled = new AbortController();
+  void evictions.then(() => {
+    if (leaving.some((one) => one.fatal !== undefined)) settled.abort();
+  });
+  return settled.signal;
+}
+
+/** What a person needs to free a pod: what holds it back, or what its end waits for. */
+function describeLeft({ pod, held, fatal }: Leaving): string {
+  const { deletionTimestamp, finalizers = [] } = pod.metadata ?? {};
+  const why = fatal?.message ?? held;
+  if (deletionTimestamp === undefined) return podName(pod) + (why ? ` (${why})` : '');
+  const waits = finalizers.length > 0 ? `, waits for ${finalizers.join(' and ')}` : '';
+  return `${podName(pod)} (terminating${waits})`;
 }
 
 /** Gone means 404 or another UID: a StatefulSet makes a new pod of the same name. */
 const isSamePod = (a: V1Pod, b: V1Pod) => a.metadata?.uid === b.metadata?.uid;
-
-const lastingRefusals = 3;
-
-async function evictUntilAccepted(
-  client: KubernetesClient,
-  writer: ClusterWriter,
-  one: Leaving,
-  options: DrainOptions,
-  wait: Wait,
-): Promise<void> {
-  let refusals = 0;
-  while (Date.now() < wait.deadline && !wait.signal.aborted) {
-    const answer = await tryEviction(writer, one.pod, options.gracePeriod);
-    if (answer === 'leaving') return;
-    if (!(answer instanceof ApiError && answer.status === 429)) {
-      one.fatal = answer;
-      return;
-    }
-    one.held = await nameBudgets(client, one.pod).catch(() => answer.message);
-    // A budget that hands out one disruption after the other refuses now and then; only a lasting refusal is news.
-    refusals += 1;
-    if (refusals === lastingRefusals) options.onNotice(`${podName(one.pod)} is held back by ${one.held}`);
-    await pause(options.evictionRetry, wait).catch(() => {});
-  }
-}
-
-async function tryEviction(
-  writer: ClusterWriter,
-  pod: V1Pod,
-  gracePeriod: number,
-): Promise<'leaving' | Error> {
-  try {
-    await writer.evict(pod, gracePeriod);
-    return 'leaving';
-  } catch (error) {
-    if (isNotFound(error) || isNamespaceTerminating(error)) return 'leaving';
-    // Another pod of the same name has taken its place.
-    if (error instanceof ApiError && error.status === 409) return 'leaving';
-    return error instanceof Error ? error : new Error(String(error));
-  }
-}
-
-const isNamespaceTerminating = (error: unknown) =>
-  error instanceof ApiError &&
-  error.status === 403 &&
-  error.causes.some((cause) => cause.reason === 'NamespaceTerminating');
-
-async function nameBudgets(client: KubernetesClient, pod: V1Pod): Promise<string> {
-  const budgets = budgetsFor(pod, await listBudgets(client));
-  return budgets.length > 0
-    ? `PodDisruptionBudget ${budgets.map(describeBudget).join(' and ')}`
-    : 'the API server (too many requests)';
-}
-
-/** Every PodDisruptionBudget of the cluster. */
-export async function listBudgets(client: KubernetesClient): Promise<V1PodDisruptionBudget[]> {
-  const list = await client.call('list PodDisruptionBudgets', () =>
-    client.policy.listPodDisruptionBudgetForAllNamespaces(),
-  );
-  return list.items;
-}

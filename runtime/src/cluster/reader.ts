@@ -6,7 +6,7 @@ import type { Settings } from '../settings.ts';
 import type { Wait } from '../wait.ts';
 import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
-import { listBudgets } from './drain.ts';
+import { listBudgets } from './disruption-budgets.ts';
 import { type ClusterNode, inOrder, readNode } from './nodes.ts';
 import { waitForObjects } from './watch.ts';
 

@@ -9,8 +9,13 @@ export interface ClusterWriter {
   /** One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`. */
   patchNode(name: string, annotations: Annotations, unschedulable?: boolean): Promise<void>;
   patchNamespace(annotations: Annotations): Promise<void>;
-  /** @throws ApiError as the eviction subresource answers: 429 refused, 404 gone, 409 another pod of that name. */
-  evict(pod: V1Pod, gracePeriod: number): Promise<void>;
+  /**
+   * @param signal ends its attempts early.
+   * @throws ApiError as the eviction subresource answers: 429 refused, 404 gone, 409 another pod of that name.
+   */
+  evict(pod: V1Pod, gracePeriod: number, signal?: AbortSignal): Promise<void>;
+  /** Past every budget, this pod and no other of its name. @throws ApiError: 404 gone, 409 another pod of that name. */
+  deletePod(pod: V1Pod, gracePeriod: number, signal?: AbortSignal): Promise<void>;
   createJob(job: V1Job): Promise<V1Job>;
   createEvent(event: CoreV1Event): Promise<void>;
 }
@@ -42,19 +47,23 @@ export function clusterWriter(
         client.core.patchNamespace({ name: namespace, body, ...dry }, mergePatch),
       );
     },
-    async evict(pod, gracePeriod) {
-      const { name = '', namespace: podNamespace = '', uid } = pod.metadata ?? {};
+    async evict(pod, gracePeriod, signal) {
+      const { name = '', namespace: podNamespace = '' } = pod.metadata ?? {};
       announce?.(`evict pod ${podNamespace}/${name}`);
       const body = {
         metadata: { name, namespace: podNamespace },
-        deleteOptions: {
-          gracePeriodSeconds: Math.round(gracePeriod / 1000),
-          preconditions: { ...(uid && { uid }) },
-        },
+        deleteOptions: deleteOptions(pod, gracePeriod),
       };
-      await client.call(`evict pod ${podNamespace}/${name}`, () =>
-        client.core.createNamespacedPodEviction({ name, namespace: podNamespace, body, ...dry }),
-      );
+      const request = { name, namespace: podNamespace, body, ...dry };
+      const send = () => client.core.createNamespacedPodEviction(request);
+      await client.call(`evict pod ${podNamespace}/${name}`, send, signal);
+    },
+    async deletePod(pod, gracePeriod, signal) {
+      const { name = '', namespace: podNamespace = '' } = pod.metadata ?? {};
+      announce?.(`delete pod ${podNamespace}/${name}, whose eviction is refused`);
+      const request = { name, namespace: podNamespace, body: deleteOptions(pod, gracePeriod), ...dry };
+      const send = () => client.core.deleteNamespacedPod(request);
+      await client.call(`delete pod ${podNamespace}/${name}`, send, signal);
     },
     async createJob(job) {
       announce?.(`create Job ${job.metadata?.name}`);
@@ -70,6 +79,14 @@ export function clusterWriter(
       const eventNamespace = event.metadata.namespace ?? 'default';
       await client.core.createNamespacedEvent({ namespace: eventNamespace, body: event });
     },
+  };
+}
+
+/** @param gracePeriod milliseconds. */
+function deleteOptions({ metadata: { uid } = {} }: V1Pod, gracePeriod: number) {
+  return {
+    gracePeriodSeconds: Math.round(gracePeriod / 1000),
+    preconditions: { ...(uid && { uid }) },
   };
 }
 

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type TestLab, until } from '../../../test/lab/api/testing.ts';
+import { namespace, type TestLab, until } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { parseRelease } from '../release.ts';
+import type { Settings } from '../settings.ts';
 import { connect, disruptionBudget, runningPod, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
 import { checkGates, type GateContext } from './gate.ts';
@@ -23,11 +24,18 @@ async function seed(...objects: KubeObject[]): Promise<void> {
 }
 
 /** What the gate says of draining every node that is not at the target yet. */
-async function ask(user: Parameters<typeof connect>[2] = 'admin', target = '1.34.5') {
+async function ask(
+  user: Parameters<typeof connect>[2] = 'admin',
+  target = '1.34.5',
+  settings: Settings = testSettings(),
+) {
   const client = connect(lab, {}, user);
-  const cluster = clusterReader(client, testSettings());
+  const cluster = clusterReader(client, settings);
   const nodes = await clusterReader(connect(lab), testSettings()).nodes();
-  const ctx = { client, cluster, nodes, target: parseRelease('test', target) } as unknown as GateContext;
+  const ctx = {
+    ...{ settings, client, cluster, nodes },
+    target: parseRelease('test', target),
+  } as unknown as GateContext;
   const [verdict] = await checkGates(
     preflightGates.filter((gate) => gate.name === 'drain'),
     ctx,
@@ -100,5 +108,109 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
       closes: 'blocked',
       reasons: [expect.stringContaining('unknown, so closed: list')],
     });
+  });
+});
+
+describe('pods that drain.blockedPods names', () => {
+  const rule = { disruptionBudgets: ['apps/always'], wait: '1m', deleteAfter: '2m' };
+  const naming = (...blockedPods: object[]) =>
+    testSettings({ drain: { blockedPods } } as Parameters<typeof testSettings>[0]);
+  const two = () =>
+    seed(
+      runningPod('web', 'one'),
+      runningPod('db', 'two'),
+      disruptionBudget('always', 'web', { minAvailable: 1 }),
+      disruptionBudget('never', 'db', { minAvailable: 1 }),
+    );
+
+  it('are a note with what will happen to them; the others still close the gate', async () => {
+    await two();
+    const { open, reasons, notes } = await ask('admin', '1.34.5', naming(rule));
+    expect(open).toBe(false);
+    expect(reasons).toEqual([expect.stringMatching(/^apps\/db on two: PodDisruptionBudget apps\/never/)]);
+    expect(notes).toEqual([
+      'one pod will be deleted where the eviction stays refused:\n  - apps/web on one: PodDisruptionBudget apps/always (0 allowed now: 1 healthy, 1 needed) never allows its eviction; deleted when still refused after 3m (drain.blockedPods.0)',
+    ]);
+  });
+
+  it('open the gate when they are all, in one note, with nothing deleted', async () => {
+    await two();
+    const { open, notes } = await ask('admin', '1.34.5', naming(rule, { namespaces: ['apps'] }));
+    expect(open).toBe(true);
+    expect(notes).toEqual([
+      expect.stringMatching(/^2 pods will be deleted.*apps\/db on two.*apps\/web on one/s),
+    ]);
+    expect(lab.api.store.list('pods', 'apps')).toHaveLength(2);
+    const deletions = lab.api.requests.matching({ resource: 'pods', verb: 'delete' });
+    expect(deletions.map((one) => one.dryRun)).toEqual([true, true]);
+  });
+
+  it('are named with several budgets over them, which no eviction passes', async () => {
+    await seed(
+      runningPod('web', 'one'),
+      disruptionBudget('first', 'web', { minAvailable: 0 }),
+      disruptionBudget('second', 'web', { minAvailable: 0 }),
+    );
+    const named = await ask('admin', '1.34.5', naming({ namespaces: ['apps'] }));
+    expect([named.open, named.notes]).toEqual([true, [expect.stringContaining('more than one')]]);
+    const one = naming({ disruptionBudgets: ['apps/first'] });
+    expect((await ask('admin', '1.34.5', one)).open).toBe(false);
+  });
+
+  it('close it when they may not be deleted', async () => {
+    await two();
+    const account = { namespace: 'apps', serviceAccount: 'may-not-delete' };
+    const metadata = { name: 'may-not-delete' };
+    const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1', metadata };
+    lab.api.apply([
+      {
+        ...rbac,
+        kind: 'ClusterRole',
+        rules: [
+          { apiGroups: ['', 'policy'], resources: ['pods', 'poddisruptionbudgets'], verbs: ['list'] },
+          { apiGroups: [''], resources: ['pods/eviction'], verbs: ['create'] },
+        ],
+      },
+      {
+        ...rbac,
+        kind: 'ClusterRoleBinding',
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: metadata.name },
+        subjects: [{ kind: 'ServiceAccount', namespace: 'apps', name: account.serviceAccount }],
+      },
+    ] as KubeObject[]);
+    const { open, reasons } = await ask(account, '1.34.5', naming({ namespaces: ['apps'] }));
+    expect(open).toBe(false);
+    expect(reasons).toEqual([
+      expect.stringMatching(/^apps\/db on two: .*and it cannot be deleted: .*cannot delete resource "pods"/),
+      expect.stringMatching(/^apps\/web on one: .*and it cannot be deleted: /),
+    ]);
+  });
+
+  it('is for a budget, not for a finished pod that it does not count', async () => {
+    await seed(
+      runningPod('web', 'one'),
+      runningPod('web-done', 'one', {
+        metadata: { name: 'web-done', namespace: 'apps', labels: { app: 'web' } },
+        spec: { restartPolicy: 'Never' },
+      }),
+      disruptionBudget('always', 'web', { minAvailable: 1 }),
+    );
+    await until(lab.api, () =>
+      lab.api.store.get('pods', 'apps', 'web-done')?.status?.phase === 'Succeeded' ? true : undefined,
+    );
+    await lab.api.settled();
+    expect((await ask()).reasons).toEqual([expect.stringMatching(/^apps\/web on one: /)]);
+  });
+
+  it('a namespace that is being deleted is waited for', async () => {
+    await seed(namespace('going'), runningPod('last', 'one', { metadata: { namespace: 'going' } }));
+    lab.api.store.modify('namespaces', undefined, 'going', (found) => {
+      found.status = { phase: 'Terminating' };
+    });
+    const { open, notes } = await ask();
+    expect([open, notes]).toEqual([
+      true,
+      ['going/last on one: its namespace is being deleted; the drain will wait'],
+    ]);
   });
 });

@@ -1,11 +1,9 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
-import { judgePods } from '../cluster/drain.ts';
 import { isFinished, podName } from '../cluster/drain-filter.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { compareReleases, minorsBetween } from '../release.ts';
-import { evictionRefusals } from './evictions.ts';
+import { drainability } from './drainability.ts';
 import type { Gate, GateContext } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
 import { closesGate, describeAlert, isTouched, ownMarks } from './own-marks.ts';
@@ -111,37 +109,6 @@ const skew: Gate = {
         ...ahead.map((n) => `kubelet ${n.release} of ${n.name} is newer than the API server ${server}`),
         ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
       ],
-    };
-  },
-};
-
-const drainability: Gate = {
-  name: 'drain',
-  summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
-  closes: 'blocked',
-  async check(ctx) {
-    const budgets = await ctx.cluster.budgets();
-    const nodes = ctx.nodes.filter((node) => isPending(node, ctx));
-    const judged = (await Promise.all(nodes.map((node) => judgePods(ctx.client, node.name)))).flat();
-    const refused = judged.filter((one) => one.verdict.action === 'refuse');
-    const leaving = judged.filter((one) => one.verdict.action === 'evict').map((one) => one.pod);
-    const never = leaving.flatMap((pod) =>
-      budgetsFor(pod, budgets)
-        .filter(neverAllows)
-        .map((budget) => ({ pod, budget })),
-    );
-    const rest = leaving.filter((pod) => !never.some((one) => one.pod === pod));
-    const { fatal, temporary } = await evictionRefusals(ctx.client, rest);
-    return {
-      reasons: [
-        ...refused.map(({ pod, verdict }) => `${podName(pod)} on ${pod.spec?.nodeName}: ${verdict.why}`),
-        ...never.map(
-          ({ pod, budget }) =>
-            `${podName(pod)} on ${pod.spec?.nodeName}: PodDisruptionBudget ${describeBudget(budget)} never allows its eviction`,
-        ),
-        ...fatal,
-      ],
-      notes: temporary,
     };
   },
 };

@@ -185,6 +185,7 @@ function writing(
       },
       patchNamespace: async () => note('patch namespace'),
       evict: async () => note('evict'),
+      deletePod: async () => note('delete pod'),
       createJob: async (job) => job,
       createEvent: async () => {},
     },

@@ -1,11 +1,14 @@
 import { ApiError } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
+import { budgetsFor } from '../cluster/disruption-budgets.ts';
 import { judgePods } from '../cluster/drain.ts';
 import { podName } from '../cluster/drain-filter.ts';
+import { ruleFor } from '../cluster/drain-rules.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
+import type { Settings } from '../settings.ts';
 import type { Drainer } from './context.ts';
 import type { InFlight, Journal } from './journal.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -29,8 +32,7 @@ interface RealPorts {
   readonly journal: Journal;
   /** Sends everything with `dryRun=All`. */
   readonly writer: ClusterWriter;
-  /** Milliseconds. */
-  readonly gracePeriod: number;
+  readonly drainSettings: Settings['drain'];
 }
 
 /** @param would told each action in words. */
@@ -40,7 +42,7 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
     journal: remember(real.journal),
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
-      read: (node, words) => real.shell.read(node, words),
+      read: (node, words, input) => real.shell.read(node, words, input),
       async script(node, name, args) {
         would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
         if (name === 'update_k8s') upgraded.add(node.node);
@@ -90,14 +92,23 @@ function remember(real: Journal): Journal {
   };
 }
 
-/** Asks for every eviction with `dryRun=All`, which no budget is charged for; nothing leaves, so nothing is waited for. */
+/**
+ * Asks for every eviction with `dryRun=All`, which no budget is charged for; nothing leaves, so nothing is waited for. What a
+ * rule would have deleted later is deleted the same way.
+ */
 async function dryDrain(real: RealPorts, node: string, cordon: () => Promise<unknown>): ReturnType<Drainer> {
   await cordon();
+  const { gracePeriod, blockedPods } = real.drainSettings;
+  const budgets = await real.cluster.budgets();
   const evicted: string[] = [];
   for (const { pod, verdict } of await judgePods(real.client, node)) {
     if (verdict.action !== 'evict') continue;
-    await real.writer.evict(pod, real.gracePeriod).catch((error) => {
-      if (!(error instanceof ApiError && error.status === 429)) throw error;
+    await real.writer.evict(pod, gracePeriod).catch(async (error) => {
+      if (!(error instanceof ApiError && (error.status === 429 || error.refusedBySeveralBudgets)))
+        throw error;
+      const named = ruleFor(pod, budgetsFor(pod, budgets), blockedPods) !== undefined;
+      if (named) await real.writer.deletePod(pod, gracePeriod);
+      else if (error.refusedBySeveralBudgets) throw error;
     });
     evicted.push(podName(pod));
   }

@@ -71,11 +71,7 @@ export async function openContext(
   const { settings, request } = options;
   const shared = { ...ports, settings, request, report, signal: options.stop };
   if (request.dryRun) {
-    const dry = dryRunPorts(
-      { ...ports, gracePeriod: settings.drain.gracePeriod },
-      request.target,
-      ports.would,
-    );
+    const dry = dryRunPorts({ ...ports, drainSettings: settings.drain }, request.target, ports.would);
     // Nothing is drained, so this process need not move.
     return { ...shared, ...dry, legs: legsOf(options, ports), ownNode: undefined };
   }

@@ -1,3 +1,7 @@
+import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
+import { judgePods } from '../cluster/drain.ts';
+import { podName } from '../cluster/drain-filter.ts';
+import { describeDeletion, ruleFor } from '../cluster/drain-rules.ts';
 import type { Context } from './context.ts';
 import { isPending } from './node.ts';
 import { stages } from './stages/index.ts';
@@ -15,8 +19,27 @@ export async function planSteps(ctx: Context): Promise<string[]> {
       const cordon = node.unschedulable && !node.cordonedByUs ? ', stays cordoned' : '';
       steps.push(
         `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: drain, upgrade, Ready${cordon}`,
+        ...(await deletionsOn(ctx, node.name)).map((text) => `${''.padEnd(10)}      ${text}`),
       );
     }
   }
   return steps;
+}
+
+/** The pods of a node that a budget never lets go and that the settings allow to delete. */
+async function deletionsOn(ctx: Context, node: string): Promise<string[]> {
+  const { blockedPods } = ctx.settings.drain;
+  if (blockedPods.length === 0) return [];
+  const budgets = await ctx.cluster.budgets();
+  const judged = await judgePods(ctx.client, node);
+  return judged.flatMap(({ pod, verdict }) => {
+    const own = budgetsFor(pod, budgets);
+    const never = own.filter(neverAllows);
+    const rule = ruleFor(pod, own, blockedPods);
+    if (verdict.action !== 'evict' || rule === undefined || never.length === 0) return [];
+    const holder = never.map(describeBudget).join(' and ');
+    return [
+      `pod ${podName(pod)}, held by PodDisruptionBudget ${holder}: ${describeDeletion(rule, blockedPods)}`,
+    ];
+  });
 }

@@ -11,15 +11,17 @@ export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
  * Waits until all gates are open, at most `gates.alertWait`. Says once what it waits for, and again when that changes.
  *
  * @param what `before the drain of k8s-node2`.
+ * @returns the verdicts, all open.
  * @throws BlockedError with all reasons at the end of the wait, or at once when a gate is closed that no waiting opens;
  *   UpgradeError (held) when only time does.
  */
-export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<void> {
+export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<Verdict[]> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
   let told = '';
   for (;;) {
-    const closed = (await askGates(ctx, gates)).filter((verdict) => !verdict.open);
-    if (closed.length === 0) return;
+    const verdicts = await askGates(ctx, gates);
+    const closed = verdicts.filter((verdict) => !verdict.open);
+    if (closed.length === 0) return verdicts;
     const reasons = reasonsOf(closed);
     if (Date.now() >= wait.deadline || closed.some((v) => !v.passes && !v.unknown)) {
       throw stopped(closed, what);

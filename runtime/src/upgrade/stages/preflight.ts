@@ -1,4 +1,6 @@
 import { BlockedError } from '../../errors.ts';
+import { drainability } from '../../gates/drainability.ts';
+import type { Verdict } from '../../gates/gate.ts';
 import { preflightGates } from '../../gates/gates.ts';
 import { askGates, type Context, type Stage } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
@@ -9,17 +11,27 @@ export const preflight: Stage = {
   idle: async () => undefined,
   async run(ctx) {
     // A rollout under way has shaken the cluster itself: give it the time that a drain would give it.
-    if (await ctx.journal.read()) await waitForGates(ctx, preflightGates, 'before going on');
-    else await judgeOnce(ctx);
+    if (await ctx.journal.read()) {
+      const verdicts = await waitForGates(ctx, preflightGates, 'before going on');
+      // The rest was told when it began; which pods will go is told before every cordon of a process.
+      tellNotes(
+        ctx,
+        verdicts.filter(({ gate }) => gate === drainability.name),
+      );
+    } else await judgeOnce(ctx);
     return 'done';
   },
 };
 
-async function judgeOnce(ctx: Context): Promise<void> {
-  const verdicts = await askGates(ctx, preflightGates);
+function tellNotes(ctx: Context, verdicts: readonly Verdict[]): void {
   for (const text of verdicts.flatMap((v) => v.notes.map((note) => `${v.gate}: ${note}`))) {
     ctx.report.emit({ type: 'notice', text });
   }
+}
+
+async function judgeOnce(ctx: Context): Promise<void> {
+  const verdicts = await askGates(ctx, preflightGates);
+  tellNotes(ctx, verdicts);
   const closed = verdicts.filter((verdict) => !verdict.open);
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
