@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { blockedPodRule, outlastingRules } from './cluster/drain-rules.ts';
 import { durationFormat, parseDuration } from './duration.ts';
 import { UpgradeError } from './errors.ts';
+import { addOnRule } from './gates/compatibility/add-on-rule.ts';
 import { credentialKeys, mountPaths, objectNames, ruleGroups } from './names.ts';
 import { isRelease } from './release.ts';
 
@@ -155,6 +156,13 @@ export const settingsSchema = z.strictObject({
       quietPeriod: duration.prefault('1d'),
       /** Ready pods over all pods that should be, at post-flight. */
       minimumPodReadyRatio: z.number().min(0).max(1).default(0.9),
+      /** Which Kubernetes releases the installed add-ons support; asked before a minor. */
+      addOns: z.array(addOnRule).default([]),
+      /** The oldest version of an etcd that is no pod of this cluster. */
+      externalEtcdVersion: z
+        .string()
+        .regex(/^\d+\.\d+\.\d+$/, 'expected a version such as 3.5.26')
+        .optional(),
     })
     .prefault({}),
   drain: z

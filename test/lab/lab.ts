@@ -160,6 +160,9 @@ export class Lab<N extends ClusterNode = LabNode> {
     const packages = services.packages.base;
     const nodes = await startNodes({ dir, authorizedKey: key.publicKey, packages, api });
     await clusterReady;
+    services.prometheus.apiServers = specs
+      .filter((spec) => spec.role === 'control-plane')
+      .map((spec) => `${spec.address}:6443`);
     const settings = labSettings({
       services,
       nodes,

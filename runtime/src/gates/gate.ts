@@ -6,6 +6,7 @@ import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
 import type { Settings } from '../settings.ts';
 import type { InFlight } from '../upgrade/journal.ts';
+import type { MetricsSource } from './metrics-source.ts';
 import type { AlertSource } from './prometheus.ts';
 
 /** What a gate may ask. Read once for all gates of one check, so that they judge the same moment. */
@@ -20,6 +21,7 @@ export interface GateContext {
   readonly client: KubernetesClient;
   readonly shell: NodeShell;
   readonly alerts: AlertSource;
+  readonly metrics: MetricsSource;
 }
 
 export interface Findings {
@@ -27,6 +29,8 @@ export interface Findings {
   readonly reasons: readonly string[];
   /** Worth knowing and no reason to stop. */
   readonly notes?: readonly string[];
+  /** Why the gate was not asked; it is open then. */
+  readonly idle?: string;
 }
 
 export interface Gate {
@@ -61,8 +65,10 @@ export async function checkGates(gates: readonly Gate[], ctx: GateContext): Prom
 async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
   const { name, closes, passes = false } = gate;
   try {
-    const { reasons, notes = [] } = await gate.check(ctx);
-    return { gate: name, closes, passes, open: reasons.length === 0, unknown: false, reasons, notes };
+    const { reasons, notes = [], idle } = await gate.check(ctx);
+    const open = reasons.length === 0;
+    const verdict = { gate: name, closes, passes, open, unknown: false, reasons, notes };
+    return idle === undefined ? verdict : { ...verdict, idle };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
     if (error instanceof UpgradeError && error.code === 'badInput') throw error;

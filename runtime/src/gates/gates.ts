@@ -4,6 +4,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { compareReleases, minorsBetween } from '../release.ts';
 import { drainability } from './drainability.ts';
+import { compatibilityGates } from './compatibility/index.ts';
 import type { Gate, GateContext } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
 import { closesGate, describeAlert, isTouched, ownMarks } from './own-marks.ts';
@@ -142,6 +143,7 @@ export const preflightGates: readonly Gate[] = [
   quiet,
   skew,
   planGate,
+  ...compatibilityGates,
   drainability,
 ];
 

@@ -18,8 +18,16 @@ export interface NodeShell {
     args: readonly string[],
     timeout: number,
   ): Promise<Record<string, unknown>>;
-  /** Runs one command that changes nothing; its output whatever its exit code. */
-  read(target: SshTarget, words: readonly string[]): Promise<{ code: number; output: string }>;
+  /**
+   * Runs one command that changes nothing; its output whatever its exit code.
+   *
+   * @param input sent to its standard input.
+   */
+  read(
+    target: SshTarget,
+    words: readonly string[],
+    input?: string,
+  ): Promise<{ code: number; output: string }>;
 }
 
 /** A script ended with a non-zero exit code, or could not be run. */
@@ -80,7 +88,7 @@ export class SshNodeShell implements NodeShell {
     }
   }
 
-  async read(target: SshTarget, words: readonly string[]) {
+  async read(target: SshTarget, words: readonly string[], input = '') {
     const lines: string[] = [];
     const line = new Line(
       target,
@@ -90,7 +98,7 @@ export class SshNodeShell implements NodeShell {
     try {
       const { code } = await line.run((session, signal) => {
         lines.length = 0;
-        return session.run(words, '', (text) => lines.push(text), signal);
+        return session.run(words, input, (text) => lines.push(text), signal);
       });
       return { code: code ?? -1, output: lines.join('\n') };
     } finally {

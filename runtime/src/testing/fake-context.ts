@@ -66,8 +66,12 @@ export function inFlightSince(at: number, change: Partial<InFlight> = {}): InFli
 }
 
 const controlPlanePod = (node: string): V1Pod => ({
-  metadata: { name: `kube-apiserver-${node}`, namespace: 'kube-system', labels: { tier: 'control-plane' } },
-  spec: { nodeName: node, containers: [] },
+  metadata: {
+    name: `etcd-${node}`,
+    namespace: 'kube-system',
+    labels: { component: 'etcd', tier: 'control-plane' },
+  },
+  spec: { nodeName: node, containers: [{ name: 'etcd', image: 'registry.k8s.io/etcd:3.6.5-0' }] },
   status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
 });
 
@@ -127,11 +131,15 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     ownNode: options.ownNode,
     client: fakeClient(signal),
     alerts: { firing: () => fake.firing() },
+    metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
     ...reading(fake),
     ...writing(fake, request.target),
   };
   return { ctx, fake };
 }
+
+/** What kubelet_facts.sh prints of a node on which nothing is special. */
+const ordinaryKubelet = 'cgroup v2\nfile /var/lib/kubelet/config.yaml e30K\nend';
 
 /** As much of the client as the gates use by themselves: no node has pods that a drain would evict. */
 const fakeClient = (signal: AbortSignal): Context['client'] =>
@@ -209,6 +217,7 @@ function writing(
     },
     shell: {
       async read(_node, words) {
+        if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },
       async script({ node }, name, args) {

@@ -4,6 +4,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
+import type { MetricsSource } from '../gates/metrics-source.ts';
 import type { AlertSource } from '../gates/prometheus.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Report } from '../report/events.ts';
@@ -35,6 +36,7 @@ export interface Context {
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
   readonly alerts: AlertSource;
+  readonly metrics: MetricsSource;
   readonly legs: Legs;
   readonly report: Report;
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
@@ -61,13 +63,14 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     ctx.cluster.serverRelease(),
     ctx.journal.read(),
   ]);
-  const { settings, cluster, client, shell, alerts, request } = ctx;
+  const { settings, cluster, client, shell, alerts, metrics, request } = ctx;
   const gateContext: GateContext = {
     settings,
     cluster,
     client,
     shell,
     alerts,
+    metrics,
     nodes,
     server,
     inFlight,

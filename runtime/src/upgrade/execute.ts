@@ -4,6 +4,7 @@ import { drain } from '../cluster/drain.ts';
 import { Lease } from '../cluster/lease.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
+import { prometheusMetrics } from '../gates/metrics-source.ts';
 import { PrometheusAlerts } from '../gates/prometheus.ts';
 import { openNodeShell } from '../nodes/open-shell.ts';
 import { Report, type Sink } from '../report/events.ts';
@@ -54,7 +55,8 @@ async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>,
   const writer = clusterWriter(client, namespace, request.dryRun ? would : undefined);
   const journal = namespaceJournal(client, writer, namespace, annotationPrefix);
   const alerts = new PrometheusAlerts(settings.prometheus, signal);
-  return { client, cluster, writer, shell, journal, alerts, would };
+  const metrics = prometheusMetrics(settings.prometheus, signal);
+  return { client, cluster, writer, shell, journal, alerts, metrics, would };
 }
 
 type Ports = Awaited<ReturnType<typeof openPorts>>;

@@ -16,6 +16,8 @@ export interface FilesystemOptions {
   readonly directory: string;
   readonly name: string;
   readonly role: 'master' | 'worker';
+  /** InternalIP. */
+  readonly address: string;
   readonly release: string;
   readonly containerd: string;
   readonly authorizedKey: string;
@@ -72,7 +74,9 @@ const directories = [
   'etc/kubernetes/pki/etcd',
   'home/wizard/.ssh',
   'mnt/main',
+  'etc/default',
   'run',
+  'sys/fs/cgroup',
   'tmp',
   'usr',
   'var/backups',
@@ -98,7 +102,20 @@ function writeSystem({ root }: NodePaths, options: FilesystemOptions): void {
   );
   write('etc/apt/keyrings/kubernetes-apt-keyring.gpg', 'key of the day the node was installed\n');
   write('etc/kubernetes/kubelet.conf', 'apiVersion: v1\nkind: Config\n');
+  write('sys/fs/cgroup/cgroup.controllers', 'cpuset cpu io memory hugetlb pids rdma misc\n');
+  write(
+    'var/lib/kubelet/config.yaml',
+    'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n',
+  );
+  write('var/lib/kubelet/kubeadm-flags.env', kubeadmFlags(minor));
   write('home/wizard/.ssh/authorized_keys', `${options.authorizedKey} k8s-upgrade-key\n`);
+}
+
+/** kubeadm gave the kubelet its pause image until 1.35, whose kubelet does not know the flag any more. */
+function kubeadmFlags(minor: string): string {
+  const pause =
+    Number(minor.split('.')[1]) < 35 ? ' --pod-infra-container-image=registry.k8s.io/pause:3.10.1' : '';
+  return `KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/containerd/containerd.sock${pause}"\n`;
 }
 
 function writePackages({ state }: NodePaths, options: FilesystemOptions): void {
@@ -121,7 +138,7 @@ function writePackages({ state }: NodePaths, options: FilesystemOptions): void {
 }
 
 /** The cluster's side is written by its first node; a control-plane node also gets its static pods and etcd's data. */
-function joinCluster({ root }: NodePaths, options: FilesystemOptions): void {
+function joinCluster({ root, faults }: NodePaths, options: FilesystemOptions): void {
   const { clusterDirectory, release } = options;
   if (!existsSync(join(clusterDirectory, 'kubernetes-version'))) {
     mkdirSync(clusterDirectory, { recursive: true });
@@ -130,6 +147,8 @@ function joinCluster({ root }: NodePaths, options: FilesystemOptions): void {
     writeFileSync(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
   }
   if (options.role === 'worker') return;
+  mkdirSync(join(clusterDirectory, 'etcd'), { recursive: true });
+  writeFileSync(join(clusterDirectory, 'etcd', options.address), `${faults}\n`);
   mkdirSync(join(root, 'var/lib/etcd/member/snap'), { recursive: true });
   writeFileSync(join(root, 'var/lib/etcd/member/snap/db'), Buffer.alloc(256 * 1024, 'etcd '));
   writeFileSync(join(root, 'etc/kubernetes/admin.conf'), 'apiVersion: v1\nkind: Config\n');

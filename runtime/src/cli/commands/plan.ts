@@ -38,9 +38,14 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   for (const step of await planSteps(ctx)) print(`  ${step}`);
   print('gates');
   const verdicts = await askGates(ctx, preflightGates);
-  for (const { gate, open, closes, reasons, notes } of verdicts) {
+  for (const { gate, open, closes, reasons, notes, idle } of verdicts) {
     print(`  ${open ? 'open  ' : closes === 'held' ? 'HELD  ' : 'CLOSED'}  ${gate}`);
-    for (const line of [...reasons, ...notes.map((note) => `note: ${note}`)]) print(`            ${line}`);
+    const lines = [
+      ...(idle === undefined ? [] : [idle]),
+      ...reasons,
+      ...notes.map((note) => `note: ${note}`),
+    ];
+    for (const line of lines) print(`            ${line}`);
   }
   const closed = verdicts.filter((verdict) => !verdict.open);
   const blocked = closed.some((verdict) => verdict.closes === 'blocked');

@@ -1,0 +1,106 @@
+import { describe, expect, it, test } from 'vitest';
+import { parseSettings } from '../../settings.ts';
+import { askGate, imagePod } from '../../testing/gate-context.ts';
+import { addOns } from './add-ons.ts';
+
+const calico = {
+  name: 'Calico',
+  image: '*/calico/node',
+  versions: '>=3.30 <3.31',
+  kubernetes: '1.31 - 1.34',
+};
+const newer = { ...calico, versions: '>=3.31 <3.32', kubernetes: '1.32 - 1.35' };
+const ask = (images: string[], rows = [calico, newer], more: object = {}) =>
+  askGate(addOns, {
+    pods: images.map((image, n) => imagePod('calico-system', `p${n}`, image)),
+    settings: { addOns: rows },
+    ...more,
+  });
+
+describe('installed add-ons against the operator’s table', () => {
+  const cases: [image: string, open: boolean, unknown: boolean][] = [
+    ['docker.io/calico/node:v3.30.2', false, false],
+    ['docker.io/calico/node:v3.31.0', true, false],
+    ['mirror.example:5000/calico/node:v3.30.2@sha256:abc', false, false],
+    ['docker.io/calico/node:v3.31.0-rocky.1', true, false],
+    ['docker.io/calico/node:3.30', false, false],
+    ['docker.io/calico/node:latest', false, true],
+    ['docker.io/calico/node@sha256:abc', false, true],
+    ['docker.io/calico/node:sha-4831', false, true],
+    ['docker.io/calico/nodes:v3.30.2', true, false],
+    ['docker.io/acalico/node:v3.30.2', true, false],
+  ];
+  test.each(cases)('%s: open %s, unknown %s', async (image, open, unknown) => {
+    expect(await ask([image])).toMatchObject({ open, unknown });
+  });
+
+  it('names the add-on, its version and what its row says; once, however many pods', async () => {
+    const image = 'docker.io/calico/node:v3.30.2';
+    expect((await ask([image, image])).reasons).toEqual([
+      'Calico 3.30.2 supports Kubernetes 1.31 - 1.34 by gates.addOns, and not 1.35; upgrade it first',
+    ]);
+  });
+
+  it('collects what is excluded and what is unknown', async () => {
+    const { reasons } = await ask(['docker.io/calico/node:v3.30.2', 'quay.io/calico/node:latest']);
+    expect(reasons).toEqual([
+      expect.stringContaining('Calico 3.30.2'),
+      expect.stringContaining('quay.io/calico/node:latest does not say which Calico it is'),
+    ]);
+  });
+
+  it('says what no row is about, and guesses nothing', async () => {
+    const verdict = await ask(['docker.io/calico/node:v3.32.1']);
+    expect(verdict).toMatchObject({
+      open: true,
+      notes: ['no row of gates.addOns says what Calico 3.32.1 supports'],
+    });
+  });
+
+  it('says which of the cluster’s machinery is in no row; not kubeadm’s own and not the workload', async () => {
+    const pods = [
+      imagePod('kube-system', 'coredns', 'registry.k8s.io/coredns/coredns:v1.12.1'),
+      imagePod('kube-system', 'kube-proxy', 'registry.k8s.io/kube-proxy:v1.34.5'),
+      imagePod('kube-system', 'flannel', 'ghcr.io/flannel-io/flannel:v0.27.3'),
+      imagePod('storage', 'csi', 'registry.k8s.io/sig-storage/nfsplugin:v4.11.0', {
+        spec: {
+          priorityClassName: 'system-node-critical',
+          containers: [{ name: 'nfs', image: 'registry.k8s.io/sig-storage/nfsplugin:v4.11.0' }],
+        },
+      }),
+      imagePod('apps', 'web', 'docker.io/library/web:1.0.0'),
+    ];
+    const { open, notes } = await askGate(addOns, { pods });
+    expect(open).toBe(true);
+    expect(notes).toEqual([
+      'gates.addOns says nothing of ghcr.io/flannel-io/flannel:v0.27.3, registry.k8s.io/sig-storage/nfsplugin:v4.11.0; check by hand',
+    ]);
+  });
+
+  it('forgets pods that have finished', async () => {
+    const done = imagePod('calico-system', 'done', 'docker.io/calico/node:v3.30.2', {
+      status: { phase: 'Succeeded' },
+    });
+    expect((await ask([], undefined, { pods: [done] })).open).toBe(true);
+  });
+
+  it('is not asked before a patch', async () => {
+    expect(await ask(['docker.io/calico/node:v3.30.2'], undefined, { to: '1.34.7' })).toMatchObject({
+      open: true,
+      idle: expect.stringContaining('patch'),
+    });
+  });
+
+  it.each([
+    [
+      'a range that is none',
+      { kubernetes: 'newer' },
+      'gates.addOns.0.kubernetes: given "newer", expected a range',
+    ],
+    ['an image with its tag', { image: 'docker.io/calico/node:v3' }, 'expected an image without its tag'],
+  ])('settings refuse %s', (_what, change, message) => {
+    const urls = { prometheus: { url: 'http://p' }, pushgateway: { url: 'http://g' } };
+    const settings = { ...urls, gates: { addOns: [{ ...calico, ...change }] } };
+    expect(() => parseSettings('settings.yaml', settings)).toThrow(message);
+  });
+});

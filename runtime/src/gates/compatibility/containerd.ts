@@ -1,0 +1,26 @@
+import semver from 'semver';
+import { beforeMinor, crossingNodes } from './before-minor.ts';
+import { containerdFloors } from './tables.ts';
+
+export const containerdFloor = beforeMinor({
+  name: 'containerd',
+  summary: 'every node’s containerd is new enough for the target’s kubelet',
+  scope: 'nodes',
+  async check(ctx) {
+    const floors = containerdFloors.filter(({ from }) => semver.gte(ctx.target, `${from}.0`));
+    const nodes = crossingNodes(ctx);
+    const old = nodes.flatMap(({ name, containerd }) =>
+      floors
+        .filter(({ minimum }) => containerd !== undefined && semver.lt(containerd, minimum))
+        .map(
+          ({ from, minimum, why, source }) =>
+            `${name} has containerd ${containerd}, and ${from} needs ${minimum}: ${why} (${source})`,
+        ),
+    );
+    const others = nodes.filter((node) => node.containerd === undefined).map((node) => node.name);
+    const notes = others.map(
+      (name) => `${name} reports another runtime than containerd; that one is not judged`,
+    );
+    return { reasons: old, notes };
+  },
+});

@@ -1,0 +1,150 @@
+import { describe, expect, it, test } from 'vitest';
+import { parseRelease } from '../../release.ts';
+import { clusterNode } from '../../testing/cluster.ts';
+import { askGate, imagePod } from '../../testing/gate-context.ts';
+import type { Sample } from '../metrics-source.ts';
+import { etcdEdge } from './etcd.ts';
+import { removedApis, requestedQuery, scrapedQuery } from './removed-apis.ts';
+
+const release = (text: string) => parseRelease('test', text);
+const scraped = (...instances: string[]): Sample[] =>
+  instances.map((instance) => ({ labels: { instance }, value: 400 }));
+const call = (labels: Sample['labels'], value = 1): Sample => ({
+  labels: { instance: 'a:6443', group: '', version: 'v1', resource: 'endpoints', ...labels },
+  value,
+});
+const flowSchemas = { group: 'flowcontrol.apiserver.k8s.io', version: 'v1beta3', resource: 'flowschemas' };
+
+describe('API versions that somebody still calls', () => {
+  const ask = (requested: Sample[], seen = scraped('a:6443'), more: object = {}) =>
+    askGate(removedApis, { metrics: { [scrapedQuery]: seen, [requestedQuery]: requested }, ...more });
+
+  const cases: [what: string, requested: Sample[], reasons: string[]][] = [
+    ['none', [], []],
+    [
+      'one that the target removes',
+      [call({ ...flowSchemas, removed_release: '1.35' })],
+      ['flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, and 1.35 does not serve it'],
+    ],
+    [
+      'one that should be gone by now',
+      [call({ ...flowSchemas, removed_release: '1.32' })],
+      [
+        'flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, and 1.35 does not serve it (gone since 1.32)',
+      ],
+    ],
+    ['one that a later minor removes', [call({ ...flowSchemas, removed_release: '1.36' })], []],
+    ['1.4 is before 1.35', [call({ removed_release: '1.4' })], ['v1 endpoints is still called, and 1.35 does not serve it (gone since 1.4)']],
+    ['one that is deprecated and stays', [call({ removed_release: '' })], []],
+    [
+      'one that was called once, by a metric that is 0',
+      [call({ ...flowSchemas, removed_release: '1.35' }, 0)],
+      [],
+    ],
+    [
+      'a subresource, at two API servers',
+      ['a:6443', 'b:6443'].map((instance) =>
+        call({ instance, subresource: 'status', removed_release: '1.35' }),
+      ),
+      ['v1 endpoints/status is still called, and 1.35 does not serve it'],
+    ],
+  ];
+  test.each(cases)('%s', async (_what, requested, reasons) => {
+    const verdict = await ask(requested);
+    expect(verdict.reasons).toEqual(reasons);
+    expect(verdict).toMatchObject({ open: reasons.length === 0, unknown: false, closes: 'blocked' });
+    expect(verdict.notes).toEqual(reasons.length === 0 ? [] : [expect.stringContaining('audit log')]);
+  });
+
+  it('are unknown, and the gate closed, when Prometheus does not see every API server (F31)', async () => {
+    const none = await ask([], []);
+    expect(none).toMatchObject({ open: false, unknown: true });
+    expect(none.reasons).toEqual([expect.stringMatching(/of 0 API servers.*there are 1.*scrape every/)]);
+    const nodes = ['m1', 'm2', 'm3'].map((name) =>
+      clusterNode(name, { controlPlane: true, release: release('1.34.5') }),
+    );
+    const two = await ask([], scraped('a:6443', 'b:6443'), { nodes });
+    expect(two.reasons).toEqual([expect.stringContaining('of 2 API servers, and there are 3')]);
+    expect((await ask([], scraped('a:6443', 'b:6443', 'c:6443'), { nodes })).open).toBe(true);
+  });
+
+  it('are unknown when Prometheus does not answer, or answers nonsense', async () => {
+    expect(await askGate(removedApis, {})).toMatchObject({ open: false, unknown: true });
+    expect(await ask([call({ removed_release: 'soon' })])).toMatchObject({ open: false, unknown: true });
+  });
+
+  it('are not asked for before a patch, or once the API server has made the step', async () => {
+    const patch = await askGate(removedApis, { to: '1.34.7' });
+    expect(patch).toMatchObject({
+      open: true,
+      idle: 'not asked: 1.34.7 is a patch, and a patch takes nothing away',
+    });
+    const half = await askGate(removedApis, { server: '1.35.3' });
+    expect(half).toMatchObject({ open: true, idle: 'not asked: the control plane is at 1.35.3 already' });
+  });
+});
+
+describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
+  const etcd = (image: string, node = 'k8s-master') =>
+    imagePod('kube-system', `etcd-${node}`, image, {
+      metadata: { namespace: 'kube-system', name: `etcd-${node}`, labels: { component: 'etcd' } },
+      spec: { containers: [{ name: 'etcd', image }] },
+    });
+  const ask = (images: string[], more: object = {}) =>
+    askGate(etcdEdge, {
+      from: '1.33.9',
+      to: '1.34.5',
+      pods: images.map((image, n) => etcd(image, `m${n}`)),
+      ...more,
+    });
+
+  const cases: [image: string, open: boolean][] = [
+    ['registry.k8s.io/etcd:3.5.26-0', true],
+    ['registry.k8s.io/etcd:3.5.25-0', false],
+    ['registry.k8s.io/etcd:3.5.3-0', false],
+    ['quay.io/coreos/etcd:v3.5.27', true],
+    ['quay.io/coreos/etcd:v3.5.24', false],
+    ['registry.k8s.io/etcd:3.6.5-0', true],
+    ['registry.k8s.io/etcd:3.10.0-0', true],
+    ['registry.k8s.io/etcd:3.4.13-0', false],
+    ['mirror.example:5000/etcd:3.5.26-0@sha256:abc', true],
+  ];
+  test.each(cases)('%s: open %s', async (image, open) => {
+    expect(await ask([image])).toMatchObject({ open, unknown: false });
+  });
+
+  it('names the member, what it needs and where that is written', async () => {
+    const { reasons } = await ask(['registry.k8s.io/etcd:3.5.26-0', 'registry.k8s.io/etcd:3.5.24-0']);
+    expect(reasons).toEqual([
+      expect.stringMatching(/^kube-system\/etcd-m1 is etcd 3\.5\.24.*1\.34 brings 3\.6.*3\.5\.26.*#19557/),
+    ]);
+  });
+
+  it.each(['registry.k8s.io/etcd@sha256:abc', 'registry.k8s.io/etcd:latest'])(
+    'unknown is closed: %s',
+    async (image) => {
+      expect(await ask([image])).toMatchObject({
+        open: false,
+        unknown: true,
+        reasons: [expect.stringContaining('does not say which etcd it is')],
+      });
+    },
+  );
+
+  it('an external etcd is unknown until the settings say its version', async () => {
+    expect(await ask([])).toMatchObject({
+      open: false,
+      unknown: true,
+      reasons: [expect.stringContaining('set gates.externalEtcdVersion')],
+    });
+    expect(await ask([], { settings: { externalEtcdVersion: '3.5.26' } })).toMatchObject({ open: true });
+    expect((await ask([], { settings: { externalEtcdVersion: '3.5.9' } })).reasons).toEqual([
+      expect.stringContaining('the external etcd (gates.externalEtcdVersion) is etcd 3.5.9'),
+    ]);
+  });
+
+  it('is not asked where the target brings no other etcd, nor before a patch', async () => {
+    expect(await ask(['any:1'], { from: '1.32.9', to: '1.33.2' })).toMatchObject({ open: true, reasons: [] });
+    expect((await ask(['any:1'], { from: '1.33.2', to: '1.33.9' })).idle).toContain('1.33.9 is a patch');
+  });
+});

@@ -1,0 +1,56 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import semver from 'semver';
+import { podName } from '../../cluster/drain-filter.ts';
+import { UpgradeError } from '../../errors.ts';
+import type { GateContext } from '../gate.ts';
+import { beforeMinor } from './before-minor.ts';
+import { type EtcdEdge, etcdEdges } from './tables.ts';
+
+/** One member, or what the settings say of an etcd outside the cluster. */
+interface Member {
+  readonly who: string;
+  /** `3.5.24`. */
+  readonly version: string;
+}
+
+export const etcdEdge = beforeMinor({
+  name: 'etcd',
+  summary: 'etcd is new enough for the one that the target brings',
+  scope: 'control plane',
+  async check(ctx) {
+    const edges = etcdEdges.filter(({ from }) => semver.gte(ctx.target, `${from}.0`));
+    if (edges.length === 0) return { reasons: [] };
+    const members = await membersOf(ctx);
+    return { reasons: members.flatMap((member) => edges.flatMap((edge) => whyNot(member, edge))) };
+  },
+});
+
+/** @throws UpgradeError when no version is to be had. */
+async function membersOf({ cluster, settings }: GateContext): Promise<Member[]> {
+  const pods = (await cluster.pods()).filter(isEtcd);
+  if (pods.length > 0) return pods.map((pod) => ({ who: podName(pod), version: versionOf(pod) }));
+  const version = settings.gates.externalEtcdVersion;
+  if (version !== undefined) return [{ who: 'the external etcd (gates.externalEtcdVersion)', version }];
+  throw new UpgradeError(
+    'blocked',
+    'no pod in kube-system has the label component=etcd; ask each member of an external etcd with etcdctl endpoint status, and set gates.externalEtcdVersion to the oldest version',
+  );
+}
+
+const isEtcd = ({ metadata }: V1Pod) =>
+  metadata?.namespace === 'kube-system' && metadata.labels?.component === 'etcd';
+
+/** `registry.k8s.io/etcd:3.5.24-0` → `3.5.24`. */
+function versionOf(pod: V1Pod): string {
+  const image = pod.spec?.containers.find((container) => container.name === 'etcd')?.image ?? 'no image';
+  const version = /:v?(\d+\.\d+\.\d+)(?![\w.])/.exec(image)?.[1];
+  if (version !== undefined) return version;
+  throw new UpgradeError('blocked', `${podName(pod)}: ${image} does not say which etcd it is; give it a tag`);
+}
+
+function whyNot({ who, version }: Member, { from, brings, minimum, source }: EtcdEdge): string[] {
+  if (semver.gte(version, `${brings}.0`) || semver.gte(version, minimum)) return [];
+  return [
+    `${who} is etcd ${version}, and ${from} brings ${brings}, which only ${minimum} or newer goes to safely; take the newest patch of this minor first, or set etcd.local.imageTag in kubeadm-config (${source})`,
+  ];
+}

@@ -1,0 +1,112 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+import factsScript from '../../../node-scripts/kubelet_facts.sh?raw';
+import type { ClusterNode } from '../../cluster/nodes.ts';
+import { UpgradeError } from '../../errors.ts';
+import type { GateContext } from '../gate.ts';
+import { crossingNodes } from './before-minor.ts';
+
+/** A name, and the file on the node that has it. */
+export interface Found {
+  readonly name: string;
+  readonly file: string;
+}
+
+/** How a node's kubelet is started. */
+export interface NodeFacts {
+  readonly cgroup: 'v1' | 'v2';
+  /** `--node-ip`, without values. */
+  readonly flags: readonly Found[];
+  readonly featureGates: readonly Found[];
+  /** Of the kubelet's configuration; undefined where it is not written down. */
+  readonly failCgroupV1: boolean | undefined;
+}
+
+const configFile = '/var/lib/kubelet/config.yaml';
+const configSchema = z.object({
+  failCgroupV1: z.boolean().optional(),
+  featureGates: z.record(z.string(), z.unknown()).nullish(),
+});
+
+const checks = new WeakMap<GateContext, Promise<ReadonlyMap<ClusterNode, NodeFacts>>>();
+
+/**
+ * The facts of every node that is to change its minor. Read once for all gates of one check.
+ *
+ * @throws UpgradeError when a node does not tell.
+ */
+export function nodeFacts(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, NodeFacts>> {
+  const known = checks.get(ctx) ?? readAll(ctx);
+  checks.set(ctx, known);
+  return known;
+}
+
+async function readAll(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, NodeFacts>> {
+  const read = async (node: ClusterNode): Promise<[ClusterNode, NodeFacts]> => {
+    const target = { node: node.name, address: node.address };
+    const { code, output } = await ctx.shell.read(target, ['bash', '-s'], factsScript);
+    return [node, parseFacts(node.name, code, output)];
+  };
+  return new Map(await Promise.all(crossingNodes(ctx).map(read)));
+}
+
+/**
+ * @param output of kubelet_facts.sh.
+ * @throws UpgradeError saying what of the node is not known.
+ */
+export function parseFacts(node: string, code: number, output: string): NodeFacts {
+  const lines = output.split('\n');
+  if (code !== 0 || !lines.includes('end')) {
+    const said = lines.at(-1) || 'nothing';
+    throw new UpgradeError('blocked', `the kubelet’s files on ${node} could not be read: ${said}`);
+  }
+  const cgroup = /^cgroup (v[12])$/m.exec(output)?.[1];
+  if (cgroup !== 'v1' && cgroup !== 'v2')
+    throw new UpgradeError('blocked', `${node} has no /sys/fs/cgroup to tell its cgroup version by`);
+  const files = lines.flatMap((line) => fileOf(line));
+  const config = files.find((file) => file.path === configFile);
+  if (config === undefined)
+    throw new UpgradeError('blocked', `${node} has no ${configFile}: is its kubelet configured elsewhere?`);
+  const { failCgroupV1, featureGates } = parseConfig(node, config.text);
+  const flags = files.filter((file) => file !== config).flatMap(flagsOf);
+  const configured = Object.keys(featureGates ?? {}).map((name) => ({ name, file: configFile }));
+  return { cgroup, failCgroupV1, flags, featureGates: [...configured, ...flags.flatMap(gatesOf)] };
+}
+
+interface FileText {
+  readonly path: string;
+  readonly text: string;
+}
+
+interface Flag extends Found {
+  readonly value: string;
+}
+
+function fileOf(line: string): FileText[] {
+  const [, path, encoded = ''] = /^file (\S+) ([A-Za-z0-9+/=]*)$/.exec(line) ?? [];
+  return path === undefined ? [] : [{ path, text: Buffer.from(encoded, 'base64').toString() }];
+}
+
+function parseConfig(node: string, text: string): z.output<typeof configSchema> {
+  try {
+    return configSchema.parse(parse(text));
+  } catch (cause) {
+    throw new UpgradeError('blocked', `${configFile} on ${node} cannot be read as YAML of a kubelet`, {
+      cause,
+    });
+  }
+}
+
+/** Of an environment file or a unit: `KUBELET_EXTRA_ARGS="--a=b --c d"`, `ExecStart=/usr/bin/kubelet --a=b`. */
+function flagsOf({ path, text }: FileText): Flag[] {
+  const bare = text.replace(/^\s*[#;].*$/gm, '');
+  return [...bare.matchAll(/(?<![\w-])(--[a-z][a-z0-9-]*)(?:[= ]([^\s"'\\]+))?/g)].map(
+    ([, name = '', value = '']) => ({ name, value, file: path }),
+  );
+}
+
+/** `--feature-gates=A=true,B=false` → A and B. */
+export function gatesOf({ name, value, file }: Flag): Found[] {
+  if (name !== '--feature-gates') return [];
+  return value.split(',').map((pair) => ({ name: pair.split('=')[0] ?? '', file }));
+}

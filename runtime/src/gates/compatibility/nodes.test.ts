@@ -1,0 +1,204 @@
+import { describe, expect, it, test } from 'vitest';
+import { parseRelease } from '../../release.ts';
+import { clusterNode } from '../../testing/cluster.ts';
+import { askGate, type NodeFiles } from '../../testing/gate-context.ts';
+import { cgroupVersion } from './cgroup.ts';
+import { containerdFloor } from './containerd.ts';
+import { parseFacts } from './node-facts.ts';
+import { removedFlags } from './removed-flags.ts';
+
+const release = (text: string) => parseRelease('test', text);
+const config = '/var/lib/kubelet/config.yaml';
+const kubeadmFlags = '/var/lib/kubelet/kubeadm-flags.env';
+const defaults = '/etc/default/kubelet';
+const unit = '/etc/systemd/system/kubelet.service.d/20-extra.conf';
+const pause = '--pod-infra-container-image=registry.k8s.io/pause:3.10';
+
+describe('kubelet flags and feature gates that are gone in the target', () => {
+  const ask = (files: NodeFiles, more: object = {}) =>
+    askGate(removedFlags, { files: { 'k8s-node1': files }, ...more });
+
+  const closed: [what: string, files: NodeFiles, reason: RegExp][] = [
+    [
+      'a flag in /etc/default',
+      { [defaults]: `KUBELET_EXTRA_ARGS="--v=2 ${pause}"` },
+      /pod-infra.*\/etc\/default/,
+    ],
+    ['with its value apart', { [defaults]: `A=--pod-infra-container-image x` }, /pod-infra/],
+    [
+      'in a drop-in',
+      { [unit]: `[Service]\nExecStart=/usr/bin/kubelet ${pause}\n` },
+      /pod-infra.*20-extra\.conf/,
+    ],
+    [
+      'a gate in config.yaml',
+      { [config]: 'featureGates: {ComponentSLIs: true}' },
+      /ComponentSLIs in .*config.yaml/,
+    ],
+    [
+      'a gate that is off',
+      { [config]: 'featureGates:\n  SizeMemoryBackedVolumes: false' },
+      /SizeMemoryBacked/,
+    ],
+    [
+      'a gate in a flag',
+      { [defaults]: 'X="--feature-gates=A=true,ComponentSLIs=true"' },
+      /ComponentSLIs in .*default/,
+    ],
+  ];
+  test.each(closed)('%s closes the gate', async (_what, files, reason) => {
+    const { open, reasons } = await ask(files);
+    expect(open).toBe(false);
+    expect(reasons).toEqual([expect.stringMatching(reason)]);
+    expect(reasons[0]).toMatch(/of k8s-node1 is gone in 1\.35.*kubernetes\/kubernetes #\d+/);
+  });
+
+  const opened: [what: string, files: NodeFiles][] = [
+    ['nothing special', {}],
+    ['the flag where kubeadm takes it out itself', { [kubeadmFlags]: `KUBELET_KUBEADM_ARGS="${pause}"` }],
+    ['in a comment', { [defaults]: `# KUBELET_EXTRA_ARGS=${pause}\nKUBELET_EXTRA_ARGS=` }],
+    ['a flag whose name only begins like it', { [defaults]: 'X=--pod-infra-container-image-x=1' }],
+    ['a gate that stays', { [config]: 'featureGates: {NodeSwap: true}' }],
+    ['a gate of a later minor', { [config]: 'featureGates: {HonorPVReclaimPolicy: true}' }],
+    ['a gate that was gone before, as the table has it', { [config]: 'featureGates: {AppArmor: true}' }],
+    ['no gates', { [config]: 'featureGates: null' }],
+  ];
+  test.each(opened)('%s does not', async (_what, files) => {
+    expect(await ask(files)).toMatchObject({ open: true, reasons: [] });
+  });
+
+  it('collects every reason of every node and of the control plane', async () => {
+    const apiServer = {
+      metadata: {
+        name: 'kube-apiserver-k8s-master',
+        namespace: 'kube-system',
+        labels: { tier: 'control-plane' },
+      },
+      spec: {
+        containers: [
+          {
+            name: 'kube-apiserver',
+            command: ['kube-apiserver', '--feature-gates=NodeSwap=true,ComponentSLIs=false'],
+          },
+        ],
+      },
+    };
+    const both = { [config]: 'featureGates: {ComponentSLIs: true}', [defaults]: `X=${pause}` };
+    const { reasons } = await askGate(removedFlags, {
+      pods: [apiServer],
+      files: { 'k8s-master': both, 'k8s-node1': both },
+    });
+    expect(reasons.map((reason) => reason.split(' is gone')[0])).toEqual([
+      'the feature gate ComponentSLIs of kube-system/kube-apiserver-k8s-master',
+      ...['k8s-master', 'k8s-node1'].flatMap((node) => [
+        `the flag --pod-infra-container-image in ${defaults} of ${node}`,
+        `the feature gate ComponentSLIs in ${config} of ${node}`,
+      ]),
+    ]);
+  });
+
+  it('asks only the nodes that are left', async () => {
+    const nodes = [
+      clusterNode('k8s-master', { controlPlane: true, release: release('1.35.3') }),
+      clusterNode('k8s-node1', { release: release('1.34.5') }),
+    ];
+    expect((await askGate(removedFlags, { nodes, server: '1.35.3' })).asked).toEqual(['k8s-node1']);
+    const done = nodes.map((node) => ({ ...node, release: release('1.35.1') }));
+    const { asked, idle } = await askGate(removedFlags, { nodes: done, server: '1.34.5' });
+    expect([asked, idle]).toEqual([[], 'not asked: every kubelet is at 1.35 already']);
+    expect((await askGate(removedFlags, { to: '1.34.7' })).asked).toEqual([]);
+  });
+
+  const unknown: [what: string, code: number, output: string, message: RegExp][] = [
+    ['no output', 0, '', /on n1 could not be read: nothing/],
+    ['cut off', 0, `cgroup v2\nfile ${config} e30K`, /could not be read/],
+    ['an error', 1, 'sudo: a password is required\nend', /could not be read/],
+    ['no cgroup', 0, `cgroup unknown\nfile ${config} e30K\nend`, /n1 has no \/sys\/fs\/cgroup/],
+    ['no configuration', 0, 'cgroup v2\nend', /n1 has no .*config\.yaml/],
+    ['no YAML', 0, `cgroup v2\nfile ${config} ${btoa('a: [')}\nend`, /cannot be read as YAML/],
+    [
+      'another type',
+      0,
+      `cgroup v2\nfile ${config} ${btoa('failCgroupV1: maybe')}\nend`,
+      /cannot be read as YAML/,
+    ],
+  ];
+  test.each(unknown)('what a node does not tell is unknown: %s', (_what, code, output, message) => {
+    expect(() => parseFacts('n1', code, output)).toThrow(message);
+  });
+
+  it('unknown is closed (F31)', async () => {
+    expect(await ask({}, { said: 'sudo: a password is required' })).toMatchObject({
+      open: false,
+      unknown: true,
+    });
+  });
+});
+
+describe('cgroup v1 from 1.35 on', () => {
+  const v1 = { cgroup: { 'k8s-node1': 'v1' } };
+  const allowed = { files: { 'k8s-node1': { [config]: 'failCgroupV1: false' } } };
+
+  it('closes the gate, and says what to do', async () => {
+    const { open, reasons } = await askGate(cgroupVersion, v1);
+    expect(open).toBe(false);
+    expect(reasons).toEqual([
+      expect.stringMatching(/^k8s-node1 runs cgroup v1: .*failCgroupV1: false.*#134298/),
+    ]);
+  });
+
+  it('is allowed by the kubelet and by kubeadm, or not at all', async () => {
+    expect((await askGate(cgroupVersion, { ...v1, ...allowed })).reasons).toEqual([
+      expect.stringContaining('add SystemVerification to kubeadm.ignorePreflightErrors'),
+    ]);
+    const kubeadm = { ignorePreflightErrors: ['SystemVerification'] };
+    expect((await askGate(cgroupVersion, { ...v1, kubeadm })).reasons).toHaveLength(1);
+    expect(await askGate(cgroupVersion, { ...v1, ...allowed, kubeadm })).toMatchObject({
+      open: true,
+      notes: [expect.stringContaining('k8s-node1 runs cgroup v1, which is allowed')],
+    });
+    const explicit = { files: { 'k8s-node1': { [config]: 'failCgroupV1: true' } } };
+    expect((await askGate(cgroupVersion, { ...v1, ...explicit, kubeadm })).open).toBe(false);
+  });
+
+  it.each([
+    ['v2 everywhere', {}],
+    ['before 1.35', { ...v1, from: '1.33.9', to: '1.34.5' }],
+    ['after it: such a kubelet runs already', { ...v1, from: '1.35.3', to: '1.36.1' }],
+  ])('is no matter: %s', async (_what, given) => {
+    expect(await askGate(cgroupVersion, given)).toMatchObject({ open: true, reasons: [] });
+  });
+});
+
+describe('containerd', () => {
+  const ask = (containerd: string | undefined, to: string, from: string) =>
+    askGate(containerdFloor, {
+      to,
+      nodes: [clusterNode('k8s-node1', { release: release(from), containerd })],
+      server: from,
+    });
+
+  it.each([
+    ['1.7.28', '1.38.1', '1.37.2', false],
+    ['2.0.0', '1.38.1', '1.37.2', true],
+    ['2.1.4', '1.38.1', '1.37.2', true],
+    ['1.7.28', '1.37.2', '1.36.1', true],
+    ['1.5.18', '1.35.3', '1.34.5', false],
+    ['1.6.0', '1.35.3', '1.34.5', true],
+  ])('%s for %s: open %s', async (containerd, to, from, open) => {
+    expect((await ask(containerd, to, from)).open).toBe(open);
+  });
+
+  it('names the node, the floor and its source', async () => {
+    expect((await ask('1.7.28', '1.38.1', '1.37.2')).reasons).toEqual([
+      expect.stringMatching(/^k8s-node1 has containerd 1\.7\.28, and 1\.38 needs 2\.0\.0: .*#139121/),
+    ]);
+  });
+
+  it('of another runtime says that it is not judged', async () => {
+    expect(await ask(undefined, '1.38.1', '1.37.2')).toMatchObject({
+      open: true,
+      notes: ['k8s-node1 reports another runtime than containerd; that one is not judged'],
+    });
+  });
+});

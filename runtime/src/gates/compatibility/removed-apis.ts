@@ -1,0 +1,62 @@
+import semver from 'semver';
+import { UpgradeError } from '../../errors.ts';
+import { minorOf, type Release } from '../../release.ts';
+import type { GateContext } from '../gate.ts';
+import type { Sample } from '../metrics-source.ts';
+import { beforeMinor } from './before-minor.ts';
+
+/**
+ * Every API server sets this gauge to 1 when a deprecated version is called, and keeps it until it restarts. Labels: group,
+ * version, resource, subresource, removed_release. Without a call there is no series at all, so another one has to
+ * say that Prometheus sees the API servers.
+ */
+export const requestedQuery = 'apiserver_requested_deprecated_apis';
+export const scrapedQuery = 'count by (instance) (apiserver_request_total)';
+
+export const removedApis = beforeMinor({
+  name: 'removed-apis',
+  summary: 'nobody calls an API version that the target no longer serves',
+  scope: 'control plane',
+  async check(ctx) {
+    const { metrics, target } = ctx;
+    const [scraped, requested] = await Promise.all([
+      metrics.query(scrapedQuery),
+      metrics.query(requestedQuery),
+    ]);
+    assertScraped(ctx, scraped.length);
+    const gone = requested.filter((sample) => sample.value > 0 && isRemoved(sample, target));
+    const reasons = [...new Set(gone.map((sample) => describe(sample, target)))].sort();
+    if (reasons.length === 0) return { reasons };
+    const who =
+      'who calls it is in the API server’s audit log (k8s.io/deprecated=true); a call is remembered until the API server restarts';
+    return { reasons, notes: [who] };
+  },
+});
+
+/** @throws UpgradeError when there are API servers that Prometheus does not see. */
+function assertScraped({ nodes }: GateContext, seen: number): void {
+  const wanted = nodes.filter((node) => node.controlPlane).length;
+  if (seen > 0 && seen >= wanted) return;
+  throw new UpgradeError(
+    'blocked',
+    `Prometheus has apiserver_request_total of ${seen} API servers, and there are ${wanted}: whether removed API versions are called cannot be told; have Prometheus scrape every API server`,
+  );
+}
+
+/** @throws UpgradeError for a release that is none. An API without a date of removal stays. */
+function isRemoved({ labels }: Sample, target: Release): boolean {
+  const removed = labels.removed_release ?? '';
+  if (removed === '') return false;
+  if (!/^\d+\.\d+$/.test(removed))
+    throw new UpgradeError('blocked', `${requestedQuery} has removed_release=${JSON.stringify(removed)}`);
+  return semver.gte(target, `${removed}.0`);
+}
+
+function describe({ labels }: Sample, target: Release): string {
+  const { group = '', version = '', resource = '', subresource = '', removed_release: removed } = labels;
+  const api = group === '' ? version : `${group}/${version}`;
+  const what = subresource === '' ? resource : `${resource}/${subresource}`;
+  const minor = minorOf(target);
+  const since = removed === minor ? '' : ` (gone since ${removed})`;
+  return `${api} ${what} is still called, and ${minor} does not serve it${since}`;
+}

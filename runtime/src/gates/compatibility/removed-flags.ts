@@ -1,0 +1,57 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { podName } from '../../cluster/drain-filter.ts';
+import type { Release } from '../../release.ts';
+import type { GateContext } from '../gate.ts';
+import { beforeMinor, isCrossed } from './before-minor.ts';
+import { type Found, gatesOf, nodeFacts } from './node-facts.ts';
+import { type RemovedName, removedFeatureGates, removedKubeletFlags } from './tables.ts';
+
+export const removedFlags = beforeMinor({
+  name: 'removed-flags',
+  summary: 'no kubelet flag and no feature gate that is set is gone in the target',
+  scope: 'nodes',
+  async check(ctx) {
+    const [facts, controlPlane] = await Promise.all([nodeFacts(ctx), controlPlaneGates(ctx)]);
+    const ofNodes = [...facts].flatMap(([{ name, release }, { flags, featureGates }]) => [
+      ...gone(removedKubeletFlags, flags, release, ctx.target)
+        .filter(({ row, found }) => row.cleanedFrom !== found.file)
+        .map(({ row, found }) => say(`the flag ${row.name} in ${found.file} of ${name}`, row)),
+      ...gone(removedFeatureGates, featureGates, release, ctx.target).map(({ row, found }) =>
+        say(`the feature gate ${row.name} in ${found.file} of ${name}`, row),
+      ),
+    ]);
+    const ofPods = gone(removedFeatureGates, controlPlane, ctx.server, ctx.target).map(({ row, found }) =>
+      say(`the feature gate ${row.name} of ${found.file}`, row),
+    );
+    return { reasons: [...new Set([...ofPods, ...ofNodes])] };
+  },
+});
+
+const say = (what: string, { removedIn, source }: RemovedName) =>
+  `${what} is gone in ${removedIn}, and what is given it does not start; take it out first (${source})`;
+
+/** Each thing that is set, with the row that says it goes between these two releases. */
+function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], from: Release, to: Release) {
+  return set.flatMap((found) =>
+    rows
+      .filter((row) => row.name === found.name && isCrossed(row.removedIn, from, to))
+      .map((row) => ({ row, found })),
+  );
+}
+
+/** The feature gates of the control plane's own processes, as their mirror pods show them. */
+async function controlPlaneGates({ cluster }: GateContext): Promise<Found[]> {
+  const pods = (await cluster.pods()).filter((pod) => pod.metadata?.labels?.tier === 'control-plane');
+  return pods.flatMap((pod) =>
+    words(pod).flatMap((word) => {
+      const [, value] = /^--feature-gates=(.*)$/.exec(word) ?? [];
+      return value === undefined ? [] : gatesOf({ name: '--feature-gates', value, file: podName(pod) });
+    }),
+  );
+}
+
+const words = (pod: V1Pod): string[] =>
+  (pod.spec?.containers ?? []).flatMap((container) => [
+    ...(container.command ?? []),
+    ...(container.args ?? []),
+  ]);

@@ -1,0 +1,86 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
+import type { Sample } from '../gates/metrics-source.ts';
+import { parseRelease } from '../release.ts';
+import type { SettingsInput } from '../settings.ts';
+import { clusterNode, testSettings } from './cluster.ts';
+
+/** A file on a node, as kubelet_facts.sh finds it. */
+export type NodeFiles = Readonly<Record<string, string>>;
+
+interface GateCase {
+  /** Of the kubelets and the API server, where nothing else is said. @default 1.34.5 */
+  readonly from?: string;
+  /** @default 1.35.3 */
+  readonly to?: string;
+  readonly server?: string;
+  readonly nodes?: readonly ClusterNode[];
+  readonly pods?: readonly V1Pod[];
+  readonly settings?: SettingsInput['gates'];
+  readonly kubeadm?: SettingsInput['kubeadm'];
+  /** By query; a query that is missing here fails. */
+  readonly metrics?: Readonly<Record<string, readonly Sample[]>>;
+  /** By node, over the ones of an ordinary node. */
+  readonly files?: Readonly<Record<string, NodeFiles>>;
+  readonly cgroup?: Readonly<Record<string, string>>;
+  /** Instead of everything that nodes say. */
+  readonly said?: string;
+}
+
+const release = (text: string) => parseRelease('test', text);
+const encode = (text: string) => Buffer.from(text).toString('base64');
+
+/** Asks one gate about a control-plane node and a worker. */
+export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { asked: string[] }> {
+  const { from = '1.34.5', to = '1.35.3', server = from } = given;
+  const nodes = given.nodes ?? [
+    clusterNode('k8s-master', { controlPlane: true, release: release(from) }),
+    clusterNode('k8s-node1', { release: release(from) }),
+  ];
+  const asked: string[] = [];
+  const settings = { gates: given.settings ?? {}, kubeadm: given.kubeadm ?? {} };
+  const ctx = {
+    nodes,
+    server: release(server),
+    target: release(to),
+    settings: testSettings(settings),
+    client: { options: { signal: new AbortController().signal } },
+    cluster: { pods: async () => given.pods ?? [] },
+    metrics: {
+      async query(promql: string) {
+        const answer = given.metrics?.[promql];
+        if (answer === undefined) throw new Error(`no answer to ${promql}`);
+        return answer;
+      },
+    },
+    shell: {
+      async read({ node }: { node: string }) {
+        asked.push(node);
+        return { code: 0, output: given.said ?? factsOf(node, given) };
+      },
+    },
+  } as unknown as GateContext;
+  const [verdict] = await checkGates([gate], ctx);
+  if (verdict === undefined) throw new Error('no verdict');
+  return { ...verdict, asked };
+}
+
+/** As kubelet_facts.sh prints it. */
+function factsOf(node: string, { files = {}, cgroup = {} }: GateCase): string {
+  const all: NodeFiles = { '/var/lib/kubelet/config.yaml': 'kind: KubeletConfiguration\n', ...files[node] };
+  const lines = Object.entries(all).map(([path, text]) => `file ${path} ${encode(text)}`);
+  return [`cgroup ${cgroup[node] ?? 'v2'}`, ...lines, 'end'].join('\n');
+}
+
+/** A pod of a namespace, with nothing but an image. */
+export const imagePod = (
+  namespace: string,
+  name: string,
+  image: string,
+  change: Partial<V1Pod> = {},
+): V1Pod => ({
+  metadata: { namespace, name, ...change.metadata },
+  spec: { containers: [{ name, image }], ...change.spec },
+  status: { phase: 'Running', ...change.status },
+});
