@@ -34,7 +34,11 @@ describe('API versions that somebody still calls', () => {
       ],
     ],
     ['one that a later minor removes', [call({ ...flowSchemas, removed_release: '1.36' })], []],
-    ['1.4 is before 1.35', [call({ removed_release: '1.4' })], ['v1 endpoints is still called, and 1.35 does not serve it (gone since 1.4)']],
+    [
+      '1.4 is before 1.35',
+      [call({ removed_release: '1.4' })],
+      ['v1 endpoints is still called, and 1.35 does not serve it (gone since 1.4)'],
+    ],
     ['one that is deprecated and stays', [call({ removed_release: '' })], []],
     [
       'one that was called once, by a metric that is 0',
