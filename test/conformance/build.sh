@@ -39,28 +39,33 @@ missing() {
   for program in "${programs[@]}"; do [[ -x $bin/${program%%=*} ]] || printf '%s\n' "$program"; done
 }
 
-mapfile -t wanted < <(missing)
-if ((${#wanted[@]} > 0)); then
-  if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-    printf 'conformance: KUBEBUILDER_ASSETS=%s has no %s\n' "$bin" "${wanted[*]%%=*}" >&2
-    exit 1
-  fi
-  if ! command -v go >/dev/null; then
-    echo 'conformance: no Go to build kube-apiserver and etcd with; install it, or name their directory in KUBEBUILDER_ASSETS' >&2
-    exit 1
-  fi
-  mkdir -p "$bin"
-  # Two builds at once would write the same files: the second waits, and then finds them.
-  exec 9>"$bin/.lock"
-  flock 9
+main() {
   mapfile -t wanted < <(missing)
-  for program in "${wanted[@]}"; do
-    printf 'conformance: building %s\n' "${program%%=*}" >&2
-    started=$SECONDS
-    CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false' nice -n 19 go build -p 2 \
-      -ldflags "-s -w $(stamp_of "${program%%=*}")" -o "$bin/.${program%%=*}" "${program#*=}" >&2
-    mv "$bin/.${program%%=*}" "$bin/${program%%=*}"
-    printf 'conformance: built %s in %d s\n' "${program%%=*}" $((SECONDS - started)) >&2
-  done
-fi
-printf '%s\n' "$bin"
+  if ((${#wanted[@]} > 0)); then
+    if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+      printf 'conformance: KUBEBUILDER_ASSETS=%s has no %s\n' "$bin" "${wanted[*]%%=*}" >&2
+      exit 1
+    fi
+    if ! command -v go >/dev/null; then
+      echo 'conformance: no Go to build kube-apiserver and etcd with; install it, or name their directory in KUBEBUILDER_ASSETS' >&2
+      exit 1
+    fi
+    mkdir -p "$bin"
+    # Two builds at once would write the same files: the second waits, and then finds them.
+    exec 9>"$bin/.lock"
+    flock 9
+    mapfile -t wanted < <(missing)
+    for program in "${wanted[@]}"; do
+      printf 'conformance: building %s\n' "${program%%=*}" >&2
+      started=$SECONDS
+      CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false' nice -n 19 go build -p 2 \
+        -ldflags "-s -w $(stamp_of "${program%%=*}")" -o "$bin/.${program%%=*}" "${program#*=}" >&2
+      mv "$bin/.${program%%=*}" "$bin/${program%%=*}"
+      printf 'conformance: built %s in %d s\n' "${program%%=*}" $((SECONDS - started)) >&2
+    done
+  fi
+  printf '%s\n' "$bin"
+}
+
+# Bash reads a script as it goes: in a function, an edit does not reach a build that is under way.
+main; exit

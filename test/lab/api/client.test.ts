@@ -282,7 +282,7 @@ describe('client-node against the lab', () => {
         status: 'False',
         reason: 'Unschedulable',
         message:
-          '0/2 nodes are available: 2 node(s) were unschedulable. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.',
+          '0/2 nodes are available: 2 node(s) were unschedulable. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.',
       }),
     );
     const { items } = await core.listNamespacedEvent({
@@ -334,7 +334,7 @@ describe('client-node against the lab', () => {
     expect(await call(lab.api, 'POST', path, pod({ env: [{ name: 'A', value: 1 }] }))).toMatchObject({
       code: 400,
       message:
-        'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field spec.containers[0].env[0].value of type string',
+        'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string',
     });
     const seed = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c', namespace: 'apps' }, dta: {} };
     expect(() => lab.api.apply([seed])).toThrow('unknown field "dta"');

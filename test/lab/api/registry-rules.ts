@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Resource } from './resources.ts';
 import { conflict, invalid, invalidValue, staleVersion } from './status.ts';
-import { same } from './store.ts';
+import { type Store, same } from './store.ts';
 import type { ObjectMeta, OwnerReference, Pod, Stored } from './types.ts';
 
 export interface DeleteOptions {
@@ -46,6 +46,24 @@ export function initialStatus(r: Resource, object: Stored): void {
   }
 }
 
+/** An update that names the object it means, of a name that nothing has. @throws StatusError 409 */
+export function checkMeant(
+  store: Store,
+  r: Resource,
+  namespace: string | undefined,
+  name: string,
+  uid: string | undefined,
+): void {
+  if ((uid ?? '') === '' || store.get(r.name, namespace, name) !== undefined) return;
+  const key = `/registry/${r.name}/${namespace === undefined ? '' : `${namespace}/`}${name}`;
+  const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: `;
+  throw conflict(
+    r,
+    name,
+    `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: ${why}`,
+  );
+}
+
 export function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): void {
   const { name, uid, resourceVersion } = current.metadata;
   if (sent.uid !== undefined && sent.uid !== '' && sent.uid !== uid) {
@@ -57,7 +75,10 @@ export function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): vo
   }
   const version = sent.resourceVersion ?? '';
   if (version === '' && conditionalOnly.has(r.name)) {
-    throw invalid(r, name, [invalidValue('metadata.resourceVersion', 0, 'must be specified for an update')]);
+    // The storage layer knows the resource, not the kind.
+    const named = { group: r.group, kind: r.name };
+    const error = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
+    throw invalid(named, name, [error]);
   }
   if (version !== '' && version !== resourceVersion) throw staleVersion(r, name);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   addPropagationFinalizer,
+  checkMeant,
   checkPreconditions,
   checkVersion,
   type DeleteOptions,
@@ -78,8 +79,12 @@ export class Registry {
     input: KubeObject,
     options: WriteOptions = {},
   ): Stored {
-    const current = this.#existing(r, namespace, name);
     const sent = this.#received(r, namespace, input, options);
+    checkMeant(this.store, r, namespace, name, sent.metadata.uid);
+    // A Lease may be created by an update of nothing.
+    if (r.name === 'leases' && this.store.get(r.name, namespace, name) === undefined)
+      return this.create(r, namespace, { ...input, metadata: { ...sent.metadata, name } }, options);
+    const current = this.#existing(r, namespace, name);
     if (sent.metadata.name === undefined || sent.metadata.name === '') sent.metadata.name = name;
     if (sent.metadata.name !== name) {
       throw badRequest(

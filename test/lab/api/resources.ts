@@ -113,6 +113,7 @@ export const resources: readonly Resource[] = [
 /** Resources that only answer a question and store nothing. */
 export const reviews = [
   { group: 'authorization.k8s.io', name: 'selfsubjectaccessreviews', kind: 'SelfSubjectAccessReview' },
+  { group: 'authorization.k8s.io', name: 'subjectaccessreviews', kind: 'SubjectAccessReview' },
   { group: 'authorization.k8s.io', name: 'selfsubjectrulesreviews', kind: 'SelfSubjectRulesReview' },
   { group: 'authentication.k8s.io', name: 'selfsubjectreviews', kind: 'SelfSubjectReview' },
 ] as const;

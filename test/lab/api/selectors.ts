@@ -107,6 +107,11 @@ function fieldValue(object: KubeObject, field: string): string {
   return value === undefined || value === null ? '' : String(value);
 }
 
+function unsupportedField(resource: string, field: string): Error {
+  if (supported[resource] !== undefined) return badRequest(`field label not supported: ${field}`);
+  return badRequest(`"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`);
+}
+
 /** `spec.nodeName=a,status.phase!=Failed` as a test. @throws StatusError 400 for a field that cannot be selected on. */
 export function parseFieldSelector(resource: string, text: string): (object: KubeObject) => boolean {
   const allowed = ['metadata.name', 'metadata.namespace', ...(supported[resource] ?? [])];
@@ -116,7 +121,7 @@ export function parseFieldSelector(resource: string, text: string): (object: Kub
     .map((part) => {
       const [, field = '', op, value = ''] = /^([^=!]+)(==|!=|=)(.*)$/.exec(part.trim()) ?? [];
       if (op === undefined) throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`);
-      if (!allowed.includes(field)) throw badRequest(`field label not supported: ${field}`);
+      if (!allowed.includes(field)) throw unsupportedField(resource, field);
       const wanted = value.replaceAll('\\=', '=').replaceAll('\\,', ',');
       return (o: KubeObject) => (fieldValue(o, field) === wanted) === (op !== '!=');
     });

@@ -28,6 +28,8 @@ export interface AllowedBy {
 }
 
 interface Grant {
+  /** As the answer to a SubjectAccessReview has it. */
+  readonly reason: string;
   readonly by: AllowedBy;
   readonly rule: PolicyRule;
 }
@@ -45,6 +47,12 @@ export class Rbac {
       return { role: 'superuser', namespace: '', name: 'system:masters', rule: -1 };
     }
     return this.#grants(a.user, a.resource?.namespace).find((g) => covers(g.rule, a))?.by;
+  }
+
+  /** Why the request is allowed, in RBAC's words; undefined when it is not. */
+  reasonOf(a: Attributes): string | undefined {
+    if (a.user.groups.includes('system:masters')) return '';
+    return this.#grants(a.user, a.resource?.namespace).find((g) => covers(g.rule, a))?.reason;
   }
 
   /** Every rule that a user has in a namespace, for SelfSubjectRulesReview. */
@@ -65,18 +73,21 @@ export class Rbac {
   }
 
   #bound(bindings: readonly RoleBinding[], user: User): Grant[] {
-    return bindings
-      .filter((b) => (b.subjects ?? []).some((s) => isSubject(s, user, b.metadata.namespace)))
-      .flatMap((b) => this.#rules(b.roleRef, b.metadata.namespace));
+    return bindings.flatMap((b) => {
+      const { namespace } = b.metadata;
+      const subject = (b.subjects ?? []).find((s) => isSubject(s, user, namespace));
+      return subject === undefined ? [] : this.#rules(b.roleRef, namespace, reasonOf(b, subject));
+    });
   }
 
-  #rules(ref: RoleRef, namespace: string | undefined): Grant[] {
+  #rules(ref: RoleRef, namespace: string | undefined, reason: string): Grant[] {
     const inNamespace = ref.kind === 'Role';
     const role = inNamespace
       ? this.#store.get('roles', namespace, ref.name)
       : this.#store.get('clusterroles', undefined, ref.name);
     return (role?.rules ?? []).map((rule, index) => ({
       rule,
+      reason,
       by: {
         role: inNamespace ? 'Role' : 'ClusterRole',
         namespace: inNamespace ? (namespace ?? '') : '',
@@ -85,6 +96,14 @@ export class Rbac {
       },
     }));
   }
+}
+
+function reasonOf({ kind, metadata, roleRef }: RoleBinding, subject: Subject): string {
+  const { namespace, name } = metadata;
+  const binding = `${kind} ${JSON.stringify(namespace === undefined ? name : `${name}/${namespace}`)}`;
+  const who =
+    subject.kind === 'ServiceAccount' ? `${subject.name}/${subject.namespace ?? namespace}` : subject.name;
+  return `RBAC: allowed by ${binding} of ${roleRef.kind} "${roleRef.name}" to ${subject.kind} "${who}"`;
 }
 
 function isSubject(s: Subject, user: User, bindingNamespace: string | undefined): boolean {

@@ -63,7 +63,7 @@ function refuse(kit: Kit, pod: Pod, refusals: readonly (string | undefined)[]): 
   const message =
     total === 0
       ? 'no nodes available to schedule pods'
-      : `${none}: ${listed.join(', ')}. preemption: ${none}: ${total} Preemption is not helpful for scheduling.`;
+      : `${none}: ${listed.join(', ')}. no new claims to deallocate, preemption: ${none}: ${total} Preemption is not helpful for scheduling.`;
   const known = pod.status?.conditions?.find((c) => c.type === 'PodScheduled');
   if (known?.message === message) return;
   kit.store.modify('pods', pod.metadata.namespace, pod.metadata.name, (p) => {

@@ -7,17 +7,22 @@ import type { Container, Pod } from '../types.ts';
 import { ContainerLog } from './log.ts';
 import { podField, realPaths, writeVolumes } from './volumes.ts';
 
+interface Credentials {
+  readonly token: string;
+  readonly kubeconfig: string;
+}
+
 export interface RunnerOptions {
   /** Below it `pods/<uid>/`. */
   readonly dir: string;
-  readonly store: Store;
+  readonly store: Pick<Store, 'get'>;
   readonly caPem: string;
   /** Image prefix → its entrypoint. Only pods of such images are processes. */
   readonly entrypoints: Readonly<Record<string, readonly string[]>>;
   /** Environment of every process, below the container's own. */
   readonly extraEnv: Readonly<Record<string, string>>;
   /** A token and a kubeconfig for the pod's service account. */
-  readonly credentials: (namespace: string, serviceAccount: string) => { token: string; kubeconfig: string };
+  readonly credentials: (namespace: string, serviceAccount: string) => Credentials | Promise<Credentials>;
   readonly revoke: (token: string) => void;
 }
 
@@ -164,7 +169,7 @@ export class PodRunner {
   async #prepare(pod: Pod, container: Container, directory: string) {
     await mkdir(join(directory, 'logs'), { recursive: true, mode: 0o700 });
     const { namespace = '' } = pod.metadata;
-    const account = this.#options.credentials(namespace, pod.spec?.serviceAccountName ?? 'default');
+    const account = await this.#options.credentials(namespace, pod.spec?.serviceAccountName ?? 'default');
     this.#replaceToken(pod, account.token);
     const { store, caPem } = this.#options;
     const mounts = await writeVolumes(
@@ -230,7 +235,7 @@ function expand(text: string, env: Readonly<Record<string, string>>): string {
   );
 }
 
-function containerEnv(store: Store, pod: Pod, container: Container): Record<string, string> {
+function containerEnv(store: Pick<Store, 'get'>, pod: Pod, container: Container): Record<string, string> {
   const result: Record<string, string> = {};
   for (const { name, value, valueFrom } of container.env ?? []) {
     const namespace = pod.metadata.namespace;

@@ -16,7 +16,7 @@ interface VolumeFile {
 }
 
 export interface VolumeContext {
-  readonly store: Store;
+  readonly store: Pick<Store, 'get'>;
   readonly pod: Pod;
   readonly caPem: string;
   readonly token: string;

@@ -35,11 +35,11 @@ export function withoutUnknown<T extends object>(object: T, unknown: readonly st
   return copy;
 }
 
-function checkStruct(type: string, value: unknown, path: string, found: Findings): void {
+function checkStruct(type: string, value: unknown, path: string, found: Findings, owner = type): void {
   const message = messageOf(type);
   if (message === undefined) return;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    mismatch(found, path, value, type);
+    mismatch(found, { path, owner }, value, `v1.${type}`);
     return;
   }
   const fields = jsonFields(type);
@@ -47,21 +47,27 @@ function checkStruct(type: string, value: unknown, path: string, found: Findings
     const at = path === '' ? name : `${path}.${name}`;
     const field = fields.get(name);
     if (field === undefined) found.unknown.push(at);
-    else if (child !== null) checkField(field, child, at, found);
+    else if (child !== null) checkField({ ...field, owner: type }, child, at, found);
   }
 }
 
-function checkField(field: Field, value: unknown, path: string, found: Findings): void {
+/** A field and the struct that has it. */
+type OwnedField = Field & { readonly owner: string };
+
+function checkField(field: OwnedField, value: unknown, path: string, found: Findings): void {
+  const { owner } = field;
   if (field.map) {
     if (typeof value !== 'object' || Array.isArray(value))
-      mismatch(found, path, value, `map[string]${goType(field.type)}`);
+      mismatch(found, { path, owner }, value, `map[string]${goType(field.type)}`);
     else
       for (const [key, v] of Object.entries(value as Json))
-        checkValue(field.type, v, `${path}.${key}`, found);
+        checkValue(field.type, v, { path: `${path}.${key}`, owner, shown: path }, found);
   } else if (field.repeated) {
-    if (!Array.isArray(value)) mismatch(found, path, value, `[]${goType(field.type)}`);
-    else for (const [i, v] of value.entries()) checkValue(field.type, v, `${path}[${i}]`, found);
-  } else checkValue(field.type, value, path, found);
+    if (!Array.isArray(value)) mismatch(found, { path, owner }, value, `[]${goType(field.type)}`);
+    else
+      for (const [i, v] of value.entries())
+        checkValue(field.type, v, { path: `${path}[${i}]`, owner }, found);
+  } else checkValue(field.type, value, { path, owner }, found);
 }
 
 /** What each type looks like in JSON; any other is a struct. */
@@ -79,15 +85,24 @@ const scalars: Readonly<Record<string, (value: unknown) => boolean>> = {
   RawExtension: () => true,
 };
 
-function checkValue(type: string, value: unknown, path: string, found: Findings): void {
+function checkValue(type: string, value: unknown, at: Place, found: Findings): void {
   const scalar = scalars[type];
-  if (scalar === undefined) checkStruct(type, value, path, found);
-  else if (!scalar(value)) mismatch(found, path, value, goType(type));
+  if (scalar === undefined) checkStruct(type, value, at.path, found, at.owner);
+  else if (!scalar(value)) mismatch(found, at, value, goType(type));
 }
 
 const goType = (type: string): string => ({ s: 'string', b: 'bool', i: 'int32', y: '[]uint8' })[type] ?? type;
 
-function mismatch(found: Findings, path: string, value: unknown, type: string): void {
+/** Where a value is: Go names the struct, and neither positions nor keys. */
+interface Place {
+  readonly path: string;
+  readonly owner: string;
+  /** Without the key of a map. */
+  readonly shown?: string;
+}
+
+function mismatch(found: Findings, at: Place, value: unknown, type: string): void {
+  const field = `${at.owner}.${(at.shown ?? at.path).replace(/\[\d+\]/g, '')}`;
   const times: Record<string, string> = {
     Time: '2006-01-02T15:04:05Z07:00',
     MicroTime: '2006-01-02T15:04:05.000000Z07:00',
@@ -96,7 +111,7 @@ function mismatch(found: Findings, path: string, value: unknown, type: string): 
   found.mismatches.push(
     layout !== undefined && typeof value === 'string'
       ? `parsing time ${JSON.stringify(value)} as ${JSON.stringify(layout)}: cannot parse`
-      : `json: cannot unmarshal ${jsonType(value)} into Go struct field ${path} of type ${type}`,
+      : `json: cannot unmarshal ${jsonType(value)} into Go struct field ${field} of type ${type}`,
   );
 }
 

@@ -3,17 +3,26 @@ import type { Rbac } from '../auth/rbac.ts';
 import { serviceAccountUser, type Tokens, type User } from '../auth/tokens.ts';
 import type { Deleted, Registry } from '../registry.ts';
 import { findResource, type Resource } from '../resources.ts';
-import { badRequest, methodNotAllowed, notFound, type Status, success, unknownPath } from '../status.ts';
+import {
+  badRequest,
+  invalid,
+  invalidValue,
+  methodNotAllowed,
+  notFound,
+  type Status,
+  success,
+  unknownPath,
+} from '../status.ts';
 import type { KubeObject, Stored } from '../types.ts';
 import { toCoreEvent } from './events-group.ts';
 import { evict } from './eviction.ts';
-import { deleteOptions } from './options.ts';
+import { checkDryRun, deleteOptions } from './options.ts';
 import { applyPatch, checkPatchType } from './patch.ts';
 import { Representation } from './representation.ts';
 import type { RequestInfo } from './request-info.ts';
 import { review } from './reviews.ts';
 import { scaleOf, setScale } from './scale.ts';
-import { selected, selection, Watch } from './watch.ts';
+import { checkAskedVersion, page, selected, selection, Watch } from './watch.ts';
 
 /** What the handler needs of the rest of the lab. */
 export interface HandlerDeps {
@@ -56,6 +65,7 @@ export class ResourceHandler {
     }
     const r = findResource(info.group, info.version, info.resource);
     if (r === undefined) throw unknownPath();
+    checkDryRun(info);
     if (info.subresource !== '') return this.#subresource(r, call);
     return this.#object(r, call);
   }
@@ -69,10 +79,13 @@ export class ResourceHandler {
         return ok(shown.one(this.#stored(r, info)));
       case 'list': {
         const selects = selection(r, info.namespace, info.query);
-        const objects = selected(registry.store, r, info.namespace, selects);
-        return ok(shown.list(objects, String(registry.store.version)));
+        checkAskedVersion(info.query);
+        const all = selected(registry.store, r, info.namespace, selects);
+        const { objects, next } = page(registry.store, all, info.query);
+        return ok(shown.list(objects, String(registry.store.version), next));
       }
       case 'watch':
+        checkAskedVersion(info.query);
         return this.#watch(r, info, shown);
       case 'create':
         return ok(shown.one(registry.create(r, scopeOf(r, info), incoming(r, body), info)), 201);
@@ -121,6 +134,9 @@ export class ResourceHandler {
     checkPatchType(r, mediaType);
     const current = this.#stored(r, info);
     const patched = incoming(r, applyPatch(r, mediaType, current, body));
+    const uid = patched.metadata?.uid;
+    if (uid !== current.metadata.uid)
+      throw invalid(r, info.name, [invalidValue('metadata.uid', uid ?? '', 'field is immutable')]);
     return this.#deps.registry.update(r, scopeOf(r, info), info.name, patched, info);
   }
 

@@ -1,4 +1,23 @@
 import type { DeleteOptions } from '../registry-rules.ts';
+import { invalid } from '../status.ts';
+import type { RequestInfo } from './request-info.ts';
+
+const optionKinds: Readonly<Record<string, string>> = {
+  create: 'CreateOptions',
+  update: 'UpdateOptions',
+  patch: 'PatchOptions',
+  delete: 'DeleteOptions',
+};
+
+/** @throws StatusError 422 for a dry run that is not of `All`. */
+export function checkDryRun({ query, verb }: RequestInfo): void {
+  const kind = optionKinds[verb];
+  const other = query.getAll('dryRun').find((value) => value !== 'All' && value !== '');
+  if (kind === undefined || other === undefined) return;
+  const message = `Unsupported value: ${JSON.stringify(other)}: supported values: "All"`;
+  const error = { field: 'dryRun', reason: 'FieldValueNotSupported', message };
+  throw invalid({ group: 'meta.k8s.io', kind }, '', [error]);
+}
 
 /** DeleteOptions from the body and, where that says nothing, from the query. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {

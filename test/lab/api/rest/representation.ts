@@ -26,9 +26,10 @@ export class Representation {
     return this.#as === 'metadata' ? partial(object) : this.#object(object);
   }
 
-  list(objects: readonly Stored[], version: string): unknown {
-    if (this.#as === 'table') return this.#table(objects, version);
-    const metadata = { resourceVersion: version };
+  /** @param next where the next page begins. */
+  list(objects: readonly Stored[], version: string, next?: string): unknown {
+    const metadata = { resourceVersion: version, ...(next === undefined ? {} : { continue: next }) };
+    if (this.#as === 'table') return { ...this.#table(objects, version), metadata };
     if (this.#as === 'metadata') {
       return {
         kind: 'PartialObjectMetadataList',

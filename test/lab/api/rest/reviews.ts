@@ -31,6 +31,11 @@ export function review(rbac: Rbac, user: User, resource: string, body: KubeObjec
         'SelfSubjectAccessReview',
         access(rbac, user, body.spec as AccessSpec),
       );
+    case 'subjectaccessreviews': {
+      const spec = body.spec as (AccessSpec & { user?: string; groups?: string[] }) | undefined;
+      const other: User = { name: spec?.user ?? '', groups: spec?.groups ?? [] };
+      return answer('authorization.k8s.io', 'SubjectAccessReview', access(rbac, other, spec));
+    }
     case 'selfsubjectrulesreviews': {
       const namespace = (body.spec as { namespace?: string } | undefined)?.namespace ?? '';
       return answer(
@@ -67,9 +72,9 @@ function access(rbac: Rbac, user: User, spec: AccessSpec | undefined) {
           },
         }),
   };
-  const by = rbac.allowedBy(attributes);
-  if (by === undefined) return { allowed: false };
-  return { allowed: true, reason: `RBAC: allowed by ${by.role} ${JSON.stringify(by.name)}` };
+  const reason = rbac.reasonOf(attributes);
+  if (reason === undefined) return { allowed: false };
+  return { allowed: true, ...(reason === '' ? {} : { reason }) };
 }
 
 function ruleLists(rules: readonly PolicyRule[]) {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Resource } from '../resources.ts';
 import { parseFieldSelector, parseLabelSelector } from '../selectors.ts';
-import { failure } from '../status.ts';
+import { badRequest, failure } from '../status.ts';
 import type { Change, Store } from '../store.ts';
 import type { Stored } from '../types.ts';
 import type { Representation } from './representation.ts';
@@ -27,6 +27,33 @@ export function selected(
   const path = ({ metadata }: Stored) => `${metadata.namespace ?? ''}/${metadata.name}`;
   const objects = store.list(r.name, r.namespaced ? namespace : undefined) as Stored[];
   return objects.filter(selects).sort((a, b) => (path(a) < path(b) ? -1 : 1));
+}
+
+interface Page {
+  readonly objects: readonly Stored[];
+  /** Where the next page begins; undefined on the last. */
+  readonly next: string | undefined;
+}
+
+/** The part of a list that `limit` and `continue` ask for. @throws StatusError 400, 410 */
+export function page(store: Store, objects: readonly Stored[], query: URLSearchParams): Page {
+  const given = query.get('continue') ?? '';
+  const from = given === '' ? 0 : Number(Buffer.from(given, 'base64url').toString().split(' ')[1]);
+  if (Number.isNaN(from)) throw badRequest('continue key is not valid');
+  const limit = Number(query.get('limit') ?? 0);
+  const end = limit > 0 ? from + limit : objects.length;
+  const next =
+    end < objects.length ? Buffer.from(`${store.version} ${end}`).toString('base64url') : undefined;
+  return { objects: objects.slice(from, end), next };
+}
+
+/** @throws StatusError 400 for a version that is no number. */
+export function checkAskedVersion(query: URLSearchParams): void {
+  const version = query.get('resourceVersion') ?? '';
+  if (/^\d*$/.test(version)) return;
+  throw badRequest(
+    `resourceVersion: Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`,
+  );
 }
 
 interface WatchOptions {
@@ -112,7 +139,10 @@ export class Watch {
     const is = type !== 'DELETED' && this.#o.selects(object);
     if (!was && !is) return;
     const shownType = was && is ? 'MODIFIED' : is ? 'ADDED' : 'DELETED';
-    this.#send(shownType, this.#o.shown.event(object));
+    // What ceased to match is shown as it did, at the version at which it no longer does.
+    const { resourceVersion } = object.metadata;
+    const last = { ...(before ?? object), metadata: { ...(before ?? object).metadata, resourceVersion } };
+    this.#send(shownType, this.#o.shown.event(shownType === 'DELETED' ? last : object));
   }
 
   #send(type: string, object: unknown): void {

@@ -1,0 +1,186 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { issueServerIdentity } from '../lab/api/auth/pki.ts';
+import type { Rest, WatchEvent } from '../lab/api/contract/rest.ts';
+import {
+  type ContainerStatus,
+  completed,
+  endedStatus,
+  runningStatus,
+  setReady,
+} from '../lab/api/controllers/container-status.ts';
+import { isFinished } from '../lab/api/controllers/pods.ts';
+import { serveLog } from '../lab/api/pods/log.ts';
+import { MissingVolumeSource } from '../lab/api/pods/volumes.ts';
+import { StatusError } from '../lab/api/status.ts';
+import { now } from '../lab/api/store.ts';
+import type { Container, Pod, PodStatus } from '../lab/api/types.ts';
+import type { PodSources } from './pod-sources.ts';
+
+/** One node's kubelet: its pods start, end and vanish as their specs say; those of known images are processes. */
+export class HollowKubelet {
+  readonly #rest: Rest;
+  readonly #sources: PodSources;
+  readonly #node: { readonly name: string; readonly address: string };
+  readonly #pods = new Map<string, { pod: Pod; stopping: boolean }>();
+  #server: Server | undefined;
+  #stopWatch = (): void => undefined;
+  #stopped = false;
+
+  constructor(rest: Rest, sources: PodSources, node: { name: string; address: string }) {
+    this.#rest = rest;
+    this.#sources = sources;
+    this.#node = node;
+  }
+
+  /** Where the API server fetches logs; known once {@link listen} has resolved. */
+  get port(): number {
+    return (this.#server?.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  /** @throws when the node's address cannot be listened on. */
+  async listen(): Promise<void> {
+    const { certPem: cert, keyPem: key } = await issueServerIdentity();
+    this.#server = createServer({ cert, key }, (request, response) => this.#serve(request, response));
+    this.#server.listen(0, this.#node.address);
+    await once(this.#server, 'listening');
+  }
+
+  /** Follows the pods that are bound to the node. */
+  start(): void {
+    const ownPods = `/api/v1/pods?fieldSelector=spec.nodeName%3D${this.#node.name}`;
+    this.#stopWatch = this.#rest.follow(ownPods, (event) => this.#changed(event));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#stopWatch();
+    this.#server?.close();
+    this.#server?.closeAllConnections();
+  }
+
+  /** `/containerLogs/<namespace>/<pod>/<container>`, as the API server asks. */
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'https://kubelet');
+    const [, , namespace, name, container = ''] = pathname.split('/');
+    const known = [...this.#pods.values()].find(
+      ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
+    );
+    searchParams.set('container', container);
+    const { runner } = this.#sources;
+    try {
+      if (known === undefined) throw new Error(`no pod ${namespace}/${name}`);
+      serveLog(known.pod, searchParams, (...of) => runner.log(...of), response);
+    } catch (error) {
+      const code = error instanceof StatusError ? error.status.code : 404;
+      response.writeHead(code, { 'Content-Type': 'text/plain' }).end((error as Error).message);
+    }
+  }
+
+  #changed({ type, object }: WatchEvent): void {
+    const pod = object as unknown as Pod;
+    if (this.#stopped || type === 'BOOKMARK' || type === 'ERROR') return;
+    this.#sources.note(pod, type === 'DELETED');
+    const known = this.#pods.get(pod.metadata.uid);
+    if (type === 'DELETED') {
+      this.#pods.delete(pod.metadata.uid);
+      return;
+    }
+    if (known === undefined) this.#pods.set(pod.metadata.uid, { pod, stopping: false });
+    else known.pod = pod;
+    if (pod.metadata.deletionTimestamp !== undefined) this.#inBackground(this.#end(pod));
+    else if (known === undefined && !isFinished(pod)) this.#inBackground(this.#begin(pod));
+  }
+
+  /** What fails is told, unless the pod has gone or the cluster with it. */
+  #inBackground(work: Promise<void>): void {
+    work.catch((error: Error) => {
+      if (!this.#stopped && !/: 404 /.test(error.message)) console.error(`hollow ${this.#node.name}:`, error);
+    });
+  }
+
+  async #begin(pod: Pod): Promise<void> {
+    const containers = pod.spec?.containers ?? [];
+    if (!this.#sources.runner.runs(pod)) {
+      await this.#report(pod, 'Running', (c) => runningStatus(c, 0));
+      if (pod.spec?.restartPolicy === 'Always') return;
+      await this.#report(pod, 'Succeeded', (c) => endedStatus(c, 0, completed()));
+      return;
+    }
+    const [container] = containers;
+    if (container === undefined) return;
+    const exit = await this.#run(pod, container);
+    await this.#report(pod, exit.code === 0 ? 'Succeeded' : 'Failed', (c) => endedStatus(c, 0, exit));
+  }
+
+  /** Waits for ConfigMaps and Secrets that are not there yet. */
+  async #run(pod: Pod, container: Container) {
+    let started: Promise<void> = Promise.resolve();
+    for (;;) {
+      await this.#sources.fetch(pod);
+      try {
+        const exit = await this.#sources.runner.run(pod, container, () => {
+          started = this.#report(pod, 'Running', (c) => runningStatus(c, 0)).catch(() => undefined);
+        });
+        await started;
+        return exit;
+      } catch (error) {
+        if (!(error instanceof MissingVolumeSource) || !this.#pods.has(pod.metadata.uid)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  /** SIGTERM, then SIGKILL; the pod goes when nothing of it runs any more. */
+  async #end(pod: Pod): Promise<void> {
+    const known = this.#pods.get(pod.metadata.uid);
+    if (known === undefined || known.stopping) return;
+    known.stopping = true;
+    const { name, namespace, deletionGracePeriodSeconds: grace = 30, uid } = pod.metadata;
+    const { runner } = this.#sources;
+    if (runner.runs(pod) && runner.kill(name, 'SIGTERM')) {
+      const timer = setTimeout(() => runner.kill(name, 'SIGKILL'), grace * 1000);
+      while (!isFinished(known.pod) && this.#pods.has(uid) && !this.#stopped) await pause();
+      clearTimeout(timer);
+    } else if (!isFinished(known.pod)) {
+      const exit = completed();
+      await this.#report(pod, 'Succeeded', (c) => endedStatus(c, 0, exit));
+    }
+    const path = `/api/v1/namespaces/${namespace}/pods/${name}`;
+    await this.#persist('DELETE', path, { gracePeriodSeconds: 0, preconditions: { uid } });
+  }
+
+  async #report(pod: Pod, phase: string, statusOf: (container: Container) => ContainerStatus): Promise<void> {
+    const ready = phase === 'Running';
+    const reason = phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed';
+    const status: PodStatus = {
+      phase,
+      startTime: pod.status?.startTime ?? now(),
+      hostIP: this.#node.address,
+    };
+    status.containerStatuses = (pod.spec?.containers ?? []).map(statusOf);
+    setReady(status, ready, ready ? undefined : reason);
+    const { namespace, name, uid } = pod.metadata;
+    await this.#persist('PATCH', `/api/v1/namespaces/${namespace}/pods/${name}/status`, {
+      metadata: { uid },
+      status,
+    });
+  }
+
+  /** Until the API server has taken it: it may be away for a while. */
+  async #persist(method: 'PATCH' | 'DELETE', path: string, body: object): Promise<void> {
+    const type = method === 'PATCH' ? 'application/strategic-merge-patch+json' : undefined;
+    while (!this.#stopped) {
+      const answer = await this.#rest.send(method, path, body, type).catch(() => undefined);
+      // Another pod of the same name, or none: this one is gone.
+      if (answer !== undefined && (answer.code < 300 || answer.code === 404 || answer.code === 409)) return;
+      if (answer !== undefined && answer.code < 500 && answer.code !== 429)
+        throw new Error(`${method} ${path}: ${answer.code} ${JSON.stringify(answer.body)}`);
+      await pause();
+    }
+  }
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
