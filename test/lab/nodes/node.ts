@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -130,6 +130,13 @@ export class LabNode {
 
   write(path: string, text: string): void {
     writeFileSync(join(this.paths.root, path), text);
+  }
+
+  /** With v1 there is no unified hierarchy. */
+  useCgroup(version: 'v1' | 'v2'): void {
+    const controllers = join(this.paths.root, 'sys/fs/cgroup/cgroup.controllers');
+    if (version === 'v1') rmSync(controllers, { force: true });
+    else writeFileSync(controllers, 'cpuset cpu io memory hugetlb pids rdma misc\n');
   }
 
   setDuration(work: WorkName, seconds: number): void {
