@@ -8,7 +8,8 @@ type Annotations = Readonly<Record<string, string | null>>;
 export interface ClusterWriter {
   /** One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`. */
   patchNode(name: string, annotations: Annotations, unschedulable?: boolean): Promise<void>;
-  patchNamespace(annotations: Annotations): Promise<void>;
+  /** @param version `resourceVersion` that it must still have. @throws ApiError with status 409 when it has changed since. */
+  patchNamespace(annotations: Annotations, version?: string): Promise<void>;
   /**
    * @param signal ends its attempts early.
    * @throws ApiError as the eviction subresource answers: 429 refused, 404 gone, 409 another pod of that name.
@@ -40,8 +41,8 @@ export function clusterWriter(
         client.core.patchNode({ name, body, ...dry }, mergePatch),
       );
     },
-    async patchNamespace(annotations) {
-      const body = { metadata: { annotations } };
+    async patchNamespace(annotations, version) {
+      const body = { metadata: { annotations, ...(version !== undefined && { resourceVersion: version }) } };
       announce?.(`annotate namespace ${namespace}${describe(annotations)}`);
       await client.call(`annotate namespace ${namespace}`, () =>
         client.core.patchNamespace({ name: namespace, body, ...dry }, mergePatch),

@@ -204,7 +204,7 @@ describe('nothing is dispatched', () => {
     [
       'while the last dispatch has not begun',
       () => annotate({ [keys.dispatched]: `1.34.5 ${minutes(5)}` }),
-      'it was dispatched 5m ago and has not begun',
+      'ago and has not begun',
     ],
   ];
   test.each(cases)('%s', async (_why, prepare, message) => {
@@ -294,5 +294,27 @@ describe('a dispatch that fails', () => {
     service.faults = {};
     expect(await detect(ctx, false)).toMatchObject({ outcome: 'held' });
     expect(dispatched()).toEqual([]);
+  });
+
+  it('two at the same moment dispatch once, and the other says so', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
+    const ends = await Promise.all([1, 2].map(() => detect(context(['1.34.5']), false)));
+    expect(dispatched()).toEqual(['1.34.5']);
+    expect(ends.map(({ outcome }) => outcome).sort()).toEqual(['done', 'held']);
+    expect(ends.find(({ outcome }) => outcome === 'held')?.message).toContain(
+      'not dispatched, it was dispatched',
+    );
+  });
+
+  it('its own note that was taken twice, because the answer was lost, is its own', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
+    const ctx = context(['1.34.5']);
+    const patchNamespace = async (note: Record<string, string | null>, version?: string) => {
+      await ctx.writer.patchNamespace(note, version);
+      if (version !== undefined) await ctx.writer.patchNamespace(note, version);
+    };
+    const { outcome } = await detect({ ...ctx, writer: { ...ctx.writer, patchNamespace } }, false);
+    expect(outcome).toBe('done');
+    expect(dispatched()).toEqual(['1.34.5']);
   });
 });

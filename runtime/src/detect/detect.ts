@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { isConflict } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { isActive, listLegs } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
@@ -45,8 +47,10 @@ export interface Detection {
 
 /** What the namespace and the Jobs say of a rollout. */
 interface Rollout {
+  /** Of the namespace, by which a change after this reading is noticed. */
+  readonly version: string | undefined;
   readonly inFlight: InFlight | undefined;
-  /** `X.Y.Z RFC3339` of the last dispatch. */
+  /** `X.Y.Z RFC3339 ID` of the last dispatch. */
   readonly dispatched: string | undefined;
   /** Who is at it right now, in words. */
   readonly busy: string | undefined;
@@ -90,9 +94,13 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   const { target } = decision;
   if (target === undefined) return whenNothingToTake(decision, seen.running, result);
   const found = `${seen.running} → ${target.release} (${target.kind}, ${target.why})`;
-  const held = await whyHeld(ctx, target.release, nodes.length);
-  if (held !== undefined) return result('held', `${found}: not dispatched, ${held}`);
-  if (dryRun) return result('done', `${found}: would be dispatched (dry-run)`);
+  for (let claimed = false; !claimed; ) {
+    const rollout = await readRollout(ctx);
+    const held = await whyHeld(ctx, rollout, target.release, nodes.length);
+    if (held !== undefined) return result('held', `${found}: not dispatched, ${held}`);
+    if (dryRun) return result('done', `${found}: would be dispatched (dry-run)`);
+    claimed = await claim(ctx, rollout, target.release);
+  }
   const how = await dispatch(ctx, target.release, target.kind, nodes.length);
   return result('done', `${found}: dispatched ${how}`);
 }
@@ -134,6 +142,7 @@ async function readRollout({ client, settings }: DetectContext): Promise<Rollout
   if (holder && !holder.expired) busy = `${holder.identity} has been at work since ${holder.since}`;
   else if (leg) busy = `Job ${leg.metadata?.name} has not ended`;
   return {
+    version: metadata?.resourceVersion,
     inFlight: inFlightOf(annotations, annotationPrefix),
     dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
     busy,
@@ -142,10 +151,15 @@ async function readRollout({ client, settings }: DetectContext): Promise<Rollout
 }
 
 /** Why this is not the moment to dispatch. */
-async function whyHeld(ctx: DetectContext, target: Release, nodeCount: number): Promise<string | undefined> {
+async function whyHeld(
+  ctx: DetectContext,
+  rollout: Rollout,
+  target: Release,
+  nodeCount: number,
+): Promise<string | undefined> {
   const halted = await ctx.cluster.killSwitch();
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
-  const { busy, dispatched, lastLegAt = 0 } = await readRollout(ctx);
+  const { busy, dispatched, lastLegAt = 0 } = rollout;
   if (busy !== undefined) return `a run is in flight: ${busy}`;
   const [release, time = ''] = dispatched?.split(' ') ?? [];
   const at = Date.parse(time);
@@ -175,6 +189,24 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   await namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix).clear();
 }
 
+/**
+ * Notes the dispatch before it is made: killed right after it, the next detection knows of it.
+ *
+ * @returns false when the namespace has changed meanwhile: another detection may have been quicker.
+ */
+async function claim(ctx: DetectContext, { version }: Rollout, target: Release): Promise<boolean> {
+  const key = annotationKeys(ctx.settings.annotationPrefix).dispatched;
+  const note = `${target} ${new Date().toISOString()} ${randomBytes(4).toString('hex')}`;
+  try {
+    await ctx.writer.patchNamespace({ [key]: note }, version);
+    return true;
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    // Sent again because its answer was lost, it meets its own change.
+    return (await readRollout(ctx)).dispatched === note;
+  }
+}
+
 /** @returns in words, where to. */
 async function dispatch(
   ctx: DetectContext,
@@ -185,8 +217,6 @@ async function dispatch(
   const { settings, client, cluster, writer } = ctx;
   const request = { target, kind, dryRun: false, stages: stageNames };
   const key = annotationKeys(settings.annotationPrefix).dispatched;
-  // Written first: killed right after the dispatch, the next detection knows of it.
-  await writer.patchNamespace({ [key]: `${target} ${new Date().toISOString()}` });
   try {
     if (settings.dispatch.mode === 'job') {
       const ports = { client, cluster, writer, namespace: settings.namespace };
