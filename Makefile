@@ -1,7 +1,7 @@
 # The two commands of this project are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance bench bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -40,6 +40,10 @@ conformance: setup $(bundle) ## the lab against a real control plane, built once
 	@mkdir -p .cache
 	@test/conformance/build.sh
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
+
+hosts-test: setup $(bundle) ## upgrades through hosts with real sshd, apt, dpkg and etcd, in namespaces (Linux, root)
+	@test/hosts/setup.sh
+	@test/hosts/run.sh
 
 bench: $(bundle) ## the three figures: cold start, overhead per node, rehearsal
 	@$(RUN) bench

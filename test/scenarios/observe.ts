@@ -36,7 +36,7 @@ export function cluster(lab: Lab): ClusterState {
 }
 
 /** The nodes that the program has cordoned, in order, once for each cordon. */
-export function drained(lab: Lab): string[] {
+export function drained(lab: Pick<Lab, 'cordons'>): string[] {
   return lab.cordons.filter((one) => one.unschedulable).map((one) => one.node);
 }
 

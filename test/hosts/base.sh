@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes the two trees that all hosts are overlays of, once, and prints the directory that has them:
+#   base   Debian bookworm with what a kubeadm host has beside Kubernetes: sshd, sudo, apt, gpg, curl
+#   etcd   Debian's etcd and etcdctl, which are in the etcd container's image and not on the host
+set -euo pipefail
+
+include=openssh-server,sudo,gnupg,curl,procps
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+key=$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-12)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade
+trees=$cache/debootstrap-bookworm-$key
+
+make_trees() {
+  local work=$1
+  printf 'hosts-test: installing a Debian into %s, once\n' "$trees" >&2
+  debootstrap --variant=minbase "--include=$include" bookworm "$work/base" "$mirror" >"$work/log" 2>&1 ||
+    { tail -n 20 "$work/log" >&2 && return 1; }
+  mkdir -p "$work/etcd/usr/bin" "$work/unpacked"
+  # The machine's own way to the mirror; the lists that debootstrap left are those it installed from.
+  cp -L /etc/resolv.conf "$work/base/etc/resolv.conf"
+  chroot "$work/base" bash -euc '
+    apt-get -qq -o Acquire::Check-Valid-Until=false update
+    apt-get -qq install --no-install-recommends --download-only -y etcd-server etcd-client' >>"$work/log" 2>&1 ||
+    { tail -n 20 "$work/log" >&2 && return 1; }
+  for package in "$work"/base/var/cache/apt/archives/etcd-*.deb; do dpkg-deb -x "$package" "$work/unpacked"; done
+  mv "$work"/unpacked/usr/bin/{etcd,etcdctl} "$work/etcd/usr/bin"
+  rm -rf "$work/unpacked"
+  # A host finds nothing but the repositories that the tests give it.
+  rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/* "$work/base/etc/apt/sources.list"
+  rm -f "$work"/base/etc/ssh/ssh_host_* "$work/base/etc/resolv.conf"
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+if [[ ! -d $trees ]]; then
+  rm -rf "$cache"/debootstrap-bookworm-*
+  make_trees_in=$(mktemp -d "$cache/new.XXXXXX")
+  chmod 0755 "$make_trees_in"
+  trap 'rm -rf --one-file-system "$make_trees_in"' EXIT
+  make_trees "$make_trees_in"
+  mv "$make_trees_in" "$trees"
+fi
+printf '%s\n' "$trees"

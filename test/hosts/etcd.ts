@@ -1,0 +1,185 @@
+import '../lab/api/auth/reflect.ts';
+import { randomBytes, webcrypto } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as x509 from '@peculiar/x509';
+import type { Host } from './host.ts';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const pki = '/etc/kubernetes/pki/etcd';
+const day = 86_400_000;
+const usages = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
+
+interface Issuer {
+  readonly certificate: x509.X509Certificate;
+  readonly keys: webcrypto.CryptoKeyPair;
+}
+
+/** Certificates and data directory of a kubeadm control plane's etcd, below a host's `/`. */
+export async function setUpEtcd(root: string, name: string): Promise<void> {
+  x509.cryptoProvider.set(webcrypto);
+  await mkdir(join(root, pki), { recursive: true });
+  await mkdir(join(root, 'var/lib/etcd'), { recursive: true, mode: 0o700 });
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=etcd-ca',
+    ...validity(),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature, true),
+    ],
+  });
+  const ca = { certificate, keys };
+  await writePair(root, 'ca', ca);
+  for (const file of ['server', 'peer'])
+    await writePair(root, file, await issue(ca, name, [usages.server, usages.client]));
+  await writePair(
+    root,
+    'healthcheck-client',
+    await issue(ca, 'kube-etcd-healthcheck-client', [usages.client]),
+  );
+}
+
+async function issue(ca: Issuer, name: string, extended: string[]): Promise<Issuer> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: `CN=${name}`,
+    issuer: ca.certificate.subject,
+    ...validity(),
+    signingAlgorithm: algorithm,
+    publicKey: keys.publicKey,
+    signingKey: ca.keys.privateKey,
+    extensions: [
+      new x509.ExtendedKeyUsageExtension(extended),
+      new x509.SubjectAlternativeNameExtension([
+        { type: 'dns', value: name },
+        { type: 'dns', value: 'localhost' },
+        { type: 'ip', value: '127.0.0.1' },
+      ]),
+    ],
+  });
+  return { certificate, keys };
+}
+
+const validity = () => ({
+  notBefore: new Date(Date.now() - day),
+  notAfter: new Date(Date.now() + 365 * day),
+});
+
+async function writePair(root: string, name: string, { certificate, keys }: Issuer): Promise<void> {
+  const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+  await writeFile(join(root, pki, `${name}.crt`), certificate.toString('pem'));
+  await writeFile(join(root, pki, `${name}.key`), x509.PemConverter.encode(key, 'PRIVATE KEY'), {
+    mode: 0o600,
+  });
+}
+
+/** One key of etcd; names and values as etcd's JSON has them, base64. */
+export interface EtcdKey {
+  readonly key: string;
+  readonly value: string;
+  readonly create_revision: number;
+  readonly mod_revision: number;
+  readonly version: number;
+}
+
+interface Range {
+  readonly header: { readonly revision: number };
+  readonly kvs?: readonly EtcdKey[];
+}
+
+/** What is in a host's etcd, asked as kubeadm's health check may: with a client certificate. */
+export class Etcd {
+  readonly #host: Host;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** Until it answers. */
+  async ready(port = 2379): Promise<void> {
+    for (const deadline = Date.now() + 30_000; ; await sleep(100)) {
+      try {
+        await this.#ctl(port, 'endpoint', 'health');
+        return;
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+      }
+    }
+  }
+
+  /** Writes keys as an API server would: some of them more than once, some no longer there. */
+  async fill(count: number): Promise<void> {
+    const keys = Array.from({ length: count }, (_, n) => `/registry/configmaps/default/c${n}`);
+    const put = (key: string) => `put ${key} "${randomBytes(450).toString('base64')}"`;
+    await this.#transact(keys.map(put));
+    await this.#transact(keys.filter((_, n) => n % 7 === 0).map(put));
+    await this.#transact(keys.filter((_, n) => n % 11 === 3).map((key) => `del ${key}`));
+  }
+
+  /** 100 operations in each: etcd takes 128. */
+  async #transact(operations: readonly string[]): Promise<void> {
+    for (let n = 0; n < operations.length; n += 100) {
+      this.#host.write('/root/transaction', `\n${operations.slice(n, n + 100).join('\n')}\n\n\n`);
+      const command = `chroot /var/lib/containerd/etcd etcdctl ${flags(2379).join(' ')} txn </root/transaction`;
+      await this.#host.exec('bash', '-euc', command);
+    }
+  }
+
+  /** Every key, in order, and the revision of the whole. */
+  async keys(port = 2379): Promise<{ revision: number; keys: readonly EtcdKey[] }> {
+    const text = await this.#ctl(port, 'get', '', '--prefix', '-w', 'json');
+    const { header, kvs = [] } = JSON.parse(text) as Range;
+    return { revision: header.revision, keys: kvs };
+  }
+
+  /**
+   * Restores a snapshot on the host into an etcd of its own, beside the one that runs.
+   *
+   * @returns what is in it.
+   */
+  async restored(snapshot: string): Promise<{ revision: number; keys: readonly EtcdKey[] }> {
+    const { name } = this.#host;
+    const container = '/var/lib/containerd/etcd';
+    await this.#host.exec('cp', snapshot, `${container}/snapshot.db`);
+    const peers = [`--name=${name}`, `--initial-cluster=${name}=https://127.0.0.1:12380`];
+    const restore = ['snapshot', 'restore', '/snapshot.db', '--data-dir=/restored', ...peers];
+    const advertised = '--initial-advertise-peer-urls=https://127.0.0.1:12380';
+    await this.#host.exec('chroot', container, 'etcdctl', ...restore, advertised);
+    const etcd = this.#host.spawn('chroot', container, 'etcd', '--data-dir=/restored', ...peers, ...serving);
+    try {
+      await this.ready(12379);
+      return await this.keys(12379);
+    } finally {
+      await this.#host.exec('pkill', '-f', 'data-dir=/restored');
+      etcd.kill();
+    }
+  }
+
+  #ctl(port: number, ...words: string[]): Promise<string> {
+    return this.#host.exec('chroot', '/var/lib/containerd/etcd', 'etcdctl', ...flags(port), ...words);
+  }
+}
+
+const flags = (port: number): string[] => [
+  `--endpoints=https://127.0.0.1:${port}`,
+  `--cacert=${pki}/ca.crt`,
+  `--cert=${pki}/healthcheck-client.crt`,
+  `--key=${pki}/healthcheck-client.key`,
+];
+
+const serving = [
+  '--listen-client-urls=https://127.0.0.1:12379',
+  '--advertise-client-urls=https://127.0.0.1:12379',
+  '--listen-peer-urls=https://127.0.0.1:12380',
+  `--cert-file=${pki}/server.crt`,
+  `--key-file=${pki}/server.key`,
+  `--trusted-ca-file=${pki}/ca.crt`,
+  '--client-cert-auth',
+  `--peer-cert-file=${pki}/peer.crt`,
+  `--peer-key-file=${pki}/peer.key`,
+  `--peer-trusted-ca-file=${pki}/ca.crt`,
+];

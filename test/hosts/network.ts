@@ -1,0 +1,62 @@
+import { run } from './shell.ts';
+
+/** A network for hosts, from the range for benchmarks (RFC 2544), which nobody routes: a bridge, and a port for each host. */
+export class HostNetwork {
+  readonly #number: number;
+
+  /** @param number two networks of one test run differ in it; 0 to 255. */
+  constructor(number: number) {
+    this.#number = number;
+  }
+
+  /** The bridge's own address: services listen there, and the pipeline's connections come from it. */
+  get gateway(): string {
+    return this.#address(254);
+  }
+
+  addressOf(host: number): string {
+    return this.#address(host + 1);
+  }
+
+  async create(): Promise<void> {
+    await run('ip', ['link', 'add', this.#bridge, 'type', 'bridge']);
+    await run('ip', ['address', 'add', `${this.gateway}/24`, 'dev', this.#bridge]);
+    await run('ip', ['link', 'set', this.#bridge, 'up']);
+  }
+
+  /** A network namespace with a cable to the bridge. Resolves with its name. */
+  async attach(host: number): Promise<string> {
+    const namespace = `k8s-upgrade-hosts-${this.#number}-${host}`;
+    const port = this.#port(host);
+    await run('ip', ['netns', 'add', namespace]);
+    await run('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace]);
+    await run('ip', ['link', 'set', port, 'master', this.#bridge, 'up']);
+    await run('ip', ['-n', namespace, 'address', 'add', `${this.addressOf(host)}/24`, 'dev', 'eth0']);
+    await run('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
+    await run('ip', ['-n', namespace, 'link', 'set', 'eth0', 'up']);
+    return namespace;
+  }
+
+  /** Pulls a host's cable, or plugs it in again. */
+  async setLink(host: number, state: 'up' | 'down'): Promise<void> {
+    await run('ip', ['link', 'set', this.#port(host), state]);
+  }
+
+  async remove(hosts: number): Promise<void> {
+    for (let host = 0; host < hosts; host++)
+      await run('ip', ['netns', 'delete', `k8s-upgrade-hosts-${this.#number}-${host}`]);
+    await run('ip', ['link', 'delete', this.#bridge]);
+  }
+
+  get #bridge(): string {
+    return `hosts${this.#number}`;
+  }
+
+  #port(host: number): string {
+    return `hosts${this.#number}-${host}`;
+  }
+
+  #address(last: number): string {
+    return `198.18.${this.#number}.${last}`;
+  }
+}

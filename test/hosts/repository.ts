@@ -1,0 +1,172 @@
+import { copyFile, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join, normalize } from 'node:path';
+import { HttpService, redirect, send } from '../lab/services/http.ts';
+import { buildDeb, type DebSpec } from './deb.ts';
+import { run } from './shell.ts';
+import type { SigningKey } from './signing-key.ts';
+
+const day = 86_400_000;
+const front = '/core:/stable:/';
+const cdn = '/repositories/isv:/kubernetes:/core:/stable:/';
+const docker = '/linux/debian/';
+
+/** A repository's packages are 60 days old: old enough for the policy. */
+const built = new Date(Date.now() - 60 * day);
+
+/** What a minor's repository holds beside its releases. */
+const companions: Readonly<Record<string, { cni: string; tools: string }>> = {
+  '1.34': { cni: '1.7.1-1.1', tools: '1.34.0-1.1' },
+  // Newer kubelets need newer CNI plug-ins: an upgrade that takes a package along.
+  '1.35': { cni: '1.8.0-1.1', tools: '1.35.0-1.1' },
+};
+
+function specsOf(minor: string, releases: readonly string[]): DebSpec[] {
+  const { cni = '', tools = '' } = companions[minor] ?? {};
+  const specs: DebSpec[] = [
+    { name: 'kubernetes-cni', version: cni },
+    { name: 'cri-tools', version: tools, program: 'crictl' },
+  ];
+  for (const release of releases) {
+    const version = `${release}-1.1`;
+    specs.push(
+      { name: 'kubeadm', version, program: 'kubeadm', depends: 'cri-tools (>= 1.30.0)' },
+      { name: 'kubelet', version, program: 'kubelet', depends: `kubernetes-cni (>= ${cni.split('-')[0]})` },
+      { name: 'kubectl', version, program: 'kubectl' },
+    );
+  }
+  return specs;
+}
+
+/**
+ * Package repositories as pkgs.k8s.io and download.docker.com have them: real packages, indexes by apt-ftparchive, signed by
+ * gpg. The former are flat, one a minor, and behind a redirect.
+ */
+export class DebRepository extends HttpService {
+  readonly #directory: string;
+  readonly #key: SigningKey;
+  readonly #address: string;
+
+  constructor(address: string, directory: string, key: SigningKey) {
+    super({ address });
+    this.#address = address;
+    this.#directory = directory;
+    this.#key = key;
+  }
+
+  /** Base URL as in the settings, ending in `/`; `v1.35/deb/` is appended. */
+  get base(): string {
+    return `${this.url}${front}`;
+  }
+
+  /** As an apt source's URL. */
+  get docker(): string {
+    return `${this.url}${docker}`;
+  }
+
+  get address(): string {
+    return this.#address;
+  }
+
+  /** Makes a minor's repository, and with it its packages. */
+  async publish(minor: string, releases: readonly string[]): Promise<void> {
+    const root = join(this.#directory, cdn, `v${minor}/deb`);
+    const architecture = await this.#build(specsOf(minor, releases), (arch) => join(root, arch));
+    await writeFile(
+      join(root, 'Packages'),
+      await run('apt-ftparchive', ['packages', architecture], { cwd: root }),
+    );
+    const origin = 'obs://build.opensuse.org/isv:kubernetes:core:stable/deb';
+    await this.#release(root, {
+      Origin: origin,
+      Label: `isv:kubernetes:core:stable:v${minor}`,
+      Architectures: architecture,
+    });
+    await copyFile(this.#key.armoured, join(root, 'Release.key'));
+  }
+
+  /** Makes Docker's repository with these versions of containerd.io. */
+  async publishContainerd(versions: readonly string[]): Promise<void> {
+    const root = join(this.#directory, docker);
+    const specs = versions.map((version) => ({
+      name: 'containerd.io',
+      version: `${version}-1`,
+      program: 'containerd',
+      // It differs from release to release: a conffile that the operator changed must survive.
+      files: { '/etc/containerd/config.toml': `# as ${version} brings it\ndisabled_plugins = ["cri"]\n` },
+    }));
+    const pool = 'pool/stable';
+    const architecture = await this.#build(specs, () => join(root, pool));
+    const binary = join(root, `dists/bookworm/stable/binary-${architecture}`);
+    await mkdir(binary, { recursive: true });
+    await writeFile(join(binary, 'Packages'), await run('apt-ftparchive', ['packages', pool], { cwd: root }));
+    await this.#release(join(root, 'dists/bookworm'), {
+      Origin: 'Docker',
+      Suite: 'bookworm',
+      Codename: 'bookworm',
+      Components: 'stable',
+      Architectures: architecture,
+    });
+  }
+
+  /** The package files for the first installation of a host. */
+  async files(minor: string): Promise<string[]> {
+    const list = async (directory: string) =>
+      (await readdir(directory)).filter((name) => name.endsWith('.deb')).map((name) => join(directory, name));
+    const root = join(this.#directory, cdn, `v${minor}/deb`);
+    const [architecture = ''] = (await readdir(root, { withFileTypes: true }))
+      .filter((e) => e.isDirectory())
+      .map((e) => e.name);
+    return [
+      ...(await list(join(root, architecture))),
+      ...(await list(join(this.#directory, docker, 'pool/stable'))),
+    ];
+  }
+
+  async #build(specs: readonly DebSpec[], directoryOf: (architecture: string) => string): Promise<string> {
+    const architecture = (await run('dpkg', ['--print-architecture'])).trim();
+    const directory = directoryOf(architecture);
+    await mkdir(directory, { recursive: true });
+    for (const spec of specs) {
+      const file = await buildDeb(spec, architecture, directory);
+      await utimes(join(directory, file), built, built);
+    }
+    return architecture;
+  }
+
+  async #release(root: string, fields: Record<string, string>): Promise<void> {
+    const options = Object.entries(fields).flatMap(([name, value]) => [
+      '-o',
+      `APT::FTPArchive::Release::${name}=${value}`,
+    ]);
+    await writeFile(
+      join(root, 'Release'),
+      await run('apt-ftparchive', [...options, 'release', '.'], { cwd: root }),
+    );
+    await this.#key.sign(join(root, 'Release'), join(root, 'InRelease'));
+  }
+
+  protected override async answer(
+    _request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+  ): Promise<void> {
+    const path = normalize(decodeURI(url.pathname));
+    if (path.startsWith(front)) {
+      redirect(response, `${this.url}${path.replace(front, cdn)}`);
+      return;
+    }
+    const file = join(this.#directory, path);
+    const found = await stat(file).catch(() => undefined);
+    if (found?.isFile() !== true) {
+      send(response, 403, '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>');
+      return;
+    }
+    response.writeHead(200, {
+      'content-type': 'application/octet-stream',
+      'content-length': String(found.size),
+      'last-modified': found.mtime.toUTCString(),
+    });
+    response.end(response.req.method === 'HEAD' ? undefined : await readFile(file));
+  }
+}
