@@ -135,13 +135,7 @@ const makers: Readonly<Record<string, Maker>> = {
       budget(name, name, { minAvailable: 1 }),
     ],
   }),
-  'budget-negative': (name, node) => ({
-    objects: [...bare(name, node).objects, budget(name, name, { minAvailable: 0 })],
-    afterwards: ({ store }) =>
-      store.modify('poddisruptionbudgets', 'apps', name, (found) => {
-        if (found.status) found.status.disruptionsAllowed = -1;
-      }),
-  }),
+  'budget-above-replicas': withBudget({ minAvailable: 2 }, bare),
   'budgets-two': (name, node) => ({
     objects: [
       ...bare(name, node).objects,
@@ -160,6 +154,7 @@ const blocking = new Set([
   'budget-whole',
   'budget-bare',
   'budget-percent-bare',
+  'budget-above-replicas',
 ]);
 
 /** Numbers from 0 up to 1, the same for the same seed (mulberry32). */

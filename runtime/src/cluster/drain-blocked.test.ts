@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { until } from '../../../test/lab/api/testing.ts';
+import { BlockedError } from '../errors.ts';
 import { connect, disruptionBudget, runningPod } from '../testing/api.ts';
 import { drainLabs } from '../testing/drain-lab.ts';
 import { rejection } from '../testing/files.ts';
@@ -27,13 +28,13 @@ describe('a pod whose eviction stays refused', () => {
     expect([...evicted].sort()).toEqual(['apps/free', 'apps/web']);
     expect(here().podsOn()).toEqual([]);
     expect(grace).toBe(30);
-    expect(here().notices).toEqual([
-      expect.stringContaining('apps/web is held back by PodDisruptionBudget apps/never'),
+    // On a busy machine so much time has passed before it is refused for the third time that this is no news any more.
+    expect(here().notices.filter((notice) => !notice.includes('is held back by'))).toEqual([
       expect.stringMatching(
-        /^the eviction of apps\/web has been refused for 0\.\ds by PodDisruptionBudget apps\/never \(.*\); in 0\.3s it will be deleted, as drain\.blockedPods\.0 has it$/,
+        /^the eviction of apps\/web has been refused for [0-9.]+s by PodDisruptionBudget apps\/never \(.*\); in 0\.3s it will be deleted, as drain\.blockedPods\.0 has it$/,
       ),
       expect.stringMatching(
-        /^deleting apps\/web: its eviction was refused for 0\.\ds by .*drain\.blockedPods\.0/,
+        /^deleting apps\/web: its eviction was refused for [0-9.]+s by .*drain\.blockedPods\.0/,
       ),
     ]);
     const [deletion, ...more] = deletions();
@@ -120,6 +121,19 @@ describe('a pod whose eviction stays refused', () => {
     await here().told('it will be deleted');
     stop.abort(new Error('enough'));
     expect((await draining).message).toBe('enough');
+    expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
+  });
+
+  it('is not deleted by a process that has lost its lease', async () => {
+    await here().seed(runningPod('web', 'one'), never('never', 'web'));
+    const client = connect(here().lab);
+    const blockedPods = [rule({ namespaces: ['apps'], deleteAfter: 2_000 })];
+    const draining = rejection(here().drainOne({ blockedPods }, client));
+    await here().told('it will be deleted');
+    client.guardWrites(async () => {
+      throw new BlockedError('another run holds the lease', []);
+    });
+    expect((await draining).message).toContain('another run holds the lease');
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
   });
 

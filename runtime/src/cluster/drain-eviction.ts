@@ -83,7 +83,8 @@ async function refused(
 ): Promise<'leaving' | Error | undefined> {
   refusals.count += 1;
   // A budget that hands out one disruption after the other refuses now and then; only a lasting refusal is news.
-  if (refusals.count === lastingRefusals) options.onNotice(`${podName(one.pod)} is held back by ${by}`);
+  if (refusals.count === lastingRefusals && refusals.announced === undefined)
+    options.onNotice(`${podName(one.pod)} is held back by ${by}`);
   if (rule === undefined) return undefined;
   const now = Date.now();
   refusals.since ??= now;

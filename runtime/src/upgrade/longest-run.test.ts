@@ -20,6 +20,11 @@ describe('the longest run', () => {
     expect(longestRun(12, settings)).toBe(longestRun(1, settings) + 11 * step);
   });
 
+  it('is the same with pods to delete: their waits end within a drain’s time-out', () => {
+    const blockedPods = [{ namespaces: ['apps'], wait: '7m', deleteAfter: '7m' }];
+    expect(longestRun(5, testSettings({ drain: { blockedPods } }))).toBe(longestRun(5, testSettings()));
+  });
+
   test.each([
     ['soak', { timing: { soak: '2h' } }],
     ['script', { timing: { script: '2h' } }],
