@@ -141,6 +141,15 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
 /** What kubelet_facts.sh prints of a node on which nothing is special. */
 const ordinaryKubelet = 'cgroup v2\nfile /var/lib/kubelet/config.yaml e30K\nend';
 
+/** Every control-plane node has a healthy member of etcd. */
+function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): string {
+  if (words[1] === 'ps') return '3f2a9c0d1e77';
+  const members = nodes.filter((node) => node.controlPlane);
+  return JSON.stringify(
+    members.map(({ address }) => ({ endpoint: `https://${address}:2379`, health: true })),
+  );
+}
+
 /** As much of the client as the gates use by themselves: no node has pods that a drain would evict. */
 const fakeClient = (signal: AbortSignal): Context['client'] =>
   ({
@@ -217,6 +226,7 @@ function writing(
     },
     shell: {
       async read(_node, words) {
+        if (words[0] === 'crictl') return { code: 0, output: etcdAnswer(words, fake.nodes) };
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },

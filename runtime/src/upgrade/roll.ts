@@ -2,19 +2,23 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Context, StageEnd } from './context.ts';
 import { finishSoak, isInterrupted, isPending, type NodeRole, upgradeNode } from './node.ts';
 
+/** The nodes that a stage rolls, and how. */
+interface NodeGroup {
+  readonly belongs: (node: ClusterNode) => boolean;
+  /** Decided anew for each node. */
+  readonly role: (nodes: readonly ClusterNode[]) => NodeRole;
+  /** Whether each node soaks before the next. */
+  readonly soak: boolean;
+  /** Called before each node that nothing was begun on yet. Throws to stop there, with the node untouched. */
+  readonly before?: (next: ClusterNode, nodes: readonly ClusterNode[]) => Promise<void>;
+}
+
 /**
  * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
  * meanwhile (F26). The node under this process is left to the next leg (F1).
- *
- * @param belongs which nodes the stage rolls. @param role decided anew for each node.
- * @param soak whether each node soaks before the next.
  */
-export async function rollNodes(
-  ctx: Context,
-  belongs: (node: ClusterNode) => boolean,
-  role: (nodes: readonly ClusterNode[]) => NodeRole,
-  soak: boolean,
-): Promise<StageEnd> {
+export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
+  const { belongs, role, soak, before } = group;
   for (;;) {
     const nodes = await ctx.cluster.nodes();
     for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
@@ -22,6 +26,8 @@ export async function rollNodes(
     const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isPending(ctx, node)));
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
+    // An interrupted one is itself what is not well, and finishing it is the cure.
+    if (!isInterrupted(next)) await before?.(next, nodes);
     await upgradeNode(ctx, next, role(nodes), soak);
   }
 }

@@ -22,6 +22,8 @@ export interface FaultArguments {
   readonly 'etcd-empty': Record<string, never>;
   /** A snapshot takes so many seconds. */
   readonly 'etcd-slow': { seconds: number };
+  /** This node's member of etcd answers itself and has lost the others. */
+  readonly 'etcd-unhealthy': Record<string, never>;
   /** etcd's container is not running. */
   readonly 'etcd-down': Record<string, never>;
   /** sudo asks for a password. */

@@ -1,6 +1,8 @@
+import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
+import { etcdMembers } from '../../gates/etcd-members.ts';
 import { controlPlaneGates } from '../../gates/gates.ts';
-import type { Stage } from '../context.ts';
+import type { Context, Stage } from '../context.ts';
 import { isPending } from '../node.ts';
 import { rollNodes } from '../roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
@@ -16,12 +18,12 @@ export const master: Stage = {
     const { target } = ctx.request;
     const isApplied = (nodes: readonly { controlPlane: boolean; release: string }[]) =>
       nodes.some((node) => node.controlPlane && node.release === target);
-    const end = await rollNodes(
-      ctx,
-      (node) => node.controlPlane,
-      (nodes) => (isApplied(nodes) ? 'worker' : 'master'),
-      false,
-    );
+    const end = await rollNodes(ctx, {
+      belongs: (node) => node.controlPlane,
+      role: (nodes) => (isApplied(nodes) ? 'worker' : 'master'),
+      soak: false,
+      before: (next, nodes) => othersAreWell(ctx, next, nodes),
+    });
     if (end === 'handed-off') return end;
     await waitForGates(ctx, controlPlaneGates, 'after the control plane');
     const server = await ctx.cluster.serverRelease();
@@ -35,3 +37,9 @@ export const master: Stage = {
     );
   },
 };
+
+/** Of several control-plane nodes never two are down at once: all of them are well before one is taken. */
+async function othersAreWell(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
+  if (nodes.filter((node) => node.controlPlane).length === 1) return;
+  await waitForGates(ctx, [...controlPlaneGates, etcdMembers], `before the control-plane node ${next.name}`);
+}

@@ -11,11 +11,5 @@ export const workers: Stage = {
     );
     return left ? undefined : `every worker is at ${ctx.request.target}`;
   },
-  run: (ctx) =>
-    rollNodes(
-      ctx,
-      (node) => !node.controlPlane,
-      () => 'worker',
-      true,
-    ),
+  run: (ctx) => rollNodes(ctx, { belongs: (node) => !node.controlPlane, role: () => 'worker', soak: true }),
 };

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { master } from '../testing/fake-context.ts';
+import { etcdMembers } from './etcd-members.ts';
+import type { GateContext } from './gate.ts';
+
+const nodes = ['k8s-master', 'k8s-master2', 'k8s-master3'].map((name, i) =>
+  master({ name, address: `10.0.0.1${i}` }),
+);
+const member = (i: number, error?: string) => ({
+  endpoint: `https://10.0.0.1${i}:2379`,
+  health: error === undefined,
+  took: '9ms',
+  ...(error !== undefined && { error }),
+});
+const id = '3f2a9c0d1e77';
+
+async function reasonsFor(output: string, container = id): Promise<readonly string[]> {
+  const read = async ({ node }: { node: string }, words: readonly string[]) => {
+    expect(node).toBe('k8s-master2');
+    if (words[1] === 'ps') return { code: 0, output: container };
+    expect(words.slice(0, 3)).toEqual(['crictl', 'exec', id]);
+    return { code: output.includes('false') ? 1 : 0, output };
+  };
+  const ready = nodes.map((node) => ({ ...node, ready: node.name !== 'k8s-master' }));
+  const ctx = { nodes: ready, shell: { read } } as unknown as GateContext;
+  return (await etcdMembers.check(ctx)).reasons;
+}
+
+test.each<[what: string, output: string, reasons: string[]]>([
+  ['all healthy', JSON.stringify([member(0), member(1), member(2)]), []],
+  [
+    'one that is not, by its node, with etcdctl logging beside it',
+    `{"level":"warn"}\n${JSON.stringify([member(0), member(1), member(2, 'context deadline exceeded')])}\nError: unhealthy cluster`,
+    ["etcd's member on k8s-master3 is not healthy: context deadline exceeded"],
+  ],
+  [
+    'one that is missing',
+    JSON.stringify([member(0), member(1)]),
+    ['etcd has 2 members that can be reached for 3 control-plane nodes'],
+  ],
+  [
+    'no answer',
+    'Error: context deadline exceeded',
+    ['etcd on k8s-master2 does not say how its members are: Error: context deadline exceeded'],
+  ],
+  [
+    'half an answer',
+    '[{"endpoint":',
+    ['etcd on k8s-master2 does not say how its members are: [{"endpoint":'],
+  ],
+])('%s', async (_what, output, reasons) => {
+  expect(await reasonsFor(output)).toEqual(reasons);
+});
+
+test('etcd is not running where it is asked', async () => {
+  expect(await reasonsFor('', '')).toEqual([
+    'etcd is not running on k8s-master2; see crictl ps -a on that node',
+  ]);
+});

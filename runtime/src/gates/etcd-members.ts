@@ -1,0 +1,92 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Findings, Gate } from './gate.ts';
+
+const pki = '/etc/kubernetes/pki/etcd';
+const askMembers = [
+  'etcdctl',
+  '--endpoints=https://127.0.0.1:2379',
+  `--cacert=${pki}/ca.crt`,
+  `--cert=${pki}/server.crt`,
+  `--key=${pki}/server.key`,
+  ...['endpoint', 'health', '--cluster', '-w', 'json'],
+];
+
+/**
+ * etcd itself, asked on one control-plane node about every member. A cluster of three goes on with one member away and stops with two,
+ * so no control-plane node is taken down while another one's member is not well. A pod that is Ready is not enough: a
+ * member that has lost the others answers its own probe.
+ */
+export const etcdMembers: Gate = {
+  name: 'etcd',
+  summary: 'every member of etcd is there and healthy',
+  closes: 'blocked',
+  passes: true,
+  async check({ nodes, shell }) {
+    const members = nodes.filter((node) => node.controlPlane);
+    const asked = members.find((node) => node.ready) ?? members[0];
+    if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
+    const output = await healthFrom(shell, asked);
+    if (output === undefined)
+      return { reasons: [`etcd is not running on ${asked.name}; see crictl ps -a on that node`] };
+    return judge(members, asked, output);
+  },
+};
+
+/** What etcdctl prints; it is in etcd's container. Undefined when that is not running. */
+async function healthFrom(shell: NodeShell, { name, address }: ClusterNode): Promise<string | undefined> {
+  const target = { node: name, address };
+  const container = await shell.read(target, [
+    'crictl',
+    'ps',
+    '--state',
+    'Running',
+    '--label',
+    'io.kubernetes.container.name=etcd',
+    '-q',
+  ]);
+  const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
+  if (id === undefined) return undefined;
+  return (await shell.read(target, ['crictl', 'exec', id, ...askMembers])).output;
+}
+
+interface Endpoint {
+  readonly endpoint: string;
+  readonly health: boolean;
+  readonly error?: string;
+}
+
+function judge(members: readonly ClusterNode[], asked: ClusterNode, output: string): Findings {
+  const endpoints = endpointsIn(output);
+  if (endpoints === undefined) {
+    const said = output.trim().slice(-200) || 'nothing';
+    return { reasons: [`etcd on ${asked.name} does not say how its members are: ${said}`] };
+  }
+  const nameOf = ({ endpoint }: Endpoint) =>
+    members.find(({ address }) => endpoint.includes(`//${address}:`))?.name ?? endpoint;
+  const ill = endpoints.filter(({ health }) => !health);
+  const missing = members.length - endpoints.length;
+  return {
+    reasons: [
+      ...ill.map(
+        (one) => `etcd's member on ${nameOf(one)} is not healthy: ${one.error ?? 'no reason given'}`,
+      ),
+      ...(missing > 0
+        ? [
+            `etcd has ${endpoints.length} members that can be reached for ${members.length} control-plane nodes`,
+          ]
+        : []),
+    ],
+  };
+}
+
+/** The one line of JSON; etcdctl logs beside it. */
+function endpointsIn(output: string): Endpoint[] | undefined {
+  const line = output.split('\n').find((one) => one.startsWith('['));
+  if (line === undefined) return undefined;
+  try {
+    return JSON.parse(line) as Endpoint[];
+  } catch {
+    return undefined;
+  }
+}

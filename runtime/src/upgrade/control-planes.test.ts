@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { parseRelease } from '../release.ts';
+import { fakeContext, master } from '../testing/fake-context.ts';
+import { runUpgrade } from './run.ts';
+
+const target = parseRelease('test', '1.34.5');
+
+const three = () =>
+  ['k8s-master', 'k8s-master2', 'k8s-master3'].map((name, i) => master({ name, address: `10.0.0.1${i}` }));
+const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s'));
+
+test('of three control-plane nodes the first applies, the others follow', async () => {
+  const { ctx, fake } = fakeContext({ nodes: three() });
+  expect((await runUpgrade(ctx)).outcome).toBe('done');
+  expect(scripts(fake.effects)).toEqual([
+    'k8s-master update_k8s --role master --release 1.34.5',
+    'k8s-master2 update_k8s --role worker --release 1.34.5',
+    'k8s-master3 update_k8s --role worker --release 1.34.5',
+  ]);
+});
+
+test("a member of etcd that is ill after the first node stops the rollout before the second's cordon", async () => {
+  const { ctx, fake } = fakeContext({ nodes: three() });
+  const { read } = ctx.shell;
+  const answer = [{ endpoint: 'https://10.0.0.12:2379', health: false, error: 'deadline exceeded' }];
+  ctx.shell.read = async (node, words) =>
+    words[1] === 'exec' && fake.node('k8s-master').release === '1.34.5'
+      ? { code: 1, output: JSON.stringify(answer) }
+      : read(node, words);
+  const { outcome, message } = await runUpgrade(ctx);
+  expect(outcome).toBe('blocked');
+  expect(message).toContain('stopped before the control-plane node k8s-master2');
+  expect(message).toContain("etcd: etcd's member on k8s-master3 is not healthy: deadline exceeded");
+  expect(scripts(fake.effects)).toHaveLength(1);
+  expect(fake.node('k8s-master2').unschedulable).toBe(false);
+});
+
+test('a control-plane pod that is not Ready stops it too; an interrupted node is finished nevertheless', async () => {
+  const nodes = three().map((node, i) =>
+    i === 0 ? { ...node, release: target, touchedAt: Date.now() } : node,
+  );
+  const [, second] = nodes;
+  const { ctx, fake } = fakeContext({
+    nodes: nodes.map((node) =>
+      node === second ? { ...node, cordonedByUs: true, unschedulable: true, touchedAt: Date.now() } : node,
+    ),
+    inFlight: {},
+    stages: 'master',
+    server: target,
+  });
+  const [pod] = fake.pods.filter(({ spec }) => spec?.nodeName === 'k8s-master2');
+  if (pod?.status) pod.status.conditions = [];
+  const { outcome, message } = await runUpgrade(ctx);
+  expect(scripts(fake.effects)).toEqual(['k8s-master2 update_k8s --role worker --release 1.34.5']);
+  expect(outcome).toBe('blocked');
+  expect(message).toContain('k8s-master3');
+  expect(message).toMatch(/control-plane: pod kube-system\/\S+k8s-master2 is not Ready/);
+});
