@@ -64,7 +64,16 @@ describe('an answer to an eviction', () => {
     'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.';
   test.each<[what: string, answer: Answer, then: 'gone' | 'again' | 'fatal']>([
     ['404: it is gone', { code: 404 }, 'gone'],
-    ['409: another pod of that name', { code: 409 }, 'gone'],
+    [
+      '409: another pod of that name',
+      { code: 409, message: 'the UID in the precondition (a) does not match the UID in record (b).' },
+      'gone',
+    ],
+    [
+      '409: the server met too many other writers of the pod',
+      { code: 409, message: 'the object has been modified' },
+      'again',
+    ],
     [
       '403 in a namespace that is going: its deletion is waited for',
       { code: 403, cause: 'NamespaceTerminating' },

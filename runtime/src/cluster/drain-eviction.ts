@@ -126,12 +126,14 @@ async function attempt(write: () => Promise<void>): Promise<'leaving' | Error> {
     await write();
     return 'leaving';
   } catch (error) {
-    if (isNotFound(error) || isNamespaceTerminating(error)) return 'leaving';
-    // Another pod of the same name has taken its place.
-    if (isConflict(error)) return 'leaving';
+    if (isNotFound(error) || isNamespaceTerminating(error) || isAnotherPod(error)) return 'leaving';
     return error instanceof Error ? error : new Error(String(error));
   }
 }
+
+/** One of the same name has taken its place. Any other conflict is the server's with somebody else who writes the pod. */
+const isAnotherPod = (error: unknown): boolean =>
+  isConflict(error) && /\bUID in (the )?precondition/.test((error as Error).message);
 
 /** Undefined when the refusal is for good. */
 async function whatHolds(
@@ -141,6 +143,7 @@ async function whatHolds(
   rules: readonly BlockedPodRule[],
 ): Promise<Hold | undefined> {
   if (!(answer instanceof ApiError)) return undefined;
+  if (isConflict(answer)) return { by: answer.message, rule: undefined };
   const several = answer.refusedBySeveralBudgets;
   if (answer.status !== 429 && !several) return undefined;
   const budgets = await listBudgets(client).catch((): V1PodDisruptionBudget[] => []);
