@@ -1,4 +1,5 @@
 import type { Registry } from '../registry.ts';
+import { checkPreconditions } from '../registry-rules.ts';
 import { resourceNamed } from '../resources.ts';
 import { matchesSelector } from '../selectors.ts';
 import { badRequest, failure, forbidden, notFound, type Status, StatusError, success } from '../status.ts';
@@ -27,23 +28,12 @@ export function evict(
   if (pod === undefined) throw notFound(podResource, name);
   const options = deleteOptions(body.deleteOptions, new URLSearchParams());
   const dry = dryRun || options.dryRun === true;
-  checkUid(pod, options.preconditions?.uid);
+  // In this order: also the eviction of a pod that is another by now asks its budget first.
   if (!ignoresBudget(pod)) takeBudget(registry, pod, dry);
+  checkPreconditions(podResource, pod, options.preconditions);
   if (!dry) markDisrupted(registry, pod);
   registry.delete(podResource, namespace, name, { ...options, dryRun: dry });
   return success(201);
-}
-
-function checkUid(pod: Pod, uid: string | undefined): void {
-  if (uid === undefined || uid === pod.metadata.uid) return;
-  throw new StatusError(
-    failure(
-      409,
-      'Conflict',
-      `Operation cannot be fulfilled on pods "${pod.metadata.name}": Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`,
-      { name: pod.metadata.name, kind: 'pods' },
-    ),
-  );
 }
 
 /** Finished, pending and already deleted pods do not count against a budget. */

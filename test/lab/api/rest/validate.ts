@@ -2,7 +2,19 @@ import { checkShape, withoutUnknown } from '../protobuf/check.ts';
 import { apiVersionOf, type Resource } from '../resources.ts';
 import { badRequest, type FieldError, invalid, invalidValue, required } from '../status.ts';
 import { same } from '../store.ts';
-import type { CoreEvent, CronJob, Job, KubeObject, Lease, Node, Pod, PodSpec, Stored } from '../types.ts';
+import type {
+  CoreEvent,
+  CronJob,
+  Job,
+  KubeObject,
+  Lease,
+  Node,
+  Pod,
+  PodDisruptionBudget,
+  PodSpec,
+  Stored,
+} from '../types.ts';
+import { budgetErrors } from './validate-budget.ts';
 import { validateJob } from './validate-job.ts';
 
 const dnsSubdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -134,6 +146,8 @@ function kindErrors(r: Resource, object: Stored): FieldError[] {
       return leaseErrors(object as Lease);
     case 'events':
       return eventErrors(object as CoreEvent);
+    case 'poddisruptionbudgets':
+      return budgetErrors(object as PodDisruptionBudget);
     case 'deployments':
     case 'replicasets':
     case 'daemonsets':
