@@ -16,10 +16,16 @@ cgroup_version() {
   fi
 }
 
+units=("$root"/{etc,usr/lib}/systemd/system)
+# Where /lib is a link to /usr/lib, one file would be told twice.
+[[ -L $root/lib ]] || units+=("$root"/lib/systemd/system)
+
 printf 'cgroup %s\n' "$(cgroup_version)"
 for file in "$root"/var/lib/kubelet/{config.yaml,kubeadm-flags.env} "$root"/etc/{default,sysconfig}/kubelet \
-  "$root"/{etc,usr/lib,lib}/systemd/system/kubelet.service.d/*.conf; do
-  [[ ! -f $file ]] || printf 'file %s %s\n' "${file#"$root"}" "$(base64 <"$file" | tr -d '\n')"
+  "${units[@]/%//kubelet.service}" "${units[@]/%//kubelet.service.d}"; do
+  for each in "$file" "$file"/*.conf; do
+    [[ ! -f $each ]] || printf 'file %s %s\n' "${each#"$root"}" "$(base64 <"$each" | tr -d '\n')"
+  done
 done
 # Without this line the answer was cut off.
 printf 'end\n'

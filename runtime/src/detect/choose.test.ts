@@ -157,6 +157,65 @@ describe('choosing', () => {
     );
   });
 
+  const rows: [what: string, change: object, kind: 'patch' | 'minor', candidate: Candidate, why: string][] = [
+    ['a patch of its age', {}, 'patch', out('1.34.3', 3), 'taken'],
+    ['a patch a day short', {}, 'patch', out('1.34.3', 2), 'out for 2d, and a patch is taken after 3d'],
+    ['a minor of its age', {}, 'minor', out('1.35.1', 30), 'taken'],
+    ['a minor a day short', {}, 'minor', out('1.35.1', 29), 'out for 29d, and a minor is taken after 30d'],
+    [
+      'another age',
+      { minimumAge: { patch: 7 * day, minor: 0 } },
+      'patch',
+      out('1.34.3', 6),
+      'out for 6d, and a patch is taken after 7d',
+    ],
+    [
+      'a higher patch level',
+      { minimumMinorPatch: 3 },
+      'minor',
+      out('1.36.2', 99),
+      'a new minor is taken from .3 on',
+    ],
+    ['the level of a minor only', { minimumMinorPatch: 9 }, 'patch', out('1.34.3', 99), 'taken'],
+    ['.0 where it is allowed', { minimumMinorPatch: 0 }, 'minor', out('1.36.0', 99), 'taken'],
+    [
+      '1.35.0, whatever its level',
+      { minimumMinorPatch: 0 },
+      'minor',
+      out('1.35.0', 99),
+      `denied: ${knownBadReleases[0]?.reason}`,
+    ],
+    ['the built-in list, allowed by name', { allow: [r('1.35.0')] }, 'minor', out('1.35.0', 0), 'taken'],
+    [
+      'the owner’s list, allowed by name',
+      { deny: [{ version: r('1.34.3'), reason: 'x' }], allow: [r('1.34.3')] },
+      'patch',
+      out('1.34.3', 0),
+      'taken',
+    ],
+    [
+      'the owner’s list',
+      { deny: [{ version: r('1.34.3'), reason: 'our CSI' }] },
+      'patch',
+      out('1.34.3', 99),
+      'denied: our CSI',
+    ],
+    [
+      'another release on a list',
+      { deny: [{ version: r('1.34.4'), reason: 'x' }], allow: [r('1.34.5')] },
+      'patch',
+      out('1.34.3', 2),
+      'out for 2d, and a patch is taken after 3d',
+    ],
+    ['unknown age, allowed by name', { allow: [r('1.34.3')] }, 'patch', out('1.34.3', undefined), 'taken'],
+  ];
+  test.each(rows)('policy: %s (F16)', (_what, change, kind, candidate, why) => {
+    const candidates =
+      kind === 'patch' ? { ...none, patches: [candidate] } : { ...none, minors: [candidate] };
+    const { target, refused } = choose(seen('1.34.2'), candidates, { ...policy, ...change }, now);
+    expect(target === undefined ? refused.map((one) => one.reason) : ['taken']).toEqual([why]);
+  });
+
   it('does not need an age where policy does not', () => {
     const young = { ...policy, minimumAge: { patch: 0, minor: 0 } };
     const candidates = { ...none, patches: [out('1.34.3', undefined)] };

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { requestedQuery, scrapedQuery } from '../../../runtime/src/gates/compatibility/removed-apis.ts';
 import { HttpService, send, sendJson } from './http.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -59,7 +60,7 @@ export class Prometheus extends HttpService {
       labels: { instance, subresource: '', ...api },
       value: 1,
     }));
-    this.setQuery(deprecatedApis, [...(this.#queries.get(deprecatedApis) ?? []), ...series]);
+    this.setQuery(requestedQuery, [...(this.#queries.get(requestedQuery) ?? []), ...series]);
   }
 
   /** What an instant query answers; a query that nobody set answers an empty vector. */
@@ -129,16 +130,13 @@ export class Prometheus extends HttpService {
 
   #query(query: string): object {
     const now = Date.now() / 1000;
-    const vector = this.#queries.get(query) ?? (query === scrapedApiServers ? this.#scraped() : []);
+    const vector = this.#queries.get(query) ?? (query === scrapedQuery ? this.#scraped() : []);
     return {
       resultType: 'vector',
       result: vector.map(({ labels, value }) => ({ metric: labels, value: [now, String(value)] })),
     };
   }
 }
-
-const deprecatedApis = 'apiserver_requested_deprecated_apis';
-const scrapedApiServers = 'count by (instance) (apiserver_request_total)';
 
 function alertJson({ name, labels, since }: FiringAlert): object {
   return {
