@@ -70,6 +70,34 @@ describe('a request to the API server', () => {
     expect([isNotFound(error), isConflict(error), asked()]).toEqual([true, false, 1]);
   });
 
+  it('is tried again when a server refuses it that has not read the roles yet', async () => {
+    const executor = { namespace: 'apps', serviceAccount: 'reader' };
+    const name = 'reads-nodes';
+    const apiGroup = 'rbac.authorization.k8s.io';
+    lab.api.apply([
+      {
+        apiVersion: `${apiGroup}/v1`,
+        kind: 'ClusterRole',
+        metadata: { name },
+        rules: [{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }],
+      },
+      {
+        apiVersion: `${apiGroup}/v1`,
+        kind: 'ClusterRoleBinding',
+        metadata: { name },
+        roleRef: { apiGroup, kind: 'ClusterRole', name },
+        subjects: [{ kind: 'ServiceAccount', name: 'reader', namespace: 'apps' }],
+      },
+    ]);
+    const client = connect(lab, {}, executor);
+    const outage = lab.api.outage(100);
+    expect((await readNode(client)).metadata?.name).toBe('one');
+    await outage;
+    expect(lab.api.requests.early).toContainEqual(
+      expect.objectContaining({ resource: 'nodes', status: 403 }),
+    );
+  });
+
   it('that is forbidden says what is, and where to look (F30)', async () => {
     const client = connect(lab, {}, { namespace: 'apps', serviceAccount: 'nobody' });
     const error = await rejection(readNode(client));

@@ -46,6 +46,9 @@ const defaultPriorityClasses = Object.entries({
   preemptionPolicy: 'PreemptLowerPriority',
 }));
 
+/** How long a server that has just started knows no roles, ms. */
+const rolesReadAfter = 200;
+
 /** A Kubernetes API server with the controllers that an upgrade touches, on loopback. */
 export class LabApi {
   readonly store = new Store();
@@ -60,6 +63,7 @@ export class LabApi {
   readonly #identity: ServerIdentity;
   readonly #kit: Kit;
   readonly #server: ApiHttpServer;
+  readonly #rbac = new Rbac(this.store);
   readonly #stops: (() => void)[] = [];
   #version: string;
   #outages = 0;
@@ -116,7 +120,7 @@ export class LabApi {
   }
 
   #createServer(): ApiHttpServer {
-    const rbac = new Rbac(this.store);
+    const rbac = this.#rbac;
     const handler = new ResourceHandler({
       registry: this.#registry,
       rbac,
@@ -190,14 +194,19 @@ export class LabApi {
 
   /**
    * Cuts every connection, watches among them, and refuses new ones for so long; as when the static pod restarts.
-   * Of several at once, the last to end counts.
+   * Of several at once, the last to end counts. Resolves a moment after it is back: until it has read the roles it refuses
+   * everybody but administrators, as a real one does.
    */
   async outage(ms: number): Promise<void> {
     this.#outages += 1;
     await this.#server.close();
     await sleep(ms);
     this.#outages -= 1;
-    if (this.#outages === 0 && !this.#kit.stopped) await this.#server.listen();
+    if (this.#outages > 0 || this.#kit.stopped) return;
+    this.#rbac.synced = false;
+    await this.#server.listen();
+    await sleep(rolesReadAfter);
+    this.#rbac.synced = true;
   }
 
   /** Resolves when the controllers have nothing left to do. */

@@ -21,13 +21,22 @@ export interface RequestRecord {
 
 type Listener = (record: RequestRecord) => void;
 
-/** Every request that was answered or cut, oldest first. A watch is recorded when it begins. */
+/**
+ * Every request that was answered or cut, oldest first. A watch is recorded when it begins. Apart are those that were refused because
+ * the server had just started and had not read the roles: that says nothing of what the roles allow.
+ */
 export class RequestLog {
   readonly #records: RequestRecord[] = [];
+  readonly #early: RequestRecord[] = [];
   readonly #listeners = new Set<Listener>();
 
   get all(): readonly RequestRecord[] {
     return this.#records;
+  }
+
+  /** Refused before the roles were read. */
+  get early(): readonly RequestRecord[] {
+    return this.#early;
   }
 
   /** Those that have all the given fields. */
@@ -44,6 +53,11 @@ export class RequestLog {
 
   clear(): void {
     this.#records.length = 0;
+    this.#early.length = 0;
+  }
+
+  addEarly(record: RequestRecord): void {
+    this.#early.push(record);
   }
 
   add(record: RequestRecord): void {

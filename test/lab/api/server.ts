@@ -41,6 +41,8 @@ interface Exchange {
   readonly user: User;
   readonly time: Date;
   allowedBy?: AllowedBy | undefined;
+  /** Asked before the roles were read. */
+  early?: boolean;
 }
 
 /** The HTTPS front: authentication, faults, authorization, dispatch, the request log. */
@@ -141,6 +143,7 @@ export class ApiHttpServer {
     const { info } = exchange;
     const asked = attributes(info, exchange.user);
     exchange.allowedBy = this.#deps.rbac.allowedBy(asked);
+    exchange.early = !this.#deps.rbac.synced;
     if (exchange.allowedBy !== undefined) return;
     if (info.isResource)
       throw forbidden({ group: info.group, name: info.resource }, info.name, denial(asked));
@@ -203,9 +206,9 @@ export class ApiHttpServer {
     exchange.request.socket.destroy();
   }
 
-  #log({ info, user, time, allowedBy }: Exchange, status: number): void {
+  #log({ info, user, time, allowedBy, early = false }: Exchange, status: number): void {
     const { verb, group, resource, subresource, namespace = '', name, path, dryRun } = info;
-    this.#deps.requests.add({
+    this.#deps.requests[early && status === 403 ? 'addEarly' : 'add']({
       time,
       user: user.name,
       verb,

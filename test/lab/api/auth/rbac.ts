@@ -36,6 +36,8 @@ interface Grant {
 
 /** RBAC as kube-apiserver does it, from the stored roles and bindings. */
 export class Rbac {
+  /** False: the roles are not read yet, and nobody but a superuser may do anything. */
+  synced = true;
   readonly #store: Store;
   constructor(store: Store) {
     this.#store = store;
@@ -67,6 +69,7 @@ export class Rbac {
   }
 
   #grants(user: User, namespace: string | undefined): Grant[] {
+    if (!this.synced) return [];
     const cluster = this.#bound(this.#store.list('clusterrolebindings'), user);
     if (namespace === undefined || namespace === '') return cluster;
     return [...cluster, ...this.#bound(this.#store.list('rolebindings', namespace), user)];
