@@ -19,6 +19,7 @@ import type { SettingsInput } from '../../runtime/src/settings.ts';
 import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
 import { type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
+import { Invariants } from './invariants.ts';
 import { connectNode } from './kubelet-hooks.ts';
 import { LabNode } from './nodes/node.ts';
 import { generateKeyPair } from './nodes/ssh.ts';
@@ -102,6 +103,7 @@ export class Lab<N extends ClusterNode = LabNode> {
   readonly events = new EventEmitter<{ 'run-event': [RunEvent]; log: [string] }>();
   /** Every change of a node's `spec.unschedulable`, in order. */
   readonly cordons: { readonly node: string; readonly unschedulable: boolean }[] = [];
+  readonly invariants: Invariants;
   readonly #children: Set<ChildProcess>;
   readonly #node: string;
 
@@ -122,6 +124,7 @@ export class Lab<N extends ClusterNode = LabNode> {
     this.settings = parts.settings;
     this.settingsFile = parts.settingsFile;
     this.privateKeyFile = parts.privateKeyFile;
+    this.invariants = new Invariants(this.api, this.settings.annotationPrefix ?? 'viktorbarzin.me');
     this.#children = parts.children;
     this.#node = parts.node;
     this.api.store.subscribe(({ resource, object, before }) => {
@@ -316,6 +319,7 @@ export class Lab<N extends ClusterNode = LabNode> {
     });
   }
 
+  /** @throws Error when an invariant of every lab did not hold. */
   async stop(): Promise<void> {
     const closing = [...this.#children].map((child) => once(child, 'close'));
     for (const child of this.#children) child.kill('SIGKILL');
@@ -323,7 +327,10 @@ export class Lab<N extends ClusterNode = LabNode> {
     await this.api.stop();
     const services = [this.packages, this.prometheus, this.pushgateway, this.slack, this.agentService];
     await Promise.all([...services, ...this.nodes.values()].map((part) => part.stop()));
-    await rm(this.dir, { recursive: true, force: true });
+    // A pod that was being started may still write its files.
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
+    const { broken } = this.invariants;
+    if (broken.length > 0) throw new Error(`it did not hold in the lab: ${broken.join('; ')}`);
   }
 }
 

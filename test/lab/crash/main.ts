@@ -19,7 +19,10 @@ async function playAll(trials: readonly Trial[]): Promise<Ended[]> {
   const work = async () => {
     for (let trial = left.shift(); trial !== undefined; trial = left.shift()) {
       const started = Date.now();
-      const { wrong, log, struck } = await trial.play();
+      // A lab that cannot be started, or in which an invariant did not hold, fails its point and no other.
+      const { wrong, log, struck } = await trial
+        .play()
+        .catch((error: Error) => ({ wrong: [error.message], log: error.stack ?? '', struck: undefined }));
       results.push({ ...trial, wrong, log });
       const at = struck ? ` (call ${struck.n}, ${struck.phase})` : '';
       const took = `${((Date.now() - started) / 1000).toFixed(1)}s`;

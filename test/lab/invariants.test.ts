@@ -1,0 +1,83 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
+import type { LabApi } from './api/index.ts';
+import { startTestLab } from './api/testing.ts';
+import { seedCluster, threeControlPlanes } from './cluster.ts';
+import { Invariants } from './invariants.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+const { namespace } = objectNames;
+const now = () => new Date().toISOString();
+
+describe('a lab notices', () => {
+  let api: LabApi;
+  let invariants: Invariants;
+  beforeEach(async () => {
+    const testLab = await startTestLab();
+    onTestFinished(testLab.stop);
+    api = testLab.api;
+    await seedCluster(api, { version: '1.34.2', nodes: threeControlPlanes });
+    api.apply([
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+      {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: { name: objectNames.lease, namespace },
+        spec: { holderIdentity: 'run/leg', leaseDurationSeconds: 60, renewTime: now().replace('Z', '000Z') },
+      } as never,
+    ]);
+    invariants = new Invariants(api, 'viktorbarzin.me');
+  });
+
+  const mark = (node: string, key: string) =>
+    api.store.modify('nodes', undefined, node, (one) => {
+      one.metadata.annotations = { ...one.metadata.annotations, [key]: now() };
+    });
+  const unmark = (node: string) =>
+    api.store.modify('nodes', undefined, node, (one) => {
+      one.metadata.annotations = {};
+    });
+  const leg = (n: number, node: string) => {
+    const labels = { [jobLabels.run]: 'run', [jobLabels.leg]: String(n) };
+    const spec = {
+      suspend: true,
+      template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i' }] } },
+    };
+    api.apply([
+      { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: `leg-${n}`, namespace, labels }, spec },
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: `leg-${n}`, namespace, labels },
+        spec: { nodeName: node, containers: [{ name: 'c', image: 'i' }] },
+      },
+    ] as never);
+  };
+
+  it('a cordon of the node under the leg at work', () => {
+    leg(1, 'k8s-node1');
+    mark('k8s-node2', keys.cordoned);
+    expect(invariants.broken).toEqual([]);
+    mark('k8s-node1', keys.cordoned);
+    expect(invariants.broken).toEqual(['k8s-node1 is drained (its cordon) under leg-1']);
+  });
+
+  it('and not the end of a leg that has handed over', () => {
+    leg(1, 'k8s-node1');
+    leg(2, 'k8s-node2');
+    mark('k8s-node1', keys.cordoned);
+    expect(invariants.broken).toEqual([]);
+    mark('k8s-node2', keys.unfinished);
+    expect(invariants.broken).toEqual(['k8s-node2 is drained (its cordon) under leg-2']);
+  });
+
+  it('a second control-plane node that is taken down, and not a worker or one after the other', () => {
+    mark('k8s-master', keys.cordoned);
+    mark('k8s-node1', keys.cordoned);
+    unmark('k8s-master');
+    mark('k8s-master2', keys.cordoned);
+    expect(invariants.broken).toEqual([]);
+    mark('k8s-master3', keys.cordoned);
+    expect(invariants.broken).toEqual(['k8s-master3 is taken down while k8s-master2 is']);
+  });
+});

@@ -1,0 +1,80 @@
+import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
+import type { LabApi } from './api/index.ts';
+import type { Node, Pod } from './api/types.ts';
+
+const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
+
+/**
+ * What holds at every moment in every lab, whatever is played there: no node is drained while the leg at work runs on it (F1), and
+ * of several control-plane nodes never two are down at once.
+ */
+export class Invariants {
+  /** What did not hold, in words; a lab that stops with one of these fails. */
+  readonly broken: string[] = [];
+  readonly #api: LabApi;
+  readonly #keys: ReturnType<typeof annotationKeys>;
+
+  constructor(api: LabApi, annotationPrefix: string) {
+    this.#api = api;
+    this.#keys = annotationKeys(annotationPrefix);
+    api.store.subscribe(({ resource, object, before }) => {
+      if (resource === 'nodes') this.#nodeChanged(object as Node, before as Node | undefined);
+    });
+    api.requests.subscribe(({ resource, subresource, namespace, name, dryRun, status }) => {
+      if (resource !== 'pods' || subresource !== 'eviction' || dryRun || status >= 300) return;
+      const node = api.store.get('pods', namespace, name)?.spec?.nodeName;
+      if (node !== undefined) this.#drained(node, `the eviction of ${namespace}/${name}`);
+    });
+  }
+
+  #nodeChanged(node: Node, before: Node | undefined): void {
+    const { name } = node.metadata;
+    const began = [this.#keys.cordoned, this.#keys.unfinished].some(
+      (key) => key in annotationsOf(node) && !(key in annotationsOf(before)),
+    );
+    if (!began) return;
+    this.#drained(name, 'its cordon');
+    if (!isControlPlane(node)) return;
+    const others = this.#api.store
+      .list('nodes')
+      .filter((one) => isControlPlane(one) && one.metadata.name !== name);
+    const down = others.filter((one) => this.#isDown(one)).map((one) => one.metadata.name);
+    if (down.length > 0) this.#note(`${name} is taken down while ${down.join(', ')} is`);
+  }
+
+  #drained(node: string, by: string): void {
+    for (const { metadata } of this.#legAtWork().filter((pod) => pod.spec?.nodeName === node))
+      this.#note(`${node} is drained (${by}) under ${metadata.name}`);
+  }
+
+  /** The pods of the leg at work: the last one of the run that holds the lease. An earlier one has handed over and only ends. */
+  #legAtWork(): Pod[] {
+    const { store } = this.#api;
+    const lease = store.get('leases', objectNames.namespace, objectNames.lease);
+    const run = lease?.spec?.holderIdentity?.split('/')[0];
+    if (!run) return [];
+    const legOf = (labels: Readonly<Record<string, string>> = {}) => Number(labels[jobLabels.leg] ?? 0);
+    const jobs = store
+      .list('jobs', objectNames.namespace)
+      .filter((job) => job.metadata.labels?.[jobLabels.run] === run);
+    const last = Math.max(...jobs.map((job) => legOf(job.metadata.labels)));
+    return store
+      .list('pods', objectNames.namespace)
+      .filter(({ metadata }) => metadata.labels?.[jobLabels.run] === run && legOf(metadata.labels) === last)
+      .filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
+  }
+
+  #isDown(node: Node): boolean {
+    const ready = node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+    const begun = [this.#keys.cordoned, this.#keys.unfinished].some((key) => key in annotationsOf(node));
+    return begun || ready !== true;
+  }
+
+  #note(what: string): void {
+    if (!this.broken.includes(what)) this.broken.push(what);
+  }
+}
+
+const annotationsOf = (node: Node | undefined): Readonly<Record<string, string>> =>
+  node?.metadata.annotations ?? {};
+const isControlPlane = ({ metadata }: Node): boolean => controlPlaneLabel in (metadata.labels ?? {});
