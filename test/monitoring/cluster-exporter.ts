@@ -1,0 +1,95 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { LabApi, Node, Pod } from '../lab/api/index.ts';
+import { HttpService, send } from '../lab/services/http.ts';
+
+type Labels = Readonly<Record<string, string>>;
+
+const line = (name: string, labels: Labels, value: number): string =>
+  `${name}{${Object.entries(labels)
+    .map(([key, text]) => `${key}=${JSON.stringify(text)}`)
+    .join(',')}} ${value}`;
+
+/**
+ * What kube-state-metrics, the kubelets and the API server expose of the lab's cluster, as far as the rules read it.
+ * Kubelets at `/kubelet/NODE`, the API server at `/apiserver`, kube-state-metrics at `/state`.
+ */
+export class ClusterExporter extends HttpService {
+  /** Claims that are not bound, `namespace/name`. */
+  readonly pendingClaims = new Set<string>();
+  readonly #api: LabApi;
+  /** When a kubelet was seen at a version for the first time, Unix seconds. */
+  readonly #started = new Map<string, { version: string; at: number }>();
+
+  constructor(api: LabApi) {
+    super();
+    this.#api = api;
+    for (const node of this.#nodes) this.#seen(node, Date.now() / 1000 - 86_400);
+    api.store.subscribe(({ resource, object }) => {
+      if (resource === 'nodes') this.#seen(object as Node, Date.now() / 1000);
+    });
+  }
+
+  protected override answer(_request: IncomingMessage, response: ServerResponse, url: URL): void {
+    const lines = this.#lines(url.pathname);
+    if (lines === undefined) send(response, 404, '');
+    else send(response, 200, `${lines.join('\n')}\n`, { 'content-type': 'text/plain; version=0.0.4' });
+  }
+
+  get #nodes(): Node[] {
+    return this.#api.store.list('nodes') as Node[];
+  }
+
+  #seen(node: Node, at: number): void {
+    const version = node.status?.nodeInfo?.kubeletVersion ?? '';
+    if (this.#started.get(node.metadata.name)?.version !== version)
+      this.#started.set(node.metadata.name, { version, at });
+  }
+
+  #lines(path: string): string[] | undefined {
+    if (path === '/state') return [...this.#nodeState(), ...this.#podState(), ...this.#claims()];
+    if (path === '/apiserver') {
+      const version = this.#nodes.find(
+        (n) => 'node-role.kubernetes.io/control-plane' in (n.metadata.labels ?? {}),
+      );
+      return [
+        line('kubernetes_build_info', { git_version: version?.status?.nodeInfo?.kubeletVersion ?? '' }, 1),
+      ];
+    }
+    const started = this.#started.get(path.replace('/kubelet/', ''));
+    return started && [line('process_start_time_seconds', {}, started.at)];
+  }
+
+  #nodeState(): string[] {
+    return this.#nodes.flatMap((node) => {
+      const { name } = node.metadata;
+      const conditions = (node.status?.conditions ?? []).map(({ type, status }) =>
+        line(
+          'kube_node_status_condition',
+          { node: name, condition: type, status: 'true' },
+          status === 'True' ? 1 : 0,
+        ),
+      );
+      const kubelet_version = node.status?.nodeInfo?.kubeletVersion ?? '';
+      return [line('kube_node_info', { node: name, kubelet_version }, 1), ...conditions];
+    });
+  }
+
+  #podState(): string[] {
+    return (this.#api.store.list('pods') as Pod[]).flatMap((pod) => {
+      const labels = { namespace: pod.metadata.namespace ?? '', pod: pod.metadata.name };
+      const ready = pod.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True');
+      return [
+        line('kube_pod_status_phase', { ...labels, phase: pod.status?.phase ?? 'Unknown' }, 1),
+        line('kube_pod_status_ready', { ...labels, condition: 'true' }, ready ? 1 : 0),
+      ];
+    });
+  }
+
+  #claims(): string[] {
+    return [...this.pendingClaims].map((claim) => {
+      const [namespace = '', persistentvolumeclaim = ''] = claim.split('/');
+      const labels = { namespace, persistentvolumeclaim, phase: 'Pending' };
+      return line('kube_persistentvolumeclaim_status_phase', labels, 1);
+    });
+  }
+}
