@@ -66,6 +66,16 @@ function context(offered: string[], mode: 'agent-service' | 'job' = 'agent-servi
   return { settings, client, cluster, writer, shell, repository, logger, signal: client.options.signal };
 }
 
+/** As deployed, but that its Jobs wait. */
+function executionCronJob(): KubeObject {
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+    spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template, suspend: true } } },
+  } as KubeObject;
+}
+
 const annotations = () =>
   lab.api.store.get('namespaces', undefined, 'k8s-upgrade')?.metadata.annotations ?? {};
 const annotate = (given: Record<string, string>) =>
@@ -165,13 +175,7 @@ describe('a detection', () => {
 
   it('creates the first leg itself where there is no agent service', async () => {
     fresh();
-    const cronJob = {
-      apiVersion: 'batch/v1',
-      kind: 'CronJob',
-      metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
-      spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template, suspend: true } } },
-    };
-    lab.api.apply([cronJob as KubeObject]);
+    lab.api.apply([executionCronJob()]);
     const found = await detect(context(['1.34.2', '1.34.5'], 'job'), false);
     const [leg, ...more] = lab.api.store.list('jobs', 'k8s-upgrade');
     expect([found.message.endsWith(`as Job ${leg?.metadata.name}`), more]).toEqual([true, []]);
@@ -316,5 +320,22 @@ describe('a dispatch that fails', () => {
     const { outcome } = await detect({ ...ctx, writer: { ...ctx.writer, patchNamespace } }, false);
     expect(outcome).toBe('done');
     expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('two at the same moment create one Job', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
+    const ends = await Promise.all([1, 2].map(() => detect(context(['1.34.5'], 'job'), false)));
+    expect(ends.map(({ outcome }) => outcome).sort()).toEqual(['done', 'held']);
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
+  });
+
+  it.each([
+    ['held while the Job may still be on its way', 5, 'held', 0],
+    ['made again when it never came', 15, 'done', 1],
+  ])('a Job that was noted and is not there: %s', async (_what, age, outcome, jobs) => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
+    annotate({ [keys.dispatched]: `1.34.5 ${minutes(age)} 0badcafe` });
+    expect((await detect(context(['1.34.5'], 'job'), false)).outcome).toBe(outcome);
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(jobs);
   });
 });

@@ -165,8 +165,10 @@ async function whyHeld(
   const at = Date.parse(time);
   const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
-  // Killed before it created the Job. The API says so; of the agent service nobody can ask what it took.
-  if (ctx.settings.dispatch.mode === 'job' && lastLegAt < Math.floor(at / 1000) * 1000) return undefined;
+  // Killed before it created the Job. The API says so, once nobody can be about to; of the agent service nobody can ask what it took.
+  const { dispatch, timing } = ctx.settings;
+  const neverBegan = age > timing.apiOutage + timing.apiRequest && lastLegAt < Math.floor(at / 1000) * 1000;
+  if (dispatch.mode === 'job' && neverBegan) return undefined;
   return `it was dispatched ${formatDuration(age)} ago and has not begun (k8s-upgrade clear forgets that)`;
 }
 

@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
+import { labNodes } from '../lab/cluster.ts';
+import { Lab, type LabOptions } from '../lab/lab.ts';
+import { cluster, drained } from './observe.ts';
+
+/** Where a leg may run, and what becomes of one that nobody takes. That none runs on a node it drains every lab asserts by itself. */
+
+const keys = annotationKeys('viktorbarzin.me');
+const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
+const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });
+
+let lab: Lab;
+afterEach(() => lab.stop());
+const start = async (options: LabOptions = {}) => {
+  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+};
+const releases = () => cluster(lab).nodes.map(({ release }) => release);
+const legs = () =>
+  lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
+
+describe('a leg that no node takes (F4)', () => {
+  const label = 'example.com/upgrades';
+  const onlyLabelled = () =>
+    lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
+      const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;
+      if (pod) pod.nodeSelector = { [label]: 'here' };
+    });
+  const labelNode = (name: string) =>
+    lab.api.store.modify('nodes', undefined, name, (node) => {
+      node.metadata.labels = { ...node.metadata.labels, [label]: 'here' };
+    });
+
+  it('is told with the reason of the scheduler, touches nothing, and goes on once a node takes it', async () => {
+    await start();
+    onlyLabelled();
+    const began = Date.now();
+    const { exitCode, output } = await lab.submit(inputs);
+    expect(exitCode).toBe(3);
+    expect(output).toMatch(/no node takes k8s-version-upgrade-1-/);
+    expect(output).toContain("0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector");
+    // `timing.unschedulable` is 3 seconds here.
+    expect(Date.now() - began).toBeGreaterThan(2_900);
+    expect(drained(lab)).toEqual([]);
+    expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
+    for (const { name } of labNodes.slice(0, 3)) labelNode(name);
+    const again = await lab.submit(inputs);
+    expect(again.exitCode, again.output).toBe(0);
+    expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
+    expect(
+      legs()
+        .map((job) => job.metadata.labels?.[jobLabels.leg])
+        .sort(),
+    ).toEqual(['1', '2']);
+  });
+
+  it('removed as its message says, another one is submitted', async () => {
+    await start();
+    onlyLabelled();
+    const { output } = await lab.submit(inputs);
+    const [, name = ''] = /delete job (\S+)\)/.exec(output) ?? [];
+    expect(legs().map((job) => job.metadata.name)).toEqual([name]);
+    lab.api.store.remove('jobs', objectNames.namespace, name);
+    labelNode('k8s-node1');
+    labelNode('k8s-master');
+    const again = await lab.submit(inputs);
+    expect(again.exitCode, again.output).toBe(0);
+    expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
+  });
+});
+
+describe('a cluster of one node', () => {
+  const startOne = async () => {
+    await start({
+      nodes: labNodes.slice(0, 1),
+      settings: (base) => ({ ...base, nodes: {}, gates: { ...base.gates, alertWait: '20s' } }),
+    });
+    // Its pods have nowhere else to go.
+    for (const { metadata } of lab.api.store.list('poddisruptionbudgets'))
+      lab.api.store.remove('poddisruptionbudgets', metadata.namespace, metadata.name);
+    lab.api.store.modify('nodes', undefined, 'k8s-master', (node) => {
+      delete node.spec?.taints;
+    });
+    await lab.api.settled();
+  };
+
+  it('in the cluster it is refused with the command that does it from outside', async () => {
+    await startOne();
+    const { exitCode, output } = await lab.submit(inputs);
+    expect(exitCode).toBe(3);
+    expect(output).toContain('no node can run the next leg');
+    expect(output).toContain('k8s-master: it is drained first');
+    expect(output).toMatch(
+      /from outside the cluster: k8s-upgrade run --inputs '\{"target_version":"1\.34\.5"/,
+    );
+    expect(legs()).toEqual([]);
+    expect(drained(lab)).toEqual([]);
+  });
+
+  it('from outside it is upgraded', async () => {
+    await startOne();
+    const { exitCode, stdout } = await lab.cli(['run', ...patch]);
+    expect(exitCode, stdout).toBe(0);
+    expect(releases()).toEqual(['1.34.5']);
+    expect(cluster(lab).nodes.map(({ unschedulable }) => unschedulable)).toEqual([false]);
+  });
+});

@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
+import { jobLabels, objectNames } from '../../runtime/src/names.ts';
+import { labNodes } from '../lab/cluster.ts';
+import { Lab, type LabOptions } from '../lab/lab.ts';
+import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+
+/** A second person, Job or detection, while one is at work. A process that was stopped for longer than its lease: test/lab/crash. */
+
+const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
+const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });
+
+let lab: Lab;
+afterEach(() => lab.stop());
+const start = async (options: LabOptions = {}) => {
+  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+};
+
+const expectFinishedOnce = () => {
+  expect(cluster(lab).nodes.map(({ release, unschedulable }) => [release, unschedulable])).toEqual(
+    Array.from({ length: 3 }, () => ['1.34.5', false]),
+  );
+  expect(drained(lab).sort()).toEqual(['k8s-master', 'k8s-node1', 'k8s-node2']);
+  expect(kubeadmOverlaps(lab)).toEqual([]);
+  expect(slackEnds(lab, 'done')).toHaveLength(1);
+};
+
+it('a Job at work: a person is told who and since when, and exits 3', async () => {
+  await start();
+  lab.node('k8s-master').setDuration('kubeadm', 1);
+  const running = lab.submit(inputs);
+  await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+  const [pod] = lab.api.store.list('pods').filter((one) => one.metadata.labels?.[jobLabels.run]);
+  const person = await lab.cli(['run', ...patch]);
+  expect(person.exitCode).toBe(3);
+  const holder = `${pod?.metadata.labels?.[jobLabels.run]}/${pod?.metadata.name}`;
+  expect(person.stderr).toContain(`cannot start: ${holder} holds the lease ${objectNames.lease} since 20`);
+  // The same target joins the run at work; another one is refused, with the Job that is in its way.
+  const other = await lab.submit(
+    JSON.stringify({ target_version: '1.34.5', kind: 'patch', stages: 'preflight' }),
+  );
+  expect(other.exitCode).toBe(3);
+  expect(other.output).toMatch(/another run is at work:\n {2}- Job k8s-version-upgrade-\d-/);
+  const again = await lab.submit(inputs);
+  expect([again.exitCode, (await running).exitCode]).toEqual([0, 0]);
+  expectFinishedOnce();
+});
+
+it('a holder that died: its lease is respected until it has run out, and then taken over', async () => {
+  await start({ settings: (base) => ({ ...base, timing: { ...base.timing, lease: '8s' } }) });
+  const first = await lab.spawnCli(['run', ...patch]);
+  await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+  first.kill('SIGKILL');
+  await once(first, 'close');
+  const dead = cluster(lab).lease;
+  expect(dead).toMatch(/^1-34-5-/);
+  const second = await lab.cli(['run', ...patch]);
+  expect(second.exitCode).toBe(3);
+  expect(second.stderr).toContain(`${dead} holds the lease`);
+  await sleep(8_000);
+  const third = await lab.cli(['run', ...patch]);
+  expect(third.exitCode, third.stdout).toBe(0);
+  expectFinishedOnce();
+});
+
+it.each(['agent-service', 'job'] as const)('two detections at once dispatch one run (%s)', async (mode) => {
+  await start({ settings: (base) => ({ ...base, dispatch: { ...base.dispatch, mode } }) });
+  lab.submit = async () => ({ exitCode: 0, output: '' });
+  expect(await Promise.all([lab.detect(), lab.detect()])).toEqual([0, 0]);
+  const legs = lab.api.store.list('jobs', objectNames.namespace);
+  const runs = legs.flatMap((job) => job.metadata.labels?.[jobLabels.run] ?? []);
+  expect(lab.agentService.jobs.length + new Set(runs).size).toBe(1);
+});
