@@ -1,6 +1,9 @@
 import ssh2 from 'ssh2';
 import { describe, expect, it, test } from 'vitest';
-import { fingerprint, keyLine, withoutComment } from './host-keys.ts';
+import { objectNames } from '../names.ts';
+import { parseSettings } from '../settings.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { fingerprint, keyLine, loadHostKeys, withoutComment } from './host-keys.ts';
 
 const { parseKey, generateKeyPairSync } = ssh2.utils;
 
@@ -32,6 +35,21 @@ describe('host keys', () => {
   it('have the fingerprint that ssh-keygen shows', () => {
     expect(fingerprint(known.line)).toBe(known.fingerprint);
     expect(fingerprint(`${known.line} root@k8s-node1`)).toBe(known.fingerprint);
+  });
+
+  it('of two nodes that are met for the first time at once are both remembered (F27)', async () => {
+    const lab = await startLab();
+    try {
+      const url = 'http://prometheus.invalid';
+      const ssh = { hostKeys: { policy: 'accept-new' } };
+      const settings = parseSettings('test', { ssh, prometheus: { url }, pushgateway: { url } });
+      const hostKeys = await loadHostKeys(connect(lab), settings, false);
+      await Promise.all([hostKeys.accept('one', known.line), hostKeys.accept('two', keys['ssh-rsa'].line)]);
+      const remembered = lab.api.store.get('configmaps', settings.namespace, objectNames.knownHosts);
+      expect(remembered?.data).toEqual({ one: known.line, two: keys['ssh-rsa'].line });
+    } finally {
+      await lab.stop();
+    }
   });
 
   it('are compared without their comment', () => {

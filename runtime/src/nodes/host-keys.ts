@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isNotFound } from '../cluster/api-error.ts';
+import { isConflict, isNotFound } from '../cluster/api-error.ts';
 import { type KubernetesClient, mergePatch } from '../cluster/client.ts';
 import { UpgradeError } from '../errors.ts';
 import { objectNames } from '../names.ts';
@@ -69,15 +69,21 @@ async function remember(
 ): Promise<void> {
   const name = objectNames.knownHosts;
   const body = { metadata: { name, namespace }, data: { [node]: key } };
-  try {
-    await client.call('remember a host key', () =>
+  const patch = () =>
+    client.call('remember a host key', () =>
       client.core.patchNamespacedConfigMap({ name, namespace, body }, mergePatch),
     );
+  const create = () =>
+    client.call('remember a host key', () => client.core.createNamespacedConfigMap({ namespace, body }));
+  try {
+    await patch();
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await client.call('remember a host key', () =>
-      client.core.createNamespacedConfigMap({ namespace, body }),
-    );
+    await create().catch((late: unknown) => {
+      // Another connection has made it in between, or this one whose answer was lost.
+      if (!isConflict(late)) throw late;
+      return patch();
+    });
   }
 }
 
