@@ -103,8 +103,24 @@ describe('state', () => {
         [keys.kind]: 'patch',
       };
     });
+    await fetch(`${lab.pushgateway.url}/metrics/job/k8s-version-upgrade`, {
+      method: 'PUT',
+      body: `${metrics.inFlight.name} 1\n${metrics.lastRun.name} 7\n`,
+    });
     expect(await lab.detect()).toBe(0);
     expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
+    expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+    expect(lab.pushgateway.value(metrics.lastRun.name)).toBe(7);
+  });
+
+  it('F7: a gauge that a run left at 1, because its last push was not taken, is put right', async () => {
+    await start({ release: '1.34.5' });
+    await fetch(`${lab.pushgateway.url}/metrics/job/k8s-version-upgrade`, {
+      method: 'PUT',
+      body: `${metrics.inFlight.name} 1\n`,
+    });
+    expect(await lab.detect()).toBe(0);
+    expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
   });
 
   it('F8 F9 F10: a rollout that stands half way is finished, through its own alerts', async () => {

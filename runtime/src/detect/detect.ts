@@ -22,6 +22,7 @@ import { stageNames } from '../upgrade/stage-names.ts';
 import { type Candidates, choose, type Decision, type Observation } from './choose.ts';
 import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
 import { findCandidates, observe } from './observe.ts';
+import { publishIdle } from './publish.ts';
 import type { PackageRepository } from './repository.ts';
 
 export interface DetectContext {
@@ -174,11 +175,12 @@ async function whyHeld(
 
 /**
  * Clears a mark that an interrupted run left behind (F7): older than any run can take, nobody at it, and no node half
- * way. One that is half way is left for the dispatch that finishes it.
+ * way. One that is half way is left for the dispatch that finishes it. Without a mark, the gauge is to show none either.
  */
 async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryRun: boolean): Promise<void> {
   const { inFlight, busy } = await readRollout(ctx);
-  if (inFlight === undefined || busy !== undefined) return;
+  if (busy !== undefined) return;
+  if (inFlight === undefined) return tellIdle(ctx, dryRun);
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
   const releases = new Set(nodes.map((node) => node.release));
   const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && isInterrupted(node));
@@ -189,6 +191,11 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   if (dryRun) return;
   const { settings, client, writer } = ctx;
   await namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix).clear();
+  await tellIdle(ctx, dryRun);
+}
+
+async function tellIdle({ settings, logger }: DetectContext, dryRun: boolean): Promise<void> {
+  if (!dryRun) await publishIdle(settings.pushgateway).catch((error: Error) => logger.warn(error.message));
 }
 
 /**

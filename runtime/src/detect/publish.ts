@@ -21,6 +21,15 @@ export async function publishMetrics(
   await group.push();
 }
 
+/**
+ * No rollout is in flight: the gauge says so, too. A run whose last push nobody took has left it at 1, and an alert with it (F7).
+ */
+export async function publishIdle(settings: Settings['pushgateway']): Promise<void> {
+  const group = new MetricGroup(settings, metricJobs.execution);
+  group.set(metrics.inFlight, 0);
+  await group.pushAdd();
+}
+
 const icons = { done: ':telescope:', held: ':hourglass:', blocked: ':no_entry:', failed: ':x:' } as const;
 
 export const publishSlack = (post: SlackPost, outcome: Outcome, message: string): Promise<void> =>

@@ -44,9 +44,18 @@ export class MetricGroup {
   }
 
   /** Replaces the group. @throws UpgradeError when the Pushgateway does not take it. */
-  async push(): Promise<void> {
+  push(): Promise<void> {
+    return this.#send(() => this.#gateway.push({ jobName: this.#job }));
+  }
+
+  /** Replaces what was set, and leaves the rest of the group as it is. @throws UpgradeError as `push` does. */
+  pushAdd(): Promise<void> {
+    return this.#send(() => this.#gateway.pushAdd({ jobName: this.#job }));
+  }
+
+  async #send(request: () => Promise<unknown>): Promise<void> {
     try {
-      await this.#gateway.push({ jobName: this.#job });
+      await request();
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new UpgradeError('failed', `pushgateway.url: the Pushgateway did not take the metrics (${why})`);
