@@ -81,11 +81,14 @@ async function detectorTrials(each: number): Promise<Trial[]> {
 }
 
 async function wholeRound(): Promise<Trial[]> {
+  const planned = await Promise.all([
+    executorTrials(courses.patch, round.patch, round.faults),
+    executorTrials(courses.minor, round.minor),
+    executorTrials(courses.ha, round.ha),
+    detectorTrials(round.detector),
+  ]);
   return [
-    ...(await executorTrials(courses.patch, round.patch, round.faults)),
-    ...(await executorTrials(courses.minor, round.minor)),
-    ...(await executorTrials(courses.ha, round.ha)),
-    ...(await detectorTrials(round.detector)),
+    ...planned.flat(),
     ...brokenTransfers.flatMap((text) => namedTrial(text) ?? []),
     ...disturbanceTrials(),
   ];
