@@ -43,6 +43,9 @@ describe('host keys', () => {
       const url = 'http://prometheus.invalid';
       const ssh = { hostKeys: { policy: 'accept-new' } };
       const settings = parseSettings('test', { ssh, prometheus: { url }, pushgateway: { url } });
+      // The other one makes the ConfigMap in the meantime.
+      const match = { verb: 'create', resource: 'configmaps' };
+      lab.api.faults.add({ match, times: 1, action: { latencyMs: 500 } });
       const hostKeys = await loadHostKeys(connect(lab), settings, false);
       await Promise.all([hostKeys.accept('one', known.line), hostKeys.accept('two', keys['ssh-rsa'].line)]);
       const remembered = lab.api.store.get('configmaps', settings.namespace, objectNames.knownHosts);
