@@ -10,8 +10,8 @@ import { anchorsOf, readDocument, root } from './markdown.ts';
 
 const runbookPath = 'docs/runbooks/k8s-version-upgrade.md';
 const agentPath = '.claude/agents/k8s-version-upgrade.md';
-const records = readdirSync(join(root, 'docs/adr')).map((name) => `docs/adr/${name}`);
-const documents = [runbookPath, agentPath, 'docs/architecture/automated-upgrades.md', ...records];
+const inFolder = (folder: string) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`);
+const documents = [runbookPath, agentPath, ...inFolder('docs/architecture'), ...inFolder('docs/adr')];
 const runbook = readDocument(runbookPath);
 
 describe('the runbook', () => {
