@@ -11,7 +11,7 @@ import {
   runningStatus,
   setReady,
 } from '../lab/api/controllers/container-status.ts';
-import { isFinished } from '../lab/api/controllers/pods.ts';
+import { isFinished, isReady } from '../lab/api/controllers/pods.ts';
 import { serveLog } from '../lab/api/pods/log.ts';
 import { MissingVolumeSource } from '../lab/api/pods/volumes.ts';
 import { StatusError } from '../lab/api/status.ts';
@@ -28,6 +28,7 @@ export class HollowKubelet {
   #server: Server | undefined;
   #stopWatch = (): void => undefined;
   #stopped = false;
+  #restoreUntil = 0;
 
   constructor(rest: Rest, sources: PodSources, node: { name: string; address: string }) {
     this.#rest = rest;
@@ -52,6 +53,24 @@ export class HollowKubelet {
   start(): void {
     const ownPods = `/api/v1/pods?fieldSelector=spec.nodeName%3D${this.#node.name}`;
     this.#stopWatch = this.#rest.follow(ownPods, (event) => this.#changed(event));
+  }
+
+  /** Once its node was not Ready: the node controller has said so of its pods, and the kubelet says that they are well. */
+  restore(): void {
+    this.#restoreUntil = Date.now() + 15_000;
+    for (const { pod } of this.#pods.values()) this.#restorePod(pod);
+  }
+
+  #restorePod(pod: Pod): void {
+    const { runner } = this.#sources;
+    if (
+      Date.now() > this.#restoreUntil ||
+      pod.status?.phase !== 'Running' ||
+      isReady(pod) ||
+      runner.runs(pod)
+    )
+      return;
+    this.#inBackground(this.#report(pod, 'Running', (c) => runningStatus(c, 0)));
   }
 
   stop(): void {
@@ -91,7 +110,9 @@ export class HollowKubelet {
     if (known === undefined) this.#pods.set(pod.metadata.uid, { pod, stopping: false });
     else known.pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined) this.#inBackground(this.#end(pod));
-    else if (known === undefined && !isFinished(pod)) this.#inBackground(this.#begin(pod));
+    else this.#restorePod(pod);
+    if (pod.metadata.deletionTimestamp === undefined && known === undefined && !isFinished(pod))
+      this.#inBackground(this.#begin(pod));
   }
 
   /** What fails is told, unless the pod has gone or the cluster with it. */
@@ -175,8 +196,10 @@ export class HollowKubelet {
     while (!this.#stopped) {
       const answer = await this.#rest.send(method, path, body, type).catch(() => undefined);
       // Another pod of the same name, or none: this one is gone.
-      if (answer !== undefined && (answer.code < 300 || answer.code === 404 || answer.code === 409)) return;
-      if (answer !== undefined && answer.code < 500 && answer.code !== 429)
+      if (answer !== undefined && (answer.code < 300 || answer.code === 404)) return;
+      // Of a deletion: the pod is another by now. Of a report: somebody else wrote at the same time.
+      if (answer?.code === 409 && method === 'DELETE') return;
+      if (answer !== undefined && answer.code < 500 && ![409, 429].includes(answer.code))
         throw new Error(`${method} ${path}: ${answer.code} ${JSON.stringify(answer.body)}`);
       await pause();
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Rest } from '../lab/api/contract/rest.ts';
 import { now } from '../lab/api/store.ts';
 import type { KubeObject, Node } from '../lab/api/types.ts';
@@ -22,7 +23,7 @@ export class HollowNodes {
   readonly #rest: Rest;
   readonly #sources: PodSources;
   readonly #timers = new Map<string, NodeJS.Timeout>();
-  readonly #kubelets: HollowKubelet[] = [];
+  readonly #kubelets = new Map<string, HollowKubelet>();
 
   constructor(rest: Rest, sources: PodSources) {
     this.#rest = rest;
@@ -33,7 +34,7 @@ export class HollowNodes {
   async add(spec: HollowNodeSpec): Promise<void> {
     const { name } = spec;
     const kubelet = new HollowKubelet(this.#rest, this.#sources, spec);
-    this.#kubelets.push(kubelet);
+    this.#kubelets.set(name, kubelet);
     await kubelet.listen();
     await this.#rest.ok('POST', '/api/v1/nodes', nodeObject(spec));
     await this.#rest.ok(
@@ -53,9 +54,27 @@ export class HollowNodes {
     await retried(() => this.#rest.patch(`/api/v1/nodes/${name}/status`, { status: { nodeInfo } }));
   }
 
+  /** Its kubelet comes back at this release: not Ready for a moment, then Ready again. */
+  async restarted(name: string, release: string, containerd: string): Promise<void> {
+    const runtime = containerd === '' ? {} : { containerRuntimeVersion: `containerd://${containerd}` };
+    await this.#setReady(name, 'False', 'KubeletNotReady');
+    await this.report(name, { kubeletVersion: `v${release}`, ...runtime });
+    await sleep(1000);
+    await this.#setReady(name, 'True', 'KubeletReady');
+    this.#kubelets.get(name)?.restore();
+  }
+
+  async #setReady(name: string, status: string, reason: string): Promise<void> {
+    const conditions = [
+      { type: 'Ready', status, reason, lastTransitionTime: now(), lastHeartbeatTime: now() },
+    ];
+    const path = `/api/v1/nodes/${name}/status`;
+    await retried(() => this.#rest.patch(path, { status: { conditions } }, 'strategic'));
+  }
+
   stop(): void {
     for (const timer of this.#timers.values()) clearInterval(timer);
-    for (const kubelet of this.#kubelets) kubelet.stop();
+    for (const kubelet of this.#kubelets.values()) kubelet.stop();
   }
 
   #beat(name: string): void {
@@ -72,10 +91,12 @@ async function retried<T>(attempt: () => Promise<T>): Promise<T> {
       return await attempt();
     } catch (error) {
       if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(100);
     }
   }
 }
+
+const before = (ms: number): string => new Date(Date.now() - ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 const microTime = (): string => new Date().toISOString().replace('Z', '000Z');
 
@@ -98,7 +119,8 @@ const lease = (name: string): KubeObject => ({
 function statusOf(spec: HollowNodeSpec, port: number): Node['status'] {
   const { name, address, release = '1.34.2', containerd = '2.1.4' } = spec;
   const capacity = { cpu: '4', memory: '8131852Ki', pods: '110', 'ephemeral-storage': '61202244Ki' };
-  const since = { lastTransitionTime: now(), lastHeartbeatTime: now() };
+  // Ready for so long that nobody waits for quiet.
+  const since = { lastTransitionTime: before(2 * 86_400_000), lastHeartbeatTime: now() };
   const condition = (type: string, status: string, reason: string) => ({
     type,
     status,

@@ -30,6 +30,7 @@ export interface AuditEvent {
     readonly name?: string;
     readonly apiGroup?: string;
   };
+  readonly requestReceivedTimestamp: string;
   readonly responseStatus?: { readonly code?: number; readonly message?: string };
   readonly annotations?: Readonly<Record<string, string>>;
 }
@@ -66,6 +67,8 @@ export class RealCluster {
   readonly #programs: { etcd: Program; server: Program; others: Program[] };
   readonly #tokens: Readonly<Record<Identity, string>>;
   readonly #serverArguments: readonly string[];
+  /** From the stop of the server until it was ready again. */
+  readonly #restarts: { readonly from: number; readonly to: number }[] = [];
 
   private constructor(parts: {
     dir: string;
@@ -120,9 +123,14 @@ export class RealCluster {
     await this.#ready();
     const bin = realPrograms();
     const [managerPort, schedulerPort] = await freePorts(2);
+    const emulation = emulationOf(options.version);
     if (options.controllers !== false) {
       this.#programs.others.push(
-        new Program(join(bin, 'kube-controller-manager'), this.#managerArguments(managerPort ?? 0), this.dir),
+        new Program(
+          join(bin, 'kube-controller-manager'),
+          [...this.#managerArguments(managerPort ?? 0), ...emulation],
+          this.dir,
+        ),
       );
       await this.#accountsAreMade();
     }
@@ -130,16 +138,28 @@ export class RealCluster {
       const config = this.#kubeconfigOf('scheduler');
       const args = [`--kubeconfig=${config}`, '--leader-elect=false', `--secure-port=${schedulerPort}`];
       this.#programs.others.push(
-        new Program(join(bin, 'kube-scheduler'), [...args, '--bind-address=127.0.0.1'], this.dir),
+        new Program(
+          join(bin, 'kube-scheduler'),
+          [...args, ...emulation, '--bind-address=127.0.0.1'],
+          this.dir,
+        ),
       );
     }
   }
 
   /** Another build of the API server takes its place, as when its static pod is replaced. Resolves when it answers. */
   async restartServer(version?: string): Promise<void> {
+    const from = Date.now();
     await this.#programs.server.stop();
     this.#programs.server = this.#startServer(version);
     await this.#ready();
+    this.#restarts.push({ from, to: Date.now() });
+  }
+
+  /** Was the server then on its way back? Until it has read the roles it refuses everybody but administrators. */
+  wasStarting({ requestReceivedTimestamp }: AuditEvent): boolean {
+    const time = Date.parse(requestReceivedTimestamp);
+    return this.#restarts.some(({ from, to }) => time >= from && time <= to);
   }
 
   /** Configuration of a client with the rights of `user`; for a service account with a token of the TokenRequest API. */
@@ -228,6 +248,12 @@ export class RealCluster {
       `--secure-port=${port}`,
     ];
   }
+}
+
+/** They must not be newer than the API server that they find: they would wait for kinds of objects that it has not. */
+function emulationOf(version: string | undefined): string[] {
+  const minor = version?.split('.').slice(0, 2).join('.');
+  return minor === undefined ? [] : [`--emulated-version=kube=${minor}`];
 }
 
 function startEtcd(bin: string, dir: string, port: number, peerPort: number): Program {

@@ -9,11 +9,8 @@ import { kubernetesObjects } from './terraform.ts';
 /** Custom resources, whose operators the lab has not, and admission policies, whose expressions it does not evaluate. */
 const notServed = ['external-secrets.io/', 'monitoring.coreos.com/', 'admissionregistration.k8s.io/'];
 
-/**
- * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs and the
- * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
- */
-export function labObjects(settings: SettingsInput): KubernetesObject[] {
+/** Every object that `scripts/tg apply` would put into a cluster with these settings. */
+export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
   const stack = new TerraformStack(Testing.app({ stackTraces: false }), 'lab');
   new KubernetesProvider(stack, 'kubernetes');
   new VaultProvider(stack, 'vault');
@@ -22,7 +19,15 @@ export function labObjects(settings: SettingsInput): KubernetesObject[] {
     settings,
     alerts: { runbook: 'https://runbook.invalid' },
   });
-  return kubernetesObjects(Testing.synth(stack, true)).filter(
+  return kubernetesObjects(Testing.synth(stack, true));
+}
+
+/**
+ * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs and the
+ * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
+ */
+export function labObjects(settings: SettingsInput): KubernetesObject[] {
+  return deployedObjects(settings).filter(
     (object) => !notServed.some((group) => object.apiVersion?.startsWith(group)),
   );
 }

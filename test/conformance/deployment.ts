@@ -1,0 +1,69 @@
+import { objectNames } from '../../runtime/src/names.ts';
+import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { Rest } from '../lab/api/contract/rest.ts';
+import type { KubeObject } from '../lab/api/types.ts';
+import { deployedObjects } from '../lab/stack.ts';
+
+/** Of operators that are not here: their objects are taken and stay as they are. */
+const customKinds = [
+  { group: 'external-secrets.io', version: 'v1', kind: 'ExternalSecret', plural: 'externalsecrets' },
+  { group: 'monitoring.coreos.com', version: 'v1', kind: 'PrometheusRule', plural: 'prometheusrules' },
+];
+
+function definition({ group, version, kind, plural }: (typeof customKinds)[number]): KubeObject {
+  const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope: 'Namespaced',
+      names: { kind, plural, singular: kind.toLowerCase() },
+      versions: [{ name: version, served: true, storage: true, schema: { openAPIV3Schema } }],
+    },
+  };
+}
+
+/**
+ * Creates what `scripts/tg apply` would, in the order of Terraform's references, and the Secret that the External Secrets operator would
+ * make. Resolves when admission goes by it.
+ *
+ * @param credentials key → value of the Secret.
+ */
+export async function deploy(
+  rest: Rest,
+  settings: SettingsInput,
+  credentials: Record<string, string>,
+): Promise<void> {
+  await rest.create(customKinds.map(definition));
+  for (const { group, version, plural } of customKinds)
+    await rest.eventually(`/apis/${group}/${version}/${plural}`, (list) => list !== undefined);
+  const objects = deployedObjects(settings) as unknown as KubeObject[];
+  const first = (object: KubeObject) => Number(['Namespace', 'PriorityClass'].includes(object.kind ?? ''));
+  await rest.create(objects.sort((a, b) => first(b) - first(a)));
+  const { namespace } = objectNames;
+  const data = Object.fromEntries(
+    Object.entries(credentials).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  );
+  const metadata = { name: objectNames.credentials, namespace };
+  await rest.create([{ apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data }]);
+  await policyIsInForce(rest);
+}
+
+/** The API server compiles a policy a moment after it has taken it. */
+async function policyIsInForce(rest: Rest): Promise<void> {
+  const { namespace } = objectNames;
+  const containers = [{ name: 'c', image: 'registry.invalid/other:1' }];
+  const body = {
+    metadata: { name: 'probe' },
+    spec: { template: { spec: { restartPolicy: 'Never', containers } } },
+  };
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const { code } = await rest.send('POST', `/apis/batch/v1/namespaces/${namespace}/jobs?dryRun=All`, body);
+    if (code === 422) return;
+    if (Date.now() > deadline) throw new Error('no policy refuses a Job of another image');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

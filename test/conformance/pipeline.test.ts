@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { annotationKeys, objectNames } from '../../runtime/src/names.ts';
+import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { Job, KubeObject, Node } from '../lab/api/types.ts';
+import { grantsOf, ofPipeline } from './audit.ts';
+import { RealLab, type RealLabOptions } from './real-lab.ts';
+
+const target = '1.34.4';
+const namespace = `/api/v1/namespaces/${objectNames.namespace}`;
+const jobs = `/apis/batch/v1/namespaces/${objectNames.namespace}/jobs`;
+
+const directAndAccepting = (base: SettingsInput): SettingsInput => ({
+  ...base,
+  dispatch: { ...base.dispatch, mode: 'job' },
+  ssh: { ...base.ssh, hostKeys: { policy: 'accept-new' } },
+});
+
+const courses: [what: string, kind: string, options: RealLabOptions][] = [
+  ['a patch, through the agent service', 'patch', { from: '1.34.3', to: target }],
+  ['a minor, as Jobs of the detector', 'minor', { from: '1.33.9', to: target, settings: directAndAccepting }],
+];
+
+describe.each(courses)('on a real control plane, %s', (_what, kind, options) => {
+  let lab: RealLab;
+  beforeAll(async () => {
+    lab = await RealLab.start(options);
+  });
+  afterAll(() => lab?.stop());
+
+  it('what is deployed is taken, and its pods are admitted as restricted', async () => {
+    const { metadata } = await lab.rest.get(namespace);
+    expect(metadata.labels['pod-security.kubernetes.io/enforce']).toBe('restricted');
+    for (const name of [objectNames.detectionCronJob, objectNames.executionCronJob]) {
+      const cronJob = await lab.rest.get(
+        `/apis/batch/v1/namespaces/${objectNames.namespace}/cronjobs/${name}`,
+      );
+      const { metadata: template, spec } = cronJob.spec.jobTemplate.spec.template;
+      const pod = { metadata: { ...template, name: 'admitted' }, spec };
+      const taken = await lab.rest.send('POST', `${namespace}/pods?dryRun=All`, pod);
+      expect(taken.code, JSON.stringify(taken.body)).toBe(201);
+      const privileged = structuredClone(pod);
+      privileged.spec.containers[0].securityContext = { privileged: true };
+      const refused = await lab.rest.send('POST', `${namespace}/pods?dryRun=All`, privileged);
+      expect([refused.code, refused.body.message]).toEqual([
+        403,
+        expect.stringContaining('violates PodSecurity'),
+      ]);
+    }
+  });
+
+  it('preflight by hand passes', { timeout: 120_000 }, async () => {
+    const inputs = { target_version: target, kind, stages: 'preflight' };
+    const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
+    expect(exitCode, output).toBe(0);
+    // Every program is to meet the nodes anew.
+    await lab.rest.send('DELETE', `${namespace}/configmaps/${objectNames.knownHosts}`);
+  });
+
+  it('goes from detection to completion', { timeout: 500_000 }, async () => {
+    const { exitCode, output } = await lab.detect();
+    expect(exitCode, output).toBe(0);
+    const legs = await lab.runEnd(3);
+    expect(legs.map(endOf), await lab.story()).toEqual(['Complete', 'Complete', 'Complete']);
+    const { items } = await lab.rest.get('/api/v1/nodes');
+    expect((items as Node[]).map(stateOf)).toEqual(items.map(() => [`v${target}`, undefined]));
+    expect((await lab.rest.get('/version')).gitVersion).toBe(`v${target}`);
+    const annotations = Object.keys((await lab.rest.get(namespace)).metadata.annotations ?? {});
+    const keys = annotationKeys('viktorbarzin.me');
+    expect(annotations).not.toContain(keys.inFlight);
+    const status = await lab.cli(['status'], {
+      namespace: objectNames.namespace,
+      serviceAccount: objectNames.submitterServiceAccount,
+    });
+    expect(status.exitCode, status.output).toBe(0);
+  });
+
+  it('every request was allowed, and every permission was used', async () => {
+    const events = ofPipeline(await lab.cluster.auditEvents());
+    expect(events.length).toBeGreaterThan(100);
+    const refused = events.filter(
+      (event) => event.responseStatus?.code === 403 && !lab.cluster.wasStarting(event),
+    );
+    expect(refused.map(({ verb, requestURI, user }) => `${user.username} ${verb} ${requestURI}`)).toEqual([]);
+    const grants = await grantsOf(lab.rest);
+    expect(grants.length).toBeGreaterThan(30);
+    const unused = grants.filter(({ uses }) => !events.some(uses));
+    expect(unused.map(({ text }) => text)).toEqual([]);
+  });
+
+  it('admission takes a leg as it was submitted, and no Job that differs', async () => {
+    const { items } = await lab.rest.get(`${jobs}?labelSelector=k8s-upgrade%2Frun`);
+    const [leg] = items as Job[];
+    const create = async (change: (pod: Container) => void) => {
+      const pod = structuredClone(leg?.spec?.template.spec) as unknown as PodSpec;
+      change(pod.containers[0] as Container);
+      const template = { spec: pod };
+      const body: KubeObject = { metadata: { generateName: 'leg-' }, spec: { template } };
+      return lab.rest.send('POST', `${jobs}?dryRun=All`, body);
+    };
+    const same = await create(() => undefined);
+    expect(same.code, JSON.stringify(same.body)).toBe(201);
+    const changes: [string, (container: Container) => void][] = [
+      ['the image is', (c) => Object.assign(c, { image: 'registry.invalid/shell:1' })],
+      ['the program is run or detect', (c) => Object.assign(c, { command: ['bash'] })],
+      ['the program is run or detect', (c) => c.args.push('--settings=/dev/stdin')],
+      ['the environment has only', (c) => c.env.push({ name: 'NODE_OPTIONS', value: '--inspect' })],
+    ];
+    for (const [message, change] of changes) {
+      const { code, body } = await create(change);
+      expect([code, body.message]).toEqual([422, expect.stringContaining(message)]);
+    }
+  });
+});
+
+interface Container {
+  readonly args: string[];
+  readonly env: { name: string; value: string }[];
+}
+
+interface PodSpec {
+  readonly containers: Container[];
+}
+
+const endOf = ({ status }: Job) => status?.conditions?.at(-1)?.type;
+const stateOf = ({ status, spec }: Node) => [status?.nodeInfo?.kubeletVersion, spec?.unschedulable];
