@@ -69,8 +69,17 @@ describe('taking the lease', () => {
     expect(await rejection(acquire(lease('run/b'), 300))).toBeInstanceOf(LeaseHeldError);
     const waiting = acquire(lease('run/c'));
     await first.release();
-    await waiting;
+    expect(await waiting).toBe(false);
     expect(stored()).toMatchObject({ holderIdentity: 'run/c' });
+  });
+
+  it.each([
+    ['run', true],
+    ['other', false],
+  ])('tells whether one of its own run was interrupted: run, then %s', async (run, interrupted) => {
+    await acquire(lease('run/a', 60_000));
+    takeOver('run/a', 0);
+    expect(await acquire(lease(`${run}/b`))).toBe(interrupted);
   });
 
   it('takes over what has expired: its holder was killed (F5)', async () => {

@@ -92,14 +92,17 @@ export class Lease {
   /**
    * Takes the lease. Waits for a process of the same run to let go or expire; takes over whatever has expired.
    *
+   * @returns whether an earlier process of the same run had not let go of it: that one was interrupted.
    * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
    */
-  async acquire(wait: Wait): Promise<void> {
+  async acquire(wait: Wait): Promise<boolean> {
+    let sameRun = false;
     for (;;) {
       const lease = await readLease(this.#client, this.#namespace);
       const holder = lease && holderOf(lease);
-      if (holder && !holder.expired && holder.identity !== this.#identity) {
-        const sameRun = holder.identity.split('/')[0] === this.#identity.split('/')[0];
+      const isOther = holder !== undefined && holder.identity !== this.#identity;
+      sameRun = isOther && holder.identity.split('/')[0] === this.#identity.split('/')[0];
+      if (isOther && !holder.expired) {
         if (!sameRun || Date.now() >= wait.deadline) throw new LeaseHeldError('cannot start', holder);
         await pause(Math.min(500, this.#duration / 4), wait);
         continue;
@@ -108,6 +111,7 @@ export class Lease {
     }
     this.#timer = setInterval(() => void this.#renewOnce().catch(() => {}), this.#duration / 3);
     this.#timer.unref();
+    return sameRun;
   }
 
   /**

@@ -51,6 +51,8 @@ export type RunEvent =
       readonly target: Release;
       readonly message: string;
       readonly hint?: string;
+      /** An earlier process of this run has told the end already. */
+      readonly repeated?: boolean;
     };
 
 /** A way of telling: a log, Slack, metrics, Events. */

@@ -61,7 +61,7 @@ export function slackText(event: RunEvent): string | undefined {
     case 'run-started':
       return `:arrow_up: Kubernetes: ${text}`;
     case 'run-ended':
-      return `${icons[event.outcome]} Kubernetes ${event.target}: ${text}`;
+      return event.repeated ? undefined : `${icons[event.outcome]} Kubernetes ${event.target}: ${text}`;
     case 'waiting':
     case 'notice':
       return `:warning: ${text}`;

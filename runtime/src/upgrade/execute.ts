@@ -118,7 +118,7 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const later = await submittedBefore(ctx, options);
   if (later !== undefined) return later;
   // A leg that ends may have much to tell a slow Slack before it lets go.
-  await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
+  const interrupted = await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);
   for (const sink of [metrics, nodeEventSink(ctx.writer), ...(post ? [slackSink(post)] : [])]) {
@@ -126,7 +126,7 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   }
   const heartbeat = setInterval(() => report.emit({ type: 'heartbeat' }), 30_000);
   try {
-    return await runUpgrade(ctx);
+    return await runUpgrade(ctx, interrupted);
   } finally {
     clearInterval(heartbeat);
     await report.flush();

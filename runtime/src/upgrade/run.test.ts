@@ -3,6 +3,7 @@ import { LeaseHeldError } from '../cluster/lease.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import { parseRelease } from '../release.ts';
+import { slackText } from '../report/slack.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { type FakeCluster, fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
@@ -101,8 +102,24 @@ describe('a fresh run', () => {
   it('has nothing to do, and writes nothing, when every node is there', async () => {
     const nodes = [master({ release: target }), worker('k8s-node1', { release: target })];
     const { ctx, fake } = fakeContext({ nodes });
-    expect(await run({ ctx })).toEqual({ outcome: 'done', message: 'every node is at 1.34.5 already' });
+    expect(await run({ ctx })).toMatchObject({ outcome: 'done', message: 'every node is at 1.34.5 already' });
     expect(fake.effects).toEqual([]);
+    expect(fake.events.filter((event) => event.type === 'run-ended' && slackText(event))).toHaveLength(1);
+  });
+
+  it('interrupted right after its end was told and forgotten, it does not tell Slack again', async () => {
+    const nodes = [master({ release: target }), worker('k8s-node1', { release: target })];
+    const { ctx, fake } = fakeContext({ nodes });
+    expect((await runUpgrade(ctx, true)).outcome).toBe('done');
+    const ends = fake.events.filter((event) => event.type === 'run-ended');
+    expect(ends).toMatchObject([{ outcome: 'done', repeated: true }]);
+    expect(ends.map(slackText)).toEqual([undefined]);
+    // With something left to tell, it does.
+    const again = fakeContext({ nodes, inFlight: {} });
+    await runUpgrade(again.ctx, true);
+    expect(again.fake.events.filter((event) => event.type === 'run-ended').map(slackText)).toEqual([
+      expect.stringContaining('done: upgrade finished'),
+    ]);
   });
 
   it('passes on what kubeadm is to skip', async () => {

@@ -16,21 +16,36 @@ export interface RunResult {
   readonly hint?: string;
   /** Another leg goes on; the rollout has not ended. */
   readonly handedOff?: boolean;
+  /** The cluster was at the target, and no rollout in flight. */
+  readonly nothingToDo?: boolean;
+  /** The end that an earlier process of this run has told already. */
+  readonly repeated?: boolean;
 }
 
 /**
  * Takes the cluster from wherever it is to the target, as far as the requested stages go. Starting and resuming
  * are the same thing.
  *
+ * @param interrupted an earlier process of this run came to no end of its own.
  * @throws UpgradeError (badInput) before anything is touched; the signal's reason when called off.
  */
-export async function runUpgrade(ctx: Context): Promise<RunResult> {
+export async function runUpgrade(ctx: Context, interrupted = false): Promise<RunResult> {
   const { nodes, running } = await checkRequest(ctx);
   const { target } = ctx.request;
   try {
-    const result = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
+    const walked = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
+    // Interrupted, with nothing in flight: it was forgotten, and so had been told.
+    const result = interrupted && walked.nothingToDo ? { ...walked, repeated: true } : walked;
     if (result.handedOff) return result;
-    ctx.report.emit({ type: 'run-ended', target, ...result });
+    const { outcome, message, hint, repeated } = result;
+    ctx.report.emit({
+      type: 'run-ended',
+      target,
+      outcome,
+      message,
+      ...(hint !== undefined && { hint }),
+      ...(repeated && { repeated }),
+    });
     const closes = result.outcome === 'done' && closesRollout(ctx) && !ctx.request.dryRun;
     return closes ? await closeRollout(ctx, result) : result;
   } catch (error) {
@@ -84,7 +99,7 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
     nodes.every((node) => !isPending(ctx, node)) &&
     ctx.request.stages.includes('workers')
   ) {
-    return { outcome: 'done', message: `every node is at ${target} already` };
+    return { outcome: 'done', message: `every node is at ${target} already`, nothingToDo: true };
   }
   const resumed = found !== undefined && nodes.some((node) => isTouched(node, found));
   tellInFlight(ctx, found?.startedAt, found?.snapshotPath !== undefined);

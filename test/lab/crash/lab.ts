@@ -70,13 +70,14 @@ export const inputsOf = ({ target, kind }: Course): string =>
 export async function startLab(
   course: Course,
   change = (base: SettingsInput): SettingsInput => base,
+  lease = '2s',
 ): Promise<Lab> {
   const lab = await Lab.start({
     ...course.lab,
     settings: (base) => ({
       ...change(base),
       // A killed executor's lease has to run out before the next one goes on.
-      timing: { ...base.timing, lease: '2s', apiRequest: '2s' },
+      timing: { ...base.timing, lease, apiRequest: '2s' },
       gates: { ...base.gates, alertWait: '10s' },
       drain: { ...base.drain, timeout: '20s', evictionRetry: '100ms' },
       prometheus: { ...base.prometheus, url: base.prometheus.url, timeout: '2s' },

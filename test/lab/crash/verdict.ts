@@ -74,8 +74,13 @@ export function wrongAfterRun(
  */
 function wrongMessages(lab: Lab, struck: Strike | undefined): string[] {
   const ends = slackEnds(lab, 'done').length;
-  if (ends === 1 || (ends === 2 && struck?.endWasTold === true)) return [];
-  return [`${ends} completion messages`];
+  const wrong =
+    ends === 1 || (ends === 2 && struck?.endWasTold === true) ? [] : [`${ends} completion messages`];
+  // Once the lease is released, nothing tells that the process did not come to its own end.
+  const again = lab.slack.messages.filter(({ text }) => /: done: every node is at \S+ already/.test(text));
+  if (again.length > 0 && struck?.what.startsWith('update leases/') !== true)
+    wrong.push('the end was told anew');
+  return wrong;
 }
 
 function wrongJobs(lab: Lab): string[] {
