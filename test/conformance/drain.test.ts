@@ -67,7 +67,7 @@ const easy = (node: string): KubeObject[] => [
   bound(node, 'finished', { restartPolicy: 'Never' }),
   bound(node, 'static', {}, mirror),
   bound(node, 'allowed'),
-  budget(`allowed-${node}`, 'apps', `allowed-${node}`, { maxUnavailable: 1 }),
+  budget(`allowed-${node}`, 'apps', `allowed-${node}`, { minAvailable: 0 }),
   replicaSet(node, 3),
 ];
 

@@ -167,7 +167,10 @@ export class HollowKubelet {
       clearTimeout(timer);
     } else if (!isFinished(known.pod)) {
       const exit = completed();
-      await this.#report(pod, 'Succeeded', (c) => endedStatus(c, 0, exit));
+      // Whatever is said of it, it goes.
+      await this.#report(pod, 'Succeeded', (c) => endedStatus(c, 0, exit)).catch((error) =>
+        console.error(`hollow ${this.#node.name}:`, error),
+      );
     }
     const path = `/api/v1/namespaces/${namespace}/pods/${name}`;
     await this.#persist('DELETE', path, { gracePeriodSeconds: 0, preconditions: { uid } });

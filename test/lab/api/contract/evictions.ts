@@ -146,6 +146,22 @@ export function describeEvictions(start: StartTarget): void {
       expect((await evict('nobody')).body).toMatchObject({ code: 404, message: 'pods "nobody" not found' });
     });
 
+    it('are refused where a budget counts from controllers and there is none', async () => {
+      const own = pod('own', 'apps');
+      await rest.create([
+        { ...own, metadata: { ...own.metadata, labels: { app: 'own' } } },
+        budget('own', 'apps', 'own', { maxUnavailable: 1 }),
+      ]);
+      await rest.eventually(`${pods}/own`, isReady);
+      await rest.eventually(
+        `${budgets}/own`,
+        ({ status, metadata }) => status?.observedGeneration === metadata.generation,
+      );
+      const { code, body } = await evict('own');
+      const message = 'The disruption budget own needs 0 healthy pods and has 1 currently';
+      expect([code, body.details]).toEqual([429, { causes: [{ reason: 'DisruptionBudget', message }] }]);
+    });
+
     it('take an unready pod only while enough others are healthy, unless told otherwise', async () => {
       await rest.create([
         workload('Deployment', 'ill', 'apps', 1),

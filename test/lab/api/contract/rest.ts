@@ -90,6 +90,11 @@ export class Rest {
     let rest = '';
     const separator = path.includes('?') ? '&' : '?';
     const sent = request(this.#options('GET', `${path}${separator}watch=true`, {}), (response) => {
+      if (response.statusCode !== 200) {
+        response.resume();
+        onEnd(new Error(`watch ${path}: ${response.statusCode}`));
+        return;
+      }
       response.setEncoding('utf8').on('data', (chunk: string) => {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
@@ -115,7 +120,10 @@ export class Rest {
       });
     };
     const run = async (): Promise<void> => {
-      while (!stopped) await round().catch(() => sleep(100));
+      while (!stopped) {
+        await round().catch(() => undefined);
+        await sleep(20);
+      }
     };
     void run();
     return () => {
