@@ -1,5 +1,8 @@
 import { describe } from 'vitest';
 import { describeContract } from '../lab/api/contract/index.ts';
+import { hasKubectl } from '../lab/api/testing.ts';
 import { startRealTarget } from './real-target.ts';
+
+if (!hasKubectl) throw new Error('conformance: no kubectl on this machine (Debian: kubernetes-client)');
 
 describe('a real API server', () => describeContract(startRealTarget));

@@ -5,11 +5,13 @@ import { drain } from '../../runtime/src/cluster/drain.ts';
 import { clusterWriter } from '../../runtime/src/cluster/writer.ts';
 import { budget, namespace, pod } from '../lab/api/contract/objects.ts';
 import { Rest } from '../lab/api/contract/rest.ts';
-import { kubectl } from '../lab/api/testing.ts';
+import { hasKubectl, kubectl } from '../lab/api/testing.ts';
 import type { KubeObject, Pod } from '../lab/api/types.ts';
 import { HollowNodes } from './hollow-nodes.ts';
 import { PodSources } from './pod-sources.ts';
 import { RealCluster } from './real-cluster.ts';
+
+if (!hasKubectl) throw new Error('conformance: no kubectl on this machine (Debian: kubernetes-client)');
 
 /** Nodes with the same pods: kubectl drains the first of a pair, this project the second. */
 const pairs = { easy: ['easy-theirs', 'easy-ours'], hard: ['hard-theirs', 'hard-ours'] } as const;

@@ -1,12 +1,20 @@
 import { describeAccess } from './access.ts';
 import { describeEvictions } from './evictions.ts';
 import { describeJobs } from './jobs.ts';
+import { describeKubectl } from './kubectl.ts';
 import { describeReads } from './reads.ts';
 import type { StartTarget } from './target.ts';
 import { describeWrites } from './writes.ts';
 
 /** What an API server has to be like for the pipeline: the lab's and the real one answer the same. */
 export function describeContract(start: StartTarget): void {
-  for (const part of [describeReads, describeWrites, describeAccess, describeEvictions, describeJobs])
+  for (const part of [
+    describeReads,
+    describeWrites,
+    describeAccess,
+    describeEvictions,
+    describeJobs,
+    describeKubectl,
+  ])
     part(start);
 }
