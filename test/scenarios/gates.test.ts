@@ -53,6 +53,12 @@ describe('before a minor', () => {
     ]);
   });
 
+  it('a dry-run asks them as well, and goes all the way', async () => {
+    const { exitCode, stdout } = await lab.cli(['run', ...minor, '--dry-run']);
+    expect(exitCode, stdout).toBe(0);
+    expect(stdout).toContain('gates.addOns says nothing of ghcr.io/flannel-io/flannel:v0.27.3');
+  });
+
   it('a patch skips them all, and each says so', async () => {
     const { exitCode, stdout } = await lab.cli(['plan', ...patch]);
     expect(exitCode).toBe(0);

@@ -42,7 +42,7 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
     journal: remember(real.journal),
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
-      read: (node, words) => real.shell.read(node, words),
+      read: (...args) => real.shell.read(...args),
       async script(node, name, args) {
         would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
         if (name === 'update_k8s') upgraded.add(node.node);
