@@ -182,6 +182,20 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
+# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
+mark() {
+  local output told=false deadline=$((SECONDS + lock_timeout))
+  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+    if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
+      printf '%s\n' "$output"
+      return 1
+    fi
+    $told || say "waiting for apt: $(grep -m 1 'lock was locked' <<<"$output")"
+    told=true
+    sleep 1
+  done
+}
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
 # Finishes what an interrupted apt left half configured; does nothing otherwise.

@@ -182,6 +182,20 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
+# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
+mark() {
+  local output told=false deadline=$((SECONDS + lock_timeout))
+  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+    if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
+      printf '%s\n' "$output"
+      return 1
+    fi
+    $told || say "waiting for apt: $(grep -m 1 'lock was locked' <<<"$output")"
+    told=true
+    sleep 1
+  done
+}
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
 # Finishes what an interrupted apt left half configured; does nothing otherwise.
@@ -258,7 +272,7 @@ resolve_revision() {
 }
 
 clean_up() {
-  if $held; then as_root apt-mark hold "$package" >/dev/null || warn "could not hold $package again"; fi
+  if $held; then mark hold "$package" || warn "could not hold $package again"; fi
 }
 
 install_containerd() {
@@ -270,7 +284,7 @@ install_containerd() {
   repair_dpkg
   if apt-mark showhold | grep -x "$package" >/dev/null; then
     held=true
-    as_root apt-mark unhold "$package" >/dev/null
+    mark unhold "$package" || die "apt-mark cannot release $package; see its output above"
   fi
   say "installing $package=$revision"
   install_packages "$package=$revision"

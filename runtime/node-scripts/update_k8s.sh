@@ -188,6 +188,20 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
+# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
+mark() {
+  local output told=false deadline=$((SECONDS + lock_timeout))
+  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+    if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
+      printf '%s\n' "$output"
+      return 1
+    fi
+    $told || say "waiting for apt: $(grep -m 1 'lock was locked' <<<"$output")"
+    told=true
+    sleep 1
+  done
+}
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
 # Finishes what an interrupted apt left half configured; does nothing otherwise.
@@ -325,7 +339,7 @@ check_disk_space() {
 unheld=()
 
 hold_again() {
-  ((${#unheld[@]} == 0)) || as_root apt-mark hold "${unheld[@]}" >/dev/null || warn "could not hold ${unheld[*]} again"
+  ((${#unheld[@]} == 0)) || mark hold "${unheld[@]}" || warn "could not hold ${unheld[*]} again"
   unheld=()
 }
 clean_up() { hold_again; }
@@ -356,7 +370,7 @@ upgrade_packages() {
   unheld=("$@")
   if ((${#wanted[@]} > 0)); then
     say "installing ${wanted[*]}"
-    as_root apt-mark unhold "$@" >/dev/null
+    mark unhold "$@" || die "apt-mark cannot release $*; see its output above"
     install_packages "${wanted[@]}"
   fi
   hold_again
