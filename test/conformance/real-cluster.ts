@@ -1,12 +1,18 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { kubeconfigText } from '../lab/api/auth/kubeconfig.ts';
-import { issueServerIdentity } from '../lab/api/auth/pki.ts';
 import type { UserRef } from '../lab/api/index.ts';
 import { realPrograms } from './build.ts';
+import {
+  apiServerArguments,
+  emulationOf,
+  type Identity,
+  identities,
+  startEtcd,
+  writeCredentials,
+} from './control-plane.ts';
 import { freePorts, Program, statusOf, until } from './program.ts';
 
 export interface RealClusterOptions {
@@ -34,22 +40,6 @@ export interface AuditEvent {
   readonly responseStatus?: { readonly code?: number; readonly message?: string };
   readonly annotations?: Readonly<Record<string, string>>;
 }
-
-/** Who the parts say they are; the API server knows them by these tokens. */
-const identities = {
-  admin: { name: 'kubernetes-admin', groups: ['system:masters'] },
-  controllers: { name: 'system:kube-controller-manager', groups: [] },
-  scheduler: { name: 'system:kube-scheduler', groups: [] },
-} as const;
-
-type Identity = keyof typeof identities;
-
-const auditPolicy = `apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
-rules:
-  - level: Metadata
-`;
 
 /** A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Without nodes. */
 export class RealCluster {
@@ -248,73 +238,4 @@ export class RealCluster {
       `--secure-port=${port}`,
     ];
   }
-}
-
-/** They must not be newer than the API server that they find: they would wait for kinds of objects that it has not. */
-function emulationOf(version: string | undefined): string[] {
-  const minor = version?.split('.').slice(0, 2).join('.');
-  return minor === undefined ? [] : [`--emulated-version=kube=${minor}`];
-}
-
-function startEtcd(bin: string, dir: string, port: number, peerPort: number): Program {
-  const client = `http://127.0.0.1:${port}`;
-  const peer = `http://127.0.0.1:${peerPort}`;
-  const args = [
-    `--data-dir=${join(dir, 'etcd')}`,
-    `--listen-client-urls=${client}`,
-    `--advertise-client-urls=${client}`,
-    `--listen-peer-urls=${peer}`,
-    `--initial-advertise-peer-urls=${peer}`,
-    `--initial-cluster=default=${peer}`,
-    '--unsafe-no-fsync',
-  ];
-  return new Program(join(bin, 'etcd'), args, dir);
-}
-
-function apiServerArguments(dir: string, port: number, etcdPort: number): string[] {
-  const file = (name: string) => join(dir, name);
-  return [
-    `--etcd-servers=http://127.0.0.1:${etcdPort}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    '--endpoint-reconciler-type=none',
-    `--secure-port=${port}`,
-    `--tls-cert-file=${file('server.crt')}`,
-    `--tls-private-key-file=${file('server.key')}`,
-    `--token-auth-file=${file('tokens.csv')}`,
-    '--authorization-mode=Node,RBAC',
-    '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
-    `--service-account-key-file=${file('sa.pub')}`,
-    `--service-account-signing-key-file=${file('sa.key')}`,
-    '--service-cluster-ip-range=10.96.0.0/16',
-    '--kubelet-preferred-address-types=InternalIP',
-    '--allow-privileged=true',
-    '--profiling=false',
-    `--audit-policy-file=${file('audit-policy.yaml')}`,
-    `--audit-log-path=${file('audit.log')}`,
-    '--audit-log-mode=blocking',
-  ];
-}
-
-async function writeCredentials(dir: string) {
-  await mkdir(dir, { recursive: true });
-  const identity = await issueServerIdentity();
-  const names = Object.keys(identities) as Identity[];
-  const tokens = Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('base64url')]));
-  const account = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const lines = names.map((name) => {
-    const { name: user, groups } = identities[name];
-    return `${tokens[name]},${user},${user},"${groups.join(',')}"\n`;
-  });
-  const files = {
-    'ca.crt': identity.caPem,
-    'server.crt': identity.certPem,
-    'server.key': identity.keyPem,
-    'sa.key': account.privateKey.export({ type: 'sec1', format: 'pem' }).toString(),
-    'sa.pub': account.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-    'tokens.csv': lines.join(''),
-    'audit-policy.yaml': auditPolicy,
-  };
-  for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text, { mode: 0o600 });
-  return { caPem: identity.caPem, tokens: tokens as Record<Identity, string> };
 }
