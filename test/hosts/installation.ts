@@ -48,6 +48,8 @@ async function writeSystem(root: string): Promise<void> {
   await write(root, `/etc/sudoers.d/${LabNode.user}`, `${LabNode.user} ALL=(ALL) NOPASSWD: ALL\n`, 0o440);
   await write(root, '/etc/ssh/sshd_config.d/hosts.conf', sshd);
   await write(root, '/etc/kubernetes/kubelet.conf', 'apiVersion: v1\nkind: Config\n', 0o600);
+  const endpoint = '--container-runtime-endpoint=unix:///run/containerd/containerd.sock';
+  await write(root, '/var/lib/kubelet/kubeadm-flags.env', `KUBELET_KUBEADM_ARGS="${endpoint}"\n`);
   for (const path of ['/etc/kubernetes/manifests', '/var/lib/kubelet', '/mnt/main'])
     await mkdir(join(root, path), { recursive: true });
 }
