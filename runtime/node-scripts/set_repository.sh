@@ -184,10 +184,10 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
-# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
-mark() {
+# when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does itself. Its output is shown when it fails.
+when_unlocked() {
   local output told=false deadline=$((SECONDS + lock_timeout))
-  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+  until output=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" 2>&1); do
     if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
       printf '%s\n' "$output"
       return 1
@@ -198,13 +198,20 @@ mark() {
   done
 }
 
+# mark hold|unhold PACKAGE…
+mark() { when_unlocked apt-mark "$@"; }
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
-# Finishes what an interrupted apt left half configured; does nothing otherwise.
+# dpkg's journal outlives it only when it was killed. apt refuses to work then, even when every package is configured.
+has_journal() { compgen -G "$root/var/lib/dpkg/updates/[0-9]*" >/dev/null; }
+
+# Finishes what an interrupted apt left half done; does nothing otherwise.
 repair_dpkg() {
-  [[ -z $(as_root dpkg --audit) ]] && return
+  if [[ -z $(as_root dpkg --audit) ]] && ! has_journal; then return; fi
   say "finishing an interrupted package installation"
-  as_root dpkg --force-confdef --force-confold --configure -a
+  when_unlocked dpkg --force-confdef --force-confold --configure -a ||
+    die "dpkg --configure -a failed; see its output above, mend that package by hand, then run this again"
 }
 
 capture=''
@@ -234,6 +241,8 @@ minor_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 keyring=/etc/apt/keyrings/kubernetes-apt-keyring.gpg
 # Outside of /etc/apt, where apt would complain about files it does not know.
 backups="$root/var/backups/k8s-upgrade"
+# Exists from the first change to the last: the repository that the node is being pointed at.
+unfinished="$backups/unfinished"
 minor='' base='' work=''
 
 parse_arguments() {
@@ -337,12 +346,17 @@ replace() {
   as_root mv -f -- "$2.new" "$2"
 }
 
+# After a killed switch the backups are from before it, and the files perhaps are not.
 backup() {
   local file
+  [[ $(as_root cat "$unfinished" 2>/dev/null || true) != "$repository" ]] || return 0
   as_root mkdir -p -m 0700 "$backups"
+  as_root rm -f -- "$unfinished"
   for file in "$@"; do
     if as_root test -e "$file"; then as_root cp -p -- "$file" "$backups/${file##*/}"; fi
   done
+  printf '%s\n' "$repository" >"$work/unfinished"
+  replace "$work/unfinished" "$unfinished"
 }
 
 # Puts source and key back.
@@ -354,6 +368,7 @@ restore() {
       as_root mv -f -- "$file.new" "$file"
     fi
   done
+  as_root rm -f -- "$unfinished"
   say "the old source and key are back"
 }
 
@@ -373,7 +388,10 @@ switch() {
     rewritten "$file" >"$work/source"
     replace "$work/source" "$file"
   done
-  try_refresh && return
+  if try_refresh; then
+    as_root rm -f -- "$unfinished"
+    return
+  fi
   restore "$@" "$root$keyring"
   die "$(sed -nE 's/^error: //p' "$work/why" | tail -n 1); this node stays on the repository that it had"
 }

@@ -182,10 +182,10 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
-# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
-mark() {
+# when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does itself. Its output is shown when it fails.
+when_unlocked() {
   local output told=false deadline=$((SECONDS + lock_timeout))
-  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+  until output=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" 2>&1); do
     if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
       printf '%s\n' "$output"
       return 1
@@ -196,13 +196,20 @@ mark() {
   done
 }
 
+# mark hold|unhold PACKAGE…
+mark() { when_unlocked apt-mark "$@"; }
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
-# Finishes what an interrupted apt left half configured; does nothing otherwise.
+# dpkg's journal outlives it only when it was killed. apt refuses to work then, even when every package is configured.
+has_journal() { compgen -G "$root/var/lib/dpkg/updates/[0-9]*" >/dev/null; }
+
+# Finishes what an interrupted apt left half done; does nothing otherwise.
 repair_dpkg() {
-  [[ -z $(as_root dpkg --audit) ]] && return
+  if [[ -z $(as_root dpkg --audit) ]] && ! has_journal; then return; fi
   say "finishing an interrupted package installation"
-  as_root dpkg --force-confdef --force-confold --configure -a
+  when_unlocked dpkg --force-confdef --force-confold --configure -a ||
+    die "dpkg --configure -a failed; see its output above, mend that package by hand, then run this again"
 }
 
 capture=''
@@ -228,6 +235,8 @@ install_packages() {
 # <<< lib/packages.sh
 
 version='' package='' held=false
+# Exists while a held package is not held, so that the run after a killed one knows.
+hold_note="$root/var/lib/k8s-upgrade/hold-containerd"
 
 parse_arguments() {
   while (($# > 0)); do
@@ -271,8 +280,24 @@ resolve_revision() {
   die "no repository of this node offers $package $version; it offers $(madison "$package" | awk -F ' *[|] *' '{ print $2 }' | sort -Vu | paste -sd ' ')"
 }
 
-clean_up() {
-  if $held; then mark hold "$package" || warn "could not hold $package again"; fi
+release_hold() {
+  apt-mark showhold | grep -x "$package" >/dev/null || return 0
+  held=true
+  as_root install -D -m 0644 -- /dev/null "$hold_note"
+  mark unhold "$package" || die "apt-mark cannot release $package; see its output above"
+}
+
+hold_again() {
+  $held || return 0
+  held=false
+  if mark hold "$package"; then as_root rm -f -- "$hold_note"; else warn "could not hold $package again"; fi
+}
+clean_up() { hold_again; }
+
+# What a killed run left to do.
+take_over() {
+  if as_root test -e "$hold_note"; then held=true; fi
+  repair_dpkg
 }
 
 install_containerd() {
@@ -281,11 +306,7 @@ install_containerd() {
     printf 'WOULD: install %s=%s and restart containerd\n' "$package" "$revision"
     return
   fi
-  repair_dpkg
-  if apt-mark showhold | grep -x "$package" >/dev/null; then
-    held=true
-    mark unhold "$package" || die "apt-mark cannot release $package; see its output above"
-  fi
+  release_hold
   say "installing $package=$revision"
   install_packages "$package=$revision"
 }
@@ -310,8 +331,11 @@ main() {
   from=$(containerd_running)
   from=${from:-$(containerd_on_disk)}
   ! older_than "$version" "$(containerd_on_disk)" || refuse "--version: $version is older than containerd $(containerd_on_disk) on this node"
+  $dry_run || take_over
   revision=$(installed_version "$package")
   if [[ $(containerd_on_disk) != "$version" ]]; then install_containerd; fi
+  # Before the restart: whoever sees the new version running takes this for done.
+  hold_again
   if [[ $from != "$version" ]] && ! $dry_run; then restart_containerd; fi
   printf 'result: {"version":"%s","from":"%s","package":"%s","revision":"%s","dryRun":%s}\n' "$version" "$from" "$package" "$revision" "$dry_run"
 }

@@ -188,10 +188,10 @@ newest_revision() {
     sort -V | tail -n 1
 }
 
-# mark hold|unhold PACKAGE…: waits for dpkg's lock, which apt-mark itself does not.
-mark() {
+# when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does itself. Its output is shown when it fails.
+when_unlocked() {
   local output told=false deadline=$((SECONDS + lock_timeout))
-  until output=$(as_root env LC_ALL=C apt-mark "$@" 2>&1); do
+  until output=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" 2>&1); do
     if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
       printf '%s\n' "$output"
       return 1
@@ -202,13 +202,20 @@ mark() {
   done
 }
 
+# mark hold|unhold PACKAGE…
+mark() { when_unlocked apt-mark "$@"; }
+
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
-# Finishes what an interrupted apt left half configured; does nothing otherwise.
+# dpkg's journal outlives it only when it was killed. apt refuses to work then, even when every package is configured.
+has_journal() { compgen -G "$root/var/lib/dpkg/updates/[0-9]*" >/dev/null; }
+
+# Finishes what an interrupted apt left half done; does nothing otherwise.
 repair_dpkg() {
-  [[ -z $(as_root dpkg --audit) ]] && return
+  if [[ -z $(as_root dpkg --audit) ]] && ! has_journal; then return; fi
   say "finishing an interrupted package installation"
-  as_root dpkg --force-confdef --force-confold --configure -a
+  when_unlocked dpkg --force-confdef --force-confold --configure -a ||
+    die "dpkg --configure -a failed; see its output above, mend that package by hand, then run this again"
 }
 
 capture=''

@@ -81,6 +81,7 @@ const directories = [
   'usr',
   'var/backups',
   'var/lib/apt/lists',
+  'var/lib/dpkg/updates',
   'var/lib/kubelet',
   'var/log/apt',
 ];

@@ -1,0 +1,81 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readDocument } from '../../docs/markdown.ts';
+import { type Phase, strike } from './strike.ts';
+import { type Subject, subjects } from './subjects.ts';
+
+const phases: readonly Phase[] = ['before', 'after'];
+/** A script mostly waits for programs to start: this many at a time keep two cores busy. */
+const atOnce = 3;
+
+/** Kill points by subject, as they were played. */
+const counts: Record<string, number> = {};
+
+/** The calls of a run that nobody kills; it has to end well. */
+async function wholeRun(subject: Subject): Promise<readonly string[]> {
+  const bench = await subject.open();
+  try {
+    const { exit, calls, stderr } = await strike(bench, subject.script, subject.args(bench));
+    expect([exit, stderr, await subject.finished(bench)]).toEqual([0, '', []]);
+    return calls;
+  } finally {
+    await bench.close();
+  }
+}
+
+/** Kills at one call, runs again, and returns what is wrong. */
+async function play(subject: Subject, at: number, phase: Phase): Promise<string[]> {
+  const bench = await subject.open();
+  try {
+    const killed = await strike(bench, subject.script, subject.args(bench), at, phase);
+    // -1: ended by a signal.
+    const wrong = killed.exit === -1 ? [] : [`it was not killed but ended with ${killed.exit}`];
+    wrong.push(...((await subject.interrupted?.(bench)) ?? []));
+    const run = () => bench.run(subject.script, ...subject.args(bench));
+    if (subject.again) {
+      wrong.push(...(await subject.again(bench, run)));
+    } else {
+      const { exit, stderr } = await run();
+      if (exit !== 0) wrong.push(`the next run ended with ${exit}: ${stderr.trim()}`);
+    }
+    wrong.push(...(await subject.finished(bench)));
+    return wrong.map((text) => `call ${at} (${killed.calls[at - 1]}), ${phase}: ${text}`);
+  } finally {
+    await bench.close();
+  }
+}
+
+async function playAll(subject: Subject, calls: readonly string[]): Promise<string[]> {
+  const points = calls.flatMap((_call, index) => phases.map((phase) => ({ at: index + 1, phase })));
+  counts[subject.name] = points.length;
+  const wrong: string[] = [];
+  const work = async () => {
+    for (let point = points.shift(); point !== undefined; point = points.shift()) {
+      wrong.push(...(await play(subject, point.at, point.phase)));
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return wrong;
+}
+
+describe('killed at any of its calls and run again, the node ends as it should', () => {
+  for (const subject of subjects) {
+    test(subject.name, { timeout: 900_000 }, async () => {
+      const calls = await wholeRun(subject);
+      expect(calls.length).toBeGreaterThan(10);
+      expect(await playAll(subject, calls)).toEqual([]);
+    });
+  }
+
+  // A round of some subjects has no figures to quote.
+  test('the README says how many points these are', ({ skip }) => {
+    if (Object.keys(counts).length < subjects.length) skip('not every subject was played');
+    const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    console.log(`node scripts killed at ${all} points:`, counts);
+    const cache = join(import.meta.dirname, '../../../.cache');
+    mkdirSync(cache, { recursive: true });
+    writeFileSync(join(cache, 'interrupted.json'), `${JSON.stringify({ all, ...counts }, null, 2)}\n`);
+    expect(readDocument('README.md')).toContain(`${all} points`);
+  });
+});

@@ -1,0 +1,227 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LabNodeOptions } from '../../lab/nodes/node.ts';
+import { Bench, type Ended } from '../harness.ts';
+
+/** A script on a node, and what has to be true of that node whenever the script was killed. */
+export interface Subject {
+  readonly name: string;
+  readonly script: string;
+  open(): Promise<Bench>;
+  args(bench: Bench): readonly string[];
+  /** Right after the kill: what is wrong, empty when nothing is. */
+  interrupted?(bench: Bench): Promise<readonly string[]> | readonly string[];
+  /** The run after the kill; the same again when missing. Returns what is wrong with it. */
+  again?(bench: Bench, run: () => Promise<Ended>): Promise<readonly string[]>;
+  /** After a run that ended well: what is wrong. */
+  finished(bench: Bench): Promise<readonly string[]> | readonly string[];
+}
+
+const target = '1.34.5';
+
+/** The texts of the claims that are not true. */
+const untrue = (claims: Readonly<Record<string, boolean>>): string[] =>
+  Object.keys(claims).filter((text) => !claims[text]);
+
+const onHost = (bench: Bench, path: string) => join(bench.node.paths.root, path);
+
+/** Nothing that dpkg, apt or a killed copy would trip over. */
+function packagesAreSettled(bench: Bench): string[] {
+  const journal = onHost(bench, '/var/lib/dpkg/updates');
+  return untrue({
+    'no package is half configured': bench.stateOf('dpkg-interrupted') === undefined,
+    "dpkg's journal is empty": !existsSync(journal) || readdirSync(journal).length === 0,
+  });
+}
+
+function imagesOf(bench: Bench): string[] {
+  const directory = onHost(bench, '/etc/kubernetes/manifests');
+  return readdirSync(directory)
+    .sort()
+    .map((file) => /image: \S+\/(.*)/.exec(readFileSync(join(directory, file), 'utf8'))?.[1] ?? file);
+}
+
+const upgradedImages = [
+  'etcd:3.6.5-0',
+  ...['apiserver', 'controller-manager', 'scheduler'].map((name) => `kube-${name}:v${target}`),
+];
+
+function upgraded(bench: Bench): string[] {
+  const images = imagesOf(bench);
+  return [
+    ...packagesAreSettled(bench),
+    ...untrue({
+      'the packages are at the target': Object.values(bench.packages()).every((v) => v === `${target}-1.1`),
+      'the packages are held': bench.held(),
+      'the kubelet of the target runs': bench.stateOf('running/kubelet')?.trim() === target,
+      'the control plane is at the target': images.length === 0 || images.join() === upgradedImages.join(),
+    }),
+  ];
+}
+
+const clusterFile = (bench: Bench) =>
+  join(bench.node.environment.LAB_CLUSTER_DIR ?? '', 'kubernetes-version');
+
+function updateSubject(name: string, role: 'master' | 'worker', options: Partial<LabNodeOptions>): Subject {
+  return {
+    name: `update_k8s.sh, ${name}`,
+    script: 'update_k8s.sh',
+    async open() {
+      const bench = await Bench.open(options);
+      // The first control-plane node has been upgraded before any other node.
+      if (role === 'worker') writeFileSync(clusterFile(bench), `${target}\n`);
+      return bench;
+    },
+    args: () => ['--role', role, '--release', target],
+    finished: (bench) => [
+      ...upgraded(bench),
+      ...untrue({
+        'the cluster is at the target': readFileSync(clusterFile(bench), 'utf8').trim() === target,
+      }),
+    ],
+  };
+}
+
+const source = '/etc/apt/sources.list.d/kubernetes.list';
+const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
+const oldKey = 'key of the day the node was installed\n';
+const sourceOf = (bench: Bench, minor: string) =>
+  `deb [signed-by=${keyring}] ${bench.repository.base}v${minor}/deb/ /\n`;
+
+/** The repository has one key for all minors: what a finished switch leaves. */
+const newKey = (bench: Bench) => bench.node.read(keyring) !== oldKey && bench.node.read(keyring).length > 20;
+
+const repository: Subject = {
+  name: 'set_repository.sh',
+  script: 'set_repository.sh',
+  open: () => Bench.open(),
+  args: (bench) => ['--minor', '1.35', '--url', bench.repository.base],
+  interrupted: (bench) =>
+    untrue({
+      'the source is whole, the old one or the new one': ['1.34', '1.35'].some(
+        (minor) => bench.node.read(source) === sourceOf(bench, minor),
+      ),
+      'the key is whole, the old one or the new one': bench.node.read(keyring) === oldKey || newKey(bench),
+      'no other file is read by apt': readdirSync(onHost(bench, '/etc/apt/sources.list.d'))
+        .filter((file) => /\.(list|sources)$/.test(file))
+        .every((file) => source.endsWith(`/${file}`)),
+    }),
+  finished: (bench) =>
+    untrue({
+      'the source is the new one': bench.node.read(source) === sourceOf(bench, '1.35'),
+      'the key is the new one': newKey(bench),
+      'nothing half done lies beside the source':
+        readdirSync(onHost(bench, '/etc/apt/sources.list.d')).join() === 'kubernetes.list',
+    }),
+};
+
+/** The switch was over when the script was killed: it had the new repository's lists, and its note was gone. */
+const isSwitched = (bench: Bench): boolean =>
+  bench.node.read(source) === sourceOf(bench, '1.35') &&
+  newKey(bench) &&
+  !existsSync(onHost(bench, '/var/backups/k8s-upgrade/unfinished')) &&
+  readdirSync(onHost(bench, '/var/lib/apt/lists')).some((file) => /v1\.35.*Packages$/.test(file));
+
+/** The run after the kill fails: the node has to stay on what it had before both, unless the first had done its work. */
+const repositoryThatFails: Subject = {
+  ...repository,
+  name: 'set_repository.sh, whose next run fails',
+  async again(bench, run) {
+    const [minor, isKey] = isSwitched(bench)
+      ? (['1.35', newKey] as const)
+      : (['1.34', () => bench.node.read(keyring) === oldKey] as const);
+    bench.repository.nonsense = 'empty';
+    const { exit } = await run();
+    bench.repository.nonsense = undefined;
+    const isBack = bench.node.read(source) === sourceOf(bench, minor) && isKey(bench);
+    const later = await run();
+    return untrue({
+      'a run fails when the repository answers nonsense': exit === 1,
+      [`the source and the key of ${minor} are back`]: isBack,
+      'the run after the failure ends well': later.exit === 0,
+    });
+  },
+};
+
+function containerdSubject(held: boolean): Subject {
+  return {
+    name: `update_containerd.sh, ${held ? 'held' : 'not held'}`,
+    script: 'update_containerd.sh',
+    async open() {
+      const bench = await Bench.open();
+      if (held) writeFileSync(join(bench.node.paths.state, 'hold/containerd.io'), '');
+      return bench;
+    },
+    args: () => ['--version', '1.7.28'],
+    // Whoever sees the new version running takes this step for done.
+    interrupted: (bench) =>
+      untrue({
+        'containerd is held once its new version runs':
+          !held || bench.node.containerd !== '1.7.28' || bench.stateOf('hold/containerd.io') !== undefined,
+      }),
+    finished: (bench) => [
+      ...packagesAreSettled(bench),
+      ...untrue({
+        'the package is at the target': bench.stateOf('dpkg/containerd.io') === '1.7.28-1',
+        'the containerd of the target runs': bench.node.containerd === '1.7.28',
+        'it is held when it was before': (bench.stateOf('hold/containerd.io') !== undefined) === held,
+      }),
+    ],
+  };
+}
+
+const backups = '/mnt/main/etcd-backup';
+
+/** Every snapshot that has its final name is whole, has the sum beside it, and passes the script's own check. */
+async function snapshotsAreWhole(bench: Bench): Promise<string[]> {
+  if (!existsSync(onHost(bench, backups))) return [];
+  const wrong: string[] = [];
+  for (const name of readdirSync(onHost(bench, backups)).filter((file) => /^[^.].*\.db$/.test(file))) {
+    const path = `${backups}/${name}`;
+    const content = readFileSync(onHost(bench, path));
+    const sum = createHash('sha256').update(content).digest('hex');
+    const verified = await bench.run('snapshot_etcd.sh', '--verify', path);
+    wrong.push(
+      ...untrue({
+        [`${name} is whole`]: content.subarray(-5).toString() === '\nend\n',
+        [`${name} has its sum beside it`]: bench.node.read(`${path}.sha256`) === `${sum}  ${name}\n`,
+        [`${name} passes --verify`]: verified.exit === 0,
+      }),
+    );
+  }
+  return wrong;
+}
+
+const snapshot: Subject = {
+  name: 'snapshot_etcd.sh',
+  script: 'snapshot_etcd.sh',
+  open: () => Bench.open(),
+  args: () => ['--save', backups, '--release', target],
+  interrupted: snapshotsAreWhole,
+  async finished(bench) {
+    const files = readdirSync(onHost(bench, backups));
+    const snapshots = files.filter((file) => file.endsWith('.db'));
+    return [
+      ...(await snapshotsAreWhole(bench)),
+      ...untrue({
+        'there is a snapshot': snapshots.length > 0,
+        // A sum may have lost its snapshot, never a snapshot its sum.
+        'every other file is a sum': files.every((file) => /^k8s-upgrade-pre-.*\.db(\.sha256)?$/.test(file)),
+        "nothing is left in etcd's directory":
+          readdirSync(onHost(bench, '/var/lib/etcd')).join() === 'member',
+      }),
+    ];
+  },
+};
+
+export const subjects: readonly Subject[] = [
+  updateSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
+  updateSubject('first control-plane node', 'master', {}),
+  updateSubject('another control-plane node', 'worker', { name: 'k8s-master2' }),
+  repository,
+  repositoryThatFails,
+  containerdSubject(true),
+  containerdSubject(false),
+  snapshot,
+];
