@@ -1,4 +1,4 @@
-import { type BlockedPodRule, namespacesOf } from '../../runtime/src/cluster/drain-rules.ts';
+import { type BlockedPodRule, namespacesOf } from '../../runtime/src/cluster/blocked-pods.ts';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { Settings } from '../../runtime/src/settings.ts';
 

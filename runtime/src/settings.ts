@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { blockedPodRule, outlastingRules } from './cluster/drain-rules.ts';
+import { blockedPodRule, outlastingRules } from './cluster/blocked-pods.ts';
 import { durationFormat, parseDuration } from './duration.ts';
 import { UpgradeError } from './errors.ts';
 import { addOnRule } from './gates/compatibility/add-on-rule.ts';

@@ -4,7 +4,7 @@ import { BlockedError } from '../errors.ts';
 import { connect, disruptionBudget, runningPod } from '../testing/api.ts';
 import { drainLabs } from '../testing/drain-lab.ts';
 import { rejection } from '../testing/files.ts';
-import type { BlockedPodRule } from './drain-rules.ts';
+import type { BlockedPodRule } from './blocked-pods.ts';
 
 const here = drainLabs();
 

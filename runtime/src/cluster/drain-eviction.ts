@@ -2,10 +2,11 @@ import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { formatDuration } from '../duration.ts';
 import { pause, type Wait } from '../wait.ts';
 import { ApiError, isConflict, isNamespaceTerminating, isNotFound } from './api-error.ts';
+import type { BlockedPodRule } from './blocked-pods.ts';
 import type { KubernetesClient } from './client.ts';
 import { budgetsFor, describeBudget, listBudgets } from './disruption-budgets.ts';
 import { podName } from './drain-filter.ts';
-import { type BlockedPodRule, ruleFor, settingOf } from './drain-rules.ts';
+import { ruleFor, settingOf } from './drain-rules.ts';
 import type { ClusterWriter } from './writer.ts';
 
 /** A pod on its way out. */

@@ -2,13 +2,8 @@ import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
 import type { SettingsInput } from '../settings.ts';
 import { pod, testSettings } from '../testing/cluster.ts';
-import {
-  type BlockedPodRule,
-  describeDeletion,
-  namespacesOf,
-  outlastingRules,
-  ruleFor,
-} from './drain-rules.ts';
+import { type BlockedPodRule, namespacesOf, outlastingRules } from './blocked-pods.ts';
+import { describeDeletion, ruleFor } from './drain-rules.ts';
 
 type Written = NonNullable<NonNullable<SettingsInput['drain']>['blockedPods']>;
 const rules = (...blockedPods: Written): BlockedPodRule[] =>

@@ -1,9 +1,10 @@
 import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { ApiError, isConflict, isNamespaceTerminating, isNotFound } from '../cluster/api-error.ts';
+import type { BlockedPodRule } from '../cluster/blocked-pods.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
 import { podName } from '../cluster/drain-filter.ts';
-import { type BlockedPodRule, describeDeletion, ruleFor } from '../cluster/drain-rules.ts';
+import { describeDeletion, ruleFor } from '../cluster/drain-rules.ts';
 import { type ClusterWriter, clusterWriter } from '../cluster/writer.ts';
 
 /** What drains of these pods will meet, in sentences, each sorted. */
