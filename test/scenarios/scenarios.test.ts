@@ -103,9 +103,12 @@ describe('scenarios', () => {
       const assertEnd = endStates[name];
       if (assertEnd === undefined) throw new Error(`no end state is written down for ${name}`);
       lab = await Lab.start(scenario.options);
+      const warnings: string[] = [];
+      lab.events.on('log', (line) => line.includes('Warning') && warnings.push(line));
       const { runs } = await scenario.play(lab, { say: () => {} });
       expect(runs).toEqual(scenario.expects);
       assertEnd(lab);
+      expect(warnings, 'what Node.js has to say of the program').toEqual([]);
       expect(
         lab.api.requests.all.filter((r) => r.status === 403 && r.user.includes(objectNames.namespace)),
       ).toEqual([]);

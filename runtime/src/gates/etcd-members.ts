@@ -18,7 +18,7 @@ const askMembers = [
  * member that has lost the others answers its own probe.
  */
 export const etcdMembers: Gate = {
-  name: 'etcd',
+  name: 'etcd-members',
   summary: 'every member of etcd is there and healthy',
   closes: 'blocked',
   passes: true,

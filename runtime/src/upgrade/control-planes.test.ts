@@ -30,7 +30,7 @@ test("a member of etcd that is ill after the first node stops the rollout before
   const { outcome, message } = await runUpgrade(ctx);
   expect(outcome).toBe('blocked');
   expect(message).toContain('stopped before the control-plane node k8s-master2');
-  expect(message).toContain("etcd: etcd's member on k8s-master3 is not healthy: deadline exceeded");
+  expect(message).toContain("etcd-members: etcd's member on k8s-master3 is not healthy: deadline exceeded");
   expect(scripts(fake.effects)).toHaveLength(1);
   expect(fake.node('k8s-master2').unschedulable).toBe(false);
 });
