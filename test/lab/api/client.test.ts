@@ -9,9 +9,10 @@ import {
   type V1Status,
   Watch,
 } from '@kubernetes/client-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { call, eventually, namespace, startTestLab, type TestLab, testNode } from './testing.ts';
 import { clientConfig } from './testing-client.ts';
+import type { PodDisruptionBudget } from './types.ts';
 
 /** The Status body of a refused request. */
 async function refusal(request: Promise<unknown>): Promise<V1Status> {
@@ -171,9 +172,16 @@ describe('client-node against the lab', () => {
       }
     };
     setCordoned(true);
+    onTestFinished(() => setCordoned(false));
     await evict(first.metadata.name);
     expect(lab.api.store.get('pods', 'apps', first.metadata.name)?.status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI' }),
+    );
+    await eventually(
+      lab.api,
+      'poddisruptionbudgets',
+      'web',
+      (found) => (found as PodDisruptionBudget).status?.currentHealthy === 1,
     );
     expect(await refusal(evict(second.metadata.name))).toMatchObject({
       code: 429,
