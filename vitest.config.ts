@@ -19,7 +19,7 @@ export default defineConfig({
         test: { name: 'fast', include: [`${folders}/**/*.test.ts`], exclude: [slow, conformance, hosts] },
       },
       // Whole upgrades, one after the other: `make test-slow`.
-      { extends: true, test: { name: 'slow', include: [slow] } },
+      { extends: true, test: { name: 'slow', include: [slow], testTimeout: 300_000 } },
       // Real hosts, as root: `make hosts-test`.
       { extends: true, test: { name: 'hosts', include: [hosts] } },
       // Against a real control plane, which `make conformance` builds first.

@@ -13,11 +13,17 @@ export interface Targets {
   readonly nodes: readonly string[];
 }
 
-const interval = '250ms';
+/** Also how long a scrape may take: the exporter is a part of the test's busy process. */
+const scrapeInterval = '1s';
+const evaluationInterval = '250ms';
 
 /** Prometheus' configuration, by the chart's names of jobs. What it watches of the cluster is in `targets.json`. */
 const configuration = (pushgateway: string, alertmanager: string) => ({
-  global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
+  global: {
+    scrape_interval: scrapeInterval,
+    scrape_timeout: scrapeInterval,
+    evaluation_interval: evaluationInterval,
+  },
   rule_files: ['rules.yml'],
   alerting: { alertmanagers: [{ static_configs: [{ targets: [alertmanager] }] }] },
   scrape_configs: [

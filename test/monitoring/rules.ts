@@ -4,16 +4,16 @@ import { pipeline } from '../constructs/synthesis.ts';
 /** A second of the test is ten minutes of the rules, as in the lab's settings. */
 const compression = 600;
 /** However short the original: a busy machine misses a few scrapes in a row. Seconds. */
-const floor = { duration: 2, age: 6 };
+const floor = { duration: 2, absence: 8, age: 6 };
 
 const unitSeconds = { s: 1, m: 60, h: 3600 } as const;
 
-/** `30m` → `3s`. @throws Error for what is no plain duration. */
-function shorter(duration: string): string {
+/** `30m` → `3s`, but no shorter than `least` seconds. @throws Error for what is no plain duration. */
+function shorter(duration: string, least: number): string {
   const { amount, unit } = /^(?<amount>\d+)(?<unit>[smh])$/.exec(duration)?.groups ?? {};
   if (amount === undefined || unit === undefined) throw new Error(`no duration: ${duration}`);
   const seconds = Number(amount) * unitSeconds[unit as keyof typeof unitSeconds];
-  return `${Math.round(Math.max(seconds / compression, floor.duration))}s`;
+  return `${Math.round(Math.max(seconds / compression, least))}s`;
 }
 
 /** Ages that a rule compares with, in seconds: `time() - x > 1800`. The windows of `increase` stay what they are. */
@@ -30,7 +30,7 @@ export function compressedRules(): AlertGroup[] {
     ...group,
     rules: group.rules.map((rule) => ({
       ...rule,
-      for: shorter(rule.for),
+      for: shorter(rule.for, rule.expr.includes('absent(') ? floor.absence : floor.duration),
       expr: shorterAges(rule.expr),
     })),
   }));
