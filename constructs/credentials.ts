@@ -59,7 +59,8 @@ export class Credentials extends Construct {
           labels: labelsOf('credentials'),
         },
         spec: {
-          refreshInterval: '15m',
+          // As the operator writes it back; `15m` would be another change at every plan.
+          refreshInterval: '15m0s',
           secretStoreRef: { kind: 'ClusterSecretStore', name: props.secretStore ?? 'vault-kv' },
           target: { name: objectNames.credentials, creationPolicy: 'Owner', deletionPolicy: 'Retain' },
           data: [

@@ -69,7 +69,11 @@ export class DetectionCronJob extends Construct {
             podFailurePolicy: {
               rule: [
                 { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
-                { action: 'FailJob', onExitCodes: { operator: 'In', values: [2, 3] } },
+                // The provider crashes on a rule without a container.
+                {
+                  action: 'FailJob',
+                  onExitCodes: { containerName: 'detect', operator: 'In', values: [2, 3] },
+                },
               ],
             },
             template: {

@@ -67,6 +67,8 @@ export class ExecutionCronJob extends Construct {
                 {
                   action: 'FailJob',
                   onExitCodes: {
+                    // The provider crashes on a rule without one.
+                    containerName: 'run',
                     operator: 'In',
                     values: [exitCodes.failed, exitCodes.badInput, exitCodes.blocked],
                   },

@@ -51,6 +51,8 @@ export function programPod(props: ProgramPodProps): PodSpec {
           limits: { memory: props.resources.memoryLimit },
         },
         securityContext: {
+          // As for the pod: where it is not written, the provider sends false, which Pod Security refuses.
+          runAsNonRoot: true,
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
           capabilities: { drop: ['ALL'] },

@@ -26,7 +26,7 @@ describe('the credentials', () => {
     const secret = pipeline().manifest<ExternalSecret>('ExternalSecret');
     expect(secret.metadata).toMatchObject({ name: 'k8s-upgrade-creds', namespace: 'k8s-upgrade' });
     expect(secret.spec).toMatchObject({
-      refreshInterval: '15m',
+      refreshInterval: '15m0s',
       secretStoreRef: { kind: 'ClusterSecretStore', name: 'vault-kv' },
     });
     const own = (property: string) => ({

@@ -81,7 +81,10 @@ describe('the execution CronJob', () => {
       pod_failure_policy: {
         rule: [
           { action: 'Ignore', on_pod_condition: [{ type: 'DisruptionTarget', status: 'True' }] },
-          { action: 'FailJob', on_exit_codes: { operator: 'In', values: [1, 2, 3] } },
+          {
+            action: 'FailJob',
+            on_exit_codes: { container_name: 'run', operator: 'In', values: [1, 2, 3] },
+          },
         ],
       },
     });
@@ -128,6 +131,7 @@ describe.each([
     });
     expect(template.spec.container).toHaveLength(1);
     expect(template.spec.container[0]?.security_context).toEqual({
+      run_as_non_root: true,
       allow_privilege_escalation: false,
       read_only_root_filesystem: true,
       capabilities: { drop: ['ALL'] },

@@ -32,7 +32,7 @@ describe('kubernetesObjects', () => {
     expect(template?.volumes?.find((v) => v.name === 'credentials')?.secret?.defaultMode).toBe(0o440);
     expect(cronJob.spec?.jobTemplate.spec?.podFailurePolicy?.rules[1]).toEqual({
       action: 'FailJob',
-      onExitCodes: { operator: 'In', values: [1, 2, 3] },
+      onExitCodes: { containerName: 'run', operator: 'In', values: [1, 2, 3] },
     });
     expect(cronJob.metadata?.labels?.['app.kubernetes.io/component']).toBe('executor');
   });

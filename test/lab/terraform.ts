@@ -97,8 +97,8 @@ function convertField(key: string, value: Json): [string, Json] {
   const plural = lists[key];
   // A container's `port` is a block; a network policy's is a number or a name.
   if (plural !== undefined && typeof value === 'object')
-    return [plural, convert(Array.isArray(value) ? value : [value])];
-  return [renamed[key] ?? camelCase(key), scalar(key, value) ?? convert(value)];
+    return [plural, over(sentAnyway[key], convert(Array.isArray(value) ? value : [value]))];
+  return [renamed[key] ?? camelCase(key), scalar(key, value) ?? over(sentAnyway[key], convert(value))];
 }
 
 function convert(value: Json): Json {
@@ -113,6 +113,42 @@ function scalar(key: string, value: Json): number | undefined {
   // A port of a NetworkPolicy is a number or a name.
   return key === 'port' && /^\d+$/.test(value) ? Number(value) : undefined;
 }
+
+/**
+ * What the provider sends of a block although nobody wrote it, down to the fields: its schema's defaults and its zero values.
+ *
+ * @see expandCronJobSpecV1, expandPodSpec and expandContainerSecurityContext of hashicorp/terraform-provider-kubernetes 2.38.0;
+ * test/conformance/terraform compares them with what it really made.
+ */
+const sentAnyway: Record<string, Fields> = {
+  job_template: { spec: { parallelism: 1, completions: 1, manualSelector: false } },
+  template: {
+    spec: { automountServiceAccountToken: true, enableServiceLinks: true, shareProcessNamespace: false },
+  },
+  container: {
+    securityContext: {
+      allowPrivilegeEscalation: true,
+      privileged: false,
+      readOnlyRootFilesystem: false,
+      runAsNonRoot: false,
+    },
+  },
+  config_map: { optional: false },
+  secret: { optional: false },
+};
+
+/** `written` over `defaults`, field by field. A block that nobody wrote stays away. */
+function over(defaults: Json | undefined, written: Json): Json {
+  if (Array.isArray(written)) return written.map((one) => over(defaults, one));
+  if (!isFields(defaults) || !isFields(written)) return written;
+  const merged = Object.entries(defaults)
+    .filter(([key, value]) => key in written || !isFields(value))
+    .map(([key, value]) => [key, key in written ? over(value, written[key] as Json) : value]);
+  return { ...written, ...Object.fromEntries(merged) };
+}
+
+const isFields = (value: Json | undefined): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const camelCase = (key: string): string =>
   key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
