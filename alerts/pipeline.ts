@@ -49,9 +49,18 @@ function runAlerts(options: AlertOptions): AlertDefinition[] {
 
 /** Three missed heartbeats of ten minutes, whatever holds up one push. */
 const heartbeatLostSeconds = 1800;
+/** An executor pushes every half minute: after this another run is no reason to wait for what it will say. */
+const otherRunAliveSeconds = 600;
 
 function lostRunAlerts({ namespace }: AlertOptions): AlertDefinition[] {
   const leg = `namespace="${namespace}",job_name=~"${objectNames.executionCronJob}-.+"`;
+  const gaveUp = `kube_job_status_failed{${leg},reason=~"BackoffLimitExceeded|DeadlineExceeded"} > 0`;
+  // A later run that ended makes it history, for as long as the Job is kept: a push replaces the group, and a restart of
+  // the Pushgateway empties it, so the time of the last end is looked for in the past. A run at work will have its end.
+  const unsaid = (failed: string): string => `max(kube_job_status_start_time{${leg}}
+      and on (namespace, job_name) (${failed}))
+    > (max(max_over_time(${metrics.lastRun.name}[8d])) or vector(0))
+    unless on () time() - max(${metrics.heartbeat.name}) < ${otherRunAliveSeconds}`;
   return [
     {
       alert: 'K8sUpgradeLatchWithoutRun',
@@ -64,14 +73,22 @@ function lostRunAlerts({ namespace }: AlertOptions): AlertDefinition[] {
     },
     {
       alert: 'K8sUpgradeCrashed',
-      // An executor that dies before it can push leaves only its Job behind (F29). A later run that ended makes it history.
-      expr: `max(kube_job_status_start_time{${leg}}
-          and on (namespace, job_name) kube_job_status_failed{${leg},reason=~"BackoffLimitExceeded|DeadlineExceeded"} > 0)
-        > (max(${metrics.lastRun.name}) or vector(0))`,
+      // An executor that dies before it can push leaves only its Job behind (F29).
+      expr: unsaid(gaveUp),
       for: '1m',
       severity: 'critical',
       summary: 'The executor crashed until its Job gave up.',
       description: 'It ended without an outcome and reported none. Its pods’ logs say where.',
+    },
+    {
+      alert: 'K8sUpgradeUnreported',
+      // By the condition: kube-state-metrics has no reason for a Job that its podFailurePolicy failed.
+      expr: unsaid(`kube_job_failed{${leg},condition="true"} == 1 unless on (namespace, job_name) ${gaveUp}`),
+      for: '5m',
+      severity: 'warning',
+      summary: 'An execution Job failed, and its outcome did not reach Prometheus.',
+      description:
+        'It ended before it began to report (bad settings, a missing key, an API error, a lease held by a run that is over, a dry run with a closed gate), or the Pushgateway did not take its outcome. Its log says which.',
     },
     {
       alert: 'K8sUpgradePodPending',

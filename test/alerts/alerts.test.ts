@@ -54,6 +54,7 @@ describe('the rules', () => {
           'K8sUpgradeLatchWithoutRun',
           'K8sUpgradePodPending',
           'K8sUpgradeStalled',
+          'K8sUpgradeUnreported',
           'K8sVersionCheckFailed',
           'K8sVersionCheckStale',
           'K8sVersionSkewUnknown',

@@ -1,4 +1,5 @@
 import type { AlertCase } from './case.ts';
+import { endedLegCases } from './ended-leg-cases.ts';
 import { apiServerBuild, kubeState, nodeInfo, pushed } from './series.ts';
 
 const execution = (name: string, values: string, labels = {}) =>
@@ -13,9 +14,6 @@ const inFlight = execution('k8s_upgrade_in_flight', '1x300');
 const heartbeat = execution('k8s_upgrade_heartbeat_timestamp', '0+60x300');
 const fromRun = { job: 'k8s-version-upgrade' };
 
-const leg = { namespace: 'k8s-upgrade', job_name: 'k8s-version-upgrade-x7k2p' };
-const legStart = kubeState('kube_job_status_start_time', leg, '600x300');
-const legFailed = (reason: string) => kubeState('kube_job_status_failed', { ...leg, reason }, '_x20 1x300');
 const pending = (pod: string, values: string) =>
   kubeState('kube_pod_status_phase', { namespace: 'k8s-upgrade', pod, uid: 'u', phase: 'Pending' }, values);
 
@@ -113,31 +111,7 @@ export const pipelineCases: AlertCase[] = [
     at: '60m',
     fires: [],
   },
-  {
-    title: 'a leg crashed until its Job gave up, before it could push anything (F29)',
-    alert: 'K8sUpgradeCrashed',
-    input: [legStart, legFailed('BackoffLimitExceeded')],
-    at: '30m',
-    fires: [{}],
-  },
-  {
-    title: 'a later run ended with an outcome',
-    alert: 'K8sUpgradeCrashed',
-    input: [
-      legStart,
-      legFailed('BackoffLimitExceeded'),
-      execution('k8s_upgrade_last_run_timestamp', '_x25 1500x200'),
-    ],
-    at: '30m',
-    fires: [],
-  },
-  {
-    title: 'a leg ended as failed or blocked: its outcome speaks for itself',
-    alert: 'K8sUpgradeCrashed',
-    input: [legStart, legFailed('')],
-    at: '30m',
-    fires: [],
-  },
+  ...endedLegCases,
   {
     title: 'a leg that no node takes (F4)',
     alert: 'K8sUpgradePodPending',
