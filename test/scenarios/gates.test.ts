@@ -213,6 +213,16 @@ describe('before anything', () => {
       expect(ends).toEqual([outcome]);
     },
   );
+
+  it('F15: held is told apart to whoever follows the run, though it ends with the exit code of done', async () => {
+    setReadySince('k8s-node1', 0);
+    const stages = 'preflight';
+    const inputs = JSON.stringify({ target_version: '1.34.6', kind: 'patch', stages });
+    const { exitCode, output } = await lab.submit(inputs);
+    setReadySince('k8s-node1', 2 * 86_400_000);
+    expect(exitCode, output).toBe(0);
+    expect(output).toContain('the run ended: held');
+  });
 });
 
 const brokenRule = JSON.stringify({

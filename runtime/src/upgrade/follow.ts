@@ -6,6 +6,7 @@ import type { KubernetesClient } from '../cluster/client.ts';
 import { hasFailed, isActive, legOf, listLegs, runOf, unschedulableReason } from '../cluster/jobs.ts';
 import { waitForObjects } from '../cluster/watch.ts';
 import { BlockedError, exitCodes, type Outcome, UpgradeError } from '../errors.ts';
+import type { RunEvent } from '../report/events.ts';
 import { pause, type Wait } from '../wait.ts';
 
 export interface FollowOptions {
@@ -41,11 +42,29 @@ export async function followRun(options: FollowOptions, first: V1Job): Promise<O
 async function followLeg(options: FollowOptions, job: V1Job): Promise<Outcome> {
   const name = job.metadata?.name ?? '';
   const followed = new Set<string>();
+  let told: Outcome | undefined;
+  const onLine = (line: string) => {
+    told = outcomeIn(line) ?? told;
+    options.onLine(line);
+  };
   for (;;) {
     const next = await nextPod(options, name, followed);
-    if ('outcome' in next) return next.outcome;
+    // Both end with exit code 0: only what the executor said last tells them apart (F15).
+    if ('outcome' in next) return next.outcome === 'done' && told === 'held' ? 'held' : next.outcome;
     followed.add(next.pod.metadata?.uid ?? '');
-    await followLog(options, next.pod);
+    told = undefined;
+    await followLog({ ...options, onLine }, next.pod);
+  }
+}
+
+/** How the run ended, when this line of an executor's log says so. */
+function outcomeIn(line: string): Outcome | undefined {
+  if (!line.includes('"run-ended"')) return undefined;
+  try {
+    const { event } = JSON.parse(line) as { event?: RunEvent };
+    return event?.type === 'run-ended' ? event.outcome : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { type TestLab, testJob } from '../../../test/lab/api/testing.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { jobLabels } from '../names.ts';
+import type { RunEvent } from '../report/events.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { within } from '../wait.ts';
+import { followRun } from './follow.ts';
+
+const namespace = 'k8s-upgrade';
+let lab: TestLab;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab.stop());
+
+/** A leg that runs this script. */
+function leg(run: string, number: number, script: string, podSpec: object = {}): KubeObject {
+  const podFailurePolicy = {
+    rules: [{ action: 'FailJob', onExitCodes: { operator: 'In', values: [1, 3] } }],
+  };
+  const name = `${run}-${number}`;
+  const labels = { [jobLabels.run]: run, [jobLabels.leg]: String(number) };
+  const job = testJob(name, script, { backoffLimit: 6, podFailurePolicy }, podSpec);
+  return { ...job, metadata: { name, namespace, labels } } as KubeObject;
+}
+
+/** As an executor logs it. */
+const ended = (outcome: string) => {
+  const event = { type: 'run-ended', outcome, target: '1.34.5', message: 'm' } as RunEvent;
+  return `echo '${JSON.stringify({ level: 30, event, msg: `${outcome}: m` })}'`;
+};
+
+async function follow(run: string, unschedulable = 60_000) {
+  const client = connect(lab);
+  const lines: string[] = [];
+  const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+  const onLine = (line: string) => void lines.push(line);
+  const wait = within(20_000, client.options.signal);
+  const outcome = await followRun({ client, namespace, wait, onLine, unschedulable }, job);
+  return { outcome, lines };
+}
+
+describe('a run is followed to its end', () => {
+  const cases: [what: string, script: string, outcome: string][] = [
+    ['done', `${ended('done')}; exit 0`, 'done'],
+    ['held, with the exit code of done (F15)', `${ended('held')}; exit 0`, 'held'],
+    ['blocked', `${ended('blocked')}; exit 3`, 'blocked'],
+    ['failed', `${ended('failed')}; exit 1`, 'failed'],
+    ['what is no event says nothing', `echo 'then "run-ended" held'; exit 0`, 'done'],
+  ];
+  test.each(cases)('%s', async (what, script, outcome) => {
+    const run = `ends-${cases.findIndex(([name]) => name === what)}`;
+    lab.api.apply([leg(run, 1, script)]);
+    expect(await follow(run)).toMatchObject({ outcome, lines: [expect.stringContaining('run-ended')] });
+  });
+
+  it('by what its last process said, not by one that was killed before', async () => {
+    const once = `[ -e ${lab.dir}/once ] && { ${ended('done')}; exit 0; }; touch ${lab.dir}/once`;
+    lab.api.apply([leg('twice', 1, `${once}; ${ended('held')}; kill -9 $$`)]);
+    expect((await follow('twice')).outcome).toBe('done');
+  });
+
+  it('from one leg to the next, the last of which says how', async () => {
+    lab.api.apply([leg('legs', 2, ended('held')), leg('legs', 1, 'echo handed over')]);
+    const { outcome, lines } = await follow('legs');
+    expect([outcome, lines[0], lines.length]).toEqual(['held', 'handed over', 2]);
+  });
+});
