@@ -1,12 +1,17 @@
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { annotationKeys, ruleGroups } from '../../runtime/src/names.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab } from '../lab/lab.ts';
+import { during } from '../lab/during.ts';
+import { type CliResult, Lab } from '../lab/lab.ts';
+import { drained } from '../scenarios/observe.ts';
 import { ClusterExporter } from './cluster-exporter.ts';
 import { Monitoring } from './monitoring.ts';
-import { compressedRules } from './rules.ts';
+import { compressedRules, watchdog } from './rules.ts';
 
 const { soaking: soakingKey } = annotationKeys('viktorbarzin.me');
 
@@ -30,14 +35,25 @@ const isTold = (alert: string) => async () => (await monitoring.told()).includes
 /** One number that was pushed, as Prometheus has it. */
 const value = (query: string) => async () => (await monitoring.query(query))[0]?.value;
 
-/** Every node is at one version, nothing was restarted lately, and nobody is to be told of anything. */
-const quiet = () => eventually(monitoring.firing.bind(monitoring), [], 40);
+const ignored = /^Watchdog$/;
+
+/** Every node is at one version, nothing was restarted lately, and nobody is to be told of anything, nor soon. */
+const quiet = () => eventually(() => monitoring.keepsKuredFrom({ ignored }), [], 40);
 
 const targets = () => ({ cluster: new URL(cluster.url).host, nodes: [...lab.nodes.keys()] });
 
 const detect = async () => (await lab.cli(['detect', '--dry-run'])).exitCode;
 
-const upgrade = () => lab.cli(['run', '--inputs', '{"target_version":"1.34.5","kind":"patch"}']);
+const run = ['run', '--inputs', '{"target_version":"1.34.5","kind":"patch"}'];
+
+/** @param soak instead of the lab's moment. */
+async function upgrade(soak?: string): Promise<CliResult> {
+  if (soak === undefined) return lab.cli(run);
+  const settings = parse(await readFile(lab.settingsFile, 'utf8'));
+  const file = join(lab.dir, `soak-${soak}.yaml`);
+  await writeFile(file, stringify({ ...settings, timing: { ...settings.timing, soak } }));
+  return lab.cli([...run, '--settings', file]);
+}
 
 beforeEach(async () => {
   monitoring = await Monitoring.start();
@@ -47,11 +63,11 @@ beforeEach(async () => {
       ...base,
       prometheus: { url: monitoring.prometheusUrl },
       pushgateway: { url: monitoring.pushgatewayUrl },
-      gates: { ...base.gates, alertWait: '3s' },
+      gates: { ...base.gates, alertWait: '20s' },
     }),
   });
   cluster = await new ClusterExporter(lab.api).start();
-  await monitoring.watch(compressedRules(), targets());
+  await monitoring.watch([...compressedRules(), watchdog], targets());
   expect(await detect()).toBe(0);
 });
 
@@ -62,13 +78,13 @@ afterEach(async () => {
 
 it('a rollout: its own marks fire and do not stop it; kured waits, and is free when all is over', async () => {
   await quiet();
-  expect(await monitoring.keepsKuredFrom()).toEqual([]);
   const inTheWay = new Set<string>();
-  const running = upgrade();
+  // Long enough for every rule on what a rollout leaves half way.
+  const running = upgrade('2s');
   const watching = (async () => {
     for (let over = false; !over; ) {
       over = (await Promise.race([running, sleep(100)])) !== undefined;
-      for (const alert of await monitoring.keepsKuredFrom()) inTheWay.add(alert);
+      for (const alert of await monitoring.keepsKuredFrom({ ignored, firingOnly: true })) inTheWay.add(alert);
     }
   })();
   const { exitCode, stdout } = await running;
@@ -76,7 +92,7 @@ it('a rollout: its own marks fire and do not stop it; kured waits, and is free w
   expect(exitCode, stdout).toBe(0);
   expect([...inTheWay].sort()).toEqual(['K8sVersionSkew', 'RecentNodeReboot']);
   await quiet();
-  expect(await monitoring.keepsKuredFrom()).toEqual([]);
+  expect(await monitoring.keepsKuredFrom()).toEqual(['Watchdog']);
   expect(await monitoring.query('k8s_upgrade_in_flight')).toMatchObject([{ value: 0 }]);
   expect(await monitoring.query('k8s_upgrade_last_run_outcome == 1')).toMatchObject([
     { metric: { outcome: 'done' } },
@@ -91,13 +107,14 @@ it('a gate fires before the second worker: the run stops by its name, and finish
       if (resource === 'nodes' && name === 'k8s-node2' && annotations?.[soakingKey]) resolve();
     });
   });
-  const first = upgrade();
-  // A run that ends before is told of by its exit code, not by waiting for ever.
-  await Promise.race([soaking, first]);
+  // Nothing but a gate that closes ends this soak within the test.
+  const first = upgrade('5m');
+  await during(first, soaking);
   cluster.pendingClaims.add('default/data-db-0');
   const stopped = await first;
   expect(stopped.exitCode, stopped.stdout).toBe(3);
   expect(lab.slack.messages.at(-1)?.text).toContain('PVCStuckPending');
+  expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
   await eventually(isTold('K8sUpgradeBlocked'), true);
   expect(await value('k8s_upgrade_in_flight')()).toBe(1);
 
@@ -111,15 +128,35 @@ it('a gate fires before the second worker: the run stops by its name, and finish
 
 it('an executor that dies leaves a latch without a run, until the next one is through', async () => {
   await quiet();
-  const child = await lab.spawnCli(['run', '--inputs', '{"target_version":"1.34.5","kind":"patch"}']);
-  await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+  const child = await lab.spawnCli(run);
+  const closed = once(child, 'close');
+  await during(closed, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
   child.kill('SIGKILL');
-  await once(child, 'close');
+  await closed;
   await eventually(isTold('K8sUpgradeLatchWithoutRun'), true);
   const { exitCode, stdout } = await upgrade();
   expect(exitCode, stdout).toBe(0);
   await quiet();
   await eventually(isTold('K8sUpgradeLatchWithoutRun'), false);
+});
+
+it('an executor that dies before its snapshot: its own push fires a gate’s alert, and that of the next run ends it', async () => {
+  await quiet();
+  lab.node('k8s-master').faults.set('etcd-slow', { seconds: 15 });
+  const child = await lab.spawnCli(run);
+  const closed = once(child, 'close');
+  await during(closed, eventually(isFiring('EtcdPreUpgradeSnapshotMissing'), true));
+  child.kill('SIGKILL');
+  await closed;
+  lab.node('k8s-master').faults.clear('etcd-slow');
+  // Its lease runs out.
+  await sleep(4_000);
+  expect(await monitoring.keepsKuredFrom({ ignored, firingOnly: true })).toContain(
+    'EtcdPreUpgradeSnapshotMissing',
+  );
+  const { exitCode, stdout } = await upgrade();
+  expect(exitCode, stdout).toBe(0);
+  await quiet();
 });
 
 it('a detection that fails is told of until one succeeds', async () => {

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { AlertGroup } from '../../alerts/rule.ts';
 import { Program, until } from '../conformance/program.ts';
+import type { RuleGroup } from './rules.ts';
 
 /** Where Prometheus finds the cluster's own metrics. */
 export interface Targets {
@@ -119,11 +119,20 @@ export class Monitoring {
     return new Monitoring(dir, urls, programs);
   }
 
-  /** Scrapes this cluster and evaluates these rules from now on. */
-  async watch(groups: readonly AlertGroup[], targets: Targets): Promise<void> {
+  /**
+   * Scrapes this cluster and evaluates these rules from now on. Resolves when every target has answered: Prometheus takes
+   * in what it discovers only every five seconds, and until then there is nothing that an alert could fire on.
+   */
+  async watch(groups: readonly RuleGroup[], targets: Targets): Promise<void> {
+    const wanted = discovered(targets);
     await writeFile(join(this.#dir, 'rules.yml'), stringify({ groups }));
-    await writeFile(join(this.#dir, 'targets.json'), JSON.stringify(discovered(targets)));
+    await writeFile(join(this.#dir, 'targets.json'), JSON.stringify(wanted));
     await fetch(`${this.prometheusUrl}/-/reload`, { method: 'POST' });
+    await until('every target of Prometheus', this.#programs, async () => {
+      const [up] = await this.query('sum(up)');
+      // The Pushgateway is one, too.
+      return up?.value === wanted.length + 1;
+    });
   }
 
   /** What an instant query gives. */
@@ -136,9 +145,8 @@ export class Monitoring {
   }
 
   /** Names of the firing alerts, by Prometheus' own word. */
-  async firing(): Promise<string[]> {
-    const alerts = await this.query('ALERTS{alertstate="firing"}');
-    return [...new Set(alerts.map(({ metric }) => metric.alertname ?? ''))].sort();
+  firing(): Promise<string[]> {
+    return this.#alerts('ALERTS{alertstate="firing"}');
   }
 
   /** Names of the alerts that Alertmanager holds: those that somebody is told of. */
@@ -149,13 +157,19 @@ export class Monitoring {
   }
 
   /**
-   * kured's check before it reboots a node: any firing alert whose name its `--alert-filter-regexp` does not match is
-   * in the way, and so is a Prometheus that does not answer.
+   * kured's check before it reboots a node: an alert whose name its `--alert-filter-regexp` does not match is in the way,
+   * one that is only pending too, unless there is `--alert-firing-only`; and so is a Prometheus that does not answer.
    *
    * @see https://github.com/kubereboot/kured/blob/main/pkg/blockers/prometheus.go
    */
-  async keepsKuredFrom(ignored?: RegExp): Promise<string[]> {
-    return (await this.firing()).filter((name) => !ignored?.test(name));
+  async keepsKuredFrom(options: { ignored?: RegExp; firingOnly?: boolean } = {}): Promise<string[]> {
+    const names = await this.#alerts(options.firingOnly ? 'ALERTS{alertstate="firing"}' : 'ALERTS');
+    return names.filter((name) => !options.ignored?.test(name));
+  }
+
+  async #alerts(query: string): Promise<string[]> {
+    const alerts = await this.query(query);
+    return [...new Set(alerts.map(({ metric }) => metric.alertname ?? ''))].sort();
   }
 
   async stop(): Promise<void> {

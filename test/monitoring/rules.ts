@@ -1,9 +1,17 @@
 import type { AlertGroup } from '../../alerts/rule.ts';
 import { pipeline } from '../constructs/synthesis.ts';
 
+/** Rules as Prometheus loads them. */
+export type RuleGroup = Pick<AlertGroup, 'name'> & {
+  readonly rules: readonly Pick<AlertGroup['rules'][number], 'alert' | 'expr'>[];
+};
+
+/** Fires always, as in most installations: whoever waits for it to arrive knows that alerts do. */
+export const watchdog: RuleGroup = { name: 'Watchdog', rules: [{ alert: 'Watchdog', expr: 'vector(1)' }] };
+
 /** A second of the test is ten minutes of the rules, as in the lab's settings. */
 const compression = 600;
-/** However short the original: a busy machine misses a few scrapes in a row. Seconds. */
+/** However short the original, in seconds: a busy machine misses a few scrapes in a row, and all series are gone meanwhile. */
 const floor = { duration: 2, absence: 8, age: 6 };
 
 const unitSeconds = { s: 1, m: 60, h: 3600 } as const;
