@@ -28,7 +28,11 @@ export interface PrometheusRelease {
   readonly namespace?: string;
   /** @default 'https://prometheus-community.github.io/helm-charts' */
   readonly repository?: string;
-  /** The release's other values, as YAML documents; the rules are merged over them. @default - none */
+  /**
+   * The release's other values, as YAML documents; the rules are merged over them. No secret: values end in Terraform's
+   * state as plain text. A Secret that the chart refers to by its name does not.
+   * @default - none
+   */
   readonly values?: readonly string[];
 }
 
@@ -55,15 +59,18 @@ export class UpgradeGates extends Construct {
     else this.output();
   }
 
-  /** The rules as values of the chart `prometheus`. */
+  /**
+   * The rules as values of the chart `prometheus`. Not in `alerting_rules.yml`, where the release has its own groups: Helm
+   * merges maps and replaces lists. The chart loads `alerts` as well, and writes a value that has `groups` as it is.
+   */
   get helmValues(): string {
-    return stringify({ serverFiles: { 'alerting_rules.yml': { groups: this.groups } } }, { lineWidth: 0 });
+    return stringify({ serverFiles: { alerts: { groups: this.groups } } }, { lineWidth: 0 });
   }
 
   private output(): void {
     const output = new TerraformOutput(this, 'values', {
       value: literal(this.helmValues),
-      description: 'Values of the chart prometheus with the upgrade gates; merge them into its release.',
+      description: 'Values of the chart prometheus with the upgrade gates, to lay over those of its release.',
     });
     // Another stack reads it by this name.
     output.overrideLogicalId('upgrade_gates_values');

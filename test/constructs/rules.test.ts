@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { pipeline, settings } from './synthesis.ts';
+
+type Tree = { readonly [key: string]: unknown };
+const isMap = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** As Helm lays values over values: maps are merged, everything else is replaced, lists as a whole. */
+function helmMerge(base: Tree, over: Tree): Tree {
+  const merged = Object.entries(over).map(([key, value]) => {
+    const below = base[key];
+    return [key, isMap(below) && isMap(value) ? helmMerge(below, value) : value];
+  });
+  return { ...base, ...Object.fromEntries(merged) };
+}
+
+describe('the rules', () => {
+  const runbook = 'https://runbook.example/k8s-version-upgrade.md';
+  const names = ['Upgrade Gates', 'Upgrade Pipeline'];
+  const groupNames = (groups: readonly { name: string }[]) => groups.map((group) => group.name);
+  type Values = { serverFiles: Record<string, { groups: { name: string }[] }> };
+  const ours = (values: Values) => groupNames(values.serverFiles.alerts?.groups ?? []);
+
+  it('are a PrometheusRule for the operator', () => {
+    const rule = pipeline({
+      alerts: { runbook, target: { kind: 'prometheus-rule', labels: { release: 'prometheus' } } },
+    }).manifest<{ spec: { groups: { name: string }[] }; metadata: { labels: Record<string, string> } }>(
+      'PrometheusRule',
+    );
+    expect(groupNames(rule.spec.groups)).toEqual(names);
+    expect(rule.metadata.labels.release).toBe('prometheus');
+  });
+
+  it('are values of a release of the chart, over its own', () => {
+    const stack = pipeline({
+      alerts: {
+        runbook,
+        target: {
+          kind: 'helm-release',
+          release: { version: '27.5.1', values: ['alertmanager:\n  enabled: true\n'] },
+        },
+      },
+    });
+    const release = stack.named('helm_release', 'prometheus');
+    expect(release).toMatchObject({ chart: 'prometheus', version: '27.5.1', namespace: 'monitoring' });
+    const [own, rules] = release.values as string[];
+    expect(own).toContain('alertmanager');
+    expect(ours(parse(rules ?? '') as Values)).toEqual(names);
+  });
+
+  it('are an output for a release that another stack owns', () => {
+    const stack = pipeline({ alerts: { runbook, target: { kind: 'helm-values' } } });
+    const values = parse(stack.output('upgrade_gates_values') as string) as Values;
+    expect(ours(values)).toEqual(names);
+    expect(stack.types).not.toContain('helm_release');
+  });
+
+  it('replace no group that the release has already', () => {
+    const stack = pipeline({ alerts: { runbook, target: { kind: 'helm-values' } } });
+    const values = parse(stack.output('upgrade_gates_values') as string) as Values;
+    const theirs = { groups: [{ name: 'Storage' }, { name: 'Upgrade Gates' }] };
+    const release = { serverFiles: { 'alerting_rules.yml': theirs, alerts: {} }, server: { replicas: 2 } };
+    const merged = helmMerge(release, values) as unknown as Values;
+    expect(merged.serverFiles['alerting_rules.yml']).toEqual(theirs);
+    expect(ours(merged)).toEqual(names);
+  });
+
+  it('allow for the longest phase that the settings allow', () => {
+    const slow = pipeline({ settings: { ...settings, timing: { script: '2h' } } });
+    expect(slow.text).toContain(`> ${2 * 3600 + 900} and on ()`);
+  });
+
+  it('watch no detector that was switched off', () => {
+    expect(pipeline().text).toContain('K8sVersionCheckStale');
+    expect(pipeline({ enabled: false }).text).not.toContain('K8sVersionCheckStale');
+  });
+});
