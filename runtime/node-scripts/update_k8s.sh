@@ -404,11 +404,12 @@ run_kubeadm() {
   run_shown as_root kubeadm "$@"
 }
 
-# kubeadm must offer exactly this release. A control plane that is there already gets no offer (F9).
+# kubeadm must offer exactly this release. It compares with the API server's, so one that is there already gets no offer (F9),
+# also when the upgrade was interrupted before the other components had their turn.
 check_plan() {
   local arguments=("v$release")
   [[ -z $ignore_errors ]] || arguments+=("--ignore-preflight-errors=$ignore_errors")
-  ! components_at_release || return 0
+  [[ $(component_tag kube-apiserver) != "$release" ]] || return 0
   run_kubeadm upgrade plan "${arguments[@]}" || explain_kubeadm
   grep -Eq "kubeadm upgrade apply v${release//./[.]}( |\$)" <<<"$output" ||
     die "kubeadm upgrade plan does not offer v$release; see its output above"

@@ -383,6 +383,20 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(bench.packages().kubelet).toBe('1.34.5-1.1');
   });
 
+  test('F5 F9: interrupted after the API server and before the other components, it is gone on with', async () => {
+    await open();
+    bench.node.setDuration('kubeadm', 0.5);
+    const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+    await expect.poll(() => bench.told, { timeout: 20_000 }).toContain('apiserver 1.34.5');
+    running.kill('SIGKILL');
+    await running.ended;
+    expect(imageOf('kube-scheduler')).toContain('v1.34.2');
+    bench.node.setDuration('kubeadm', 0);
+    const { exit, stderr } = await master();
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(imageOf('kube-scheduler')).toContain('v1.34.5');
+  });
+
   test('goes to the next minor once the repository is there', async () => {
     await open();
     expect(
