@@ -10,7 +10,7 @@ export interface CredentialsProps {
   /** Where `ssh_key`, `ssh_key_pub` and `slack_webhook` are: mount and path, as `vault kv get` takes them. @default 'secret/k8s-upgrade' */
   readonly vaultPath?: string;
   /**
-   * Where the agent service's `api_bearer_token` is; `false` when nothing is dispatched to it.
+   * Where the agent service's `api_bearer_token` is, in the mount of `vaultPath`; `false` when nothing is dispatched to it.
    * @default 'secret/claude-agent-service'
    */
   readonly agentTokenPath?: string | false;
@@ -27,6 +27,9 @@ interface KvPath {
   readonly path: string;
 }
 
+/** Stands in for a path that is wrong. */
+const invalid: KvPath = { mount: 'invalid', path: 'invalid' };
+
 /**
  * The Secret with the pipeline's credentials, made by the External Secrets operator from Vault every 15 minutes.
  *
@@ -38,6 +41,7 @@ export class Credentials extends Construct {
     const own = this.kvPath('vaultPath', props.vaultPath ?? 'secret/k8s-upgrade');
     const agentTokenPath = props.agentTokenPath ?? 'secret/claude-agent-service';
     const agent = agentTokenPath === false ? undefined : this.kvPath('agentTokenPath', agentTokenPath);
+    checked(this, () => sameMount(own, agentTokenPath, agent), undefined);
     const sources = agent === undefined || samePath(own, agent) ? [own] : [own, agent];
 
     new Policy(this, 'policy', {
@@ -75,7 +79,7 @@ export class Credentials extends Construct {
   }
 
   private kvPath(prop: string, text: string): KvPath {
-    return checked(this, () => parseKvPath(prop, text), { mount: 'secret', path: 'invalid' });
+    return checked(this, () => parseKvPath(prop, text), invalid);
   }
 }
 
@@ -88,6 +92,14 @@ function parseKvPath(prop: string, text: string): KvPath {
     throw notAllowed(prop, text, 'mount/path without "data/", such as secret/k8s-upgrade');
   }
   return { mount, path };
+}
+
+/** One store, one mount: the operator would look for another mount's path in this one. */
+function sameMount(own: KvPath, text: string | false, agent: KvPath | undefined): void {
+  const wellFormed = own !== invalid && agent !== invalid;
+  if (agent !== undefined && wellFormed && agent.mount !== own.mount) {
+    throw notAllowed('agentTokenPath', text, `the mount of vaultPath, ${own.mount}/…`);
+  }
 }
 
 const samePath = (a: KvPath, b: KvPath): boolean => a.mount === b.mount && a.path === b.path;

@@ -105,6 +105,13 @@ const cases: [string, Wrong, string, string, string][] = [
     'vaultPath',
     'mount/path',
   ],
+  [
+    'a second Vault mount',
+    { credentials: { vaultPath: 'secret/k8s-upgrade', agentTokenPath: 'kv/claude' } },
+    'credentials',
+    'agentTokenPath: "kv/claude"',
+    'expected the mount of vaultPath, secret/',
+  ],
   ['a network that is none', { egress: { nodeCidrs: ['10.0.20.0'] } }, 'egress', 'nodeCidrs', '10.0.20.0/24'],
 ];
 

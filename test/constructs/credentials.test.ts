@@ -63,6 +63,7 @@ describe('the credentials', () => {
     const other = pipeline({
       credentials: {
         vaultPath: 'kv/infra/upgrade',
+        agentTokenPath: 'kv/claude',
         secretStore: 'vault',
         apiVersion: 'external-secrets.io/v1beta1',
       },
@@ -70,6 +71,8 @@ describe('the credentials', () => {
     const secret = other.manifest<ExternalSecret & { apiVersion: string }>('ExternalSecret');
     expect(secret.apiVersion).toBe('external-secrets.io/v1beta1');
     expect(secret.spec.data[0]?.remoteRef).toEqual({ key: 'infra/upgrade', property: 'ssh_key' });
-    expect(other.named('vault_policy', 'k8s-upgrade-read').policy).toContain('"kv/data/infra/upgrade"');
+    const { policy } = other.named('vault_policy', 'k8s-upgrade-read');
+    expect(policy).toContain('"kv/data/infra/upgrade"');
+    expect(policy).toContain('"kv/data/claude"');
   });
 });
