@@ -7,7 +7,7 @@ import { compatibilityGates } from './compatibility/index.ts';
 import { drainability } from './drainability.ts';
 import type { Gate, GateContext } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
-import { closesGate, describeAlert, isTouched, ownMarks } from './own-marks.ts';
+import { closesGate, describeAlert, isInterrupted, isTouched, ownMarks } from './own-marks.ts';
 
 /** Still to be changed by this rollout. */
 const isPending = (node: ClusterNode, ctx: GateContext) => node.release !== ctx.target;
@@ -111,6 +111,24 @@ const skew: Gate = {
         ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
       ],
     };
+  },
+};
+
+/** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */
+export const controlPlaneFirst: Gate = {
+  name: 'control-plane-first',
+  summary: 'the whole control plane is at the target',
+  closes: 'blocked',
+  async check({ nodes, server, target }) {
+    const behind = nodes.filter((node) => node.controlPlane && node.release !== target);
+    const begun = nodes.filter((node) => node.controlPlane && node.release === target && isInterrupted(node));
+    const old = compareReleases(server, target) < 0 ? [`the API server is at ${server}`] : [];
+    const reasons = [
+      ...old,
+      ...behind.map((node) => `${node.name} is at ${node.release}`),
+      ...begun.map((node) => `${node.name} was begun and is not finished`),
+    ];
+    return { reasons: reasons.map((why) => `${why}; the stage master brings it to ${target} first`) };
   },
 };
 

@@ -15,6 +15,9 @@ export interface OwnMarks {
 export const isTouched = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
   inFlight !== undefined && node.touchedAt !== undefined && node.touchedAt >= inFlight.startedAt;
 
+/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
+export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs || node.unfinished;
+
 export function ownMarks(nodes: readonly ClusterNode[], inFlight: InFlight | undefined): OwnMarks {
   const touched = nodes
     .filter((node) => isTouched(node, inFlight))

@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
-import { drainGates, soakGates } from '../gates/gates.ts';
-import { isTouched } from '../gates/own-marks.ts';
+import { controlPlaneFirst, drainGates, soakGates } from '../gates/gates.ts';
+import { isInterrupted, isTouched } from '../gates/own-marks.ts';
 import { annotationKeys } from '../names.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import type { NodePhase } from '../report/events.ts';
@@ -11,9 +11,6 @@ import { soakUntil, waitForGates } from './wait-for-gates.ts';
 
 /** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
 export type NodeRole = 'master' | 'worker';
-
-/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
-export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs || node.unfinished;
 
 /** A node that this rollout still has something to do on. */
 export const isPending = (ctx: Context, node: ClusterNode): boolean =>
@@ -31,7 +28,8 @@ export async function upgradeNode(
   role: NodeRole,
   soak: boolean,
 ): Promise<void> {
-  await waitForGates(ctx, drainGates, `before the drain of ${node.name}`);
+  const gates = node.controlPlane ? drainGates : [...drainGates, controlPlaneFirst];
+  await waitForGates(ctx, gates, `before the drain of ${node.name}`);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);

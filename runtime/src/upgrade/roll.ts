@@ -1,6 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
+import { isInterrupted } from '../gates/own-marks.ts';
 import type { Context, StageEnd } from './context.ts';
-import { finishSoak, isInterrupted, isPending, type NodeRole, upgradeNode } from './node.ts';
+import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
 
 /** The nodes that a stage rolls, and how. */
 interface NodeGroup {

@@ -564,6 +564,39 @@ describe('a subset of the stages', () => {
     expect(of(fake, 'k8s-node1')).toEqual([]);
   });
 
+  it('that has the workers before the control plane is refused before it changes anything', async () => {
+    const { ctx, fake } = fakeContext({ target: '1.35.3', kind: 'minor', stages: 'repo,workers' });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining(
+        'control-plane-first: the API server is at 1.34.2; the stage master brings it to 1.35.3 first',
+      ),
+    });
+    expect(fake.effects).toEqual(['journal acknowledge']);
+    expect(fake.inFlight).toBeUndefined();
+  });
+
+  it('that has the workers goes on while the control plane is at the target, and no longer than that', async () => {
+    const { ctx, fake } = fakeContext({
+      stages: 'workers',
+      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1')],
+    });
+    fake.onDrain = async () => {
+      fake.nodes = [...fake.nodes, master({ name: 'k8s-master2' })];
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('control-plane-first: k8s-master2 is at 1.34.2'),
+    });
+    expect([fake.node('k8s-node2').release, of(fake, 'k8s-node1')]).toEqual([target, []]);
+  });
+
+  it('that has the workers is refused while a control-plane node is not finished', async () => {
+    const begun = { release: target, unschedulable: true, cordonedByUs: true };
+    const { ctx } = fakeContext({ stages: 'workers', nodes: [master(begun), worker('k8s-node1')] });
+    expect((await run({ ctx })).message).toContain('k8s-master was begun and is not finished');
+  });
+
   it('of post-flight alone says what is not there', async () => {
     const { ctx } = fakeContext({
       stages: 'postflight',

@@ -1,10 +1,10 @@
 import { readHolder } from '../../cluster/lease.ts';
 import { clusterWriter } from '../../cluster/writer.ts';
 import { BlockedError } from '../../errors.ts';
+import { isInterrupted } from '../../gates/own-marks.ts';
 import { annotationKeys, metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal } from '../../upgrade/journal.ts';
-import { isInterrupted } from '../../upgrade/node.ts';
 import { type CommonOptions, openSession } from '../options.ts';
 
 export interface ClearOptions extends CommonOptions {
