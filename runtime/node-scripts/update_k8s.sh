@@ -404,13 +404,22 @@ run_kubeadm() {
   run_shown as_root kubeadm "$@"
 }
 
+# upgrade ARGS…: kubeadm's health check is a Job that has 15 seconds, the pull of its image included. A late one may be in time
+# once the image is there.
+upgrade() {
+  run_kubeadm upgrade "$@" && return
+  grep -q '\[ERROR CreateJob\]' <<<"$output" || return 1
+  say "kubeadm's health check was late; trying once more"
+  run_kubeadm upgrade "$@"
+}
+
 # kubeadm must offer exactly this release. It compares with the API server's, so one that is there already gets no offer (F9),
 # also when the upgrade was interrupted before the other components had their turn.
 check_plan() {
   local arguments=("v$release")
   [[ -z $ignore_errors ]] || arguments+=("--ignore-preflight-errors=$ignore_errors")
   [[ $(component_tag kube-apiserver) != "$release" ]] || return 0
-  run_kubeadm upgrade plan "${arguments[@]}" || explain_kubeadm
+  upgrade plan "${arguments[@]}" || explain_kubeadm
   grep -Eq "kubeadm upgrade apply v${release//./[.]}( |\$)" <<<"$output" ||
     die "kubeadm upgrade plan does not offer v$release; see its output above"
 }
@@ -452,7 +461,7 @@ upgrade_components() {
 }
 
 apply() {
-  run_kubeadm upgrade apply "v$release" --yes "$@" || second_attempt apply "v$release" --yes "$@"
+  upgrade apply "v$release" --yes "$@" || second_attempt apply "v$release" --yes "$@"
 }
 
 # The etcd version that this kubeadm wants is the one in the manifest.
@@ -473,16 +482,17 @@ second_attempt() {
     die "kubeadm gave up on $component, which is at $(component_tag "$component"); see crictl ps -a and journalctl -u kubelet on this node, then run this again"
   fi
   say "kubeadm gave up on $component, whose manifest is at $(component_tag "$component"); trying once more"
-  run_kubeadm upgrade "${arguments[@]}" || explain_kubeadm
+  upgrade "${arguments[@]}" || explain_kubeadm
 }
 
 # Turns what kubeadm said into what to do (F21).
 explain_kubeadm() {
-  local refused
+  local refused said
   refused=$(sed -nE 's/.*ERROR (CoreDNS[A-Za-z]+).*/\1/p' <<<"$output" | sort -u | paste -sd ,)
   [[ -z $refused ]] ||
     die "kubeadm refuses this cluster's CoreDNS ($refused); to keep CoreDNS as it is set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins] (here: --skip-phases addon/coredns --ignore-preflight-errors CoreDNSMigration,CoreDNSUnsupportedPlugins)"
-  die "kubeadm failed: $(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1); see its output above, then run this again"
+  said=$(grep -o '\[ERROR .*' <<<"$output" | paste -sd / || true)
+  die "kubeadm failed: ${said:-$(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1)}; see its output above, then run this again"
 }
 
 # kubeadm leaves a copy of etcd and of the manifests behind at every upgrade (F23); the newest of each kind stays.

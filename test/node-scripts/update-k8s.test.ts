@@ -345,6 +345,25 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(readFileSync(join(before ?? '', 'coredns-version'), 'utf8')).toBe('v1.12.0\n');
   });
 
+  test.each([
+    ['plan', 1, 0],
+    ['plan', 2, 1],
+    ['apply', 1, 0],
+    ['apply', 2, 1],
+  ] as const)(
+    "kubeadm's health check is late in upgrade %s, %i times: exit %i",
+    async (step, times, code) => {
+      await open();
+      bench.node.faults.set(`late-job-${step}`, { times });
+      const { exit, stdout, stderr } = await master();
+      expect(stdout).toContain("==> kubeadm's health check was late; trying once more");
+      expect(exit, stderr).toBe(code);
+      if (code === 1)
+        expect(stderr).toContain('error: kubeadm failed: [ERROR CreateJob]: Job "upgrade-health');
+      expect(bench.changes().filter((line) => line.startsWith(`kubeadm upgrade ${step}`))).toHaveLength(2);
+    },
+  );
+
   test('F22: names the flags that kubeadm is about to drop', async () => {
     await open();
     const path = '/etc/kubernetes/manifests/kube-apiserver.yaml';

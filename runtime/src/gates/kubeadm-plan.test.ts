@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
-import { clusterNode } from '../testing/cluster.ts';
+import { clusterNode, testSettings } from '../testing/cluster.ts';
 import type { GateContext } from './gate.ts';
 import { droppedFlags, planGate } from './kubeadm-plan.ts';
 
@@ -52,21 +52,25 @@ describe('the plan gate', () => {
   const offer = { code: 0, output: 'You can now apply the upgrade:\n\n\tkubeadm upgrade apply v1.34.5\n' };
   const noDiff = { code: 0, output: '' };
 
+  type Answer = { code: number; output: string };
+
   /** Asks the gate; `asked` are the commands that went to a node. */
   async function ask(
     nodes: ClusterNode[],
-    answers: { plan?: { code: number; output: string }; diff?: { code: number; output: string } } = {},
+    answers: { plan?: Answer | Answer[]; diff?: Answer } = {},
     more: Partial<GateContext> = {},
   ) {
     const asked: string[] = [];
+    const plans = [answers.plan ?? []].flat();
     const read = async (node: { node: string }, words: readonly string[]) => {
       asked.push(`${node.node}: ${words.join(' ')}`);
-      return (words[2] === 'plan' ? answers.plan : answers.diff) ?? { code: 1, output: 'not expected' };
+      return (words[2] === 'plan' ? plans.shift() : answers.diff) ?? { code: 1, output: 'not expected' };
     };
     const findings = await planGate.check({
       nodes,
       target,
       shell: { read },
+      settings: testSettings(),
       ...more,
     } as unknown as GateContext);
     return { ...findings, asked };
@@ -113,6 +117,37 @@ describe('the plan gate', () => {
     const { reasons } = await ask([master], { plan, diff: noDiff });
     expect(reasons).toEqual([expect.stringContaining(reason)]);
     expect(reasons[0]).toContain('kubeadm upgrade plan v1.34.5 on k8s-master');
+  });
+
+  const createJob =
+    '[ERROR CreateJob]: Job "upgrade-health-check-x7k2p" in the namespace "kube-system" did not complete in 15s';
+  const refused = (error: string) => ({
+    code: 1,
+    output: `[preflight] Some fatal errors occurred:\n\t${error}\n[preflight] If you know what you are doing, …\nTo see the stack trace …`,
+  });
+
+  it("asks once more when kubeadm's health check was late", async () => {
+    const late = refused(createJob);
+    const { reasons, asked } = await ask([master], { plan: [late, offer], diff: noDiff });
+    expect(reasons).toEqual([]);
+    expect(asked.filter((command) => command.includes(' plan '))).toHaveLength(2);
+    const twice = await ask([master], { plan: [late, late, offer], diff: noDiff });
+    expect(twice.reasons).toEqual([expect.stringContaining(`does not offer it: ${createJob}`)]);
+  });
+
+  it('F21: passes on what kubeadm is to ignore, and says which settings keep a CoreDNS that it refuses', async () => {
+    const ignorePreflightErrors = ['CoreDNSMigration', 'CreateJob'];
+    const settings = testSettings({ kubeadm: { ignorePreflightErrors } });
+    const { asked } = await ask([master], { plan: offer, diff: noDiff }, { settings });
+    expect(asked[0]).toBe(
+      'k8s-master: kubeadm upgrade plan v1.34.5 --ignore-preflight-errors=CoreDNSMigration,CreateJob',
+    );
+    const { reasons } = await ask([master], {
+      plan: refused("[ERROR CoreDNSMigration]: CoreDNS will not be upgraded: start version '1.14.0'"),
+    });
+    expect(reasons).toEqual([
+      expect.stringMatching(/: \[ERROR CoreDNSMigration\]: .* set kubeadm\.skipPhases to \[addon\/coredns\]/),
+    ]);
   });
 
   it('is closed by a flag that would be dropped, and says which (F22)', async () => {

@@ -1,3 +1,4 @@
+import type { NodeShell } from '../nodes/node-shell.ts';
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
 import type { Findings, Gate } from './gate.ts';
@@ -12,7 +13,7 @@ export const planGate: Gate = {
   name: 'kubeadm-plan',
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
   closes: 'blocked',
-  async check({ nodes, server, target, inFlight, shell }) {
+  async check({ nodes, server, target, inFlight, shell, settings }) {
     const first = nodes.find((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     if (first.release === target) return { reasons: [], notes: [`${first.name} is at ${target} already`] };
@@ -23,15 +24,32 @@ export const planGate: Gate = {
       return { reasons: [], notes: [`the control plane is at ${target} already; its kubelet is not`] };
     const node: SshTarget = { node: first.name, address: first.address };
     const [plan, diff] = await Promise.all([
-      shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`]),
+      askPlan(shell, node, target, settings.kubeadm.ignorePreflightErrors),
       shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]),
     ]);
     if (offers(plan.output, target)) return judgeDiff(diff);
-    const said = plan.output.trim().split('\n').slice(-3).join(' / ') || 'nothing';
     const asked = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
-    return { reasons: [`${asked} does not offer it: ${said}`] };
+    return { reasons: [`${asked} does not offer it: ${explainRefusal(plan.output)}`] };
   },
 };
+
+/**
+ * It also runs kubeadm's health check, a Job in kube-system that has 15 seconds, the pull of its image included. A late one may
+ * be in time once the image is there (kubernetes/kubernetes#136248).
+ */
+async function askPlan(shell: NodeShell, node: SshTarget, target: Release, ignored: readonly string[]) {
+  const flags = ignored.length > 0 ? [`--ignore-preflight-errors=${ignored.join(',')}`] : [];
+  const ask = () => shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
+  const plan = await ask();
+  return plan.output.includes('[ERROR CreateJob]') ? ask() : plan;
+}
+
+function explainRefusal(output: string): string {
+  const errors = output.match(/\[ERROR .*/g);
+  const said = (errors ?? output.trim().split('\n').slice(-3)).join(' / ') || 'nothing';
+  if (!said.includes('[ERROR CoreDNS')) return said;
+  return `${said}; to keep CoreDNS as it is (F21) set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins]`;
+}
 
 function judgeDiff({ code, output }: { code: number; output: string }): Findings {
   if (code !== 0) {

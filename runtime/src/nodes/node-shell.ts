@@ -19,7 +19,7 @@ export interface NodeShell {
     timeout: number,
   ): Promise<Record<string, unknown>>;
   /**
-   * Runs one command that changes nothing; its output whatever its exit code.
+   * Runs one command that leaves nothing changed; its output whatever its exit code.
    *
    * @param input sent to its standard input.
    */

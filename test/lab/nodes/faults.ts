@@ -11,6 +11,9 @@ export interface FaultArguments {
   readonly 'static-pod-hash': { component: string; how: 'changed' | 'reverted'; times: number };
   /** kubeadm refuses the cluster's CoreDNS (F21). */
   readonly coredns: Record<string, never>;
+  /** The Job of kubeadm's health check is not through in time, this many times. */
+  readonly 'late-job-plan': { times: number };
+  readonly 'late-job-apply': { times: number };
   /** Another program holds apt's locks. */
   readonly 'apt-lock': { holder: string };
   /** So many MiB are left, on the whole disk or below a path. */
