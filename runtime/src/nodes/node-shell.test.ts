@@ -65,6 +65,22 @@ describe('a script on a node', () => {
 });
 
 describe('a connection that is lost (F5)', () => {
+  it('for so long that the lease is lost: what was to be started is not', async () => {
+    const { node, target } = await startNode();
+    let lost = false;
+    const mayWrite = async () => {
+      if (lost) throw new Error('the lease is lost');
+    };
+    const { shell, heard } = shellOptions(node, { mayWrite });
+    node.ssh.refuse();
+    const running = rejection(shell.script(target, 'list_packages', args, 20_000));
+    await vi.waitFor(() => expect(heard.notices).toHaveLength(1), 5_000);
+    lost = true;
+    await node.ssh.listen();
+    expect((await running).message).toBe('the lease is lost');
+    expect(node.ssh.executions).toEqual([]);
+  });
+
   it('neither ends the script nor loses a line of it', async () => {
     const { node, target, middle } = await slowNode(2);
     const { shell, heard } = shellOptions(node);

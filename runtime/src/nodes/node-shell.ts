@@ -55,7 +55,7 @@ export interface ShellOptions extends SshOptions {
   readonly onLine: (node: string, script: string, line: string) => void;
   /** Something the log should have, such as a lost connection. */
   readonly onNotice: (notice: string) => void;
-  /** Asked before a script is started. */
+  /** Asked before a script is started, once its node can be reached. */
   readonly mayWrite: () => Promise<void>;
 }
 
@@ -75,7 +75,6 @@ export class SshNodeShell implements NodeShell {
     const line = new Line(target, this.#options, wait);
     try {
       for (;;) {
-        await this.#options.mayWrite();
         await this.#start(line, target, name, args);
         const code = await this.#followToEnd(line, name, log);
         if (code === 0) return log.result;
@@ -110,9 +109,12 @@ export class SshNodeShell implements NodeShell {
     const lines: string[] = [];
     const words = ['bash', '-s', '--', 'start', name, '--', ...args];
     const input = startInput(name);
-    const { code } = await line.run((session, signal) =>
-      session.run(words, input, (text) => lines.push(text), signal),
-    );
+    const { code } = await line.run(async (session, signal) => {
+      lines.length = 0;
+      // Here and not before: the node may have been away for longer than a lease lasts.
+      await this.#options.mayWrite();
+      return session.run(words, input, (text) => lines.push(text), signal);
+    });
     if (code !== 0) throw new ScriptError(target.node, name, code ?? -1, lines);
   }
 
