@@ -16,7 +16,7 @@ export interface ExecutionCronJobProps {
    * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
    */
   readonly priorityClassName?: string;
-  /** @default - 50m CPU, 96Mi memory, at most 256Mi */
+  /** @default - 50m CPU, 256Mi memory and no more */
   readonly resources?: Resources;
 }
 
@@ -84,7 +84,8 @@ export class ExecutionCronJob extends Construct {
                   args: ['run', '--settings', mountPaths.settingsFile],
                   serviceAccountName: objectNames.executorServiceAccount,
                   credentials: [credentialKeys.sshKey, credentialKeys.slackWebhook],
-                  resources: props.resources ?? { cpu: '50m', memory: '96Mi', memoryLimit: '256Mi' },
+                  // Under pressure the kubelet first evicts whoever is above its request, and looks at priority second.
+                  resources: props.resources ?? { cpu: '50m', memory: '256Mi', memoryLimit: '256Mi' },
                   env: [
                     { name: environment.nodeName, valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
                     { name: environment.podName, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },

@@ -64,6 +64,13 @@ describe('the detection CronJob', () => {
     expect(secretItems(detection)).toEqual(['ssh_key', 'slack_webhook', 'api_bearer_token']);
   });
 
+  it('says what it needs, and is bounded in memory', () => {
+    expect(detection.spec.job_template.spec.template.spec.container[0]?.resources).toEqual({
+      requests: { cpu: '50m', memory: '96Mi' },
+      limits: { memory: '256Mi' },
+    });
+  });
+
   it('needs no token of the agent service when it dispatches Jobs', () => {
     const direct = pipeline({ settings: { ...settings, dispatch: { mode: 'job' } } });
     expect(secretItems(cronJob('k8s-version-check', direct))).toEqual(['ssh_key', 'slack_webhook']);
@@ -113,6 +120,13 @@ describe('the execution CronJob', () => {
     });
   });
 
+  it('uses no memory above its request, by which the kubelet evicts before it looks at priority (F1)', () => {
+    expect(execution.spec.job_template.spec.template.spec.container[0]?.resources).toEqual({
+      requests: { cpu: '50m', memory: '256Mi' },
+      limits: { memory: '256Mi' },
+    });
+  });
+
   it('sees neither the agent service’s token nor the public key', () => {
     expect(secretItems(execution)).toEqual(['ssh_key', 'slack_webhook']);
   });
@@ -147,13 +161,6 @@ describe.each([
     expect(template.spec.volume.find((v) => v.name === 'credentials')?.secret).toMatchObject({
       secret_name: 'k8s-upgrade-creds',
       default_mode: '0440',
-    });
-  });
-
-  it('say what they need, and are bounded in memory', () => {
-    expect(template.spec.container[0]?.resources).toEqual({
-      requests: { cpu: '50m', memory: '96Mi' },
-      limits: { memory: '256Mi' },
     });
   });
 
