@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
 import { connectNode } from '../lab/kubelet-hooks.ts';
@@ -112,6 +113,13 @@ export interface Played {
   /** Of the detection, then of the run that it dispatched. */
   readonly exitCodes: readonly number[];
   readonly log: string;
+}
+
+/** One detection with the detector's account; no Job that would try again. */
+export async function detect(lab: Lab<Host>): Promise<{ exitCode: number; log: string }> {
+  const { namespace, detectorServiceAccount: serviceAccount } = objectNames;
+  const { exitCode, stdout, stderr } = await lab.cli(['detect'], { user: { namespace, serviceAccount } });
+  return { exitCode, log: stdout + stderr };
 }
 
 /** One detection as the CronJob would, and the run that it dispatches. */

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { objectNames } from '../../runtime/src/names.ts';
+import { during } from '../lab/during.ts';
 import { drained } from '../scenarios/observe.ts';
-import { type HostCluster, pipeline, startHostCluster } from './cluster.ts';
+import { detect, type HostCluster, pipeline, startHostCluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { operator } from './operator.ts';
 
@@ -29,24 +30,13 @@ afterAll(() => cluster?.stop(), 60_000);
 const remembered = () =>
   cluster.lab.api.store.get('configmaps', objectNames.namespace, objectNames.knownHosts)?.data;
 
-/** One detection with the detector's account; no Job that would try again. */
-async function detect(): Promise<{ exitCode: number; log: string }> {
-  const { namespace, detectorServiceAccount: serviceAccount } = objectNames;
-  const { exitCode, stdout, stderr } = await cluster.lab.cli(['detect'], {
-    user: { namespace, serviceAccount },
-  });
-  return { exitCode, log: stdout + stderr };
-}
-
 const useKeyring = (host: Host, file: string) => copyFileSync(file, join(host.root, keyring));
-
-const logins = (host: Host) => host.read('/var/log/sshd.log').match(/^Accepted /gm)?.length ?? 0;
 
 it('F24: an expired repository key is named, and fetched again by hand; F27: the first host key is remembered', async () => {
   const { key, repository } = cluster;
   useKeyring(master, key.expired);
   expect(remembered()).toBeUndefined();
-  const { exitCode, log } = await detect();
+  const { exitCode, log } = await detect(cluster.lab);
   expect(exitCode, log).toBe(1);
   expect(log).toMatch(/the signing key of the repository in \S+kubernetes\.list has expired/);
   expect(remembered()).toEqual({ 'k8s-master': master.hostKey });
@@ -72,24 +62,33 @@ it('F24: an expired repository key is named, and fetched again by hand; F27: the
 
 it('F27: a changed host key is refused before anything is sent', async () => {
   const known = remembered();
-  const before = logins(master);
+  const before = master.logins;
   const restore = await master.changeHostKey();
-  const { exitCode, log } = await detect().finally(restore);
+  const { exitCode, log } = await detect(cluster.lab).finally(restore);
   expect(exitCode, log).toBe(3);
   expect(log).toContain('node k8s-master (198.18.1.1) shows the host key SHA256:');
-  expect(logins(master)).toBe(before);
+  expect(master.logins).toBe(before);
   expect(master.read('/var/log/sshd.log')).toMatch(/^Disconnected from 198\.18\.1\.254 .*\[preauth\]/m);
   expect(remembered()).toEqual(known);
 }, 180_000);
 
-it('F24: an upgrade waits for a program that holds dpkg’s lock, and goes on', async () => {
+it('F5 F24: a held lock of dpkg, a pulled cable and a reboot in the middle of dpkg: the upgrade goes on after each', async () => {
   const { lab } = cluster;
+  const [node1, node2] = [lab.node('k8s-node1'), lab.node('k8s-node2')];
+  // The cable is back before apt fetches the kubelet: without a network that fails, and the run says so.
+  node2.setDuration('kubeadm', 80);
+  node1.setDuration('apt-unpack', 5);
   const playing = pipeline(lab);
-  // A run that ends early does not wait for what is to befall it.
-  await Promise.race([holdLockUntilItIsNoticed(), playing]);
+  await during(playing, holdLockUntilItIsNoticed());
+  await during(playing, pullCableInTheMiddle(node2));
+  await during(playing, rebootInTheMiddle(node1));
   const { exitCodes, log } = await playing;
   expect(exitCodes, log).toEqual([0, 0]);
   expect(log).toContain('waiting for apt: dpkg: error: dpkg frontend lock was locked by another process');
+  expect(log).toMatch(/k8s-node2.*; connecting again/);
+  const upgrades = node2.history.filter(({ program, args }) => program === 'kubeadm' && args[1] === 'node');
+  expect(upgrades).toHaveLength(1);
+  expect(log).toContain('update_k8s on k8s-node1 was interrupted (a reboot?); starting it again');
   expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
   for (const host of lab.nodes.values()) {
     expect(await host.packages('kubeadm', 'kubectl', 'kubelet'), host.name).toEqual(
@@ -100,7 +99,22 @@ it('F24: an upgrade waits for a program that holds dpkg’s lock, and goes on', 
   expect(remembered()).toEqual(
     Object.fromEntries([...lab.nodes].map(([name, host]) => [name, host.hostKey])),
   );
-}, 300_000);
+}, 600_000);
+
+/** For a minute, in which its script goes on alone. */
+async function pullCableInTheMiddle(host: Host): Promise<void> {
+  await host.started('kubeadm', 'upgrade', 'node');
+  await host.setLink('down');
+  await sleep(60_000);
+  await host.setLink('up');
+}
+
+/** While dpkg unpacks a package. */
+async function rebootInTheMiddle(host: Host): Promise<void> {
+  await host.atWork('kubelet preinst');
+  await host.reboot();
+  host.setDuration('apt-unpack', 0);
+}
 
 async function holdLockUntilItIsNoticed(): Promise<void> {
   const noticed = said(

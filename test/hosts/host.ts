@@ -84,6 +84,11 @@ export class Host implements ClusterNode {
     return this.#events.history;
   }
 
+  /** How often somebody has logged in. */
+  get logins(): number {
+    return this.read('/var/log/sshd.log').match(/^Accepted /gm)?.length ?? 0;
+  }
+
   /** `path` is absolute there. */
   read(path: string): string {
     return readFileSync(join(this.root, path), 'utf8');
@@ -160,7 +165,12 @@ export class Host implements ClusterNode {
     const lines = () => this.read('/var/log/sshd.log').match(/^Server listening/gm)?.length ?? 0;
     const before = lines();
     await this.exec('pkill', '-HUP', '-o', '-x', 'sshd');
-    while (lines() === before) await sleep(50);
+    await until(`sshd on ${this.name} reads its keys again`, () => lines() > before);
+  }
+
+  /** Pulls the host's cable, or plugs it in again. */
+  async setLink(state: 'up' | 'down'): Promise<void> {
+    await this.#options.network.setLink(this.#options.number, state);
   }
 
   /** The power goes: every process of the host is gone at once, and all that is in memory. */
@@ -223,7 +233,8 @@ export class Host implements ClusterNode {
   /** Until dpkg has been in a package's script for a while, such as `kubelet preinst`; see {@link setDuration}. */
   async atWork(script: string): Promise<void> {
     const file = `${hostPaths.node}/state/at-work`;
-    while (!this.exists(file) || this.read(file).trim() !== script) await sleep(50);
+    const isAtIt = () => this.exists(file) && this.read(file).trim() === script;
+    await until(`dpkg on ${this.name} is at ${script}`, isAtIt);
   }
 
   async #setUp(): Promise<void> {
@@ -311,6 +322,12 @@ const hostEnvironment = {
   LC_ALL: 'C.UTF-8',
   HOME: '/root',
 };
+
+/** @throws Error when it is not so within two minutes. */
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 120_000; !isSo(); await sleep(50))
+    if (Date.now() > deadline) throw new Error(`after two minutes it is not so that ${what}`);
+}
 
 function greets(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { drained } from '../scenarios/observe.ts';
-import { type HostCluster, pipeline, startHostCluster } from './cluster.ts';
+import { detect, type HostCluster, pipeline, startHostCluster } from './cluster.ts';
 import { hostPaths } from './deb.ts';
 import type { EtcdKey } from './etcd.ts';
 
@@ -68,6 +68,16 @@ it('the snapshot, restored into an etcd of its own, has what etcd had: every key
   expect((await etcd.keys()).revision).toBeGreaterThan(before.revision);
   expect(await master.exec('ls', '-A', '/var/lib/etcd')).toBe('member\n');
 }, 120_000);
+
+it('F27: a host key other than the pinned one is refused before anything is sent', async () => {
+  const master = cluster.lab.node('k8s-master');
+  const before = master.logins;
+  const restore = await master.changeHostKey();
+  const { exitCode, log } = await detect(cluster.lab).finally(restore);
+  expect(exitCode, log).toBe(3);
+  expect(log).toContain('node k8s-master (198.18.0.1) shows the host key SHA256:');
+  expect(master.logins).toBe(before);
+}, 180_000);
 
 it('a minor: every host has the new repository and the key that it serves, and takes newer dependencies', async () => {
   const { lab, repository, key } = cluster;
