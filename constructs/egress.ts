@@ -15,6 +15,11 @@ export interface EgressProps {
   /** Networks of the nodes, and of the API server. @default - the private networks of RFC 1918 */
   readonly nodeCidrs?: readonly string[];
   /**
+   * Where names are resolved besides the pods of kube-system: a resolver on the node's own network is none of them.
+   * @default - NodeLocal DNSCache's usual address
+   */
+  readonly dnsCidrs?: readonly string[];
+  /**
    * Ports on which the pods behind the in-cluster services listen: a policy sees these, not the service's.
    * @default - 9090, 9091 and 8080
    */
@@ -26,19 +31,27 @@ export interface EgressProps {
 }
 
 const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
+/** Link-local, so that it is never anything else: where there is no such cache, nothing answers. */
+const nodeLocalDns = ['169.254.20.10/32'];
 const apiServerPorts = [443, 6443];
 
-/** Nothing comes in; out goes only what each program talks to. */
+/**
+ * Nothing comes in; out goes only what each program talks to.
+ *
+ * Nodes and API server are meant by their addresses. Where the network plugin matches those by identity instead, as
+ * Cilium does by default, these policies cut the programs off from them: leave them out and write the plugin's own.
+ */
 export class Egress extends Construct {
   constructor(scope: Construct, id: string, props: EgressProps) {
     super(scope, id);
     const { settings } = props;
     const { namespace } = settings;
     const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
+    const dnsCidrs = checked(this, () => cidrs('dnsCidrs', props.dnsCidrs ?? nodeLocalDns), []);
     const ports = { prometheus: 9090, pushgateway: 9091, agentService: 8080, ...props.podPorts };
 
     const everyProgram = [
-      dns,
+      toDns(dnsCidrs),
       toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
       toService(settings.prometheus.url, ports.prometheus),
       toService(settings.pushgateway.url, ports.pushgateway),
@@ -96,13 +109,15 @@ const inNamespace = (name: string) => ({
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } },
 });
 
-const dns: EgressRule = {
-  to: [inNamespace('kube-system')],
+const inNetwork = (cidr: string) => ({ ipBlock: { cidr } });
+
+const toDns = (networks: readonly string[]): EgressRule => ({
+  to: [inNamespace('kube-system'), ...networks.map(inNetwork)],
   ports: [{ port: '53', protocol: 'UDP' }, ...tcp([53])],
-};
+});
 
 const toNetworks = (networks: readonly string[], ports: number[]): EgressRule => ({
-  to: networks.map((cidr) => ({ ipBlock: { cidr } })),
+  to: networks.map(inNetwork),
   ports: tcp(ports),
 });
 

@@ -39,7 +39,7 @@ export interface UpgradePipelineProps {
   readonly submitters?: readonly AccountReference[];
   /** Where the credentials come from; `false` when something else makes the Secret. @default - Vault */
   readonly credentials?: Omit<CredentialsProps, 'namespace'> | false;
-  /** `false` when the cluster's network enforces no policies. @default - what the settings name */
+  /** `false` when the cluster's network enforces no policies, or matches nodes otherwise than by address. @default - what the settings name */
   readonly egress?: Omit<EgressProps, 'settings'> | false;
   /**
    * Whether the namespace takes the pipeline's own Jobs only. Needs Kubernetes 1.30.

@@ -113,6 +113,7 @@ const cases: [string, Wrong, string, string, string][] = [
     'expected the mount of vaultPath, secret/',
   ],
   ['a network that is none', { egress: { nodeCidrs: ['10.0.20.0'] } }, 'egress', 'nodeCidrs', '10.0.20.0/24'],
+  ['a resolver that is none', { egress: { dnsCidrs: ['10.0.20.53'] } }, 'egress', 'dnsCidrs', '10.0.20.0/24'],
 ];
 
 describe('synthesis refuses', () => {

@@ -25,7 +25,7 @@ describe('the network policies', () => {
     });
   };
   const executorReaches = [
-    'kube-system: 53/udp,53',
+    'kube-system 169.254.20.10/32: 53/udp,53',
     '10.0.0.0/8 172.16.0.0/12 192.168.0.0/16: 443,6443,22',
     'monitoring: 9090,80',
     'monitoring: 9091',
@@ -41,7 +41,7 @@ describe('the network policies', () => {
     expect(spec.egress ?? []).toEqual([]);
   });
 
-  it('let the executor reach nodes, API server, Prometheus, Pushgateway and Slack', () => {
+  it('let the executor reach DNS on its node, nodes, API server, Prometheus, Pushgateway and Slack', () => {
     expect(reached('k8s-version-upgrade')).toEqual(executorReaches);
   });
 
@@ -57,10 +57,10 @@ describe('the network policies', () => {
         slack: { enabled: false },
         ssh: { port: 2222 },
       },
-      egress: { nodeCidrs: ['10.0.20.0/24'] },
+      egress: { nodeCidrs: ['10.0.20.0/24'], dnsCidrs: ['10.0.20.53/32'] },
     });
     expect(reached('k8s-version-upgrade', stack)).toEqual([
-      'kube-system: 53/udp,53',
+      'kube-system 10.0.20.53/32: 53/udp,53',
       '10.0.20.0/24: 443,6443,2222',
       '10.1.2.3/32: 9090',
       '*: 8443',
