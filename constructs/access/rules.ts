@@ -142,8 +142,9 @@ export function detectorRules(scope: AccessScope): AccessRules {
       leaseRead,
       // Dispatch: kill switch. Candidates: SSH host keys.
       ...configMapRules(scope),
-      // Dispatch: is a leg still running?
+      // Dispatch: is a leg still running? Has a node taken it, and if none has, why (F4)?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['list'] },
+      { apiGroups: core, resources: ['pods'], verbs: ['list'] },
       ...(scope.dispatch === 'job' ? dispatchesJobs : []),
     ],
   };

@@ -66,7 +66,7 @@ command('detect', 'look for a newer release and dispatch it, as the weekly CronJ
   .action(async (options) => (await import('./commands/detect.ts')).detectCommand(options));
 
 upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow its log')
-  .option('--no-follow', 'return once the Job is created')
+  .option('--no-follow', 'return once a node has taken the Job')
   .action(async (options) => (await import('./commands/submit.ts')).submitCommand(options));
 
 upgradeCommand('run', 'upgrade from here: as a leg of a Job, or from a machine outside the cluster')

@@ -1,7 +1,7 @@
 import type { V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
 import { jobLabels } from '../names.ts';
-import { hasFailed, isActive, legAffinity, legJob, legOf, runOf, unschedulableReason } from './jobs.ts';
+import { hasFailed, isActive, legAffinity, legJob, legOf, runOf, untakenDue, untakenReason } from './jobs.ts';
 
 const template = {
   metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
@@ -140,10 +140,19 @@ describe('why no node takes a pod (F4)', () => {
   test.each([
     [pod({ message: '0/5 nodes are available', reason: 'Unschedulable' }), '0/5 nodes are available'],
     [pod({ reason: 'Unschedulable' }), 'Unschedulable'],
-    [pod({}), 'unschedulable'],
-    [pod({ status: 'True' }), undefined],
-    [{}, undefined],
+    [pod({}), 'the scheduler has not looked at it'],
+    [{}, 'the scheduler has not looked at it'],
+    [undefined, 'no pod was made for it: a quota, or admission'],
   ])('%j', (given, reason) => {
-    expect(unschedulableReason(given)).toBe(reason);
+    expect(untakenReason(given)).toBe(reason);
+  });
+
+  const created = { metadata: { creationTimestamp: new Date(1_000_000) } };
+  test.each([
+    ['waits', { ...created, status: { phase: 'Pending' } }, 1_000_500],
+    ['a node has', { ...created, spec: { nodeName: 'one', containers: [] } }, undefined],
+    ['has ended', { ...created, status: { phase: 'Failed' } }, undefined],
+  ])('a pod that %s is to be reported at %s', (_what, given, due) => {
+    expect(untakenDue(given, 500)).toBe(due);
   });
 });

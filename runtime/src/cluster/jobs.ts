@@ -73,8 +73,7 @@ export async function listLegs(client: KubernetesClient, namespace: string, run?
   const { items } = await client.call('list the legs', () =>
     client.batch.listNamespacedJob({ namespace, labelSelector }),
   );
-  const created = (job: V1Job) => new Date(job.metadata?.creationTimestamp ?? 0).getTime();
-  return items.sort((a, b) => created(b) - created(a) || legOf(b) - legOf(a));
+  return items.sort((a, b) => createdAt(b) - createdAt(a) || legOf(b) - legOf(a));
 }
 
 export const legOf = (job: V1Job): number => Number(job.metadata?.labels?.[jobLabels.leg] ?? 0);
@@ -87,10 +86,40 @@ export const isActive = (job: V1Job): boolean =>
   !hasCondition(job, 'Complete') && !hasCondition(job, 'Failed');
 export const hasFailed = (job: V1Job): boolean => hasCondition(job, 'Failed');
 
-/** Why the scheduler has not placed the pod; undefined when it has or has not tried. */
-export function unschedulableReason(pod: V1Pod): string | undefined {
+export const createdAt = ({ metadata }: V1Pod | V1Job): number =>
+  new Date(metadata?.creationTimestamp ?? Date.now()).getTime();
+
+const jobNameLabel = 'batch.kubernetes.io/job-name';
+/** Selects the pods of one Job. The newest of them is the one that counts. */
+export const podsOfJob = (job: string): string => `${jobNameLabel}=${job}`;
+
+/** The newest pod of each leg, by the name of its Job. */
+export async function newestPods(client: KubernetesClient, namespace: string): Promise<Map<string, V1Pod>> {
+  const { items } = await client.call('list the pods of the legs', () =>
+    client.core.listNamespacedPod({ namespace, labelSelector: jobLabels.run }),
+  );
+  const oldestFirst = items.sort((a, b) => createdAt(a) - createdAt(b));
+  return new Map(oldestFirst.map((pod) => [pod.metadata?.labels?.[jobNameLabel] ?? '', pod]));
+}
+
+export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined =>
+  [...pods].sort((a, b) => createdAt(a) - createdAt(b)).at(-1);
+
+export const hasEnded = (pod: V1Pod): boolean =>
+  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+
+/** A node has it, or had it. */
+export const isTaken = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || hasEnded(pod);
+
+/** When a pod that waits for a node is to be reported, epoch milliseconds; undefined when a node has it. */
+export const untakenDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
+  pod === undefined || isTaken(pod) ? undefined : createdAt(pod) + patience;
+
+/** Why no node has taken a Job's pod, in the scheduler's words. */
+export function untakenReason(pod: V1Pod | undefined): string {
+  if (pod === undefined) return 'no pod was made for it: a quota, or admission';
   const condition = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False');
-  return condition && (condition.message || condition.reason || 'unschedulable');
+  return condition?.message || condition?.reason || 'the scheduler has not looked at it';
 }
 
 /** Required: none of the nodes that the leg drains. Preferred: those that the placement names. */

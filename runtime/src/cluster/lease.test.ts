@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
@@ -13,6 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 afterEach(async () => {
+  vi.restoreAllMocks();
   lab.api.faults.clear();
   for (const lease of opened.splice(0)) await lease.release();
   lab.api.store.remove('leases', 'k8s-upgrade', 'k8s-version-upgrade');
@@ -29,9 +30,9 @@ const acquire = (one: Lease, ms = 3_000) => one.acquire(within(ms, never));
 /** Nothing of this process moves for so long, as after SIGSTOP. */
 const stopProcess = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 /** Somebody else writes himself as the holder. */
-const takeOver = (holderIdentity: string, duration = 60) =>
+const takeOver = (holderIdentity: string, duration = 60, ago = 0) =>
   lab.api.store.modify('leases', 'k8s-upgrade', 'k8s-version-upgrade', (one) => {
-    const now = new Date().toISOString();
+    const now = new Date(Date.now() - ago).toISOString();
     one.spec = {
       ...one.spec,
       holderIdentity,
@@ -40,6 +41,12 @@ const takeOver = (holderIdentity: string, duration = 60) =>
       acquireTime: now,
     };
   });
+
+/** This process's clock is set, or its machine slept: monotonic time has stood still meanwhile. */
+function shiftClock(ms: number): void {
+  const real = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => real() + ms);
+}
 
 describe('taking the lease', () => {
   it('writes the holder for all to see, and lets go', async () => {
@@ -83,16 +90,39 @@ describe('taking the lease', () => {
   });
 
   it('takes over what has expired: its holder was killed (F5)', async () => {
-    await acquire(lease('killed/a', 60_000));
-    lab.api.store.modify('leases', 'k8s-upgrade', 'k8s-version-upgrade', (one) => {
-      one.spec = { ...one.spec, renewTime: new Date(Date.now() - 61_000).toISOString() };
-    });
+    const first = lease('first/x');
+    await acquire(first);
+    await first.release();
+    takeOver('killed/a', 1, 61_000);
     expect(await readHolder(connect(lab), 'k8s-upgrade')).toMatchObject({
       identity: 'killed/a',
       expired: true,
     });
+    const started = performance.now();
     await acquire(lease('other/b'));
-    expect(stored()).toMatchObject({ holderIdentity: 'other/b', leaseTransitions: 2 });
+    expect(stored()).toMatchObject({ holderIdentity: 'other/b' });
+    // It has watched for as long as a living holder may take to be heard of.
+    expect(performance.now() - started).toBeGreaterThanOrEqual(1_000);
+  });
+
+  it('as the next process of a killed run waits for no more than what is left', async () => {
+    const first = lease('run/x');
+    await acquire(first);
+    await first.release();
+    takeOver('run/a', 4, 1_700);
+    const started = performance.now();
+    expect(await acquire(lease('run/b'))).toBe(true);
+    expect(performance.now() - started).toBeLessThan(3_200);
+  });
+
+  it.each([
+    ['another run', 'other/b'],
+    ['the same run', 'run/b'],
+  ])('is refused to %s whose clock is fast while its holder lives', async (_who, identity) => {
+    await acquire(lease('run/a'));
+    shiftClock(90_000);
+    expect(await rejection(acquire(lease(identity), 2_500))).toBeInstanceOf(LeaseHeldError);
+    expect(stored()).toMatchObject({ holderIdentity: 'run/a', leaseTransitions: 1 });
   });
 
   test.each([
@@ -143,6 +173,22 @@ describe('holding the lease', () => {
     expect(await mine.isLost()).toBe(true);
     await mine.release();
     expect(stored()).toMatchObject({ holderIdentity: 'other/b' });
+  });
+
+  it('does not write after its machine slept, on which monotonic time stands still', async () => {
+    const mine = lease('run/a', 60_000);
+    await acquire(mine);
+    takeOver('other/b');
+    shiftClock(61_000);
+    expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
+  });
+
+  it('trusts a renewal for less than others have to wait', async () => {
+    const mine = lease('run/a', 3_000);
+    await acquire(mine);
+    stopProcess(2_100);
+    takeOver('other/b');
+    expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
   });
 
   it('hears of a loss with the next renewal, whatever time it had left', async () => {

@@ -5,6 +5,7 @@ import { objectNames } from '../names.ts';
 import { pause, type Wait } from '../wait.ts';
 import { isConflict, isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
+import { isTrusted, type Moment, moment, never, Vigil } from './lease-time.ts';
 
 /**
  * Who writes: `<run>/<process>`. Two processes of one run (a killed executor and the one that its Job starts next, or
@@ -77,8 +78,7 @@ export class Lease {
   /** Milliseconds; whole seconds, at least one. */
   readonly #duration: number;
   #lease: V1Lease | undefined;
-  /** Monotonic milliseconds until which the last renewal counts. */
-  #validUntil = 0;
+  #renewed: Moment = never;
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
 
@@ -90,20 +90,24 @@ export class Lease {
   }
 
   /**
-   * Takes the lease. Waits for a process of the same run to let go or expire; takes over whatever has expired.
+   * Takes the lease. Waits for a process of the same run to let go or expire. What another run has let expire is taken over once it
+   * has stood still for its duration.
    *
    * @returns whether an earlier process of the same run had not let go of it: that one was interrupted.
    * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
    */
   async acquire(wait: Wait): Promise<boolean> {
+    const vigil = new Vigil();
     let sameRun = false;
     for (;;) {
       const lease = await readLease(this.#client, this.#namespace);
       const holder = lease && holderOf(lease);
-      const isOther = holder !== undefined && holder.identity !== this.#identity;
+      const isOther = lease !== undefined && holder !== undefined && holder.identity !== this.#identity;
       sameRun = isOther && holder.identity.split('/')[0] === this.#identity.split('/')[0];
-      if (isOther && !holder.expired) {
-        if (!sameRun || Date.now() >= wait.deadline) throw new LeaseHeldError('cannot start', holder);
+      if (isOther && !vigil.isOver(lease, sameRun && holder.expired)) {
+        const lives = !holder.expired || vigil.changed;
+        if ((lives && !sameRun) || Date.now() >= wait.deadline)
+          throw new LeaseHeldError('cannot start', holder);
         await pause(Math.min(500, this.#duration / 4), wait);
         continue;
       }
@@ -120,7 +124,7 @@ export class Lease {
    * @throws LeaseHeldError when somebody else has taken over: nothing more may be written.
    */
   async assertHeld(): Promise<void> {
-    if (performance.now() < this.#validUntil) return;
+    if (isTrusted(this.#renewed, this.#duration)) return;
     await this.#renewOnce();
   }
 
@@ -129,7 +133,7 @@ export class Lease {
    * away: a failure is to be told then above all.
    */
   async isLost(): Promise<boolean> {
-    if (performance.now() < this.#validUntil) return false;
+    if (isTrusted(this.#renewed, this.#duration)) return false;
     const renewed = this.#renewOnce().then(
       () => false,
       (error) => error instanceof LeaseHeldError,
@@ -141,8 +145,8 @@ export class Lease {
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing?.catch(() => {});
-    if (performance.now() >= this.#validUntil || this.#lease === undefined) return;
-    this.#validUntil = 0;
+    if (!isTrusted(this.#renewed, this.#duration) || this.#lease === undefined) return;
+    this.#renewed = never;
     this.#lease.spec = { ...this.#lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
     await this.#replace(this.#lease).catch(() => {});
   }
@@ -161,7 +165,7 @@ export class Lease {
       if (holder?.identity !== this.#identity) {
         clearInterval(this.#timer);
         // Whatever time the last renewal had left: somebody else writes now.
-        this.#validUntil = 0;
+        this.#renewed = never;
         const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
         throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
       }
@@ -171,14 +175,14 @@ export class Lease {
 
   /** One attempt to write ourselves as the holder; false when somebody else wrote first. */
   async #take(current: V1Lease | undefined): Promise<boolean> {
-    const validUntil = performance.now() + this.#duration;
+    const sent = moment();
     const ours = current !== undefined && holderOf(current)?.identity === this.#identity;
-    const now = new V1MicroTime();
+    const time = new V1MicroTime();
     const spec = {
       holderIdentity: this.#identity,
       leaseDurationSeconds: this.#duration / 1000,
-      acquireTime: ours ? current.spec?.acquireTime : now,
-      renewTime: now,
+      acquireTime: ours ? current.spec?.acquireTime : time,
+      renewTime: time,
       leaseTransitions: (current?.spec?.leaseTransitions ?? 0) + (ours ? 0 : 1),
     };
     const metadata = current?.metadata ?? { name: objectNames.lease, namespace: this.#namespace };
@@ -189,7 +193,7 @@ export class Lease {
       if (isConflict(error) || isNotFound(error)) return false;
       throw error;
     }
-    this.#validUntil = validUntil;
+    this.#renewed = sent;
     return true;
   }
 

@@ -54,6 +54,19 @@ describe('waiting for objects', () => {
     expect([lists(), watches()]).toEqual([2, 1]);
   });
 
+  it('lists again when what is there is due, though nothing changes', async () => {
+    const client = connect(lab);
+    const due = Date.now() + 300;
+    const source = {
+      path: '/api/v1/nodes',
+      list: () => client.call('list nodes', () => client.core.listNode()),
+      due: () => due,
+    };
+    const done = () => (Date.now() >= due ? 'due' : undefined);
+    expect(await waitForObjects(client, source, 'time', done, within(5_000, never))).toBe('due');
+    expect(Date.now() - due).toBeLessThan(1_000);
+  });
+
   it('ends at its deadline with what is missing', async () => {
     expect(await rejection(waitFor(connect(lab), 'never', 200))).toMatchObject({
       name: 'TimeoutError',

@@ -8,6 +8,8 @@ export interface ObjectSource<T> {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   list(): Promise<{ items: T[]; metadata?: { resourceVersion?: string } }>;
+  /** When the same objects mean something else, and are to be listed again without any change. Epoch milliseconds. */
+  due?(objects: readonly T[]): number | undefined;
 }
 
 /** A watch can die without a word; a fresh list is never further away than this. */
@@ -33,7 +35,11 @@ export async function waitForObjects<T, R>(
     const result = await done(items);
     if (result !== undefined) return result;
     if (Date.now() >= wait.deadline) throw new TimeoutError(what, Date.now() - started, pending(items));
-    await nextChange(client, source, metadata?.resourceVersion, wait);
+    const due = source.due?.(items) ?? Number.POSITIVE_INFINITY;
+    await nextChange(client, source, metadata?.resourceVersion, {
+      deadline: Math.min(wait.deadline, due),
+      signal: wait.signal,
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
-import { type TestLab, testNode } from '../../../test/lab/api/testing.ts';
+import { type TestLab, testNode, until } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { AgentService } from '../../../test/lab/services/agent-service.ts';
 import { clusterReader } from '../cluster/reader.ts';
@@ -44,9 +44,14 @@ function node(name: string, release: string, annotations: Record<string, string>
 }
 
 /** A context over the lab; `offered` is what repository and node have, all of it old enough. */
-function context(offered: string[], mode: 'agent-service' | 'job' = 'agent-service'): DetectContext {
+function context(
+  offered: string[],
+  mode: 'agent-service' | 'job' = 'agent-service',
+  unschedulable = '2m',
+): DetectContext {
   const client = connect(lab);
   const settings = testSettings({
+    timing: { unschedulable },
     dispatch: { mode, agentService: { url: service.url, tokenFile: temporaryFile('t') } },
   });
   const of = (minor: string) =>
@@ -66,13 +71,14 @@ function context(offered: string[], mode: 'agent-service' | 'job' = 'agent-servi
   return { settings, client, cluster, writer, shell, repository, logger, signal: client.options.signal };
 }
 
-/** As deployed, but that its Jobs wait. */
-function executionCronJob(): KubeObject {
+/** As deployed. @param podSpec what of its pods is otherwise. */
+function executionCronJob(podSpec: object = {}): KubeObject {
+  const pod = { ...template, spec: { ...template.spec, ...podSpec } };
   return {
     apiVersion: 'batch/v1',
     kind: 'CronJob',
     metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
-    spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template, suspend: true } } },
+    spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template: pod } } },
   } as KubeObject;
 }
 
@@ -173,6 +179,15 @@ describe('a detection', () => {
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
+  it('finishes a minor whose repository the nodes have already, and shows it as available', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    const found = await detect(context(['1.35.0', '1.35.1', '1.35.2']), false);
+    expect(found.message).toContain('1.34.5 → 1.35.1 (minor, finishes the rollout in flight): dispatched');
+    expect(found.available).toEqual([{ kind: 'minor', release: '1.35.1' }]);
+    expect(dispatched()).toEqual(['1.35.1']);
+  });
+
   it('creates the first leg itself where there is no agent service', async () => {
     fresh();
     lab.api.apply([executionCronJob()]);
@@ -189,6 +204,61 @@ describe('a detection', () => {
     expect(JSON.stringify(leg?.spec?.template.spec?.affinity)).toContain(
       '"operator":"NotIn","values":["master"]',
     );
+  });
+});
+
+describe('a leg that no node takes (F4)', () => {
+  const offered = ['1.34.2', '1.34.5'];
+  const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
+  const noNode = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
+
+  it('that the detector made is told by the detector in time, with the reason of the scheduler', async () => {
+    fresh();
+    lab.api.apply([executionCronJob(nowhere)]);
+    const began = Date.now();
+    const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
+    expect(Date.now() - began).toBeLessThan(10_000);
+    const [leg] = lab.api.store.list('jobs', 'k8s-upgrade');
+    const name = leg?.metadata.name ?? '';
+    expect(outcome).toBe('blocked');
+    expect(message).toContain(`dispatched as Job ${name}, and no node takes ${name}: ${noNode}`);
+    expect(message).toContain(`kubectl -n k8s-upgrade delete job ${name}`);
+    // Removed as the message says, it is dispatched anew at once.
+    lab.api.store.remove('jobs', 'k8s-upgrade', name);
+    lab.api.apply([executionCronJob()]);
+    expect((await detect(context(offered, 'job', '1s'), false)).outcome).toBe('done');
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
+  });
+
+  it('so that no pod of it is made is told, too', async () => {
+    fresh();
+    const quota = executionCronJob() as {
+      spec: { jobTemplate: { spec: { suspend?: boolean } } };
+    } & KubeObject;
+    quota.spec.jobTemplate.spec.suspend = true;
+    lab.api.apply([quota]);
+    const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
+    expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was made for it')]);
+  });
+
+  it('and hangs is blocked at the next detection, and held for as long as one may yet take it', async () => {
+    fresh();
+    const metadata = { labels: { [jobLabels.run]: 'r' } };
+    const spec = { template: { metadata, spec: { ...template.spec, ...nowhere } } };
+    lab.api.apply([{ ...job({}), spec } as KubeObject]);
+    await until(lab.api, () =>
+      lab.api.store.list('pods', 'k8s-upgrade').find(({ status }) => JSON.stringify(status).includes(noNode)),
+    );
+    expect(await detect(context(offered), false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('Job leg has not ended'),
+    });
+    const { outcome, message } = await detect(context(offered, 'agent-service', '10ms'), false);
+    expect([outcome, message]).toEqual([
+      'blocked',
+      expect.stringContaining(`not dispatched, no node takes leg: ${noNode}`),
+    ]);
+    expect(dispatched()).toEqual([]);
   });
 });
 

@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isConflict } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
-import { isActive, listLegs } from '../cluster/jobs.ts';
-import { readHolder } from '../cluster/lease.ts';
-import { type ClusterNode, timeOf } from '../cluster/nodes.ts';
+import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
+import { untakenText, whyUntaken } from '../cluster/taken.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { formatDuration } from '../duration.ts';
 import { type Outcome, UpgradeError } from '../errors.ts';
@@ -14,15 +13,16 @@ import { annotationKeys } from '../names.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 import type { Settings } from '../settings.ts';
-import { type InFlight, inFlightOf, namespaceJournal } from '../upgrade/journal.ts';
+import { namespaceJournal } from '../upgrade/journal.ts';
 import { newRunId, submitLeg } from '../upgrade/legs.ts';
 import { longestRun } from '../upgrade/longest-run.ts';
 import { stageNames } from '../upgrade/stage-names.ts';
-import { type Candidates, choose, type Decision, type Observation } from './choose.ts';
+import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
 import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
 import { findCandidates, observe } from './observe.ts';
 import { publishIdle } from './publish.ts';
 import type { PackageRepository } from './repository.ts';
+import { type Rollout, readRollout } from './rollout.ts';
 
 export interface DetectContext {
   readonly settings: Settings;
@@ -45,19 +45,6 @@ export interface Detection {
   readonly news: boolean;
 }
 
-/** What the namespace and the Jobs say of a rollout. */
-interface Rollout {
-  /** Of the namespace, by which a change after this reading is noticed. */
-  readonly version: string | undefined;
-  readonly inFlight: InFlight | undefined;
-  /** `X.Y.Z RFC3339 ID` of the last dispatch. */
-  readonly dispatched: string | undefined;
-  /** Who is at it right now, in words. */
-  readonly busy: string | undefined;
-  /** When the last leg was created, epoch milliseconds. */
-  readonly lastLegAt: number | undefined;
-}
-
 /** Observes and chooses; changes nothing. */
 export async function decide(
   ctx: DetectContext,
@@ -65,10 +52,12 @@ export async function decide(
   const [nodes, server, rollout] = await Promise.all([
     ctx.cluster.nodes(),
     ctx.cluster.serverRelease(),
-    readRollout(ctx),
+    readRollout(ctx.client, ctx.settings),
   ]);
   const seen = observe(nodes, server, rollout.inFlight?.target);
-  const candidates = await findCandidates(nodes, seen.running, ctx.shell, ctx.repository);
+  // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
+  const candidates =
+    unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));
   return { seen, candidates, decision: choose(seen, candidates, ctx.settings.policy, Date.now()) };
 }
 
@@ -95,13 +84,16 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   if (target === undefined) return whenNothingToTake(decision, seen.running, result);
   const found = `${seen.running} → ${target.release} (${target.kind}, ${target.why})`;
   for (let claimed = false; !claimed; ) {
-    const rollout = await readRollout(ctx);
+    const rollout = await readRollout(ctx.client, ctx.settings);
     const held = await whyHeld(ctx, rollout, target.release, nodes.length);
+    if (rollout.untaken !== undefined)
+      return result('blocked', `${found}: not dispatched, ${rollout.untaken}`);
     if (held !== undefined) return result('held', `${found}: not dispatched, ${held}`);
     if (dryRun) return result('done', `${found}: would be dispatched (dry-run)`);
     claimed = await claim(ctx, rollout, target.release);
   }
-  const how = await dispatch(ctx, target.release, target.kind, nodes.length);
+  const { how, untaken } = await dispatch(ctx, target.release, target.kind, nodes.length);
+  if (untaken !== undefined) return result('blocked', `${found}: dispatched ${how}, and ${untaken}`);
   return result('done', `${found}: dispatched ${how}`);
 }
 
@@ -127,27 +119,6 @@ function newestOfEach({ patches, minors }: Candidates): Detection['available'] {
     ...(patch ? [{ kind: 'patch' as const, release: patch.release }] : []),
     ...(minor ? [{ kind: 'minor' as const, release: minor.release }] : []),
   ];
-}
-
-async function readRollout({ client, settings }: DetectContext): Promise<Rollout> {
-  const { namespace, annotationPrefix } = settings;
-  const [{ metadata }, holder, legs] = await Promise.all([
-    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
-    readHolder(client, namespace),
-    listLegs(client, namespace),
-  ]);
-  const annotations = metadata?.annotations ?? {};
-  const leg = legs.find(isActive);
-  let busy: string | undefined;
-  if (holder && !holder.expired) busy = `${holder.identity} has been at work since ${holder.since}`;
-  else if (leg) busy = `Job ${leg.metadata?.name} has not ended`;
-  return {
-    version: metadata?.resourceVersion,
-    inFlight: inFlightOf(annotations, annotationPrefix),
-    dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
-    busy,
-    lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
-  };
 }
 
 /** Why this is not the moment to dispatch. */
@@ -177,7 +148,7 @@ async function whyHeld(
  * way. One that is half way is left for the dispatch that finishes it. Without a mark, the gauge is to show none either.
  */
 async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryRun: boolean): Promise<void> {
-  const { inFlight, busy } = await readRollout(ctx);
+  const { inFlight, busy } = await readRollout(ctx.client, ctx.settings);
   if (busy !== undefined) return;
   if (inFlight === undefined) return tellIdle(ctx, dryRun);
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
@@ -211,31 +182,45 @@ async function claim(ctx: DetectContext, { version }: Rollout, target: Release):
   } catch (error) {
     if (!isConflict(error)) throw error;
     // Sent again because its answer was lost, it meets its own change.
-    return (await readRollout(ctx)).dispatched === note;
+    return (await readRollout(ctx.client, ctx.settings)).dispatched === note;
   }
 }
 
-/** @returns in words, where to. */
+/** @returns in words, where to, and why no node has taken it when nobody else is there to tell. */
 async function dispatch(
   ctx: DetectContext,
   target: Release,
   kind: UpgradeKind,
   nodeCount: number,
-): Promise<string> {
+): Promise<{ how: string; untaken?: string | undefined }> {
   const { settings, client, cluster, writer } = ctx;
   const request = { target, kind, dryRun: false, stages: stageNames };
   const key = annotationKeys(settings.annotationPrefix).dispatched;
   try {
     if (settings.dispatch.mode === 'job') {
       const ports = { client, cluster, writer, namespace: settings.namespace };
-      const job = await submitLeg(ports, request, newRunId(target), 1);
-      return `as Job ${job.metadata?.name}`;
+      const { metadata } = await submitLeg(ports, request, newRunId(target), 1);
+      return { how: `as Job ${metadata?.name}`, untaken: await untakenLeg(ctx, metadata?.name ?? '') };
     }
     const longest = longestRun(nodeCount, settings);
-    return `to the agent service as job ${await dispatchToAgent(settings.dispatch.agentService, request, longest, ctx.signal)}`;
+    const { agentService } = settings.dispatch;
+    const job = await dispatchToAgent(agentService, request, longest, ctx.signal);
+    return { how: `to the agent service as job ${job}` };
   } catch (error) {
     const mayHaveArrived = !(error instanceof NotDispatchedError) && settings.dispatch.mode !== 'job';
     if (!mayHaveArrived && error instanceof UpgradeError) await writer.patchNamespace({ [key]: null });
     throw error;
   }
+}
+
+/** Nobody follows a Job that the detector made: why no node takes it is for the detector to tell (F4). */
+async function untakenLeg(ctx: DetectContext, job: string): Promise<string | undefined> {
+  const { client, settings, signal, writer } = ctx;
+  const { namespace, timing, annotationPrefix } = settings;
+  const { unschedulable } = timing;
+  const reason = await whyUntaken({ client, namespace, unschedulable, signal }, job);
+  if (reason === undefined) return undefined;
+  // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
+  await writer.patchNamespace({ [annotationKeys(annotationPrefix).dispatched]: null });
+  return untakenText(namespace, job, reason);
 }

@@ -3,6 +3,7 @@ import { KubernetesClient } from '../cluster/client.ts';
 import { drain } from '../cluster/drain.ts';
 import { Lease } from '../cluster/lease.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
+import { assertTaken } from '../cluster/taken.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { prometheusMetrics } from '../gates/metrics-source.ts';
 import { PrometheusAlerts } from '../gates/prometheus.ts';
@@ -17,7 +18,7 @@ import { within } from '../wait.ts';
 import type { Context } from './context.ts';
 import { dryRunPorts } from './dry-run.ts';
 import { namespaceJournal } from './journal.ts';
-import { jobLegs, laterLeg } from './legs.ts';
+import { jobLegs, type Legs, laterLeg } from './legs.ts';
 import { longestRun } from './longest-run.ts';
 import type { UpgradeRequest } from './request.ts';
 import { checkRequest, type RunResult, runUpgrade } from './run.ts';
@@ -92,8 +93,13 @@ export async function openContext(
   };
 }
 
-const legsOf = (options: ExecuteOptions, ports: Ports) =>
-  jobLegs({ ...ports, namespace: options.settings.namespace }, options.request, options.run, options.leg);
+function legsOf({ settings, request, run, leg, stop: signal }: ExecuteOptions, ports: Ports): Legs {
+  const { namespace, timing } = settings;
+  const { unschedulable } = timing;
+  return jobLegs({ ...ports, namespace }, request, run, leg, (job) =>
+    assertTaken({ client: ports.client, namespace, unschedulable, signal }, job),
+  );
+}
 
 /**
  * One executor process from start to end: takes the lease, walks the stages, tells everybody, lets go.

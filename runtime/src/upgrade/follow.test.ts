@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { type TestLab, testJob } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { assertTaken } from '../cluster/taken.ts';
 import { jobLabels } from '../names.ts';
 import type { RunEvent } from '../report/events.ts';
 import { connect, startLab } from '../testing/api.ts';
+import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
 import { followRun } from './follow.ts';
 
@@ -65,5 +67,30 @@ describe('a run is followed to its end', () => {
     lab.api.apply([leg('legs', 2, ended('held')), leg('legs', 1, 'echo handed over')]);
     const { outcome, lines } = await follow('legs');
     expect([outcome, lines[0], lines.length]).toEqual(['held', 'handed over', 2]);
+  });
+});
+
+describe('a leg that no node takes (F4)', () => {
+  const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
+  const reason = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
+
+  it('is told at the limit, though nothing happens then', async () => {
+    lab.api.apply([leg('pending', 1, 'true', nowhere)]);
+    const began = Date.now();
+    const error = await rejection(follow('pending', 2_000));
+    expect(error).toMatchObject({ code: 'blocked', message: expect.stringContaining(reason) });
+    expect(error.hint).toContain(`kubectl -n ${namespace} delete job pending-1`);
+    expect(Date.now() - began).toBeLessThan(5_000);
+  });
+
+  it('is told by who has made it, without a follower', async () => {
+    lab.api.apply([leg('next', 2, 'true', nowhere), leg('taken', 2, 'true')]);
+    const client = connect(lab);
+    const options = { client, namespace, unschedulable: 1_000, signal: client.options.signal };
+    await assertTaken(options, 'taken-2');
+    expect(await rejection(assertTaken(options, 'next-2'))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining(`no node takes next-2:\n  - ${reason}`),
+    });
   });
 });

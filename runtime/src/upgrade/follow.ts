@@ -3,9 +3,21 @@ import { PassThrough, type Readable } from 'node:stream';
 import { Log, type V1Job, type V1Pod } from '@kubernetes/client-node';
 import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
-import { hasFailed, isActive, legOf, listLegs, runOf, unschedulableReason } from '../cluster/jobs.ts';
+import {
+  hasEnded,
+  hasFailed,
+  isActive,
+  legOf,
+  listLegs,
+  newestPod,
+  podsOfJob,
+  runOf,
+  untakenDue,
+  untakenReason,
+} from '../cluster/jobs.ts';
+import { untaken } from '../cluster/taken.ts';
 import { waitForObjects } from '../cluster/watch.ts';
-import { BlockedError, exitCodes, type Outcome, UpgradeError } from '../errors.ts';
+import { exitCodes, type Outcome, UpgradeError } from '../errors.ts';
 import type { RunEvent } from '../report/events.ts';
 import { pause, type Wait } from '../wait.ts';
 
@@ -75,7 +87,7 @@ async function nextPod(
   followed: ReadonlySet<string>,
 ): Promise<{ pod: V1Pod } | { outcome: Outcome }> {
   const { client, namespace, wait } = options;
-  const labelSelector = `batch.kubernetes.io/job-name=${name}`;
+  const labelSelector = podsOfJob(name);
   const source = {
     path: `/api/v1/namespaces/${namespace}/pods`,
     query: { labelSelector },
@@ -83,6 +95,7 @@ async function nextPod(
       client.call(`list the pods of ${name}`, () =>
         client.core.listNamespacedPod({ namespace, labelSelector }),
       ),
+    due: (pods: readonly V1Pod[]) => untakenDue(newestPod(pods), options.unschedulable),
   };
   for (;;) {
     const what = `waiting for ${name}`;
@@ -112,21 +125,13 @@ async function inspect(
     client.batch.readNamespacedJob({ name, namespace }),
   );
   if (!isActive(job)) return { outcome: outcomeOf(job, pods) };
-  for (const pod of pods) assertSchedulable(options, name, pod);
+  const newest = newestPod(pods);
+  const due = untakenDue(newest, options.unschedulable);
+  if (due !== undefined && Date.now() >= due) throw untaken(namespace, name, untakenReason(newest));
   return pods.length > 0 && pods.every(hasEnded) ? ('later' as const) : undefined;
 }
 
-const hasEnded = (pod: V1Pod) => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 const hasStarted = (pod: V1Pod) => hasEnded(pod) || pod.status?.phase === 'Running';
-
-function assertSchedulable(options: FollowOptions, name: string, pod: V1Pod): void {
-  const reason = unschedulableReason(pod);
-  const age = Date.now() - new Date(pod.metadata?.creationTimestamp ?? Date.now()).getTime();
-  if (reason === undefined || age < options.unschedulable) return;
-  throw new BlockedError(`no node takes ${name}`, [reason], {
-    hint: `Nothing was touched by it. Remove it (kubectl -n ${options.namespace} delete job ${name}), mend the cause, and submit again.`,
-  });
-}
 
 /** From the exit code of the last pod; without one, from the Job's condition. */
 function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {

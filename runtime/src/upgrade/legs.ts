@@ -14,7 +14,7 @@ export interface Legs {
    * Submits the leg after this one.
    *
    * @param avoid the node under this process, which the next leg drains.
-   * @returns the Job's name. @throws BlockedError when no node would take it.
+   * @returns the Job's name. @throws BlockedError when no node would take it, or none has.
    */
   next(avoid: string): Promise<string>;
 }
@@ -26,12 +26,24 @@ export interface LegPorts {
   readonly namespace: string;
 }
 
-/** @param run identity of the run; @param leg the number of the leg that hands over, 0 for the first submission. */
-export function jobLegs(ports: LegPorts, request: UpgradeRequest, run: string, leg: number): Legs {
+/**
+ * @param run identity of the run; @param leg the number of the leg that hands over, 0 for the first submission.
+ * @param taken waits until a node has taken the Job of this name; throws when none does.
+ */
+export function jobLegs(
+  ports: LegPorts,
+  request: UpgradeRequest,
+  run: string,
+  leg: number,
+  taken: (job: string) => Promise<void>,
+): Legs {
   return {
     async next(avoid) {
-      const job = await submitLeg(ports, request, run, leg + 1, avoid);
-      return job.metadata?.name ?? '';
+      const { metadata } = await submitLeg(ports, request, run, leg + 1, avoid);
+      const job = metadata?.name ?? '';
+      // Nobody may be following: this leg is the last that can tell.
+      await taken(job);
+      return job;
     },
   };
 }

@@ -208,7 +208,7 @@ describe('the next leg', () => {
 
   it('is on an upgraded node, and never on the one that it drains (F1)', async () => {
     upgradeAll('master', 'node1');
-    const name = await jobLegs(ports(), request, 'run', 1).next('node2');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.leg]: '2' });
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
@@ -219,7 +219,7 @@ describe('the next leg', () => {
     const client = connect(lab);
     const after = (run: string, leg: number) => laterLeg(client, namespace, run, leg);
     expect(await after('run', 1)).toBeUndefined();
-    const name = await jobLegs(ports(), request, 'run', 1).next('node2');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
     expect(await after('run', 1)).toBe(name);
     fail(name);
     expect(await after('run', 1)).toBe(name);

@@ -1,3 +1,4 @@
+import { assertTaken } from '../../cluster/taken.ts';
 import { clusterWriter } from '../../cluster/writer.ts';
 import { exitCodes } from '../../errors.ts';
 import { readableLine } from '../../report/log.ts';
@@ -23,17 +24,16 @@ export async function submitCommand(options: SubmitOptions): Promise<void> {
   const { namespace } = settings;
   const ports = { client, cluster, writer: clusterWriter(client, namespace), namespace };
   const { job, joined } = await submit(ports, request);
-  logger.info(`${joined ? 'already at work' : 'submitted'}: Job ${job.metadata?.name}`);
-  if (!options.follow) return;
+  const name = job.metadata?.name ?? '';
+  logger.info(`${joined ? 'already at work' : 'submitted'}: Job ${name}`);
+  const { unschedulable } = settings.timing;
+  if (!options.follow) return assertTaken({ client, namespace, unschedulable, signal: signals.stop }, name);
   const nodes = await cluster.nodes();
   const wait = within(longestRun(nodes.length, settings), signals.stop);
   const { terminal, color } = outputStyle();
   const readable = readableLine(terminal, color);
   const onLine = (line: string) => process.stdout.write(`${readable(line)}\n`);
-  const outcome = await followRun(
-    { client, namespace, wait, onLine, unschedulable: settings.timing.unschedulable },
-    job,
-  );
+  const outcome = await followRun({ client, namespace, wait, onLine, unschedulable }, job);
   logger.info(`the run ended: ${outcome}`);
   process.exitCode = exitCodes[outcome];
 }

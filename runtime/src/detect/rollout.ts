@@ -1,0 +1,50 @@
+import type { KubernetesClient } from '../cluster/client.ts';
+import { isActive, listLegs, newestPods, untakenDue, untakenReason } from '../cluster/jobs.ts';
+import { readHolder } from '../cluster/lease.ts';
+import { timeOf } from '../cluster/nodes.ts';
+import { untakenText } from '../cluster/taken.ts';
+import { annotationKeys } from '../names.ts';
+import type { Settings } from '../settings.ts';
+import { type InFlight, inFlightOf } from '../upgrade/journal.ts';
+
+/** What the namespace and the Jobs say of a rollout. */
+export interface Rollout {
+  /** Of the namespace, by which a change after this reading is noticed. */
+  readonly version: string | undefined;
+  readonly inFlight: InFlight | undefined;
+  /** `X.Y.Z RFC3339 ID` of the last dispatch. */
+  readonly dispatched: string | undefined;
+  /** Who is at it right now, in words. */
+  readonly busy: string | undefined;
+  /** Why the leg that should be at it is not: no node takes it, and that does not pass by itself. */
+  readonly untaken: string | undefined;
+  /** When the last leg was created, epoch milliseconds. */
+  readonly lastLegAt: number | undefined;
+}
+
+export async function readRollout(client: KubernetesClient, settings: Settings): Promise<Rollout> {
+  const { namespace, annotationPrefix, timing } = settings;
+  const [{ metadata }, holder, legs, pods] = await Promise.all([
+    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
+    readHolder(client, namespace),
+    listLegs(client, namespace),
+    newestPods(client, namespace),
+  ]);
+  const annotations = metadata?.annotations ?? {};
+  const leg = legs.find(isActive);
+  const name = leg?.metadata?.name ?? '';
+  const pod = pods.get(name);
+  const due = untakenDue(pod, timing.unschedulable);
+  const hangs = due !== undefined && Date.now() >= due;
+  let busy: string | undefined;
+  if (holder && !holder.expired) busy = `${holder.identity} has been at work since ${holder.since}`;
+  else if (leg) busy = `Job ${name} has not ended`;
+  return {
+    version: metadata?.resourceVersion,
+    inFlight: inFlightOf(annotations, annotationPrefix),
+    dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
+    busy,
+    untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : undefined,
+    lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
+  };
+}
