@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,6 +6,12 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { Program, until } from '../conformance/program.ts';
 import type { RuleGroup } from './rules.ts';
+
+/** Programs that this machine has not. */
+export const missingPrograms = (): string[] =>
+  ['prometheus', 'prometheus-pushgateway', 'prometheus-alertmanager'].filter(
+    (program) => spawnSync(program, ['--version']).error !== undefined,
+  );
 
 /** Where Prometheus finds the cluster's own metrics. */
 export interface Targets {
