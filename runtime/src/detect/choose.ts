@@ -65,6 +65,15 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
   return { refused };
 }
 
+/** The only candidate of a cluster that stands half way; undefined for any other. */
+export function unfinishedCandidate(seen: Observation): Candidates | undefined {
+  const target = unfinishedTarget(seen);
+  if (target === undefined) return undefined;
+  const candidate = { release: target.release, publishedAt: undefined };
+  const of = (kind: UpgradeKind) => (target.kind === kind ? [candidate] : []);
+  return { patches: of('patch'), minors: of('minor') };
+}
+
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
   const furthest = newest([seen.server, ...seen.kubelets]) ?? seen.server;
