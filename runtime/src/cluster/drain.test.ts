@@ -6,6 +6,7 @@ import { BlockedError } from '../errors.ts';
 import { connect, disruptionBudget, runningPod } from '../testing/api.ts';
 import { drainLabs } from '../testing/drain-lab.ts';
 import { rejection } from '../testing/files.ts';
+import { LeaseHeldError } from './lease.ts';
 
 const here = drainLabs();
 
@@ -69,6 +70,25 @@ describe('draining a node', () => {
 });
 
 describe('a drain that cannot succeed', () => {
+  it('because another process has taken over says so at once, and waits for no pod that is on its way', async () => {
+    await here().seed(
+      runningPod('gone-slowly', 'one', { metadata: { finalizers: ['example.com/wait'] } }),
+      runningPod('web', 'one'),
+      disruptionBudget('never', 'web', { minAvailable: 1 }),
+    );
+    const client = connect(here().lab);
+    const draining = rejection(here().drainOne({}, client));
+    await here().told('web is held back');
+    const holder = { identity: 'other/b', since: 'now', expired: false };
+    client.guardWrites(async () => {
+      throw new LeaseHeldError('stopped before the next write', holder);
+    });
+    const started = performance.now();
+    expect(await draining).toBeInstanceOf(LeaseHeldError);
+    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(here().podsOn()).toContain('gone-slowly');
+  });
+
   it('names the budget that refuses and the pods it holds, without a busy loop (F17, F18)', async () => {
     await here().seed(
       runningPod('web', 'one'),

@@ -5,6 +5,7 @@ import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { type EvictionOptions, evictUntilAccepted, type Leaving } from './drain-eviction.ts';
 import { controllingDaemonSet, judgePod, type PodVerdict, podName } from './drain-filter.ts';
+import { LeaseHeldError } from './lease.ts';
 import { type ObjectSource, waitForObjects } from './watch.ts';
 import type { ClusterWriter } from './writer.ts';
 
@@ -61,7 +62,7 @@ async function daemonSetExists(client: KubernetesClient, pod: V1Pod): Promise<bo
  * all pods at once, until they are gone. May be called again on a node that is half drained.
  *
  * @throws BlockedError when a pod may not be evicted at all or time ran out, naming pods and budgets;
- *   UpgradeError when the API refuses an eviction for another reason. The node stays cordoned: the caller decides.
+ *   LeaseHeldError when another process has taken over; UpgradeError when the API refuses an eviction for another reason. The node stays cordoned: the caller decides.
  */
 export async function drain(
   client: KubernetesClient,
@@ -120,11 +121,17 @@ async function emptyNode(
     stop.abort();
     await evictions;
   }
+  const lost = leaseLost(leaving);
+  if (lost !== undefined) throw lost;
   const fatal = leaving.filter((one) => one.fatal !== undefined);
   if (fatal.length > 0) {
     throw new UpgradeError('failed', `node ${node}: ${fatal.map((one) => one.fatal?.message).join('; ')}`);
   }
 }
+
+/** No failure of the drain: another process goes on with it, and this one has nothing more to write or to wait for. */
+const leaseLost = (leaving: readonly Leaving[]): Error | undefined =>
+  leaving.find((one) => one.fatal instanceof LeaseHeldError)?.fatal;
 
 const hintFor = (leaving: readonly Leaving[]): string =>
   leaving.some((one) => one.held !== undefined)
@@ -158,7 +165,8 @@ async function waitUntilEmpty(
           options.onNotice(`somebody uncordoned ${node} during its drain; cordoned again`);
           onUncordoned();
         }
-        return remaining(pods).every((one) => one.fatal !== undefined) ? true : undefined;
+        const isOver = leaseLost(leaving) || remaining(pods).every((one) => one.fatal !== undefined);
+        return isOver ? true : undefined;
       },
       { deadline: wait.deadline, signal },
       (pods) => remaining(pods).map(describeLeft),
