@@ -11,7 +11,7 @@ afterAll(() => {
   for (const directory of outputs) rmSync(directory, { recursive: true, force: true });
 });
 
-/** Runs the app as `scripts/tg` and `npx cdktf synth` do, by the command in cdktf.json. */
+/** Runs the app as `scripts/tg` and cdktf's CLI do, by the command in cdktf.json. */
 function synthesize(env: Record<string, string> = {}): string {
   const output = mkdtempSync(join(tmpdir(), 'synthesis-'));
   outputs.push(output);
