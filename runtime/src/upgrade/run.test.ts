@@ -718,10 +718,24 @@ describe('preflight', () => {
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('holds a resumed run too when only time is missing (F15)', async () => {
+  it('does not hold it by what happened since it began: the host of its last leg may have been rebooted', async () => {
+    const { ctx } = fakeContext({ inFlight: {}, nodes: restless({ readySince: Date.now() - 1_000 }) });
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('does not end a rollout half way with nothing to say but “wait”', async () => {
+    const touched = { touchedAt: Date.now() - 30_000, release: target };
+    const { ctx } = fakeContext({
+      inFlight: {},
+      nodes: [master(touched), worker('k8s-node1', { readySince: Date.now() - 3_600_000 })],
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('holds a resumed run that has touched nothing when only time is missing (F15)', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},
-      nodes: [master({ release: target }), worker('k8s-node1', { readySince: Date.now() - 60_000 })],
+      nodes: restless({ readySince: Date.now() - 3_600_000 }),
     });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'held',
