@@ -137,6 +137,18 @@ describe('a connection that is lost (F5)', () => {
     expect(refreshed(node)).toBe(1);
   });
 
+  it('is not found again while the node lets one in and takes no command', async () => {
+    const { node, target } = await startNode();
+    const { shell, heard } = shellOptions(node, { reconnectTimeout: 700 });
+    node.ssh.refusesCommands = true;
+    const started = performance.now();
+    expect(await rejection(shell.script(target, 'list_packages', args, 20_000))).toMatchObject({
+      name: 'ConnectionError',
+    });
+    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(heard.notices).toHaveLength(1);
+  });
+
   it('with a reboot: the script is started again', async () => {
     const { node, target, middle } = await slowNode();
     const { shell, heard } = shellOptions(node);

@@ -152,9 +152,10 @@ class Line {
     for (;;) {
       try {
         this.#session ??= await SshSession.open(this.#target, this.#options, this.#options.signal);
-        lostAt = undefined;
         return await work(this.#session, signalOf(this.#wait));
       } catch (error) {
+        // A node that lets one in and takes no command is as good as away.
+        if (this.#session?.worked) lostAt = undefined;
         this.close();
         const first = lostAt === undefined;
         lostAt ??= Date.now();

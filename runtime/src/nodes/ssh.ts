@@ -57,11 +57,17 @@ export class SshSession {
   readonly #client: Client;
   readonly #target: SshTarget;
   readonly #sudo: boolean;
+  #worked = false;
 
   private constructor(client: Client, target: SshTarget, sudo: boolean) {
     this.#client = client;
     this.#target = target;
     this.#sudo = sudo;
+  }
+
+  /** The node has taken a command over this connection. */
+  get worked(): boolean {
+    return this.#worked;
   }
 
   /** @throws ConnectionError when the node does not answer; UpgradeError when its host key is not the known one. */
@@ -128,8 +134,9 @@ export class SshSession {
       try {
         this.#client.exec(line, (error, channel) => {
           this.#client.removeListener('close', lost);
-          if (error) reject(new ConnectionError(this.#target, error.message, error));
-          else follow(channel).then(resolve, reject);
+          if (error) return reject(new ConnectionError(this.#target, error.message, error));
+          this.#worked = true;
+          follow(channel).then(resolve, reject);
         });
       } catch (error) {
         reject(new ConnectionError(this.#target, (error as Error).message, error));

@@ -39,6 +39,8 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
   latencyMs = 0;
   /** A connection is cut this long after it was made; undefined: never. */
   cutAfterMs: number | undefined;
+  /** Connections are taken, commands are not: sshd cannot fork. */
+  refusesCommands = false;
   /** Asked about every connection and every command. */
   gate: CallGate | undefined;
 
@@ -160,7 +162,8 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
       accept?.();
     });
     session.on('pty', (accept) => accept?.());
-    session.on('exec', (accept, _reject, { command }) => {
+    session.on('exec', (accept, reject, { command }) => {
+      if (this.refusesCommands) return void reject?.();
       const channel = accept();
       const what = `${commandOf(command)} on ${this.#options.name}`;
       const call: Call = { kind: 'channel', what, port };
