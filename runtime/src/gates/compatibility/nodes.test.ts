@@ -6,6 +6,7 @@ import { cgroupVersion } from './cgroup.ts';
 import { containerdFloor } from './containerd.ts';
 import { parseFacts } from './node-facts.ts';
 import { removedFlags } from './removed-flags.ts';
+import { removedFeatureGates } from './tables.ts';
 
 const release = (text: string) => parseRelease('test', text);
 const config = '/var/lib/kubelet/config.yaml';
@@ -65,6 +66,40 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
   ];
   test.each(opened)('%s does not', async (_what, files) => {
     expect(await ask(files)).toMatchObject({ open: true, reasons: [] });
+  });
+
+  const crossings: [gate: string, from: string, to: string, open: boolean][] = [
+    ['AdmissionWebhookMatchConditions', '1.32.9', '1.33.5', false],
+    ['JobPodFailurePolicy', '1.32.9', '1.33.5', false],
+    ['PodDisruptionConditions', '1.33.5', '1.34.5', false],
+    ['LoadBalancerIPMode', '1.34.5', '1.35.3', false],
+    ['MemoryManager', '1.35.3', '1.36.1', false],
+    ['SidecarContainers', '1.36.1', '1.37.1', false],
+    ['SidecarContainers', '1.35.3', '1.36.1', true],
+  ];
+  test.each(crossings)('%s from %s to %s: open %s', async (gate, from, to, open) => {
+    const files = { [config]: `featureGates: {${gate}: true}` };
+    expect(await ask(files, { from, to })).toMatchObject({ open, notes: [] });
+  });
+
+  it('each name is in one row, and every minor that is out has some', () => {
+    const names = removedFeatureGates.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    const minors = new Set(removedFeatureGates.map(({ removedIn }) => removedIn));
+    expect([...minors].sort()).toEqual(['1.32', '1.33', '1.34', '1.35', '1.36', '1.37']);
+  });
+
+  it('what is set and in no row is said, and not guessed', async () => {
+    const { open, notes } = await ask({
+      [config]: 'featureGates: {NodeSwap: true, AllAlpha: false, HonorPVReclaimPolicy: true}',
+      [defaults]: 'X="--feature-gates=KubeletTracing=true,NodeSwap=true"',
+    });
+    expect(open).toBe(true);
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /^no row says whether 1\.35 still has the feature gate KubeletTracing, NodeSwap; /,
+      ),
+    ]);
   });
 
   it('collects every reason of every node and of the control plane', async () => {

@@ -1,10 +1,10 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { podName } from '../../cluster/drain-filter.ts';
-import type { Release } from '../../release.ts';
+import { minorOf, type Release } from '../../release.ts';
 import type { GateContext } from '../gate.ts';
 import { beforeMinor, isCrossed } from './before-minor.ts';
 import { type Found, gatesOf, nodeFacts } from './node-facts.ts';
-import { type RemovedName, removedFeatureGates, removedKubeletFlags } from './tables.ts';
+import { featureGatePage, type RemovedName, removedFeatureGates, removedKubeletFlags } from './tables.ts';
 
 export const removedFlags = beforeMinor({
   name: 'removed-flags',
@@ -23,9 +23,24 @@ export const removedFlags = beforeMinor({
     const ofPods = gone(removedFeatureGates, controlPlane, ctx.server, ctx.target).map(({ row, found }) =>
       say(`the feature gate ${row.name} of ${found.file}`, row),
     );
-    return { reasons: [...new Set([...ofPods, ...ofNodes])] };
+    const set = [...controlPlane, ...[...facts.values()].flatMap(({ featureGates }) => featureGates)];
+    return { reasons: [...new Set([...ofPods, ...ofNodes])], notes: unlisted(set, ctx.target) };
   },
 });
+
+/** What no row is about is not guessed: most such gates stay, and the table may be older than the target. */
+function unlisted(set: readonly Found[], target: Release): string[] {
+  const names = set.map(({ name }) => name).filter((name) => !isListed(name));
+  if (names.length === 0) return [];
+  const list = [...new Set(names)].sort().join(', ');
+  return [
+    `no row says whether ${minorOf(target)} still has the feature gate ${list}; look it up: ${featureGatePage}`,
+  ];
+}
+
+/** Of every release, as these two are names for all others. */
+const isListed = (name: string): boolean =>
+  ['AllAlpha', 'AllBeta'].includes(name) || removedFeatureGates.some((row) => row.name === name);
 
 const say = (what: string, { removedIn, source }: RemovedName) =>
   `${what} is gone in ${removedIn}, and what is given it does not start; take it out first (${source})`;

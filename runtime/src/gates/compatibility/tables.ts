@@ -29,6 +29,8 @@ export const removedKubeletFlags: readonly RemovedFlag[] = [
     removedIn: '1.27',
     source: 'https://kubernetes.io/blog/2023/03/17/upcoming-changes-in-kubernetes-v1-27/',
   },
+  { name: '--register-schedulable', removedIn: '1.34', source: 'kubernetes/kubernetes #122384' },
+  { name: '--cloud-config', removedIn: '1.34', source: 'kubernetes/kubernetes #130161' },
   {
     name: '--pod-infra-container-image',
     removedIn: '1.35',
@@ -38,23 +40,83 @@ export const removedKubeletFlags: readonly RemovedFlag[] = [
   },
 ];
 
-const website = 'https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates-removed/';
+/** Where a gate that is in no row is looked up. */
+export const featureGatePage =
+  'https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/';
 
-/** Of the kubelet and the control plane: a component that is given an unknown gate does not start. */
+/**
+ * Read in the sources of each minor's first release: pkg/features of kubernetes/kubernetes, apiserver, apiextensions-apiserver and
+ * controller-manager, features of client-go, metrics, logs and zpages of component-base. What the minor before has there and this
+ * one has not is gone. The website's list (`removed: true` in a gate's page) says so later, and not of all.
+ */
+const inSources = (removedIn: Minor) =>
+  `not in the sources of v${removedIn}.0 any more: kubernetes/kubernetes pkg/features and its staging modules`;
+
+const goneIn = (removedIn: Minor, names: string, source = inSources(removedIn)): RemovedName[] =>
+  names
+    .trim()
+    .split(/\s+/)
+    .map((name) => ({ name, removedIn, source }));
+
+/** Of the kubelet and the control plane: a component that is given an unknown gate does not start. Up to 1.37. */
 export const removedFeatureGates: readonly RemovedName[] = [
-  { name: 'CloudDualStackNodeIPs', removedIn: '1.32', source: website },
-  { name: 'AppArmor', removedIn: '1.33', source: website },
-  { name: 'KubeProxyDrainingTerminatingNodes', removedIn: '1.33', source: website },
-  { name: 'DevicePluginCDIDevices', removedIn: '1.34', source: website },
-  { name: 'ComponentSLIs', removedIn: '1.35', source: 'kubernetes/kubernetes #133742' },
-  { name: 'SizeMemoryBackedVolumes', removedIn: '1.35', source: 'kubernetes/kubernetes #133720' },
-  { name: 'UserNamespacesPodSecurityStandards', removedIn: '1.35', source: 'kubernetes/kubernetes #132157' },
-  { name: 'HonorPVReclaimPolicy', removedIn: '1.36', source: 'kubernetes/kubernetes #135335' },
-  {
-    name: 'WatchFromStorageWithoutResourceVersion',
-    removedIn: '1.36',
-    source: 'kubernetes/kubernetes #136066',
-  },
+  ...goneIn(
+    '1.32',
+    `
+      CloudDualStackNodeIPs DRAControlPlaneController HPAContainerMetrics KMSv2 KMSv2KDF
+      LegacyServiceAccountTokenCleanUp MinDomainsInPodTopologySpread NewVolumeManagerReconstruction
+      NodeOutOfServiceVolumeDetach PodHostIPs ServerSideApply ServerSideFieldValidation
+      StableLoadBalancerNodeSet ValidatingAdmissionPolicy ZeroLimitedNominalConcurrencyShares
+    `,
+  ),
+  ...goneIn(
+    '1.33',
+    `
+      APIListChunking AdmissionWebhookMatchConditions AggregatedDiscoveryEndpoint AppArmor AppArmorFields
+      CPUManager DisableCloudProviders DisableKubeletCloudCredentialProviders EfficientWatchResumption
+      JobPodFailurePolicy KubeProxyDrainingTerminatingNodes PDBUnhealthyPodEvictionPolicy
+      PersistentVolumeLastPhaseTransitionTime RemainingItemCount VolumeCapacityPriority WatchBookmark
+    `,
+  ),
+  ...goneIn(
+    '1.34',
+    `
+      DevicePluginCDIDevices ElasticIndexedJob LegacySidecarContainers PodDisruptionConditions
+      StatefulSetStartOrdinal
+    `,
+  ),
+  ...goneIn(
+    '1.35',
+    `
+      AllowServiceLBStatusOnNonLB CronJobsScheduledAnnotation LoadBalancerIPMode PodIndexLabel
+      ProbeHostPodSecurityStandards StatefulSetAutoDeletePVC StrictCostEnforcementForVAP
+      StrictCostEnforcementForWebhooks
+    `,
+  ),
+  ...goneIn('1.35', 'ComponentSLIs', 'kubernetes/kubernetes #133742'),
+  ...goneIn('1.35', 'SizeMemoryBackedVolumes', 'kubernetes/kubernetes #133720'),
+  ...goneIn('1.35', 'UserNamespacesPodSecurityStandards', 'kubernetes/kubernetes #132157'),
+  ...goneIn(
+    '1.36',
+    `
+      CSIMigrationPortworx InPlacePodVerticalScalingAllocatedStatus InTreePluginPortworxUnregister
+      MemoryManager ServiceTrafficDistribution StructuredAuthorizationConfiguration TopologyAwareHints
+    `,
+  ),
+  ...goneIn('1.36', 'HonorPVReclaimPolicy', 'kubernetes/kubernetes #135335'),
+  ...goneIn('1.36', 'WatchFromStorageWithoutResourceVersion', 'kubernetes/kubernetes #136066'),
+  ...goneIn(
+    '1.37',
+    `
+      APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors
+      AuthorizeWithSelectors BtreeWatchCache ConsistentListFromCache GangScheduling JobBackoffLimitPerIndex
+      JobPodReplacementPolicy JobSuccessPolicy LogarithmicScaleDown OrderedNamespaceDeletion
+      PodLifecycleSleepAction PodLifecycleSleepActionAllowZero PreventStaticPodAPIReferences
+      RelaxedDNSSearchValidation ResilientWatchCacheInitialization RetryGenerateName SchedulerQueueingHints
+      SidecarContainers StreamingCollectionEncodingToJSON StreamingCollectionEncodingToProtobuf
+      StructuredAuthenticationConfiguration WorkloadAwarePreemption
+    `,
+  ),
 ];
 
 /** The oldest containerd that a minor's kubelet works with. */
