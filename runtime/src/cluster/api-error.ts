@@ -6,6 +6,11 @@ interface StatusCause {
   readonly message?: string;
 }
 
+const hints: Readonly<Record<number, string>> = {
+  401: 'The API server does not know the credentials of the kubeconfig or the service account: renew them.',
+  403: 'Compare the role of this service account with the deployed one.',
+};
+
 /** What the API server answered instead of doing it, translated once from the client's exception. */
 export class ApiError extends UpgradeError {
   /** HTTP status. */
@@ -19,13 +24,8 @@ export class ApiError extends UpgradeError {
   constructor(what: string, exception: ApiException<unknown>) {
     const body = statusBody(exception.body);
     const said = body.message ?? `HTTP ${exception.code}`;
-    super(
-      'failed',
-      `${what}: ${said}`,
-      exception.code === 403
-        ? { hint: 'Compare the role of this service account with the deployed one.' }
-        : {},
-    );
+    const hint = hints[exception.code];
+    super('failed', `${what}: ${said}`, hint === undefined ? {} : { hint });
     this.name = 'ApiError';
     this.status = exception.code;
     this.reason = body.reason ?? '';

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -140,30 +141,68 @@ describe('the guard', () => {
   });
 });
 
-describe('what answers and is no API server', () => {
-  /** An HTTPS server with one answer. */
-  async function serve(contentType: string, body: string) {
-    const { keyPem: key, certPem: cert } = await issueServerIdentity();
-    const server = createServer({ key, cert }, (_, response) => {
-      response.writeHead(200, { 'content-type': contentType }).end(body);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const config = new KubeConfig();
-    config.loadFromClusterAndUser(
-      {
-        name: 'c',
-        server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-        skipTLSVerify: true,
-      },
-      { name: 'u', token: 'x' },
+/** A client of an HTTPS server of its own. */
+async function serve(answer: RequestListener) {
+  const { keyPem: key, certPem: cert } = await issueServerIdentity();
+  const server = createServer({ key, cert }, answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const config = new KubeConfig();
+  config.loadFromClusterAndUser(
+    {
+      name: 'c',
+      server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      skipTLSVerify: true,
+    },
+    { name: 'u', token: 'x' },
+  );
+  const client = new KubernetesClient(config, {
+    requestTimeout: 2_000,
+    outage: 3_000,
+    signal: new AbortController().signal,
+  });
+  return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
+}
+
+describe('401', () => {
+  /** As one that has just started: it knows nobody, and /readyz answers those who claim to be nobody. */
+  const starting = (isReady: () => boolean, knows: () => boolean) => {
+    const asked: string[] = [];
+    const answer: RequestListener = ({ url = '', headers }, response) => {
+      asked.push(url);
+      const known = headers.authorization === undefined || knows();
+      const status = !known ? 401 : url === '/readyz' && !isReady() ? 500 : 200;
+      const body =
+        status === 200
+          ? { gitVersion: 'v1.34.2' }
+          : { kind: 'Status', code: status, message: 'Unauthorized' };
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    };
+    return { asked, answer };
+  };
+
+  it('of a server that is not ready is tried again', async () => {
+    const from = performance.now() + 700;
+    const isUp = () => performance.now() >= from;
+    const { client, stop } = await serve(starting(isUp, isUp).answer);
+    expect(await client.serverVersion().finally(stop)).toBe('v1.34.2');
+  });
+
+  it('of a server that is ready is final', async () => {
+    const { asked, answer } = starting(
+      () => true,
+      () => false,
     );
-    const client = new KubernetesClient(config, {
-      requestTimeout: 2_000,
-      outage: 3_000,
-      signal: new AbortController().signal,
-    });
-    return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
-  }
+    const { client, stop } = await serve(answer);
+    const error = await rejection(client.serverVersion()).finally(stop);
+    expect(error).toMatchObject({ status: 401, code: 'failed' });
+    expect(error.hint).toContain('kubeconfig');
+    expect(asked).toEqual(['/version/', '/readyz', '/version/']);
+  });
+});
+
+describe('what answers and is no API server', () => {
+  const always = (contentType: string, body: string) =>
+    serve((_, response) => response.writeHead(200, { 'content-type': contentType }).end(body));
 
   test.each([
     ['HTML', 'text/html', '<html>Sign in</html>'],
@@ -171,7 +210,7 @@ describe('what answers and is no API server', () => {
     ['truncated JSON', 'application/json', '{"gitVersion":"v1.3'],
     ['other JSON', 'application/json', '{"hello":"world"}'],
   ])('is bad input: %s', async (_what, contentType, body) => {
-    const { client, stop } = await serve(contentType, body);
+    const { client, stop } = await always(contentType, body);
     const error = await rejection(client.serverVersion()).finally(stop);
     expect(error).toMatchObject({ code: 'badInput', message: expect.stringContaining('API server') });
   });

@@ -8,7 +8,6 @@ import {
   CoordinationV1Api,
   CoreV1Api,
   createConfiguration,
-  Health,
   KubeConfig,
   PatchStrategy,
   PolicyV1Api,
@@ -20,6 +19,7 @@ import pRetry, { AbortError } from 'p-retry';
 import { InputError, UpgradeError } from '../errors.ts';
 import { pause, within } from '../wait.ts';
 import { ApiError } from './api-error.ts';
+import { isReady } from './api-ready.ts';
 
 export interface ClientOptions {
   /** One request, milliseconds. */
@@ -83,8 +83,8 @@ export class KubernetesClient {
   }
 
   /**
-   * Sends a request and retries what passes by itself: no answer, 429 (waiting as `Retry-After` says), 5xx, and 403 of a server
-   * that is not ready.
+   * Sends a request and retries what passes by itself: no answer, 429 (waiting as `Retry-After` says), 5xx, and 401 and 403 of a
+   * server that is not ready.
    * A retried write may already have taken effect, so only idempotent writes go through here.
    *
    * @param what for the error message: `read node k8s-node1`.
@@ -108,8 +108,9 @@ export class KubernetesClient {
   }
 
   /**
-   * A server that has just started refuses everything until it has read the roles, in the same words as for good. Only one
-   * that says it is ready has refused for good; it may have become so between the refusal and the question, hence once more.
+   * A server that has just started refuses everything until it has read the roles, in the same words as for good, and may not yet
+   * know who asks (kubernetes/kubernetes#65785). Only one that says it is ready has refused for good; it may have become so
+   * between the refusal and the question, hence once more.
    */
   async #attempt<T>(what: string, request: () => Promise<T>): Promise<T> {
     try {
@@ -117,7 +118,9 @@ export class KubernetesClient {
     } catch (error) {
       if (!isRefusal(error)) throw this.#translate(what, error);
       this.options.signal.throwIfAborted();
-      if (!(await this.#isReady())) throw new ApiError(what, error);
+      const timeout = AbortSignal.timeout(this.options.requestTimeout);
+      const signal = AbortSignal.any([this.options.signal, timeout]);
+      if (!(await isReady(this.kubeConfig, error.code === 401, signal))) throw new ApiError(what, error);
     }
     try {
       return await this.#send(request);
@@ -130,13 +133,6 @@ export class KubernetesClient {
     const answer = await request();
     this.#reached = true;
     return answer;
-  }
-
-  /** False also where nobody may ask, as on a server that has not read the roles. */
-  async #isReady(): Promise<boolean> {
-    const timeout = AbortSignal.timeout(this.options.requestTimeout);
-    const signal = AbortSignal.any([this.options.signal, timeout]);
-    return new Health(this.kubeConfig).readyz({ signal }).catch(() => false);
   }
 
   /** Wrapped in AbortError: do not try again. */
@@ -208,7 +204,7 @@ export class KubernetesClient {
 }
 
 const isRefusal = (error: unknown): error is ApiException<unknown> =>
-  error instanceof ApiException && error.code === 403;
+  error instanceof ApiException && (error.code === 401 || error.code === 403);
 
 /** node-fetch's and Node's ways of saying that there was no answer, as opposed to one that cannot be read. */
 function isNoAnswer(error: Error & { type?: string; code?: string }): boolean {
