@@ -196,7 +196,7 @@ describe('401', () => {
     const error = await rejection(client.serverVersion()).finally(stop);
     expect(error).toMatchObject({ status: 401, code: 'failed' });
     expect(error.hint).toContain('kubeconfig');
-    expect(asked).toEqual(['/version/', '/readyz', '/version/']);
+    expect(asked).toEqual(['/version', '/readyz', '/version']);
   });
 });
 
