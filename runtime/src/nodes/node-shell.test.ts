@@ -51,6 +51,20 @@ describe('a script on a node', () => {
     });
   });
 
+  it('of an earlier process is waited for, whatever its arguments; where none runs there is nothing to wait for', async () => {
+    const { node, target, middle } = await slowNode();
+    const { shell, heard } = shellOptions(node);
+    await shell.ended(target, 'list_packages', 20_000);
+    const done = shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    const later = shellOptions(node);
+    await later.shell.ended(target, 'list_packages', 20_000);
+    expect(later.heard.lines).toContainEqual(expect.stringContaining('kubeadm | 1.34.5-1.1 |'));
+    expect(await done).toEqual(offered);
+    await shell.ended(target, 'list_packages', 20_000);
+    expect([refreshed(node), heard.notices]).toEqual([1, []]);
+  });
+
   it('is not sent by a process that may no longer write', async () => {
     const { node, target } = await startNode();
     const mayWrite = async () => {

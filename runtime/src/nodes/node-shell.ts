@@ -19,6 +19,11 @@ export interface NodeShell {
     timeout: number,
   ): Promise<Record<string, unknown>>;
   /**
+   * Waits for the end of a node script that an earlier process may have left running, whatever its arguments and its exit
+   * code; at once where none runs.
+   */
+  ended(target: SshTarget, name: ScriptName, timeout: number): Promise<void>;
+  /**
    * Runs one command that leaves nothing changed; its output whatever its exit code.
    *
    * @param input sent to its standard input.
@@ -82,6 +87,15 @@ export class SshNodeShell implements NodeShell {
         this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
         log.reset();
       }
+    } finally {
+      line.close();
+    }
+  }
+
+  async ended(target: SshTarget, name: ScriptName, timeout: number) {
+    const line = new Line(target, this.#options, within(timeout, this.#options.signal));
+    try {
+      await this.#followToEnd(line, name, new ScriptLog(target.node, name, this.#options.onLine));
     } finally {
       line.close();
     }

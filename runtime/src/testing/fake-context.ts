@@ -230,6 +230,7 @@ function writing(
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },
+      ended: async ({ node }, name) => note(`${node} ${name} ended`),
       async script({ node }, name, args) {
         note(`${node} ${name} ${args.join(' ')}`);
         await fake.onScript(node, name);

@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
+import { controlPlaneFirst } from '../gates/gates.ts';
 import { parseRelease } from '../release.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
+import { askGates } from './context.ts';
 import { runUpgrade } from './run.ts';
 
 const target = parseRelease('test', '1.34.5');
 
 const three = () =>
   ['k8s-master', 'k8s-master2', 'k8s-master3'].map((name, i) => master({ name, address: `10.0.0.1${i}` }));
-const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s'));
+const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s --'));
 
 test('of three control-plane nodes the first applies, the others follow', async () => {
   const { ctx, fake } = fakeContext({ nodes: three() });
@@ -33,6 +35,16 @@ test("a member of etcd that is ill after the first node stops the rollout before
   expect(message).toContain("etcd-members: etcd's member on k8s-master3 is not healthy: deadline exceeded");
   expect(scripts(fake.effects)).toHaveLength(1);
   expect(fake.node('k8s-master2').unschedulable).toBe(false);
+});
+
+test('a control-plane node at the target and not finished keeps the workers waiting', async () => {
+  const [first, second] = three().map((node) => ({ ...node, release: target }));
+  const nodes = first && second ? [first, { ...second, unfinished: true }] : [];
+  const { ctx } = fakeContext({ nodes });
+  const [verdict] = await askGates(ctx, [controlPlaneFirst]);
+  expect(verdict?.reasons).toEqual([
+    'k8s-master2 was begun and is not finished; the stage master brings it to 1.34.5 first',
+  ]);
 });
 
 test('a control-plane pod that is not Ready stops it too; an interrupted node is finished nevertheless', async () => {

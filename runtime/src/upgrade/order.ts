@@ -1,14 +1,40 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { BlockedError } from '../errors.ts';
 import { controlPlaneFirst } from '../gates/gates.ts';
+import { isInterrupted } from '../gates/own-marks.ts';
 import type { Context } from './context.ts';
+import type { StageName } from './stage-names.ts';
 import { waitForGates } from './wait-for-gates.ts';
 
+/** Stages that change nodes. */
+const changing: readonly StageName[] = ['containerd', 'repo', 'master', 'workers'];
+
+const stageOf = (node: ClusterNode): StageName => (node.controlPlane ? 'master' : 'workers');
+
 /**
- * Refuses stages that cannot go first, before any of them changes a node.
+ * What has to be so before the first node is changed: nothing that an earlier process began is still at work, is left out, or
+ * comes in the wrong order.
  *
  * @throws BlockedError
  */
-export async function checkOrder(ctx: Context): Promise<void> {
+export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): Promise<void> {
   const { stages } = ctx.request;
-  if (!stages.includes('workers') || stages.includes('master')) return;
-  await waitForGates(ctx, [controlPlaneFirst], 'before the first stage');
+  const begun = nodes.filter(isInterrupted);
+  const drains = stages.includes('master') || stages.includes('workers');
+  const leftOut = begun.filter((node) => drains && !stages.includes(stageOf(node)));
+  if (leftOut.length > 0) {
+    const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageOf(node)}`);
+    throw new BlockedError('an earlier run began nodes and did not finish them', reasons, {
+      hint: 'Ask for these stages too, or for all: what was begun is finished first.',
+    });
+  }
+  if (stages.includes('workers') && !stages.includes('master'))
+    await waitForGates(ctx, [controlPlaneFirst], 'before the first stage');
+  if (stages.some((name) => changing.includes(name))) await awaitScripts(ctx, begun);
+}
+
+/** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
+async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promise<void> {
+  for (const { name, address } of begun)
+    await ctx.shell.ended({ node: name, address }, 'update_k8s', ctx.settings.timing.script);
 }

@@ -157,6 +157,7 @@ describe('a resumed run (F5)', () => {
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects).toEqual([
       'journal acknowledge',
+      'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
       'k8s-node1 update_k8s --role worker --release 1.34.5',
       'k8s-node1 uncordon cordoned- soaking',
@@ -173,12 +174,44 @@ describe('a resumed run (F5)', () => {
       nodes: [master({ ...done, unschedulable: true, cordonedByUs: true }), worker('k8s-node1', done)],
     });
     await run({ ctx });
-    expect(of(fake, 'k8s-master').slice(0, 3)).toEqual([
+    expect(of(fake, 'k8s-master').slice(0, 4)).toEqual([
+      'k8s-master update_k8s ended',
       'k8s-master drain',
       'k8s-master update_k8s --role worker --release 1.34.5',
       'k8s-master uncordon cordoned- soaking-',
     ]);
   });
+
+  it('waits for the script on a worker before kubeadm begins on a control-plane node that has joined', async () => {
+    const begun = { unschedulable: true, cordonedByUs: true, touchedAt: Date.now() - 30_000 };
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master(done), master({ name: 'k8s-master2' }), worker('k8s-node1', begun)],
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects.filter((effect) => effect.includes('update_k8s'))).toEqual([
+      'k8s-node1 update_k8s ended',
+      'k8s-master2 update_k8s --role worker --release 1.34.5',
+      'k8s-node1 update_k8s --role worker --release 1.34.5',
+    ]);
+  });
+
+  it.each([
+    ['master', 'k8s-node1 needs the stage workers', [master(), worker('k8s-node1', { unfinished: true })]],
+    [
+      'workers',
+      'k8s-master needs the stage master',
+      [master({ release: target, unfinished: true }), worker('k8s-node1')],
+    ],
+  ])(
+    'of the stage %s alone is refused while a node of another one was begun',
+    async (stages, reason, nodes) => {
+      const { ctx, fake } = fakeContext({ inFlight: {}, stages, nodes });
+      const result = await run({ ctx });
+      expect(result).toMatchObject({ outcome: 'blocked', message: expect.stringContaining(reason) });
+      expect(fake.effects).toEqual(['journal acknowledge']);
+    },
+  );
 
   it('only clears its marks when everything else was done', async () => {
     const nodes = [master(done), worker('k8s-node2', { release: target }), worker('k8s-node1', done)];
@@ -253,7 +286,8 @@ describe('a person’s cordon (F11)', () => {
       server: '1.34.5',
     });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node1').slice(0, 4)).toEqual([
+    expect(of(fake, 'k8s-node1').slice(0, 5)).toEqual([
+      'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
       'k8s-node1 update_k8s --role worker --release 1.34.5',
       'k8s-node1 mark cordoned- soaking unfinished-',
@@ -594,7 +628,7 @@ describe('a subset of the stages', () => {
   it('that has the workers is refused while a control-plane node is not finished', async () => {
     const begun = { release: target, unschedulable: true, cordonedByUs: true };
     const { ctx } = fakeContext({ stages: 'workers', nodes: [master(begun), worker('k8s-node1')] });
-    expect((await run({ ctx })).message).toContain('k8s-master was begun and is not finished');
+    expect((await run({ ctx })).message).toContain('k8s-master needs the stage master');
   });
 
   it('of post-flight alone says what is not there', async () => {

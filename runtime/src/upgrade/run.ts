@@ -109,7 +109,7 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   const halted = await ctx.cluster.killSwitch();
   if (halted !== undefined)
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
-  await checkOrder(ctx);
+  await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
   const end = await walkAll(ctx).catch(async (error) => {
     await unmarkWhenHarmless(ctx, found !== undefined).catch(() => {});
