@@ -12,6 +12,8 @@ export interface AlertOptions {
   readonly workloads: readonly WatchedWorkload[];
   /** Whether detection runs by itself; a detector that was switched off is not late. */
   readonly detection: boolean;
+  /** Longest time in seconds between two detections by their schedule. @default - a week */
+  readonly detectionGapSeconds?: number;
 }
 
 /** A StatefulSet or Deployment that must have a ready replica. */

@@ -103,7 +103,10 @@ function lostRunAlerts({ namespace }: AlertOptions): AlertDefinition[] {
   ];
 }
 
-function detectionAlerts({ namespace }: AlertOptions): AlertDefinition[] {
+const daySeconds = 86_400;
+
+function detectionAlerts({ namespace, detectionGapSeconds }: AlertOptions): AlertDefinition[] {
+  const stale = (detectionGapSeconds ?? 7 * daySeconds) + daySeconds;
   const cronJob = `namespace="${namespace}",cronjob="${objectNames.detectionCronJob}"`;
   return [
     {
@@ -111,12 +114,13 @@ function detectionAlerts({ namespace }: AlertOptions): AlertDefinition[] {
       // The Pushgateway forgets when it restarts; the CronJob's own times then stand in.
       expr: `time() - max(${metrics.detectionLastRun.name}
           or kube_cronjob_status_last_successful_time{${cronJob}}
-          or kube_cronjob_created{${cronJob}}) > ${8 * 86_400}
+          or kube_cronjob_created{${cronJob}}) > ${stale}
         or (absent(${metrics.detectionLastRun.name}) and on () absent(kube_cronjob_created{${cronJob}}))`,
       for: '1h',
       severity: 'warning',
-      summary: 'Nobody has looked for a new Kubernetes release for 8 days.',
-      description: 'Detection runs every week; it is suspended, gone, or fails before it can say so.',
+      summary: `Nobody has looked for a new Kubernetes release for ${Math.floor(stale / daySeconds)} days.`,
+      description:
+        'Detection is a day later than its schedule allows; it is suspended, gone, or fails before it can say so.',
     },
     {
       alert: 'K8sVersionCheckFailed',

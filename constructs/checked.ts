@@ -1,5 +1,4 @@
 import type { Construct } from 'constructs';
-import { Cron } from 'croner';
 
 /**
  * Reads a prop that may be wrong. What `read` throws becomes a validation of `scope`, so that synthesis reports it
@@ -42,32 +41,4 @@ export function pinned(prop: string, image: string): string {
     );
   }
   return image;
-}
-
-const cronField =
-  /^(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?(,(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?)*$/i;
-
-/** A schedule that the CronJob controller takes: five fields; Sunday is 0, never 7. */
-export function cronSchedule(prop: string, schedule: string): string {
-  const fields = schedule.split(' ');
-  const wrong = notAllowed(prop, schedule, 'five cron fields, such as "0 12 * * 0" (Sunday is 0)');
-  if (fields.length !== 5 || !fields.every((f) => cronField.test(f)) || /7/.test(fields[4] ?? ''))
-    throw wrong;
-  try {
-    // Two clear cases that a pattern lets pass: a minute 60, a day that never comes.
-    if (new Cron(schedule, { paused: true, timezone: 'Etc/UTC' }).nextRun() === null) throw wrong;
-  } catch {
-    throw wrong;
-  }
-  return schedule;
-}
-
-/** A name from the time zone database. */
-export function timeZone(prop: string, name: string): string {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return name;
-  } catch {
-    throw notAllowed(prop, name, 'a time zone such as Etc/UTC or Europe/London');
-  }
 }

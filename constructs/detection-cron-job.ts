@@ -1,9 +1,10 @@
 import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
 import { Construct } from 'constructs';
 import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
-import { checked, cronSchedule, pinned, timeZone } from './checked.ts';
+import { checked, pinned } from './checked.ts';
 import { programLabels } from './labels.ts';
 import { programPod, type Resources } from './program-pod.ts';
+import { cronSchedule, longestGapSeconds, timeZone } from './schedule.ts';
 
 export interface DetectionCronJobProps {
   readonly namespace: string;
@@ -36,6 +37,9 @@ const weekSeconds = 7 * 24 * 3600;
 
 /** The weekly look for a new release: `k8s-upgrade detect`. */
 export class DetectionCronJob extends Construct {
+  /** The longest time between two detections. */
+  readonly longestGapSeconds: number;
+
   constructor(scope: Construct, id: string, props: DetectionCronJobProps) {
     super(scope, id);
     const schedule = checked(
@@ -45,6 +49,7 @@ export class DetectionCronJob extends Construct {
     );
     const zone = checked(this, () => timeZone('timeZone', props.timeZone ?? 'Etc/UTC'), 'Etc/UTC');
     const image = checked(this, () => pinned('image', props.image), props.image);
+    this.longestGapSeconds = longestGapSeconds(schedule);
     const name = objectNames.detectionCronJob;
     const labels = programLabels('detector', name);
 

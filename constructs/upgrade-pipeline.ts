@@ -83,13 +83,13 @@ export class UpgradePipeline extends Construct {
       new Credentials(this, 'credentials', { ...props.credentials, agentTokenPath, namespace });
     }
     const { image, schedule, timeZone, enabled } = props;
-    new DetectionCronJob(this, 'detection', {
+    const detection = new DetectionCronJob(this, 'detection', {
       ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
     });
     new ExecutionCronJob(this, 'execution', { namespace, image });
     if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
-    this.alerts(props.alerts, enabled ?? true);
+    this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
     this.createAfter(home);
   }
 
@@ -112,7 +112,7 @@ export class UpgradePipeline extends Construct {
     grant('submitter', objectNames.submitterServiceAccount, submitterRules(scope), submitters);
   }
 
-  private alerts(props: PipelineAlertsProps, detection: boolean): void {
+  private alerts(props: PipelineAlertsProps, detection: boolean, detectionGapSeconds: number): void {
     const { settings } = this;
     new UpgradeGates(this, 'alerts', {
       namespace: settings.namespace,
@@ -124,6 +124,7 @@ export class UpgradePipeline extends Construct {
       minimumPodReadyRatio: settings.gates.minimumPodReadyRatio,
       stalledAfterSeconds: stalledAfterSeconds(settings),
       detection,
+      detectionGapSeconds,
     });
   }
 

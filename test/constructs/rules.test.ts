@@ -71,6 +71,18 @@ describe('the rules', () => {
     expect(slow.text).toContain(`> ${2 * 3600 + 900} and on ()`);
   });
 
+  it.each([
+    ['every Sunday', undefined, 8],
+    ['on the first of a month', '0 12 1 * *', 32],
+    ['in summer only', '0 12 * jun-aug 0', 281],
+    ['many times a day, on Mondays', '*/15 * * * mon', 7],
+  ])('call a detection %s late after the longest gap and a day', (_, schedule, days) => {
+    const late = /kube_cronjob_created{[^}]*}\) > (\d+)/.exec(
+      pipeline(schedule === undefined ? undefined : { schedule }).text.replaceAll('\\"', '"'),
+    );
+    expect(Math.floor(Number(late?.[1]) / 86_400)).toBe(days);
+  });
+
   it('watch no detector that was switched off', () => {
     expect(pipeline().text).toContain('K8sVersionCheckStale');
     expect(pipeline({ enabled: false }).text).not.toContain('K8sVersionCheckStale');
