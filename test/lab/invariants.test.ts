@@ -80,4 +80,19 @@ describe('a lab notices', () => {
     mark('k8s-master3', keys.cordoned);
     expect(invariants.broken).toEqual(['k8s-master3 is taken down while k8s-master2 is']);
   });
+
+  it('a kubelet that becomes newer than the API server, and not one that was before', () => {
+    const report = (node: string, version: string) =>
+      api.store.modify('nodes', undefined, node, ({ status }) => {
+        if (status?.nodeInfo) status.nodeInfo.kubeletVersion = `v${version}`;
+      });
+    report('k8s-node1', '1.34.1');
+    api.setVersion('1.34.5');
+    report('k8s-node1', '1.34.5');
+    api.setVersion('1.34.2');
+    mark('k8s-node1', keys.soaking);
+    expect(invariants.broken).toEqual([]);
+    report('k8s-node2', '1.34.10');
+    expect(invariants.broken).toEqual(['k8s-node2 goes to 1.34.10, and the API server is at 1.34.2']);
+  });
 });

@@ -1,3 +1,4 @@
+import semver from 'semver';
 import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
 import type { LabApi } from './api/index.ts';
 import type { Node, Pod } from './api/types.ts';
@@ -5,8 +6,8 @@ import type { Node, Pod } from './api/types.ts';
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
 /**
- * What holds at every moment in every lab, whatever is played there: no node is drained while the leg at work runs on it (F1), and
- * of several control-plane nodes never two are down at once.
+ * What holds at every moment in every lab, whatever is played there: no node is drained while the leg at work runs on it (F1), of
+ * several control-plane nodes never two are down at once, and no kubelet becomes newer than the API server.
  */
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */
@@ -29,6 +30,9 @@ export class Invariants {
 
   #nodeChanged(node: Node, before: Node | undefined): void {
     const { name } = node.metadata;
+    const kubelet = releaseOf(node);
+    if (before !== undefined && kubelet !== releaseOf(before) && semver.gt(kubelet, this.#api.version))
+      this.#note(`${name} goes to ${kubelet}, and the API server is at ${this.#api.version}`);
     const began = [this.#keys.cordoned, this.#keys.unfinished].some(
       (key) => key in annotationsOf(node) && !(key in annotationsOf(before)),
     );
@@ -77,4 +81,5 @@ export class Invariants {
 
 const annotationsOf = (node: Node | undefined): Readonly<Record<string, string>> =>
   node?.metadata.annotations ?? {};
+const releaseOf = ({ status }: Node): string => status?.nodeInfo?.kubeletVersion.replace(/^v/, '') ?? '0.0.0';
 const isControlPlane = ({ metadata }: Node): boolean => controlPlaneLabel in (metadata.labels ?? {});
