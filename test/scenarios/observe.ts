@@ -3,7 +3,7 @@ import type { Lab } from '../lab/lab.ts';
 
 /** What tests ask of a lab. Read from its store and its nodes, not from what the program says. */
 
-interface NodeState {
+export interface NodeState {
   readonly name: string;
   /** What the kubelet reports. */
   readonly release: string;

@@ -1,5 +1,5 @@
 import { annotationKeys, jobLabels, metrics, objectNames } from '../../../runtime/src/names.ts';
-import { cluster, drained, kubeadmOverlaps, slackEnds } from '../../scenarios/observe.ts';
+import { cluster, drained, kubeadmOverlaps, type NodeState, slackEnds } from '../../scenarios/observe.ts';
 import type { Job, Node } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
 import type { Course } from './lab.ts';
@@ -45,12 +45,7 @@ export function wrongAfterRun(
   };
   check(point === undefined || struck !== undefined, 'the point was never reached');
   check(exitCode === 0, `submit ended with exit code ${exitCode}`);
-  for (const { name, release, unschedulable, annotations } of nodes) {
-    check(release === target, `${name} is at ${release}`);
-    check(unschedulable === (name === cordonedByHand), `${name} is ${unschedulable ? '' : 'not '}cordoned`);
-    for (const key of [keys.cordoned, keys.touched, keys.soaking])
-      check(annotations[key] === undefined, `${name} still has ${key}`);
-  }
+  for (const node of nodes) wrong.push(...wrongOfNode(node, target, cordonedByHand));
   check(lab.api.version === target, `the API server answers ${lab.api.version}`);
   for (const key of Object.values(keys))
     check(namespace[key] === undefined, `the namespace still has ${key}=${namespace[key]}`);
@@ -65,6 +60,18 @@ export function wrongAfterRun(
   // Taken, so that the lab stops without saying them again.
   wrong.push(...lab.invariants.broken.splice(0));
   wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));
+  return wrong;
+}
+
+/** @param cordonedByHand the node that is to stay cordoned. */
+export function wrongOfNode(node: NodeState, target: string, cordonedByHand: string | undefined): string[] {
+  const { name, release, unschedulable, annotations } = node;
+  const wrong = Object.values(keys)
+    .filter((key) => key in annotations)
+    .map((key) => `${name} still has ${key}`);
+  if (release !== target) wrong.push(`${name} is at ${release}`);
+  if (unschedulable !== (name === cordonedByHand))
+    wrong.push(`${name} is ${unschedulable ? '' : 'not '}cordoned`);
   return wrong;
 }
 
