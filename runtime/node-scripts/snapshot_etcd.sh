@@ -138,7 +138,7 @@ set_option() {
 
 clean_up() { ((${#leftovers[@]} == 0)) || as_root rm -f -- "${leftovers[@]}"; }
 
-# --- etcd's own programs: on the host when it has them, else in etcd's container ---
+# --- etcd's own programs: those in etcd's container, which fit it; the host's only while it does not run ---
 
 find_etcd() {
   as_root test -e "$manifest" ||
@@ -146,16 +146,14 @@ find_etcd() {
   data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
   data=${data:-/var/lib/etcd}
   container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
+  [[ -n $container ]] || command -v etcdctl >/dev/null ||
+    die "etcd's container is not running; see crictl ps -a on this node"
 }
 
-# etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates.
+# etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates. A distribution's
+# etcdctl may be so old that it speaks the API v2 by itself.
 etcd_tool() {
-  if command -v "$1" >/dev/null; then
-    as_root "$@"
-  else
-    [[ -n $container ]] || die "etcd's container is not running; see crictl ps -a on this node"
-    as_root crictl exec "$container" "$@"
-  fi
+  if [[ -n $container ]]; then as_root crictl exec "$container" "$@"; else as_root env ETCDCTL_API=3 "$@"; fi
 }
 
 # status FILE: one line of JSON. etcdctl answered this before etcdutl existed.

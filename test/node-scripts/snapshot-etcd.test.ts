@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bench } from './harness.ts';
@@ -134,6 +134,20 @@ describe('snapshot_etcd.sh', () => {
     expect((await save()).lastError).toContain("etcd's container is not running");
     rmSync(onHost('/etc/kubernetes/manifests/etcd.yaml'));
     expect((await save()).lastError).toContain('with an external etcd take the snapshot there');
+  });
+
+  test("a host's own etcdctl is asked only while etcd does not run, and for the API v3", async () => {
+    const calls = join(bench.directory, 'host-etcdctl');
+    writeFileSync(
+      join(bench.node.paths.bin, 'etcdctl'),
+      `#!/bin/bash\necho "$ETCDCTL_API $1 $2" >>${calls}\nexec "$LAB_STUBS/container/etcdctl" "$@"\n`,
+      { mode: 0o755 },
+    );
+    const { path } = (await save()).result as Result;
+    expect(existsSync(calls)).toBe(false);
+    bench.node.faults.set('etcd-down', {});
+    expect((await verify(path)).exit).toBe(0);
+    expect(readFileSync(calls, 'utf8')).toBe('3 snapshot status\n');
   });
 
   test('a dry run writes nothing', async () => {
