@@ -1,6 +1,7 @@
 import pRetry, { AbortError } from 'p-retry';
 import type { z } from 'zod';
 import { InputError, UpgradeError } from './errors.ts';
+import { timeLimit } from './wait.ts';
 
 export interface HttpRequest {
   readonly url: string;
@@ -39,7 +40,7 @@ export async function httpRequest(request: HttpRequest): Promise<HttpAnswer> {
 
 async function attempt(request: HttpRequest): Promise<HttpAnswer> {
   const { url, setting, method = 'GET', headers, body } = request;
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(request.timeout)]);
+  const signal = timeLimit(request.timeout, request.signal);
   try {
     const response = await fetch(url, {
       method,

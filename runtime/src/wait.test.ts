@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it, test } from 'vitest';
 import { rejection } from './testing/files.ts';
 import { pause, signalOf, TimeoutError, within } from './wait.ts';
@@ -33,6 +34,24 @@ describe('the signal of a wait', () => {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
     expect(signal.reason).toMatchObject({ name: 'TimeoutError' });
   });
+});
+
+/** Waits for a limit of 300 ms that nothing but the wait refers to, while garbage is collected. Longer than 5 s: exit code 1. */
+const collected = `
+  const { timeLimit } = await import(${JSON.stringify(new URL('./wait.ts', import.meta.url).href)});
+  const collect = setInterval(() => gc(), 20);
+  const giveUp = setTimeout(() => process.exit(1), 5_000);
+  const other = new AbortController();
+  await new Promise((resolve) => timeLimit(300, other.signal).addEventListener('abort', resolve));
+  clearInterval(collect);
+  clearTimeout(giveUp);
+`;
+
+it('a limit is kept while garbage is collected', async () => {
+  const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', collected];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
 });
 
 describe('a time-out', () => {

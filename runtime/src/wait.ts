@@ -14,10 +14,16 @@ export const within = (ms: number, signal: AbortSignal): Wait => ({ deadline: Da
 
 /** An AbortSignal that fires when the wait is over or called off. */
 export function signalOf(wait: Wait): AbortSignal {
-  return AbortSignal.any([
-    wait.signal,
-    AbortSignal.timeout(Math.max(0, Math.ceil(wait.deadline - Date.now()))),
-  ]);
+  return timeLimit(Math.max(0, Math.ceil(wait.deadline - Date.now())), wait.signal);
+}
+
+/** An AbortSignal that fires `ms` from now, or with the other one. Does not keep the process alive. */
+export function timeLimit(ms: number, signal: AbortSignal): AbortSignal {
+  const limit = AbortSignal.timeout(ms);
+  // What AbortSignal.any combines it holds weakly, and Node.js 20 keeps only a time-out that somebody listens to: without this
+  // the garbage collector takes the limit away (nodejs/node#57736).
+  limit.addEventListener('abort', () => {}, { once: true });
+  return AbortSignal.any([signal, limit]);
 }
 
 /** A deadline has passed. `pending` says what was still missing. */

@@ -17,7 +17,7 @@ import {
 } from '@kubernetes/client-node';
 import pRetry, { AbortError } from 'p-retry';
 import { InputError, UpgradeError } from '../errors.ts';
-import { pause, within } from '../wait.ts';
+import { pause, timeLimit, within } from '../wait.ts';
 import { ApiError } from './api-error.ts';
 import { isReady } from './api-ready.ts';
 
@@ -118,8 +118,7 @@ export class KubernetesClient {
     } catch (error) {
       if (!isRefusal(error)) throw this.#translate(what, error);
       this.options.signal.throwIfAborted();
-      const timeout = AbortSignal.timeout(this.options.requestTimeout);
-      const signal = AbortSignal.any([this.options.signal, timeout]);
+      const signal = timeLimit(this.options.requestTimeout, this.options.signal);
       if (!(await isReady(this.kubeConfig, error.code === 401, signal))) throw new ApiError(what, error);
     }
     try {
@@ -191,9 +190,7 @@ export class KubernetesClient {
             if (isGuarded(request.getHttpMethod().toString(), request.getUrl())) await this.#guard();
             const agent = this.#keepAlive(request.getAgent());
             if (agent !== undefined) request.setAgent(agent);
-            request.setSignal(
-              AbortSignal.any([this.options.signal, AbortSignal.timeout(this.options.requestTimeout)]),
-            );
+            request.setSignal(timeLimit(this.options.requestTimeout, this.options.signal));
             return request;
           },
           post: async (response) => response,
