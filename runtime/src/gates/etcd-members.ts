@@ -1,6 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Findings, Gate } from './gate.ts';
+import { isBegun } from './own-marks.ts';
 
 const pki = '/etc/kubernetes/pki/etcd';
 const askMembers = [
@@ -15,21 +16,24 @@ const askMembers = [
 /**
  * etcd itself, asked on one control-plane node about every member. A cluster of three goes on with one member away and stops with two,
  * so no control-plane node is taken down while another one's member is not well. A pod that is Ready is not enough: a
- * member that has lost the others answers its own probe.
+ * member that has lost the others answers its own probe. The member of a node that this rollout is in the middle of may be ill:
+ * it is the others that have to carry on.
  */
 export const etcdMembers: Gate = {
   name: 'etcd-members',
   summary: 'every member of etcd is there and healthy',
   closes: 'blocked',
   passes: true,
-  async check({ nodes, shell }) {
+  async check({ nodes, shell, inFlight }) {
     const members = nodes.filter((node) => node.controlPlane);
-    const asked = members.find((node) => node.ready) ?? members[0];
+    const begun = members.filter((node) => isBegun(node, inFlight));
+    const others = members.filter((node) => !begun.includes(node));
+    const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];
     if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const output = await healthFrom(shell, asked);
     if (output === undefined)
       return { reasons: [`etcd is not running on ${asked.name}; see crictl ps -a on that node`] };
-    return judge(members, asked, output);
+    return judge(members, begun, asked, output);
   },
 };
 
@@ -56,16 +60,22 @@ interface Endpoint {
   readonly error?: string;
 }
 
-function judge(members: readonly ClusterNode[], asked: ClusterNode, output: string): Findings {
+function judge(
+  members: readonly ClusterNode[],
+  begun: readonly ClusterNode[],
+  asked: ClusterNode,
+  output: string,
+): Findings {
   const endpoints = endpointsIn(output);
   if (endpoints === undefined) {
     const said = output.trim().slice(-200) || 'nothing';
     return { reasons: [`etcd on ${asked.name} does not say how its members are: ${said}`] };
   }
-  const nameOf = ({ endpoint }: Endpoint) =>
-    members.find(({ address }) => endpoint.includes(`//${address}:`))?.name ?? endpoint;
-  const ill = endpoints.filter(({ health }) => !health);
-  const missing = members.length - endpoints.length;
+  const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) => endpoint.includes(`//${address}:`);
+  const nameOf = (one: Endpoint) => members.find((node) => isOf(node, one))?.name ?? one.endpoint;
+  const ill = endpoints.filter((one) => !one.health && !begun.some((node) => isOf(node, one)));
+  const excused = begun.filter((node) => !endpoints.some((one) => isOf(node, one)));
+  const missing = members.length - excused.length - endpoints.length;
   return {
     reasons: [
       ...ill.map(

@@ -1,16 +1,12 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { isFinished, podName } from '../cluster/drain-filter.ts';
-import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { compareReleases, minorsBetween } from '../release.ts';
 import { compatibilityGates } from './compatibility/index.ts';
 import { drainability } from './drainability.ts';
-import type { Gate, GateContext } from './gate.ts';
+import type { Gate } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
-import { closesGate, describeAlert, isInterrupted, isTouched, ownMarks } from './own-marks.ts';
-
-/** Still to be changed by this rollout. */
-const isPending = (node: ClusterNode, ctx: GateContext) => node.release !== ctx.target;
+import { closesGate, describeAlert, isBegun, isInterrupted, isTouched, ownMarks } from './own-marks.ts';
 
 const killSwitch: Gate = {
   name: 'kill-switch',
@@ -27,12 +23,10 @@ const nodesReady: Gate = {
   summary: 'every node is Ready, without pressure, and every listed node exists',
   closes: 'blocked',
   passes: true,
-  async check(ctx) {
-    const { nodes, settings, inFlight } = ctx;
+  async check({ nodes, settings, inFlight }) {
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
-    // An interrupted script leaves its node not Ready; finishing it is the cure (F5).
-    const ours = nodes.filter((n) => !n.ready && isTouched(n, inFlight) && isPending(n, ctx));
+    const ours = nodes.filter((n) => !n.ready && isBegun(n, inFlight));
     return {
       reasons: [
         ...absent.map((name) => `node ${name} is in the settings and not in the cluster`),
@@ -54,11 +48,20 @@ const controlPlanePods: Gate = {
   summary: 'the control-plane pods of every control-plane node are Ready',
   closes: 'blocked',
   passes: true,
-  async check({ cluster, nodes }) {
+  async check({ cluster, nodes, inFlight }) {
     const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
-    const unready = pods.filter((pod) => !isReady(pod)).map((pod) => `pod ${podName(pod)} is not Ready`);
-    const bare = nodes.filter((n) => n.controlPlane && !pods.some((pod) => pod.spec?.nodeName === n.name));
-    return { reasons: [...unready, ...bare.map((n) => `no control-plane pod is reported for ${n.name}`)] };
+    const members = nodes.filter((n) => n.controlPlane);
+    const begun = members.filter((n) => isBegun(n, inFlight));
+    const isOn = (pod: V1Pod, node: { name: string }) => pod.spec?.nodeName === node.name;
+    const unready = pods.filter((pod) => !isReady(pod) && !begun.some((n) => isOn(pod, n)));
+    const bare = members.filter((n) => !begun.includes(n) && !pods.some((pod) => isOn(pod, n)));
+    return {
+      reasons: [
+        ...unready.map((pod) => `pod ${podName(pod)} is not Ready`),
+        ...bare.map((n) => `no control-plane pod is reported for ${n.name}`),
+      ],
+      notes: begun.map((n) => `${n.name} is in the middle of this rollout, and was not asked about`),
+    };
   },
 };
 

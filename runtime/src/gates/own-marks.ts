@@ -18,6 +18,10 @@ export const isTouched = (node: ClusterNode, inFlight: InFlight | undefined): bo
 /** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
 export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs || node.unfinished;
 
+/** This rollout is in the middle of this node: what is not well on it, finishing it cures (F5). */
+export const isBegun = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
+  isTouched(node, inFlight) && isInterrupted(node);
+
 export function ownMarks(nodes: readonly ClusterNode[], inFlight: InFlight | undefined): OwnMarks {
   const touched = nodes
     .filter((node) => isTouched(node, inFlight))

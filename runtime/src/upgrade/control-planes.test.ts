@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { ClusterNode } from '../cluster/nodes.ts';
 import { controlPlaneFirst } from '../gates/gates.ts';
 import { parseRelease } from '../release.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
@@ -45,6 +46,62 @@ test('a control-plane node at the target and not finished keeps the workers wait
   expect(verdict?.reasons).toEqual([
     'k8s-master2 was begun and is not finished; the stage master brings it to 1.34.5 first',
   ]);
+});
+
+/** Killed in the middle of the second node, whose kubelet may be at the target already. */
+function interruptedSecond(release: string) {
+  const begun = { cordonedByUs: true, unschedulable: true, touchedAt: Date.now() - 1_000, ready: false };
+  const [first, second, third] = three();
+  const nodes = [
+    { ...first, release: target, touchedAt: Date.now() - 1_000 },
+    { ...second, ...begun, release: parseRelease('test', release) },
+    third,
+  ] as ClusterNode[];
+  const made = fakeContext({ nodes, inFlight: {}, server: target });
+  const [pod] = made.fake.pods.filter(({ spec }) => spec?.nodeName === 'k8s-master2');
+  if (pod?.status) pod.status.conditions = [];
+  made.fake.onScript = async (name) => {
+    made.fake.change(name, { ready: true });
+    if (pod?.status) pod.status.conditions = [{ type: 'Ready', status: 'True' }];
+  };
+  return made;
+}
+
+test.each(['1.34.2', '1.34.5'])(
+  'a node interrupted at %s is finished, though its own pods, kubelet and member of etcd are not well',
+  async (release) => {
+    const { ctx, fake } = interruptedSecond(release);
+    const { read } = ctx.shell;
+    const isDown = () => !fake.node('k8s-master2').ready;
+    ctx.shell.read = async (node, words) => {
+      if (words[1] !== 'exec' || !isDown()) return read(node, words);
+      const members = [0, 1, 2].map((i) => ({ endpoint: `https://10.0.0.1${i}:2379`, health: i !== 1 }));
+      return { code: 1, output: JSON.stringify(members) };
+    };
+    expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
+    expect(scripts(fake.effects)).toEqual([
+      'k8s-master2 update_k8s --role worker --release 1.34.5',
+      'k8s-master3 update_k8s --role worker --release 1.34.5',
+    ]);
+  },
+);
+
+test('a node that was interrupted stays as it is while another one is not well', async () => {
+  const { ctx, fake } = interruptedSecond('1.34.2');
+  const { read } = ctx.shell;
+  const answer = [0, 2].map((i) => ({
+    endpoint: `https://10.0.0.1${i}:2379`,
+    health: i === 0,
+    error: 'away',
+  }));
+  ctx.shell.read = async (node, words) =>
+    words[1] === 'exec' ? { code: 1, output: JSON.stringify(answer) } : read(node, words);
+  const { outcome, message } = await runUpgrade(ctx);
+  expect(outcome).toBe('blocked');
+  expect(message).toContain('stopped before the control-plane node k8s-master2');
+  expect(message).toContain("etcd-members: etcd's member on k8s-master3 is not healthy: away");
+  expect(message).not.toContain('control-plane:');
+  expect(scripts(fake.effects)).toEqual([]);
 });
 
 test('a control-plane pod that is not Ready stops it too; an interrupted node is finished nevertheless', async () => {

@@ -10,7 +10,7 @@ interface NodeGroup {
   readonly role: (nodes: readonly ClusterNode[]) => NodeRole;
   /** Whether each node soaks before the next. */
   readonly soak: boolean;
-  /** Called before each node that nothing was begun on yet. Throws to stop there, with the node untouched. */
+  /** Called before each node. Throws to stop there. */
   readonly before?: (next: ClusterNode, nodes: readonly ClusterNode[]) => Promise<void>;
 }
 
@@ -27,8 +27,7 @@ export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEn
     const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isPending(ctx, node)));
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
-    // An interrupted one is itself what is not well, and finishing it is the cure.
-    if (!isInterrupted(next)) await before?.(next, nodes);
+    await before?.(next, nodes);
     await upgradeNode(ctx, next, role(nodes), soak);
   }
 }

@@ -38,7 +38,7 @@ export const master: Stage = {
   },
 };
 
-/** Of several control-plane nodes never two are down at once: all of them are well before one is taken. */
+/** Of several control-plane nodes never two are down at once: all others are well before one is taken, or taken up again. */
 async function othersAreWell(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
   if (nodes.filter((node) => node.controlPlane).length === 1) return;
   await waitForGates(ctx, [...controlPlaneGates, etcdMembers], `before the control-plane node ${next.name}`);
