@@ -2,6 +2,16 @@ import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitCodes, UpgradeError } from '../errors.ts';
 
+const stageList = `
+Stages (--stages), in their order:
+  preflight   ask every gate before anything is touched
+  snapshot    save and verify an etcd snapshot
+  containerd  bring containerd on the control plane up to the workers, where it is behind
+  repo        point the package repository of every node at the new minor (minor only)
+  master      upgrade the control plane
+  workers     upgrade the workers one by one, each with a soak
+  postflight  verify the cluster as a whole and clear the marks of the rollout`;
+
 /**
  * Commands are loaded when they run: `--help` and `--version` need no client of anything. What the options say is checked by
  * the commands themselves, so that an error names the field and what is allowed.
@@ -21,15 +31,7 @@ Exit codes:
   1  failed: something went wrong; the message says what and what to do
   2  bad input: nothing was touched
   3  blocked: a gate is closed, or another run is at work; somebody can act
-
-Stages (--stages), in their order:
-  preflight   ask every gate before anything is touched
-  snapshot    save and verify an etcd snapshot
-  containerd  bring containerd on the control plane up to the workers, where it is behind
-  repo        point the package repository of every node at the new minor (minor only)
-  master      upgrade the control plane
-  workers     upgrade the workers one by one, each with a soak
-  postflight  verify the cluster as a whole and clear the marks of the rollout
+${stageList}
 
 Examples:
   k8s-upgrade plan --settings settings.yaml
@@ -49,17 +51,24 @@ function command(name: string, description: string): Command {
     );
 }
 
-function upgradeCommand(name: string, description: string): Command {
+/** @param target what is done without one. */
+function requestCommand(name: string, description: string, target: string): Command {
   return command(name, description)
     .option(
       '--inputs <json>',
-      'e.g. {"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
+      'in place of the flags: {"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}, of which the first two are required',
     )
-    .option('--target-version <X.Y.Z>', 'release to go to')
-    .option('--kind <patch|minor>', 'what the step is')
+    .option('--target-version <X.Y.Z>', `release to go to (${target})`)
+    .option('--kind <patch|minor>', 'what the step is (required with --target-version)')
     .option('--stages <list>', 'all, or some of the stages below, separated by commas (default: all)')
-    .option('--dry-run', 'say what would be done; change nothing');
+    .addHelpText('after', stageList);
 }
+
+const upgradeCommand = (name: string, description: string): Command =>
+  requestCommand(name, description, 'required without --inputs').option(
+    '--dry-run',
+    'say what would be done; change nothing',
+  );
 
 command('detect', 'look for a newer release and dispatch it, as the weekly CronJob does')
   .option('--dry-run', 'do not dispatch (also DRY_RUN=true)')
@@ -74,9 +83,10 @@ upgradeCommand('run', 'upgrade from here: as a leg of a Job, or from a machine o
   .addOption(new Option('--leg <number>').hideHelp())
   .action(async (options) => (await import('./commands/run.ts')).runCommand(options));
 
-upgradeCommand(
+requestCommand(
   'plan',
   'show what would be done, node by node, and the state of every gate; change nothing',
+  'default: what detection would choose',
 ).action(async (options) => (await import('./commands/plan.ts')).planCommand(options));
 
 command('status', 'show the versions, the rollout in flight, who is at work and whether upgrades are halted')
@@ -108,7 +118,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /** A bug, not an outcome: the Job starts a fresh process. */
-const crashed = 70;
+export const crashed = 70;
 
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.badInput;

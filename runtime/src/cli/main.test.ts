@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
+import { temporaryFile } from '../testing/files.ts';
+
+const bundle = join(import.meta.dirname, '../../dist/k8s-upgrade.cjs');
+
+/** A kubeconfig for something that takes connections and never answers. */
+async function silentCluster(): Promise<string> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  return temporaryFile(
+    stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster: { server: `https://127.0.0.1:${port}` } }],
+      users: [{ name: 'u', user: {} }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+  );
+}
+
+/** Exit codes 0 to 3 are decisions, which no Job tries again. */
+it.each([
+  ['thrown in a callback', "throw new Error('boom')"],
+  ['a rejection that nobody waits for', "Promise.reject(new Error('boom'))"],
+])('an error that nobody catches is a crash: %s', async (_what, code) => {
+  const url = 'http://127.0.0.1:9';
+  const settings = temporaryFile(stringify({ prometheus: { url }, pushgateway: { url } }));
+  const preload = temporaryFile(`setTimeout(() => { ${code} }, 500)`);
+  const args = ['status', '--settings', settings, '--kubeconfig', await silentCluster()];
+  const child = spawn(process.execPath, ['--require', preload, bundle, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  const [exit] = await once(child, 'close');
+  expect(exit, stderr).toBe(70);
+  expect(stderr).toContain('Error: boom');
+});
