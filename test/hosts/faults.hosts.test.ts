@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { objectNames } from '../../runtime/src/names.ts';
-import { during } from '../lab/during.ts';
+import { during } from '../lab/waits.ts';
 import { drained } from '../scenarios/observe.ts';
 import { detect, type HostCluster, pipeline, startHostCluster } from './cluster.ts';
 import type { Host } from './host.ts';

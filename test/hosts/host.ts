@@ -10,6 +10,7 @@ import { type Invocation, NodeEvents } from '../lab/nodes/events.ts';
 import { NodeFaults } from '../lab/nodes/faults.ts';
 import { LabNode, type NodeHooks } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
+import { until } from '../lab/waits.ts';
 import { hostPaths } from './deb.ts';
 import { setUpEtcd } from './etcd.ts';
 import type { HostNetwork } from './network.ts';
@@ -322,12 +323,6 @@ const hostEnvironment = {
   LC_ALL: 'C.UTF-8',
   HOME: '/root',
 };
-
-/** @throws Error when it is not so within two minutes. */
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 120_000; !isSo(); await sleep(50))
-    if (Date.now() > deadline) throw new Error(`after two minutes it is not so that ${what}`);
-}
 
 function greets(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -275,11 +275,12 @@ export class Lab<N extends ClusterNode = LabNode> {
     return { exitCode, output: stdout + stderr };
   }
 
-  /** Resolves with the exit code once the agent has returned. */
-  async agentJobEnd(id: string): Promise<number> {
+  /** Resolves with the exit code once the agent has returned. @throws Error for a job that was not dispatched. */
+  async agentJobEnd(id = ''): Promise<number> {
     for (;;) {
       const job = this.agentService.jobs.find((one) => one.id === id);
-      if (job?.exitCode !== undefined) return job.exitCode;
+      if (job === undefined) throw new Error(`the agent service has no job "${id}": nothing was dispatched?`);
+      if (job.exitCode !== undefined) return job.exitCode;
       await once(this.agentService.events, 'ended');
     }
   }

@@ -4,6 +4,7 @@ import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { Lab } from '../lab/lab.ts';
+import { during } from '../lab/waits.ts';
 import { cluster, slackEnds } from './observe.ts';
 
 /** Whole upgrades past a PodDisruptionBudget that never allows an eviction (F17), under the deployed roles. */
@@ -119,7 +120,7 @@ describe('F17: a budget that never allows an eviction', () => {
       });
     });
     const running = lab.submit(inputs);
-    await announcement;
+    await during(running, announcement);
     const leg = lab.api.store
       .list('pods')
       .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');

@@ -3,6 +3,7 @@ import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { Lab, type LabOptions } from '../lab/lab.ts';
+import { during } from '../lab/waits.ts';
 import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
 
 /** How pipelines like this one have failed; each title carries the number under which the architecture answers it. */
@@ -57,7 +58,7 @@ describe('placement and lifetime', () => {
     });
     expect(await lab.detect()).toBe(0);
     const [job] = lab.agentService.jobs;
-    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expect(hosts).toEqual([]);
     expectAllAt('1.34.5');
   });
@@ -67,12 +68,15 @@ describe('placement and lifetime', () => {
     const updating = event((e) => e.type === 'node' && e.node === 'k8s-node2' && e.phase === 'updating');
     expect(await lab.detect()).toBe(0);
     const [job] = lab.agentService.jobs;
-    await updating;
+    await during(
+      lab.agentJobEnd(job?.id).then((exitCode) => ({ exitCode })),
+      updating,
+    );
     const leg = lab.api.store
       .list('pods')
       .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
     expect(lab.api.runner.kill(leg?.metadata.name ?? '', 'SIGKILL')).toBe(true);
-    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expectAllAt('1.34.5');
     expect(drained(lab)).toEqual(everyNode);
     expect(slackEnds(lab, 'done')).toHaveLength(1);
@@ -82,7 +86,7 @@ describe('placement and lifetime', () => {
     await start();
     lab.node('k8s-node2').setDuration('kubeadm', 1.5);
     const running = lab.cli(['run', ...patch]);
-    await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+    await during(running, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
     lab.node('k8s-node2').cutConnections();
     expect((await running).exitCode).toBe(0);
     expectAllAt('1.34.5');
@@ -137,7 +141,7 @@ describe('state', () => {
     lab.prometheus.fire('RecentNodeReboot', { node: 'k8s-node2' });
     expect(await lab.detect()).toBe(0);
     const [job] = lab.agentService.jobs;
-    expect(await lab.agentJobEnd(job?.id ?? '')).toBe(0);
+    expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expectAllAt('1.34.5');
     expect(drained(lab)).toEqual(['k8s-node1']);
   });
@@ -158,7 +162,7 @@ describe('state', () => {
     await start();
     lab.node('k8s-master').setDuration('kubeadm', 1);
     const first = lab.cli(['run', ...patch]);
-    await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+    await during(first, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
     const second = await lab.cli(['run', ...patch]);
     expect(second.exitCode).toBe(3);
     expect(second.stderr).toMatch(/cannot start: 1-34-5-\S+ holds the lease k8s-version-upgrade since 20/);
@@ -169,7 +173,7 @@ describe('state', () => {
   it('a kill switch that is set during a run stops it before the next node', async () => {
     await start({ settings: (base) => ({ ...base, gates: { ...base.gates, alertWait: '60s' } }) });
     const running = lab.cli(['run', ...patch]);
-    await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+    await during(running, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
     // Holds the run before the next node for as long as it takes to halt it.
     lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
     expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);

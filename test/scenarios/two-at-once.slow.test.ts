@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { jobLabels, objectNames } from '../../runtime/src/names.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { Lab, type LabOptions } from '../lab/lab.ts';
+import { during } from '../lab/waits.ts';
 import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
 
 /** A second person, Job or detection, while one is at work. A process that was stopped for longer than its lease: test/lab/crash. */
@@ -30,7 +31,7 @@ it('a Job at work: a person is told who and since when, and exits 3', async () =
   await start();
   lab.node('k8s-master').setDuration('kubeadm', 1);
   const running = lab.submit(inputs);
-  await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+  await during(running, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
   const [pod] = lab.api.store.list('pods').filter((one) => one.metadata.labels?.[jobLabels.run]);
   const person = await lab.cli(['run', ...patch]);
   expect(person.exitCode).toBe(3);
@@ -50,9 +51,10 @@ it('a Job at work: a person is told who and since when, and exits 3', async () =
 it('a holder that died: its lease is respected until it has run out, and then taken over', async () => {
   await start({ settings: (base) => ({ ...base, timing: { ...base.timing, lease: '8s' } }) });
   const first = await lab.spawnCli(['run', ...patch]);
-  await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+  const closed = once(first, 'close');
+  await during(closed, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
   first.kill('SIGKILL');
-  await once(first, 'close');
+  await closed;
   const dead = cluster(lab).lease;
   expect(dead).toMatch(/^1-34-5-/);
   const second = await lab.cli(['run', ...patch]);

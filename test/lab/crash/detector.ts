@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { annotationKeys, jobLabels, objectNames } from '../../../runtime/src/names.ts';
 import type { Job } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
+import { limited, until } from '../waits.ts';
 import { CallCounter } from './counter.ts';
 import type { PointResult } from './executor.ts';
 import { courses, startLab } from './lab.ts';
@@ -30,14 +30,14 @@ export async function runDetector(mode: Mode, point?: Point): Promise<PointResul
     counter.stop();
     const wrong: string[] = [];
     if (point !== undefined && counter.struck === undefined) wrong.push('the point was never reached');
-    wrong.push(...wrongAfter('the next detection', lab, await lab.detect()));
+    wrong.push(...wrongAfter('the next detection', lab, await limited('detect', lab.detect())));
     const ambiguous = dispatches(lab) === 0;
     if (ambiguous && dispatchedAnnotation(lab) === undefined)
       wrong.push('the next detection did not dispatch');
     if (ambiguous) {
       // Whether the dispatch had arrived could not be known; once no run of it can be on its way, it is made again.
       age(lab, aWeek);
-      wrong.push(...wrongAfter('the detection a week later', lab, await lab.detect()));
+      wrong.push(...wrongAfter('the detection a week later', lab, await limited('detect', lab.detect())));
     }
     if (dispatches(lab) !== 1) wrong.push(`${dispatches(lab)} dispatches of ${target}`);
     wrong.push(...forbidden(lab));
@@ -76,6 +76,6 @@ async function endOf(lab: Lab, name: string): Promise<void> {
   const hasEnded = (job: Job | undefined) =>
     job?.status?.conditions?.some(
       (c) => (c.type === 'Complete' || c.type === 'Failed') && c.status === 'True',
-    );
-  while (!hasEnded(lab.api.store.get('jobs', objectNames.namespace, name))) await sleep(50);
+    ) ?? false;
+  await until(`${name} has ended`, () => hasEnded(lab.api.store.get('jobs', objectNames.namespace, name)));
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jobLabels } from '../../../runtime/src/names.ts';
 import { cluster } from '../../scenarios/observe.ts';
 import type { Lab } from '../lab.ts';
+import { during, limited, until } from '../waits.ts';
 import { CallCounter } from './counter.ts';
 import { courses, inputsOf, startLab } from './lab.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
@@ -32,7 +33,7 @@ export const disturbances: readonly Disturbance[] = [
   {
     name: 'the API server is away during the control-plane upgrade',
     async play(lab, running) {
-      await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+      await during(running, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
       await lab.api.outage(6_000);
       await running;
       return kubeadmRuns(lab, 'k8s-master', 'apply') === 1
@@ -43,7 +44,7 @@ export const disturbances: readonly Disturbance[] = [
   {
     name: 'every connection to a node is cut in the middle of update_k8s.sh',
     async play(lab, running) {
-      await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+      await during(running, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
       lab.node('k8s-node2').cutConnections();
       await running;
       return kubeadmRuns(lab, 'k8s-node2', 'node') === 1 ? [] : ['kubeadm upgrade node ran more than once'];
@@ -52,7 +53,7 @@ export const disturbances: readonly Disturbance[] = [
   {
     name: 'a worker reboots in the middle of update_k8s.sh',
     async play(lab, running) {
-      await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+      await during(running, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
       await lab.node('k8s-node2').reboot(1_000);
       await running;
       return [];
@@ -61,7 +62,7 @@ export const disturbances: readonly Disturbance[] = [
   {
     name: 'the control plane reboots in the middle of update_k8s.sh',
     async play(lab, running) {
-      await lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply');
+      await during(running, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
       await Promise.all([lab.node('k8s-master').reboot(1_000), lab.api.outage(1_500)]);
       await running;
       return [];
@@ -77,8 +78,8 @@ export const disturbances: readonly Disturbance[] = [
   },
 ];
 
-async function stopAndTakeOver(lab: Lab, running: Promise<unknown>): Promise<readonly string[]> {
-  await lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node');
+async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<readonly string[]> {
+  await during(running, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
   const pod = lab.api.store
     .list('pods')
     .find((one) => one.metadata.labels?.[jobLabels.run] && one.status?.phase === 'Running');
@@ -94,7 +95,8 @@ async function stopAndTakeOver(lab: Lab, running: Promise<unknown>): Promise<rea
       : [`a second run ended with ${refused.exitCode} beside a live lease`];
   await sleep(8_500);
   const second = lab.cli(args);
-  while (cluster(lab).lease?.endsWith(pod?.metadata.name ?? '')) await sleep(50);
+  const holder = pod?.metadata.name ?? '';
+  await until('the lease was taken over', () => cluster(lab).lease?.endsWith(holder) !== true);
   const counter = new CallCounter(lab, pod?.metadata.name.replace(/-[^-]+$/, '') ?? '');
   process.kill(pid, 'SIGCONT');
   await running;
@@ -121,8 +123,8 @@ export async function runDisturbed({
   try {
     const witness = new Witness(lab, course);
     const running = lab.submit(inputsOf(course));
-    const beyond = await play(lab, running);
-    const ended = await running;
+    const beyond = await limited(name, play(lab, running));
+    const ended = await limited(name, running);
     await lab.api.settled();
     const wrong = wrongAfterRun(
       lab,
