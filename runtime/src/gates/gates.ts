@@ -1,12 +1,12 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { isFinished, podName } from '../cluster/drain-filter.ts';
 import { formatDuration } from '../duration.ts';
-import { compareReleases, minorsBetween } from '../release.ts';
 import { compatibilityGates } from './compatibility/index.ts';
 import { drainability } from './drainability.ts';
 import type { Gate } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
-import { closesGate, describeAlert, isBegun, isInterrupted, isTouched, ownMarks } from './own-marks.ts';
+import { closesGate, describeAlert, isBegun, isTouched, ownMarks } from './own-marks.ts';
+import { versionPath } from './versions.ts';
 
 const killSwitch: Gate = {
   name: 'kill-switch',
@@ -106,40 +106,6 @@ const quiet: Gate = {
   },
 };
 
-const skew: Gate = {
-  name: 'version-path',
-  summary: 'no version is newer than the target or too far behind it',
-  closes: 'blocked',
-  async check({ nodes, server, target }) {
-    const ahead = nodes.filter((n) => compareReleases(n.release, server) > 0);
-    const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
-    return {
-      reasons: [
-        ...ahead.map((n) => `kubelet ${n.release} of ${n.name} is newer than the API server ${server}`),
-        ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
-      ],
-    };
-  },
-};
-
-/** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */
-export const controlPlaneFirst: Gate = {
-  name: 'control-plane-first',
-  summary: 'the whole control plane is at the target',
-  closes: 'blocked',
-  async check({ nodes, server, target }) {
-    const behind = nodes.filter((node) => node.controlPlane && node.release !== target);
-    const begun = nodes.filter((node) => node.controlPlane && node.release === target && isInterrupted(node));
-    const old = compareReleases(server, target) < 0 ? [`the API server is at ${server}`] : [];
-    const reasons = [
-      ...old,
-      ...behind.map((node) => `${node.name} is at ${node.release}`),
-      ...begun.map((node) => `${node.name} was begun and is not finished`),
-    ];
-    return { reasons: reasons.map((why) => `${why}; the stage master brings it to ${target} first`) };
-  },
-};
-
 const podRatio: Gate = {
   name: 'pod-ratio',
   summary: 'enough of the pods that should be Ready are',
@@ -167,7 +133,7 @@ export const preflightGates: readonly Gate[] = [
   controlPlanePods,
   alertGate,
   quiet,
-  skew,
+  versionPath,
   planGate,
   ...compatibilityGates,
   drainability,

@@ -1,6 +1,7 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import { expect, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { controlPlaneFirst } from '../gates/gates.ts';
+import { controlPlaneFirst } from '../gates/versions.ts';
 import { parseRelease } from '../release.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { askGates } from './context.ts';
@@ -46,6 +47,38 @@ test('a control-plane node at the target and not finished keeps the workers wait
   expect(verdict?.reasons).toEqual([
     'k8s-master2 was begun and is not finished; the stage master brings it to 1.34.5 first',
   ]);
+});
+
+const apiServer = (node: string, release: string): V1Pod => ({
+  metadata: {
+    name: `kube-apiserver-${node}`,
+    namespace: 'kube-system',
+    labels: { component: 'kube-apiserver', tier: 'control-plane' },
+  },
+  spec: {
+    nodeName: node,
+    containers: [{ name: 'kube-apiserver', image: `registry.k8s.io/kube-apiserver:v${release}` }],
+  },
+  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
+});
+
+test('half way through the control plane, an old API server may be the one that answers', async () => {
+  const nodes = three().map((node, i) =>
+    i === 0 ? { ...node, release: target, touchedAt: Date.now() } : node,
+  );
+  const { ctx, fake } = fakeContext({ nodes, inFlight: {}, server: '1.34.2' });
+  const pods = nodes.map((node) => apiServer(node.name, node.release));
+  fake.pods = [...fake.pods, ...pods];
+  fake.onScript = async (name) => {
+    if (name === 'k8s-master3') fake.server = target;
+  };
+  expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
+  const [, ...old] = pods;
+  const ahead = fakeContext({ nodes, inFlight: {}, server: '1.34.2' });
+  ahead.fake.pods = [...ahead.fake.pods, apiServer('k8s-master', '1.34.2'), ...old];
+  expect((await runUpgrade(ahead.ctx)).message).toContain(
+    'kubelet 1.34.5 of k8s-master is newer than the API server 1.34.2',
+  );
 });
 
 /** Killed in the middle of the second node, whose kubelet may be at the target already. */

@@ -1,7 +1,8 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
-import { controlPlaneFirst, drainGates, soakGates } from '../gates/gates.ts';
+import { drainGates, soakGates } from '../gates/gates.ts';
 import { isInterrupted, isTouched } from '../gates/own-marks.ts';
+import { controlPlaneFirst } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import type { NodePhase } from '../report/events.ts';

@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
-import { controlPlaneFirst } from '../gates/gates.ts';
 import { isInterrupted } from '../gates/own-marks.ts';
+import { controlPlaneFirst } from '../gates/versions.ts';
 import type { Context } from './context.ts';
 import type { StageName } from './stage-names.ts';
 import { waitForGates } from './wait-for-gates.ts';

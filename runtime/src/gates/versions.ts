@@ -1,0 +1,58 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { compareReleases, minorsBetween, newest, type Release, releaseOf } from '../release.ts';
+import type { Gate } from './gate.ts';
+import { isInterrupted } from './own-marks.ts';
+
+/**
+ * Half way through several control-plane nodes, whichever API server answers speaks for itself only: each node's kubelet is
+ * compared with the one beside it, by its image.
+ */
+export const versionPath: Gate = {
+  name: 'version-path',
+  summary: 'no version is newer than the target or too far behind it',
+  closes: 'blocked',
+  async check({ cluster, nodes, server, target }) {
+    const servers = apiServersOf(await cluster.pods());
+    const newestServer = newest([server, ...servers.values()]) ?? server;
+    const serverFor = (n: ClusterNode) => (n.controlPlane ? (servers.get(n.name) ?? server) : newestServer);
+    const ahead = nodes.filter((n) => compareReleases(n.release, serverFor(n)) > 0);
+    const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
+    return {
+      reasons: [
+        ...ahead.map((n) => `kubelet ${n.release} of ${n.name} is newer than the API server ${serverFor(n)}`),
+        ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
+      ],
+    };
+  },
+};
+
+/** Node name → what its API server runs; without those whose image does not say it. */
+function apiServersOf(pods: readonly V1Pod[]): Map<string, Release> {
+  const found = new Map<string, Release>();
+  for (const { metadata, spec } of pods) {
+    if (metadata?.namespace !== 'kube-system' || metadata.labels?.component !== 'kube-apiserver') continue;
+    const tag = spec?.containers[0]?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
+    const release = releaseOf(tag);
+    if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);
+  }
+  return found;
+}
+
+/** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */
+export const controlPlaneFirst: Gate = {
+  name: 'control-plane-first',
+  summary: 'the whole control plane is at the target',
+  closes: 'blocked',
+  async check({ nodes, server, target }) {
+    const behind = nodes.filter((node) => node.controlPlane && node.release !== target);
+    const begun = nodes.filter((node) => node.controlPlane && node.release === target && isInterrupted(node));
+    const old = compareReleases(server, target) < 0 ? [`the API server is at ${server}`] : [];
+    const reasons = [
+      ...old,
+      ...behind.map((node) => `${node.name} is at ${node.release}`),
+      ...begun.map((node) => `${node.name} was begun and is not finished`),
+    ];
+    return { reasons: reasons.map((why) => `${why}; the stage master brings it to ${target} first`) };
+  },
+};
