@@ -456,6 +456,7 @@ upgrade_components() {
   elif $dry_run; then
     change kubeadm upgrade node "${flags[@]}"
   else
+    ! is_control_plane || report_dropped_flags
     run_kubeadm upgrade node "${flags[@]}" || second_attempt node "${flags[@]}"
   fi
 }

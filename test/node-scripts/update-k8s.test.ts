@@ -364,17 +364,25 @@ describe('update_k8s.sh and kubeadm', () => {
     },
   );
 
-  test('F22: names the flags that kubeadm is about to drop', async () => {
-    await open();
-    const path = '/etc/kubernetes/manifests/kube-apiserver.yaml';
-    const manifest = bench.node.read(path);
-    const flag = '--authentication-config=/etc/kubernetes/auth.yaml';
-    bench.node.write(path, manifest.replace('    - --secure', `    - ${flag}\n    - --secure`));
-    const { exit, stdout, result } = await master();
-    expect(exit).toBe(0);
-    expect(result).toMatchObject({ droppedFlags: ['--authentication-config'] });
-    expect(stdout).toContain('==> warning: kubeadm will drop --authentication-config from the manifests');
-  });
+  test.each(['master', 'worker'])(
+    'F22: names the flags that kubeadm is about to drop, as %s',
+    async (role) => {
+      await open();
+      // As the first control-plane node leaves it for the others.
+      writeFileSync(
+        join(bench.node.environment.LAB_CLUSTER_DIR ?? '', 'kubernetes-version'),
+        role === 'worker' ? '1.34.5' : '1.34.2',
+      );
+      const path = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+      const manifest = bench.node.read(path);
+      const flag = '--authentication-config=/etc/kubernetes/auth.yaml';
+      bench.node.write(path, manifest.replace('    - --secure', `    - ${flag}\n    - --secure`));
+      const { exit, stdout, result } = await update('--role', role, '--release', '1.34.5');
+      expect(exit).toBe(0);
+      expect(result).toMatchObject({ droppedFlags: ['--authentication-config'] });
+      expect(stdout).toContain('==> warning: kubeadm will drop --authentication-config from the manifests');
+    },
+  );
 
   test('F23: keeps only the newest of each kind of kubeadm leftovers', async () => {
     await open();

@@ -57,14 +57,19 @@ describe('the plan gate', () => {
   /** Asks the gate; `asked` are the commands that went to a node. */
   async function ask(
     nodes: ClusterNode[],
-    answers: { plan?: Answer | Answer[]; diff?: Answer } = {},
+    answers: { plan?: Answer | Answer[]; diff?: Answer; diffs?: Record<string, Answer> } = {},
     more: Partial<GateContext> = {},
   ) {
     const asked: string[] = [];
     const plans = [answers.plan ?? []].flat();
     const read = async (node: { node: string }, words: readonly string[]) => {
       asked.push(`${node.node}: ${words.join(' ')}`);
-      return (words[2] === 'plan' ? plans.shift() : answers.diff) ?? { code: 1, output: 'not expected' };
+      return (
+        (words[2] === 'plan' ? plans.shift() : (answers.diffs?.[node.node] ?? answers.diff)) ?? {
+          code: 1,
+          output: 'not expected',
+        }
+      );
     };
     const findings = await planGate.check({
       nodes,
@@ -154,8 +159,26 @@ describe('the plan gate', () => {
     const diff = { code: 0, output: hunk('kube-apiserver', authentication) };
     const { reasons } = await ask([master], { plan: offer, diff });
     expect(reasons).toEqual([
-      expect.stringContaining('would drop --authentication-config of kube-apiserver.yaml; put it into'),
+      expect.stringContaining(
+        'would drop --authentication-config of kube-apiserver.yaml on k8s-master; put it into',
+      ),
     ]);
+  });
+
+  it('F22: is closed by a flag that only another control-plane node has, while that one is still to be upgraded', async () => {
+    const [second, third] = ['k8s-master2', 'k8s-master3'].map((name) =>
+      clusterNode(name, { controlPlane: true }),
+    ) as [ClusterNode, ClusterNode];
+    const diffs = { 'k8s-master2': { code: 0, output: hunk('kube-apiserver', authentication) } };
+    const answers = { plan: offer, diff: noDiff, diffs };
+    const reasons = [expect.stringContaining('of kube-apiserver.yaml on k8s-master2; put it into')];
+    expect((await ask([master, second, third], answers)).reasons).toEqual(reasons);
+    // The first one is through: nothing is left to be planned, and the others are still asked.
+    const half = await ask([{ ...master, release: target }, second, third], answers, { server: target });
+    expect(half.reasons).toEqual(reasons);
+    expect(half.asked).toEqual([second, third].map(({ name }) => `${name}: kubeadm upgrade diff v1.34.5`));
+    const done = [master, second, third].map((node) => ({ ...node, release: target }));
+    expect(await ask(done, answers)).toMatchObject({ reasons: [], asked: [] });
   });
 
   it('only notes a diff that cannot be had', async () => {

@@ -1,7 +1,8 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
-import type { Findings, Gate } from './gate.ts';
+import type { Findings, Gate, GateContext } from './gate.ts';
 import { isTouched } from './own-marks.ts';
 
 /**
@@ -13,33 +14,44 @@ export const planGate: Gate = {
   name: 'kubeadm-plan',
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
   closes: 'blocked',
-  async check({ nodes, server, target, inFlight, shell, settings }) {
-    const first = nodes.find((node) => node.controlPlane);
+  async check(ctx) {
+    const { nodes, target, inFlight } = ctx;
+    const [first, ...others] = nodes.filter((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
-    if (first.release === target) return { reasons: [], notes: [`${first.name} is at ${target} already`] };
-    // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
-    if (isTouched(first, inFlight))
-      return { reasons: [], notes: [`${first.name} is being upgraded by this rollout; it was asked before`] };
-    if (server === target)
-      return { reasons: [], notes: [`the control plane is at ${target} already; its kubelet is not`] };
-    const node: SshTarget = { node: first.name, address: first.address };
-    const [plan, diff] = await Promise.all([
-      askPlan(shell, node, target, settings.kubeadm.ignorePreflightErrors),
-      shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]),
+    const idle = whyNotPlanned(ctx, first);
+    // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
+    const pending = others.filter((node) => node.release !== target && !isTouched(node, inFlight));
+    const found = await Promise.all([
+      idle === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [idle] },
+      ...(idle === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
     ]);
-    if (offers(plan.output, target)) return judgeDiff(diff);
-    const asked = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
-    return { reasons: [`${asked} does not offer it: ${explainRefusal(plan.output)}`] };
+    return { reasons: found.flatMap((one) => one.reasons), notes: found.flatMap((one) => one.notes ?? []) };
   },
 };
+
+function whyNotPlanned({ server, target, inFlight }: GateContext, first: ClusterNode): string | undefined {
+  if (first.release === target) return `${first.name} is at ${target} already`;
+  // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
+  if (isTouched(first, inFlight))
+    return `${first.name} is being upgraded by this rollout; it was asked before`;
+  if (server === target) return `the control plane is at ${target} already; its kubelet is not`;
+  return undefined;
+}
+
+async function judgePlan({ shell, target, settings }: GateContext, first: ClusterNode): Promise<Findings> {
+  const plan = await askPlan(shell, first, target, settings.kubeadm.ignorePreflightErrors);
+  if (offers(plan.output, target)) return { reasons: [] };
+  const asked = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
+  return { reasons: [`${asked} does not offer it: ${explainRefusal(plan.output)}`] };
+}
 
 /**
  * It also runs kubeadm's health check, a Job in kube-system that has 15 seconds, the pull of its image included. A late one may
  * be in time once the image is there (kubernetes/kubernetes#136248).
  */
-async function askPlan(shell: NodeShell, node: SshTarget, target: Release, ignored: readonly string[]) {
+async function askPlan(shell: NodeShell, first: ClusterNode, target: Release, ignored: readonly string[]) {
   const flags = ignored.length > 0 ? [`--ignore-preflight-errors=${ignored.join(',')}`] : [];
-  const ask = () => shell.read(node, ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
+  const ask = () => shell.read(sshTo(first), ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
   const plan = await ask();
   return plan.output.includes('[ERROR CreateJob]') ? ask() : plan;
 }
@@ -51,19 +63,23 @@ function explainRefusal(output: string): string {
   return `${said}; to keep CoreDNS as it is (F21) set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins]`;
 }
 
-function judgeDiff({ code, output }: { code: number; output: string }): Findings {
+async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
+  const { code, output } = await shell.read(sshTo(node), ['kubeadm', 'upgrade', 'diff', `v${target}`]);
   if (code !== 0) {
+    const why = output.slice(-200);
     return {
       reasons: [],
-      notes: [`kubeadm upgrade diff failed, so dropped flags are unknown: ${output.slice(-200)}`],
+      notes: [`kubeadm upgrade diff failed on ${node.name}, so dropped flags are unknown: ${why}`],
     };
   }
   const reasons = droppedFlags(output).map(
     ({ manifest, flag }) =>
-      `kubeadm upgrade apply would drop ${flag} of ${manifest}; put it into the kubeadm-config ConfigMap first`,
+      `kubeadm would drop ${flag} of ${manifest} on ${node.name}; put it into the kubeadm-config ConfigMap first`,
   );
   return { reasons };
 }
+
+const sshTo = (node: ClusterNode): SshTarget => ({ node: node.name, address: node.address });
 
 /** `v1.34.5` and not `v1.34.50`. */
 const offers = (plan: string, target: Release): boolean =>
