@@ -54,6 +54,18 @@ const requests: [title: string, args: string[], field: string, allowed: string][
     '"force"',
   ],
   ['no target', ['--kind', 'patch'], '--target-version', 'X.Y.Z'],
+  [
+    'a flag beside the inputs',
+    ['--inputs', '{"target_version":"1.34.5","kind":"patch"}', '--dry-run'],
+    '--dry-run',
+    'either --inputs or flags',
+  ],
+  [
+    'an empty list of stages',
+    ['--target-version', '1.34.5', '--kind', 'patch', '--stages', ''],
+    'stages',
+    'preflight, snapshot',
+  ],
 ];
 
 describe('requests', () => {
@@ -68,6 +80,17 @@ describe('requests', () => {
       expectRefused(await lab.cli(['submit', ...args]), field, allowed);
     },
   );
+});
+
+describe('plan', () => {
+  it.each([
+    ['a kind without a target', ['--kind', 'minor'], '--target-version'],
+    ['stages without a target', ['--stages', 'nonsense'], '--target-version'],
+    ['an unknown stage', ['--target-version', '1.34.5', '--kind', 'patch', '--stages', 'nonsense'], 'stages'],
+    ['--dry-run, which it is anyway', ['--dry-run'], '--dry-run'],
+  ])('%s', async (_title, args, field) => {
+    expectRefused(await lab.cli(['plan', ...args]), field, '');
+  });
 });
 
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];

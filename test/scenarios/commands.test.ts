@@ -129,4 +129,13 @@ describe('commands', () => {
       expect(stdout).toContain(word);
     }
   });
+
+  it.each(['run', 'submit', 'plan'])('%s --help lists the stages and says what is required', async (name) => {
+    const { exitCode, stdout } = await lab.cli([name, '--help'], { env: { KUBECONFIG: '/nowhere' } });
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^ +containerd +bring containerd/m);
+    expect(stdout).toContain('in place of the flags');
+    expect(stdout).toContain('required with --target-version');
+    expect(stdout.includes('--dry-run')).toBe(name !== 'plan');
+  });
 });

@@ -26,9 +26,31 @@ export interface RequestOptions {
   readonly dryRun?: boolean;
 }
 
+const requestFlags = {
+  targetVersion: '--target-version',
+  kind: '--kind',
+  stages: '--stages',
+  dryRun: '--dry-run',
+} as const;
+
+/** The flags that were given, each of which says a part of the request. */
+function flagsIn(options: RequestOptions): string[] {
+  const keys = Object.keys(requestFlags) as (keyof typeof requestFlags)[];
+  return keys.filter((key) => options[key] !== undefined).map((key) => requestFlags[key]);
+}
+
+/** Whether anything is asked for by name. */
+export const isRequested = (options: RequestOptions): boolean =>
+  options.inputs !== undefined || flagsIn(options).length > 0;
+
 /** @throws UpgradeError (badInput) naming the field. */
 export function readRequest(options: RequestOptions): UpgradeRequest {
-  if (options.inputs !== undefined) return parseInputs(options.inputs);
+  if (options.inputs !== undefined) {
+    const [flag] = flagsIn(options);
+    // Which of the two was meant is not for a program to guess that changes nodes.
+    if (flag !== undefined) throw new InputError(flag, 'beside --inputs', 'either --inputs or flags');
+    return parseInputs(options.inputs);
+  }
   const { targetVersion, kind, stages, dryRun } = options;
   if (targetVersion === undefined)
     throw new InputError('--target-version', 'nothing', 'a release X.Y.Z, or --inputs');
@@ -37,7 +59,7 @@ export function readRequest(options: RequestOptions): UpgradeRequest {
   return requestOf({
     target_version: targetVersion,
     kind,
-    ...(stages && { stages }),
+    ...(stages !== undefined && { stages }),
     ...(dryRun && { dry_run: true }),
   });
 }

@@ -13,6 +13,7 @@ import { stageNames } from '../../upgrade/stage-names.ts';
 import { detectContext } from '../detect-context.ts';
 import {
   type CommonOptions,
+  isRequested,
   openSession,
   type RequestOptions,
   readRequest,
@@ -22,8 +23,7 @@ import {
 export type PlanOptions = CommonOptions & RequestOptions;
 
 export async function planCommand(options: PlanOptions): Promise<void> {
-  const given = options.inputs !== undefined || options.targetVersion !== undefined;
-  const requested = given ? readRequest(options) : undefined;
+  const requested = isRequested(options) ? readRequest(options) : undefined;
   const session = openSession(options);
   const request = requested ?? (await chosenRequest(session));
   if (request === undefined) return;
