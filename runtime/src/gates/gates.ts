@@ -20,20 +20,23 @@ const killSwitch: Gate = {
 
 const nodesReady: Gate = {
   name: 'nodes',
-  summary: 'every node is Ready, without pressure, and every listed node exists',
+  summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
   closes: 'blocked',
   passes: true,
   async check({ nodes, settings, inFlight }) {
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
     const ours = nodes.filter((n) => !n.ready && isBegun(n, inFlight));
+    const missed = absent.map((name) => `node ${name} is in the settings and not in the cluster`);
     return {
       reasons: [
-        ...absent.map((name) => `node ${name} is in the settings and not in the cluster`),
+        // A mistake when a rollout begins; later the node has gone, and nothing is left to be done on it.
+        ...(inFlight === undefined ? missed : []),
         ...nodes.filter((n) => !n.ready && !ours.includes(n)).map((n) => `node ${n.name} is not Ready`),
         ...nodes.flatMap((n) => n.pressures.map((pressure) => `node ${n.name} has ${pressure}`)),
       ],
       notes: [
+        ...(inFlight === undefined ? [] : missed),
         ...ours.map((n) => `node ${n.name} is not Ready; this rollout was interrupted there and resumes`),
         ...nodes
           .filter((n) => n.unschedulable && !n.cordonedByUs)
@@ -73,9 +76,9 @@ const alertGate: Gate = {
   summary: 'no alert of the gating groups is firing',
   closes: 'blocked',
   passes: true,
-  async check({ alerts, nodes, inFlight }) {
-    const own = ownMarks(nodes, inFlight);
-    const firing = await alerts.firing();
+  async check(ctx) {
+    const own = ownMarks(ctx);
+    const firing = await ctx.alerts.firing();
     const closing = firing.filter((alert) => closesGate(alert, own));
     const ignored = firing.filter((alert) => !closing.includes(alert));
     return {

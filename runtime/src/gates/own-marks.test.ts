@@ -26,6 +26,31 @@ describe('a node is touched (F8)', () => {
   });
 });
 
+const release = (text: string) => parseRelease('test', text);
+const uniform = { nodes, server: release('1.34.2'), target: release('1.34.5') };
+
+describe('K8sVersionSkew with no rollout marked as in flight', () => {
+  const cases: [what: string, server: string, kubelets: string[], target: string, closes: boolean][] = [
+    ['a patch half way', '1.34.5', ['1.34.5', '1.34.2'], '1.34.5', false],
+    ['a minor half way', '1.35.1', ['1.35.1', '1.34.5'], '1.35.1', false],
+    ['a node that joined with an older kubelet', '1.34.5', ['1.34.5', '1.34.1'], '1.34.6', false],
+    ['a kubelet beyond the target', '1.34.5', ['1.34.6', '1.34.2'], '1.34.5', true],
+    ['a kubelet of two minors ago', '1.35.1', ['1.35.1', '1.33.4'], '1.35.1', true],
+    ['no skew to be seen', '1.34.2', ['1.34.2', '1.34.2'], '1.34.5', true],
+  ];
+  test.each(cases)('%s: API server %s, kubelets %j, to %s closes the gate: %s', (...given) => {
+    const [, server, kubelets, target, closes] = given;
+    const seen = kubelets.map((text, i) => clusterNode(`n${i}`, { release: release(text) }));
+    const own = ownMarks({
+      nodes: seen,
+      server: release(server),
+      target: release(target),
+      inFlight: undefined,
+    });
+    expect(closesGate({ name: 'K8sVersionSkew', labels: {} }, own)).toBe(closes);
+  });
+});
+
 describe('a firing alert (F8)', () => {
   const reboot = (labels: Record<string, string>) => ({ name: 'RecentNodeReboot', labels });
   const skew = { name: 'K8sVersionSkew', labels: {} };
@@ -52,7 +77,7 @@ describe('a firing alert (F8)', () => {
     ];
   const flights = { none: undefined, begun: inFlight, 'with snapshot': withSnapshot };
   test.each(cases)('%j with %s in flight closes the gate: %s', (alert, flight, closes) => {
-    const own = ownMarks(nodes, flights[flight as keyof typeof flights]);
+    const own = ownMarks({ ...uniform, inFlight: flights[flight as keyof typeof flights] });
     expect(closesGate(alert, own)).toBe(closes);
   });
 

@@ -1,15 +1,21 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { alertNames } from '../names.ts';
+import { kindOf, newest, oldest, type Release } from '../release.ts';
 import type { InFlight } from '../upgrade/journal.ts';
+import type { GateContext } from './gate.ts';
 import type { Alert } from './prometheus.ts';
 
 /** What the run itself has done to the cluster, so that its marks do not close its own gates (F8). */
 export interface OwnMarks {
   readonly inFlight: boolean;
   readonly snapshotTaken: boolean;
+  /** The cluster stands between two releases, and finishing this run ends that. */
+  readonly skewEnds: boolean;
   /** Names and addresses of the nodes that this rollout has touched. */
   readonly touched: ReadonlySet<string>;
 }
+
+type OwnContext = Pick<GateContext, 'nodes' | 'server' | 'target' | 'inFlight'>;
 
 /** A node counts as touched when this rollout, not an earlier one, began to change it. */
 export const isTouched = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
@@ -22,22 +28,30 @@ export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs |
 export const isBegun = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
   isTouched(node, inFlight) && isInterrupted(node);
 
-export function ownMarks(nodes: readonly ClusterNode[], inFlight: InFlight | undefined): OwnMarks {
+export function ownMarks({ nodes, server, target, inFlight }: OwnContext): OwnMarks {
   const touched = nodes
     .filter((node) => isTouched(node, inFlight))
     .flatMap((node) => [node.name, node.address]);
   return {
     inFlight: inFlight !== undefined,
     snapshotTaken: inFlight?.snapshotPath !== undefined,
+    skewEnds: isOnWay([server, ...nodes.map((node) => node.release)], target),
     touched: new Set(touched),
   };
+}
+
+/** More than one release, and every one of them on the way from the oldest to the target. */
+function isOnWay(releases: readonly Release[], target: Release): boolean {
+  const from = oldest(releases) ?? target;
+  const until = newest([target, ...releases]);
+  return new Set(releases).size > 1 && until === target && kindOf(from, target) !== undefined;
 }
 
 /** Whether a firing alert closes the gate: every one does, but for what the rollout causes by itself. */
 export function closesGate(alert: Alert, own: OwnMarks): boolean {
   switch (alert.name) {
     case alertNames.versionSkew:
-      return !own.inFlight;
+      return !own.inFlight && !own.skewEnds;
     case alertNames.snapshotMissing:
       // Left by an interrupted run; this one has yet to take its snapshot (F7).
       return own.snapshotTaken;

@@ -803,6 +803,14 @@ describe('preflight', () => {
     });
   });
 
+  it('does not stop at a listed node that has left the cluster since (F26)', async () => {
+    const left = { release: target, touchedAt: Date.now() - 30_000 };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(left), worker('k8s-node1')] });
+    const settings = { ...ctx.settings, nodes: { controlPlane: [], workers: ['k8s-node7', 'k8s-node1'] } };
+    expect((await run({ ctx: { ...ctx, settings } })).outcome).toBe('done');
+    expect(fake.inFlight).toBeUndefined();
+  });
+
   it('refuses control-plane pods that are not Ready, or not there', async () => {
     const { ctx, fake } = fakeContext();
     fake.pods = [];
