@@ -23,7 +23,10 @@ export default defineConfig({
       // Real hosts, as root: `make hosts-test`.
       { extends: true, test: { name: 'hosts', include: [hosts] } },
       // Against a real control plane, which `make conformance` builds first.
-      { extends: true, test: { name: 'conformance', include: [conformance], fileParallelism: false } },
+      {
+        extends: true,
+        test: { name: 'conformance', include: [conformance], fileParallelism: false, hookTimeout: 300_000 },
+      },
     ],
   },
 });

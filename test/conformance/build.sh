@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and prints its directory.
-# KUBEBUILDER_ASSETS names a directory that has the programs already, as for envtest.
+# Those that a directory named in KUBEBUILDER_ASSETS has, as for envtest, are taken from there.
 set -euo pipefail
+assets=${KUBEBUILDER_ASSETS:+$(realpath "$KUBEBUILDER_ASSETS")}
 cd "$(dirname "$0")"
 
 programs=(
@@ -23,7 +24,8 @@ version_of() {
 
 kubernetes=$(version_of k8s.io/kubernetes)
 etcd=$(version_of go.etcd.io/etcd/server/v3)
-bin=${KUBEBUILDER_ASSETS:-${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade/envtest-$kubernetes-$etcd/bin}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade/envtest-$kubernetes-$etcd
+bin=$cache/bin
 
 # usage: stamp_of PROGRAM — linker flags; -1.33.9 at the end of its name is the release that it says it is
 stamp_of() {
@@ -34,20 +36,38 @@ stamp_of() {
     "$package" "$release" "$package" "$package" "${minor%%.*}"
 }
 
+# usage: is_given PROGRAM — an API server of another release is not what the tests upgrade to
+is_given() {
+  [[ -n $assets && -x $assets/$1 ]] || return 1
+  [[ $1 != kube-apiserver || $("$assets/$1" --version) == "Kubernetes $kubernetes" ]]
+}
+
 missing() {
   local program
-  for program in "${programs[@]}"; do [[ -x $bin/${program%%=*} ]] || printf '%s\n' "$program"; done
+  for program in "${programs[@]}"; do
+    is_given "${program%%=*}" || [[ -x $bin/${program%%=*} ]] || printf '%s\n' "$program"
+  done
+}
+
+# Prints a directory with what is given and what was built.
+together() {
+  local program directory
+  directory=$cache/with-$(sha256sum <<<"$assets" | cut -c1-12)
+  mkdir -p "$directory"
+  for program in "${programs[@]%%=*}"; do
+    if is_given "$program"; then ln -sfn "$assets/$program" "$directory"; else ln -sfn "$bin/$program" "$directory"; fi
+  done
+  printf '%s\n' "$directory"
 }
 
 main() {
+  if [[ -n $assets && -x $assets/kube-apiserver ]] && ! is_given kube-apiserver; then
+    printf 'conformance: kube-apiserver in %s is not of %s: it is not taken\n' "$assets" "$kubernetes" >&2
+  fi
   mapfile -t wanted < <(missing)
   if ((${#wanted[@]} > 0)); then
-    if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-      printf 'conformance: KUBEBUILDER_ASSETS=%s has no %s\n' "$bin" "${wanted[*]%%=*}" >&2
-      exit 1
-    fi
     if ! command -v go >/dev/null; then
-      echo 'conformance: no Go to build kube-apiserver and etcd with; install it, or name their directory in KUBEBUILDER_ASSETS' >&2
+      printf 'conformance: no Go to build with: %s\n' "${wanted[*]%%=*}" >&2
       exit 1
     fi
     mkdir -p "$bin"
@@ -64,7 +84,7 @@ main() {
       printf 'conformance: built %s in %d s\n' "${program%%=*}" $((SECONDS - started)) >&2
     done
   fi
-  printf '%s\n' "$bin"
+  if [[ -n $assets ]]; then together; else printf '%s\n' "$bin"; fi
 }
 
 # Bash reads a script as it goes: in a function, an edit does not reach a build that is under way.

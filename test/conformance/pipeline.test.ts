@@ -56,7 +56,7 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     await lab.rest.send('DELETE', `${namespace}/configmaps/${objectNames.knownHosts}`);
   });
 
-  it('goes from detection to completion', { timeout: 500_000 }, async () => {
+  it('goes from detection to completion', { timeout: 600_000 }, async () => {
     const { exitCode, output } = await lab.detect();
     expect(exitCode, output).toBe(0);
     const legs = await lab.runEnd(3);
