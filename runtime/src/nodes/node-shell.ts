@@ -7,7 +7,8 @@ import { ConnectionError, type SshOptions, SshSession, type SshTarget } from './
 export interface NodeShell {
   /**
    * Runs a node script to its end, through lost connections and reboots: it is detached on the node, joined when it
-   * already runs with the same arguments, and started again when a reboot took it.
+   * already runs with the same arguments, started once it has ended when it runs with others (a node's role changes with what
+   * an earlier process has done), and started again when a reboot took it.
    *
    * @returns its `result: {…}` line, `{}` without one.
    * @throws ScriptError when the script fails.
@@ -80,11 +81,13 @@ export class SshNodeShell implements NodeShell {
     const line = new Line(target, this.#options, wait);
     try {
       for (;;) {
-        await this.#start(line, target, name, args);
+        const isOurs = await this.#start(line, target, name, args);
         const code = await this.#followToEnd(line, name, log);
-        if (code === 0) return log.result;
-        if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
-        this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
+        if (isOurs) {
+          if (code === 0) return log.result;
+          if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
+          this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
+        }
         log.reset();
       }
     } finally {
@@ -119,7 +122,8 @@ export class SshNodeShell implements NodeShell {
     }
   }
 
-  async #start(line: Line, target: SshTarget, name: ScriptName, args: readonly string[]): Promise<void> {
+  /** @returns false when it runs with other arguments: its end is to be waited for first. */
+  async #start(line: Line, target: SshTarget, name: ScriptName, args: readonly string[]): Promise<boolean> {
     const lines: string[] = [];
     const words = ['bash', '-s', '--', 'start', name, '--', ...args];
     const input = startInput(name);
@@ -129,7 +133,14 @@ export class SshNodeShell implements NodeShell {
       await this.#options.mayWrite();
       return session.run(words, input, (text) => lines.push(text), signal);
     });
+    if (code === detachCodes.busy) {
+      this.#options.onNotice(
+        `${name} on ${target.node} still runs with other arguments; waiting for its end`,
+      );
+      return false;
+    }
     if (code !== 0) throw new ScriptError(target.node, name, code ?? -1, lines);
+    return true;
   }
 
   /** Streams the log from where the last connection left off. */
