@@ -101,18 +101,36 @@ export function spread(records: readonly CallRecord[], count: number): Point[] {
   return [...sorts.values()].flatMap((points, i) => sample(points, quotas[i] ?? 0));
 }
 
+/** Every way in which a call goes wrong. */
+const wrongs: readonly Pick<Point, 'moment' | 'deed'>[] = [
+  { moment: 'before', deed: '500' },
+  { moment: 'after', deed: 'reset' },
+  { moment: 'before', deed: '429' },
+  { moment: 'after', deed: 'silence' },
+  { moment: 'before', deed: 'reset' },
+  { moment: 'before', deed: 'silence' },
+];
+
 /** The same calls with something else done to them, one after the other. */
 export function asFaults(points: readonly Point[]): Point[] {
-  const turns: readonly Pick<Point, 'moment' | 'deed'>[] = [
-    { moment: 'before', deed: '500' },
-    { moment: 'after', deed: 'reset' },
-    { moment: 'before', deed: '429' },
-    { moment: 'after', deed: 'silence' },
-    { moment: 'before', deed: 'reset' },
-    { moment: 'before', deed: 'silence' },
-  ];
-  return points.map(({ call }, i) => ({ call, moment: 'before', deed: 'reset', ...turns[i % turns.length] }));
+  return points.map(({ call }, i) => ({
+    call,
+    moment: 'before',
+    deed: 'reset',
+    ...wrongs[i % wrongs.length],
+  }));
 }
+
+/** Each call in every way that it can go wrong. Over SSH no status is answered: there a connection breaks off or is silent. */
+export function eachFault(records: readonly CallRecord[]): Point[] {
+  return records.flatMap(({ what, nth }) =>
+    wrongs
+      .filter(({ deed }) => !isStatus(deed) || !isOverSsh(what))
+      .map(({ moment, deed }) => ({ call: { what, nth }, moment, deed })),
+  );
+}
+
+const isOverSsh = (what: string): boolean => what.startsWith('connect ') || / on \S+$/.test(what);
 
 /** Shares `count` out evenly; what a small group cannot use goes to the others. */
 function quotasOf(sizes: readonly number[], count: number): number[] {

@@ -2,16 +2,31 @@ import { type Mode, runDetector } from './detector.ts';
 import { disturbances, runDisturbed } from './disturbances.ts';
 import { type PointResult, runExecutor } from './executor.ts';
 import { type Course, courses, isCourseName } from './lab.ts';
-import { asFaults, deeds, earlier, type Point, parsePoint, pointText, spread } from './points.ts';
+import {
+  asFaults,
+  type CallRecord,
+  deeds,
+  eachFault,
+  earlier,
+  type Point,
+  parsePoint,
+  pointText,
+  spread,
+} from './points.ts';
+import { type Plan, type Portion, planOf } from './portions.ts';
 import { brokenTransfers, round } from './round.ts';
 
 export const usage = `CRASH=
   (nothing)     ${round.patch} kill points of a patch, some of a minor, of three control-plane nodes and of the detector,
                 faults, and every disturbance
   N             a spread of N kill points
-  all           every call of a run, killed before and after
+  all           everything: every call of the executor and of the detector, killed before and after, and gone wrong
+                in every way; broken connections; every disturbance
+  count         how many points all has; nothing is played
+  patch         every call of a patch, killed before and after
   minor, ha     every call of the stages that only a minor has; of the upgrade of three control-plane nodes
   faults        a spread of 40 faults
+  faults-all    every call of the executor and of the detector with every fault: 500, 429, reset, silence
   detector      every call of the detector, killed before and after
   disturbances  what happens to a run as a whole
   17:after      the 17th call, killed after it took effect; several separated by ;
@@ -59,39 +74,34 @@ const spreadTrial = (point: Point, course: Course): Trial => ({
 const disturbanceTrials = (): Trial[] =>
   disturbances.map((one) => ({ text: one.name, sort: 'disturbance', play: () => runDisturbed(one) }));
 
-async function executorTrials(course: Course, kills: number, faults = 0): Promise<Trial[]> {
-  const { records, seconds, wrong, log } = await runExecutor(undefined, course);
-  console.log(`an undisturbed run (${course.name}): ${records.length} calls in ${seconds.toFixed(1)}s`);
-  if (wrong.length > 0) throw new Error(`an undisturbed run ended wrong: ${wrong.join('; ')}\n${log}`);
-  const some = records.filter(course.isOfInterest);
-  const points = [...spread(some, kills), ...asFaults(spread(some, faults))];
-  return points.map((point) => spreadTrial(point, course));
+/** The calls of an undisturbed program. */
+async function callsOf(of: Portion['of']): Promise<readonly CallRecord[]> {
+  const course = isCourseName(of) ? courses[of] : undefined;
+  const { records, seconds, wrong, log } = await (isCourseName(of)
+    ? runExecutor(undefined, courses[of])
+    : runDetector(of));
+  if (wrong.length > 0) throw new Error(`undisturbed, ${of} ended wrong: ${wrong.join('; ')}\n${log}`);
+  const calls = course ? records.filter(course.isOfInterest) : records;
+  console.log(`undisturbed, ${of}: ${calls.length} of ${records.length} calls count, ${seconds.toFixed(1)}s`);
+  return calls;
 }
 
-async function detectorTrials(each: number): Promise<Trial[]> {
-  const modes: Mode[] = ['agent-service', 'job'];
-  const trials: Trial[] = [];
-  for (const mode of modes) {
-    const { records, wrong } = await runDetector(mode);
-    console.log(`an undisturbed detection (${mode}): ${records.length} calls`);
-    if (wrong.length > 0) throw new Error(`an undisturbed detection ended wrong: ${wrong.join('; ')}`);
-    trials.push(...spread(records, each).map((point) => detectorTrial(mode, point)));
-  }
-  return trials;
+async function trialsOf({ of, kills, faults }: Portion): Promise<Trial[]> {
+  const calls = await callsOf(of);
+  const wrong = faults === 'each' ? eachFault(calls) : asFaults(spread(calls, faults));
+  const points = [...spread(calls, kills), ...wrong];
+  return points.map((point) =>
+    isCourseName(of) ? spreadTrial(point, courses[of]) : detectorTrial(of, point),
+  );
 }
 
-async function wholeRound(): Promise<Trial[]> {
-  const planned = await Promise.all([
-    executorTrials(courses.patch, round.patch, round.faults),
-    executorTrials(courses.minor, round.minor),
-    executorTrials(courses.ha, round.ha),
-    detectorTrials(round.detector),
-  ]);
-  return [
-    ...planned.flat(),
-    ...brokenTransfers.flatMap((text) => namedTrial(text) ?? []),
-    ...disturbanceTrials(),
-  ];
+async function trialsOfPlan({ portions, beyond }: Plan): Promise<Trial[]> {
+  const planned = await Promise.all(portions.map(trialsOf));
+  const others = {
+    brokenTransfers: () => brokenTransfers.flatMap((text) => namedTrial(text) ?? []),
+    disturbances: disturbanceTrials,
+  };
+  return [...planned.flat(), ...beyond.flatMap((which) => others[which]())];
 }
 
 function namedTrial(text: string): Trial | undefined {
@@ -105,17 +115,10 @@ function namedTrial(text: string): Trial | undefined {
   return executorTrial(point, isCourseName(name) ? courses[name] : undefined);
 }
 
-const every = Number.POSITIVE_INFINITY;
-
 /** What the variable CRASH asks for. Undefined for what is not allowed. */
 export async function wantedTrials(wanted: string): Promise<Trial[] | undefined> {
-  if (wanted === '') return wholeRound();
-  if (wanted === 'all') return executorTrials(courses.patch, every);
-  if (wanted === 'minor' || wanted === 'ha') return executorTrials(courses[wanted], every);
-  if (wanted === 'faults') return executorTrials(courses.patch, 0, 40);
-  if (wanted === 'detector') return detectorTrials(every);
-  if (wanted === 'disturbances') return disturbanceTrials();
-  if (/^\d+$/.test(wanted)) return executorTrials(courses.patch, Number(wanted));
+  const plan = planOf(wanted);
+  if (plan !== undefined) return trialsOfPlan(plan);
   const named = wanted.split(';').map((text) => namedTrial(text.trim()));
   return named.every((trial) => trial !== undefined) ? named : undefined;
 }
