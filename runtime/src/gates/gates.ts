@@ -145,6 +145,9 @@ export const preflightGates: readonly Gate[] = [
 /** Asked again before every drain. */
 export const drainGates: readonly Gate[] = [killSwitch, alertGate];
 
+/** Asked about a node that joined after preflight: what of preflight a single node can fail. */
+export const joinGates: readonly Gate[] = [...compatibilityGates, drainability];
+
 /** Asked after the control plane. */
 export const controlPlaneGates: readonly Gate[] = [nodesReady, controlPlanePods];
 

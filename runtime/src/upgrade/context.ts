@@ -42,6 +42,8 @@ export interface Context {
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
   readonly ownNode: string | undefined;
   readonly signal: AbortSignal;
+  /** The nodes that were there when this process began, by name: the stages before the drains have seen to these. */
+  readonly known?: ReadonlySet<string>;
 }
 
 /** What a stage ends with: `handed-off` means that another process goes on from here. */

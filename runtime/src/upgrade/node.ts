@@ -8,6 +8,7 @@ import { ScriptError } from '../nodes/node-shell.ts';
 import type { NodePhase } from '../report/events.ts';
 import { within } from '../wait.ts';
 import type { Context } from './context.ts';
+import { catchUp } from './joined.ts';
 import { soakUntil, waitForGates } from './wait-for-gates.ts';
 
 /** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
@@ -31,6 +32,7 @@ export async function upgradeNode(
 ): Promise<void> {
   const gates = node.controlPlane ? drainGates : [...drainGates, controlPlaneFirst];
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
+  await catchUp(ctx, node);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);

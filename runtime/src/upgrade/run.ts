@@ -111,7 +111,8 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
   await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
-  const end = await walkAll(ctx).catch(async (error) => {
+  const known = new Set(nodes.map((node) => node.name));
+  const end = await walkAll({ ...ctx, known }).catch(async (error) => {
     await unmarkWhenHarmless(ctx, found !== undefined).catch(() => {});
     throw error;
   });

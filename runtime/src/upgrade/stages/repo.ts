@@ -1,5 +1,5 @@
-import { minorOf } from '../../release.ts';
 import type { Stage } from '../context.ts';
+import { setRepository } from '../joined.ts';
 import { isPending } from '../node.ts';
 
 export const repo: Stage = {
@@ -11,12 +11,8 @@ export const repo: Stage = {
     return pending ? undefined : 'every node is at the target';
   },
   async run(ctx) {
-    const { settings, request } = ctx;
-    const args = ['--minor', minorOf(request.target), '--url', settings.packages.repository];
-    for (const node of (await ctx.cluster.nodes()).filter((one) => isPending(ctx, one))) {
-      const target = { node: node.name, address: node.address };
-      await ctx.shell.script(target, 'set_repository', args, settings.timing.script);
-    }
+    for (const node of (await ctx.cluster.nodes()).filter((one) => isPending(ctx, one)))
+      await setRepository(ctx, node);
     return 'done';
   },
 };
