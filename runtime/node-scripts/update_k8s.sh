@@ -496,15 +496,21 @@ explain_kubeadm() {
   die "kubeadm failed: ${said:-$(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1)}; see its output above, then run this again"
 }
 
-# kubeadm leaves a copy of etcd and of the manifests behind at every upgrade (F23); the newest of each kind stays.
+# copies KIND [TEST…]: what kubeadm left behind, newest first.
+copies() {
+  as_root find "$scratch" -mindepth 1 -maxdepth 1 -name "$1*" "${@:2}" -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2-
+}
+
+# kubeadm leaves a copy of etcd and of the manifests behind at every upgrade (F23); the newest of each kind stays. So does the
+# first since this kubeadm was installed: after an interruption the later ones are copies of what was half upgraded.
 clean_scratch() {
-  local kind path
+  local kind path first installed="$root/var/lib/dpkg/info/kubeadm.list"
   as_root test -d "$scratch" || return 0
   for kind in kubeadm-backup-etcd kubeadm-backup-manifests kubeadm-upgraded-manifests kubeadm-kubelet-config; do
-    while read -r path; do change rm -rf -- "$path"; done < <(
-      as_root find "$scratch" -mindepth 1 -maxdepth 1 -name "$kind*" -printf '%T@ %p\n' |
-        sort -rn | tail -n +2 | cut -d' ' -f2-
-    )
+    first=$(copies "$kind" -newer "$installed" 2>/dev/null | tail -n 1) || first=''
+    while read -r path; do
+      [[ $path == "$first" ]] || change rm -rf -- "$path"
+    done < <(copies "$kind" | tail -n +2)
   done
 }
 

@@ -399,6 +399,29 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(left).toContain("somebody else's");
   });
 
+  test('F5 F23: keeps what kubeadm copied before the first change, however often the upgrade was interrupted', async () => {
+    await open();
+    const scratch = join(bench.node.paths.root, 'etc/kubernetes/tmp');
+    mkdirSync(join(scratch, 'kubeadm-backup-manifests-2026-01-01-00-00-00'), { recursive: true });
+    const copies = () => readdirSync(scratch).filter((name) => name.startsWith('kubeadm-backup-manifests'));
+    for (let interruption = 1; interruption <= 2; interruption++) {
+      bench.node.setDuration('kubeadm', 0.5);
+      const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+      const apiserver = () => bench.told.filter((line) => line === 'apiserver 1.34.5').length;
+      await expect.poll(apiserver, { timeout: 20_000 }).toBe(interruption);
+      running.kill('SIGKILL');
+      await running.ended;
+    }
+    bench.node.setDuration('kubeadm', 0);
+    expect((await master()).exit).toBe(0);
+    expect(copies()).toHaveLength(2);
+    const releases = copies().map((name) => {
+      const manifest = readFileSync(join(scratch, name, 'kube-apiserver.yaml'), 'utf8');
+      return /:v(.*)/.exec(manifest)?.[1];
+    });
+    expect(releases).toEqual(['1.34.2', '1.34.5']);
+  });
+
   test('F9: a control plane that is there already needs no offer from kubeadm plan', async () => {
     await open();
     // An interrupted run: kubeadm has done its part, kubelet is not installed.

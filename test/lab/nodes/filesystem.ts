@@ -81,6 +81,7 @@ const directories = [
   'usr',
   'var/backups',
   'var/lib/apt/lists',
+  'var/lib/dpkg/info',
   'var/lib/dpkg/updates',
   'var/lib/kubelet',
   'var/log/apt',
@@ -119,9 +120,10 @@ function kubeadmFlags(minor: string): string {
   return `KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/containerd/containerd.sock${pause}"\n`;
 }
 
-function writePackages({ state }: NodePaths, options: FilesystemOptions): void {
+function writePackages({ root, state }: NodePaths, options: FilesystemOptions): void {
   const write = (path: string, text: string) => writeFileSync(join(state, path), text);
   for (const name of ['kubeadm', 'kubelet', 'kubectl']) {
+    writeFileSync(join(root, 'var/lib/dpkg/info', `${name}.list`), '/.\n/usr\n');
     write(`dpkg/${name}`, `${options.release}-1.1`);
     write(`hold/${name}`, '');
   }
