@@ -87,7 +87,7 @@ export class UpgradePipeline extends Construct {
       ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
     });
     new ExecutionCronJob(this, 'execution', { namespace, image });
-    if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });
+    if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
     this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
     this.createAfter(home);
