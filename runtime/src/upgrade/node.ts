@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { drainGates, soakGates } from '../gates/gates.ts';
-import { isInterrupted, isTouched } from '../gates/own-marks.ts';
+import { isBegun, isInterrupted, isTouched } from '../gates/own-marks.ts';
 import { controlPlaneFirst } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
@@ -52,8 +52,8 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
     );
     tell(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
   } catch (error) {
-    // Once packages may have changed, the node is safer empty.
-    if (!isTouched(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
+    // Once kubeadm may have begun there, the node is safer empty.
+    if (!isBegun(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
     throw error;
   }
 }
@@ -84,7 +84,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   const { settings, request } = ctx;
   const started = Date.now();
   tell(ctx, node, 'updating');
-  await markTouched(ctx, node);
+  await markTouched(ctx, node.name);
   const options = (flag: string, values: readonly string[]) =>
     values.length > 0 ? [flag, values.join(',')] : [];
   const args = [
@@ -109,15 +109,18 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   tell(ctx, node, 'updated', { seconds: since(started) });
 }
 
-/** When this rollout began to change the node; the first time counts. */
-async function markTouched(ctx: Context, node: ClusterNode): Promise<void> {
-  if (isTouched(node, await ctx.journal.read())) return;
+/** When this rollout began to change the node, the first time counts; and that somebody who is interrupted there is not through. */
+export async function markTouched(ctx: Context, name: string): Promise<void> {
+  const node = await findNode(ctx, name);
+  const touched = isTouched(node, await ctx.journal.read());
+  if (touched && isInterrupted(node)) return;
   const keys = annotationKeys(ctx.settings.annotationPrefix);
   const now = new Date().toISOString();
-  const { cordonedByUs } = await findNode(ctx, node.name);
-  // Interrupted once its kubelet is at the target, only this tells that the node is not through.
-  const unfinished = cordonedByUs ? {} : { [keys.unfinished]: now };
-  await ctx.writer.patchNode(node.name, { [keys.touched]: now, ...unfinished });
+  await ctx.writer.patchNode(name, {
+    ...(!touched && { [keys.touched]: now }),
+    // Our cordon says it as well.
+    ...(!isInterrupted(node) && { [keys.unfinished]: now }),
+  });
 }
 
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */

@@ -1,32 +1,64 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
+import { etcdMembers } from '../../gates/etcd-members.ts';
+import { controlPlaneGates, drainGates } from '../../gates/gates.ts';
+import { isInterrupted } from '../../gates/own-marks.ts';
+import { annotationKeys } from '../../names.ts';
 import type { Context, Stage } from '../context.ts';
+import { markTouched } from '../node.ts';
+import { waitForGates } from '../wait-for-gates.ts';
 
 export const containerd: Stage = {
   name: 'containerd',
   summary: 'bring containerd on the control plane up to the workers, where it is behind',
   async idle(ctx) {
-    const { behind } = await findSkew(ctx);
-    return behind.length > 0 ? undefined : 'no control-plane node is behind the workers';
+    const { behind, beyond, version } = await findSkew(ctx);
+    if (behind.length > 0) return undefined;
+    if (beyond.length === 0) return 'no control-plane node is behind the workers';
+    return `${beyond.map((node) => node.name).join(', ')}: to containerd ${version} is another major, which is not for an unattended run`;
   },
   async run(ctx) {
     const { behind, version } = await findSkew(ctx);
-    for (const node of behind) {
-      const target = { node: node.name, address: node.address };
-      await ctx.shell.script(target, 'update_containerd', ['--version', version], ctx.settings.timing.script);
-    }
+    for (const { name } of behind) await updateOn(ctx, name, version);
     return 'done';
   },
 };
 
+/**
+ * Containers go on while containerd restarts, so nothing is drained; but the node may not be Ready for a moment, and of several never
+ * two at once.
+ */
+async function updateOn(ctx: Context, name: string, version: string): Promise<void> {
+  const nodes = await ctx.cluster.nodes();
+  const members = nodes.filter((node) => node.controlPlane);
+  const gates = [...drainGates, ...controlPlaneGates, ...(members.length > 1 ? [etcdMembers] : [])];
+  await waitForGates(ctx, gates, `before containerd of ${name}`);
+  const node = members.find((one) => one.name === name);
+  if (node === undefined) return;
+  await markTouched(ctx, name);
+  const target = { node: name, address: node.address };
+  await ctx.shell.script(target, 'update_containerd', ['--version', version], ctx.settings.timing.script);
+  // Begun by an earlier process, the stage master has still to finish it.
+  if (isInterrupted(node)) return;
+  const { unfinished } = annotationKeys(ctx.settings.annotationPrefix);
+  await ctx.writer.patchNode(name, { [unfinished]: null });
+}
+
 /** The oldest version on the workers is the goal: the control plane is not to run ahead of any of them. */
-async function findSkew(ctx: Context): Promise<{ behind: ClusterNode[]; version: string }> {
+async function findSkew(
+  ctx: Context,
+): Promise<{ behind: ClusterNode[]; beyond: ClusterNode[]; version: string }> {
   const nodes = await ctx.cluster.nodes();
   const versions = nodes.filter((n) => !n.controlPlane).map((n) => n.containerd);
   const version = versions.filter((v) => v !== undefined).sort(semver.compare)[0];
-  if (version === undefined || versions.includes(undefined)) return { behind: [], version: '' };
-  const behind = nodes.filter(
-    (n) => n.controlPlane && n.containerd !== undefined && semver.lt(n.containerd, version),
-  );
-  return { behind, version };
+  if (version === undefined || versions.includes(undefined)) return { behind: [], beyond: [], version: '' };
+  const isBehind = (n: ClusterNode) =>
+    n.controlPlane && n.containerd !== undefined && semver.lt(n.containerd, version);
+  const sameMajor = (n: ClusterNode) => semver.major(n.containerd ?? version) === semver.major(version);
+  const all = nodes.filter(isBehind);
+  return {
+    behind: all.filter(sameMajor),
+    beyond: all.filter((n) => !sameMajor(n)),
+    version,
+  };
 }
