@@ -189,14 +189,15 @@ newest_revision() {
 }
 
 # when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does itself. Its output is shown when it fails.
+# How dpkg says it: 1.19 "dpkg frontend is locked by …", 1.20 "dpkg frontend lock is locked by …", later "… lock was locked by …".
 when_unlocked() {
-  local output told=false deadline=$((SECONDS + lock_timeout))
+  local output locked=' (is|was) locked by another process' told=false deadline=$((SECONDS + lock_timeout))
   until output=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" 2>&1); do
-    if ((SECONDS >= deadline)) || ! grep -q 'lock was locked by another process' <<<"$output"; then
+    if ((SECONDS >= deadline)) || ! grep -Eq "$locked" <<<"$output"; then
       printf '%s\n' "$output"
       return 1
     fi
-    $told || say "waiting for apt: $(grep -m 1 'lock was locked' <<<"$output")"
+    $told || say "waiting for apt: $(grep -Em 1 "$locked" <<<"$output")"
     told=true
     sleep 1
   done

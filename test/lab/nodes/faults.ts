@@ -14,8 +14,8 @@ export interface FaultArguments {
   /** The Job of kubeadm's health check is not through in time, this many times. */
   readonly 'late-job-plan': { times: number };
   readonly 'late-job-apply': { times: number };
-  /** Another program holds apt's locks. */
-  readonly 'apt-lock': { holder: string };
+  /** Another program holds apt's locks; how dpkg says so depends on its version. */
+  readonly 'apt-lock': { holder: string; dpkg?: '1.19' | '1.20' };
   /** So many MiB are left, on the whole disk or below a path. */
   readonly 'disk-full': { mib: number; path?: string };
   /** kubelet does not become active. */

@@ -49,3 +49,15 @@ release_of() {
   version=$(package_version "$1")
   printf '%s' "${version%%-*}"
 }
+
+# dpkg_is_locked: in the words of this node's dpkg, while the fault apt-lock lasts.
+dpkg_is_locked() {
+  local dpkg=""
+  # It may be over by now.
+  read -r _ dpkg <"$faults/apt-lock" || true
+  case $dpkg in
+    1.19) printf 'dpkg frontend is locked by another process' ;;
+    1.20) printf 'dpkg frontend lock is locked by another process' ;;
+    *) printf 'dpkg frontend lock was locked by another process with pid 4321' ;;
+  esac
+}
