@@ -463,6 +463,20 @@ describe('the snapshot', () => {
     expect(taken(fake)).toBe(takes);
   });
 
+  it.each(['k8s-master', 'k8s-node1'])(
+    'from before the first change is kept, however old, once %s was touched',
+    async (name) => {
+      const { ctx, fake } = fakeContext({
+        inFlight: { snapshotPath: old(2 * 86_400) },
+        nodes: [master(), worker('k8s-node1')],
+        server: '1.34.5',
+      });
+      fake.change(name, { touchedAt: Date.now() - 1_000 });
+      expect((await run({ ctx })).outcome).toBe('done');
+      expect(taken(fake)).toBe(false);
+    },
+  );
+
   it('comes too late for a control plane that is upgraded', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},

@@ -1,20 +1,25 @@
+import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import type { Context, Stage } from '../context.ts';
+import { isTouched } from '../../gates/own-marks.ts';
+import type { Stage } from '../context.ts';
 
 export const snapshot: Stage = {
   name: 'snapshot',
   summary: 'save and verify an etcd snapshot',
   async idle(ctx) {
-    const [node, inFlight] = await Promise.all([firstControlPlane(ctx), ctx.journal.read()]);
+    const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
+    const node = firstControlPlane(nodes);
     if (node.release === ctx.request.target) return `${node.name} is at ${ctx.request.target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
+    // However old: the way back leads to before the first change, and a later one would be taken for it.
+    if (nodes.some((one) => isTouched(one, inFlight))) return `${taken} is from before the first change`;
     if (Date.now() - takenAt(taken, inFlight.startedAt) > ctx.settings.snapshot.maximumAge) return undefined;
     const verified = await ctx.snapshots.verify({ node: node.name, address: node.address }, taken);
     return verified ? `${taken} was verified again` : undefined;
   },
   async run(ctx) {
-    const node = await firstControlPlane(ctx);
+    const node = firstControlPlane(await ctx.cluster.nodes());
     const taken = await ctx.snapshots.take({ node: node.name, address: node.address }, ctx.request.target);
     if (taken === undefined) return 'done';
     await ctx.journal.recordSnapshot(taken.path);
@@ -24,8 +29,8 @@ export const snapshot: Stage = {
   },
 };
 
-async function firstControlPlane(ctx: Context) {
-  const node = (await ctx.cluster.nodes()).find((one) => one.controlPlane);
+function firstControlPlane(nodes: readonly ClusterNode[]): ClusterNode {
+  const node = nodes.find((one) => one.controlPlane);
   if (node === undefined) throw new UpgradeError('failed', 'the cluster shows no control-plane node');
   return node;
 }
