@@ -1,24 +1,30 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { labNodes } from '../lab/cluster.ts';
 import { bundle, Lab } from '../lab/lab.ts';
 
 /** The bundle is one file that runs on the Node.js of both images: 20 runs these tests, npm brings the others. */
 
-const cache = fileURLToPath(new URL('../../.cache', import.meta.url));
+/** Outside the work tree, as a clean clone has them, too. */
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'k8s-version-upgrade');
 
-/** Path of a Node.js of this major version, installed once. */
+/** Path of a Node.js of this version, installed once. */
 function nodeOf(version: string): string {
   const name = `node-${process.platform}-${process.arch}`;
   const prefix = join(cache, `node-${version}`);
   const program = join(prefix, 'node_modules', name, 'bin', 'node');
   if (!existsSync(program)) {
-    const args = ['install', '--prefix', prefix, '--no-save', '--ignore-scripts', `${name}@${version}`];
+    mkdirSync(cache, { recursive: true });
+    // Whole, or not there: another clone may be about the same.
+    const fresh = mkdtempSync(`${prefix}-`);
+    const args = ['install', '--prefix', fresh, '--no-save', '--ignore-scripts', `${name}@${version}`];
     const { status, stderr } = spawnSync('npm', args, { encoding: 'utf8' });
     if (status !== 0) throw new Error(stderr);
+    if (existsSync(prefix)) rmSync(fresh, { recursive: true });
+    else renameSync(fresh, prefix);
   }
   return program;
 }

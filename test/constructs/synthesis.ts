@@ -1,8 +1,9 @@
 import { HelmProvider } from '@cdktf/provider-helm/lib/provider/index.js';
 import { KubernetesProvider } from '@cdktf/provider-kubernetes/lib/provider/index.js';
 import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
-import { TerraformStack, Testing } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
 import { UpgradePipeline, type UpgradePipelineProps } from '../../constructs/index.ts';
+import { synthesize } from '../lab/stack.ts';
 
 export const settings = {
   prometheus: { url: 'http://prometheus-server.monitoring' },
@@ -63,12 +64,13 @@ export class Synthesized {
 
 /** Synthesizes what `fill` puts into a stack, validations included. */
 export function synthesized(fill: (stack: TerraformStack) => void): Synthesized {
-  const stack = new TerraformStack(Testing.app({ stackTraces: false }), 'stack');
-  new KubernetesProvider(stack, 'kubernetes');
-  new VaultProvider(stack, 'vault');
-  new HelmProvider(stack, 'helm');
-  fill(stack);
-  return new Synthesized(Testing.synth(stack, true));
+  const text = synthesize('stack', (stack) => {
+    new KubernetesProvider(stack, 'kubernetes');
+    new VaultProvider(stack, 'vault');
+    new HelmProvider(stack, 'helm');
+    fill(stack);
+  });
+  return new Synthesized(text);
 }
 
 const build = (props: Partial<UpgradePipelineProps>): Synthesized =>

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { KubernetesProvider } from '@cdktf/provider-kubernetes/lib/provider/index.js';
 import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
 import type { KubernetesObject } from '@kubernetes/client-node';
@@ -9,17 +12,30 @@ import { kubernetesObjects } from './terraform.ts';
 /** Custom resources, whose operators the lab has not, and admission policies, whose expressions it does not evaluate. */
 const notServed = ['external-secrets.io/', 'monitoring.coreos.com/', 'admissionregistration.k8s.io/'];
 
+/** The Terraform of what `fill` puts into a stack, as JSON text. An app makes a directory: it does not stay. */
+export function synthesize(name: string, fill: (stack: TerraformStack) => void): string {
+  const outdir = mkdtempSync(join(tmpdir(), 'cdktf-'));
+  try {
+    const stack = new TerraformStack(Testing.app({ stackTraces: false, outdir }), name);
+    fill(stack);
+    return Testing.synth(stack, true);
+  } finally {
+    rmSync(outdir, { recursive: true });
+  }
+}
+
 /** Every object that `scripts/tg apply` would put into a cluster with these settings. */
 export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
-  const stack = new TerraformStack(Testing.app({ stackTraces: false }), 'lab');
-  new KubernetesProvider(stack, 'kubernetes');
-  new VaultProvider(stack, 'vault');
-  new UpgradePipeline(stack, 'pipeline', {
-    image: 'registry.invalid/k8s-version-upgrade:0.1.0',
-    settings,
-    alerts: { runbook: 'https://runbook.invalid' },
+  const text = synthesize('lab', (stack) => {
+    new KubernetesProvider(stack, 'kubernetes');
+    new VaultProvider(stack, 'vault');
+    new UpgradePipeline(stack, 'pipeline', {
+      image: 'registry.invalid/k8s-version-upgrade:0.1.0',
+      settings,
+      alerts: { runbook: 'https://runbook.invalid' },
+    });
   });
-  return kubernetesObjects(Testing.synth(stack, true));
+  return kubernetesObjects(text);
 }
 
 /**
