@@ -36,6 +36,9 @@ const invalid: KvPath = { mount: 'invalid', path: 'invalid' };
  * Terraform sees names and paths only. The values never pass through it, so that none is in its state.
  */
 export class Credentials extends Construct {
+  /** The operator makes the Secret once this is there. */
+  readonly externalSecret: Manifest;
+
   constructor(scope: Construct, id: string, props: CredentialsProps) {
     super(scope, id);
     const own = this.kvPath('vaultPath', props.vaultPath ?? 'secret/k8s-upgrade');
@@ -53,7 +56,7 @@ export class Credentials extends Construct {
       secretKey: key,
       remoteRef: { key: path, property: key },
     });
-    new Manifest(this, 'external-secret', {
+    this.externalSecret = new Manifest(this, 'external-secret', {
       manifest: {
         apiVersion: props.apiVersion ?? 'external-secrets.io/v1',
         kind: 'ExternalSecret',

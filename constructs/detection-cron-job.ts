@@ -1,4 +1,5 @@
 import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
+import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
 import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
 import { checked, pinned } from './checked.ts';
@@ -29,6 +30,8 @@ export interface DetectionCronJobProps {
   readonly usesAgentService?: boolean;
   /** @default - 50m CPU, 96Mi memory, at most 256Mi */
   readonly resources?: Resources;
+  /** What a pod needs that others make: its account's permissions, its settings. @default - none */
+  readonly dependsOn?: readonly ITerraformDependable[];
 }
 
 /** One run refreshes a package list and asks a handful of services; ten minutes are plenty. */
@@ -54,6 +57,7 @@ export class DetectionCronJob extends Construct {
     const labels = programLabels('detector', name);
 
     new CronJobV1(this, 'cron-job', {
+      dependsOn: [...(props.dependsOn ?? [])],
       metadata: { name, namespace: props.namespace, labels },
       spec: {
         schedule,

@@ -1,5 +1,6 @@
 import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
 import { PriorityClassV1 } from '@cdktf/provider-kubernetes/lib/priority-class-v1/index.js';
+import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
 import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, environment, mountPaths, objectNames } from '../runtime/src/names.ts';
@@ -18,6 +19,8 @@ export interface ExecutionCronJobProps {
   readonly priorityClassName?: string;
   /** @default - 50m CPU, 256Mi memory and no more */
   readonly resources?: Resources;
+  /** What a pod needs that others make: its account's permissions, its settings. @default - none */
+  readonly dependsOn?: readonly ITerraformDependable[];
 }
 
 const weekSeconds = 7 * 24 * 3600;
@@ -34,16 +37,19 @@ export class ExecutionCronJob extends Construct {
     const name = objectNames.executionCronJob;
     const labels = programLabels('executor', name);
 
+    const dependsOn = [...(props.dependsOn ?? [])];
     if (props.priorityClassName === undefined) {
-      new PriorityClassV1(this, 'priority-class', {
+      const priorityClass = new PriorityClassV1(this, 'priority-class', {
         metadata: { name: ownPriorityClass, labels: labelsOf('executor') },
         description: 'The executor of a Kubernetes upgrade: not evicted under pressure, preempts nobody.',
         value: 1_000_000,
         preemptionPolicy: 'Never',
       });
+      dependsOn.push(priorityClass);
     }
 
     new CronJobV1(this, 'cron-job', {
+      dependsOn,
       metadata: { name, namespace: props.namespace, labels },
       spec: {
         // Never due: it is suspended, and the schedule is only there because the API asks for one.

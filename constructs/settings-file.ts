@@ -15,12 +15,12 @@ export interface SettingsFileProps {
 
 /** The ConfigMap with `settings.yaml`, which every program reads. */
 export class SettingsFile extends Construct {
-  readonly configMapName = objectNames.settings;
+  readonly configMap: ConfigMapV1;
 
   constructor(scope: Construct, id: string, props: SettingsFileProps) {
     super(scope, id);
-    new ConfigMapV1(this, 'config-map', {
-      metadata: { name: this.configMapName, namespace: props.namespace, labels: labelsOf('settings') },
+    this.configMap = new ConfigMapV1(this, 'config-map', {
+      metadata: { name: objectNames.settings, namespace: props.namespace, labels: labelsOf('settings') },
       data: { [basename(mountPaths.settingsFile)]: literal(stringify(props.settings)) },
     });
   }

@@ -1,4 +1,4 @@
-import { dependable, TerraformResource } from 'cdktf';
+import { dependable, type ITerraformDependable, TerraformResource } from 'cdktf';
 import { Construct } from 'constructs';
 import type { WatchedWorkload } from '../alerts/index.ts';
 import { objectNames } from '../runtime/src/names.ts';
@@ -76,24 +76,30 @@ export class UpgradePipeline extends Construct {
     const usesAgentService = dispatch.mode === 'agent-service';
 
     const home = new UpgradeNamespace(this, 'namespace', { name: namespace });
-    new SettingsFile(this, 'settings', { namespace, settings: written });
-    this.access(props.submitters);
+    const { configMap } = new SettingsFile(this, 'settings', { namespace, settings: written });
+    const { detector, executor } = this.access(props.submitters);
+    const before: ITerraformDependable[] = [configMap];
     if (props.credentials !== false) {
       const agentTokenPath = usesAgentService ? props.credentials?.agentTokenPath : false;
-      new Credentials(this, 'credentials', { ...props.credentials, agentTokenPath, namespace });
+      const credentials = { ...props.credentials, agentTokenPath, namespace };
+      before.push(new Credentials(this, 'credentials', credentials).externalSecret);
     }
     const { image, schedule, timeZone, enabled } = props;
     const detection = new DetectionCronJob(this, 'detection', {
       ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
+      dependsOn: [...before, ...detector.bindings],
     });
-    new ExecutionCronJob(this, 'execution', { namespace, image });
+    new ExecutionCronJob(this, 'execution', {
+      ...{ namespace, image },
+      dependsOn: [...before, ...executor.bindings],
+    });
     if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
     this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
     this.createAfter(home);
   }
 
-  private access(submitters: readonly AccountReference[] | undefined): void {
+  private access(submitters: readonly AccountReference[] | undefined) {
     const { namespace, ssh, dispatch, drain } = this.settings;
     const scope: AccessScope = {
       namespace,
@@ -107,9 +113,10 @@ export class UpgradePipeline extends Construct {
       rules: AccessRules,
       alsoFor?: readonly AccountReference[],
     ) => new ProgramAccess(this, component, { namespace, name, component, rules, alsoFor });
-    grant('detector', objectNames.detectorServiceAccount, detectorRules(scope));
-    grant('executor', objectNames.executorServiceAccount, executorRules(scope));
+    const detector = grant('detector', objectNames.detectorServiceAccount, detectorRules(scope));
+    const executor = grant('executor', objectNames.executorServiceAccount, executorRules(scope));
     grant('submitter', objectNames.submitterServiceAccount, submitterRules(scope), submitters);
+    return { detector, executor };
   }
 
   private alerts(props: PipelineAlertsProps, detection: boolean, detectionGapSeconds: number): void {
@@ -129,15 +136,22 @@ export class UpgradePipeline extends Construct {
   }
 
   /** Terraform creates what does not depend on each other at once; an object needs its namespace first. */
-  private createAfter(home: UpgradeNamespace): void {
+  private createAfter({ resource: home }: UpgradeNamespace): void {
     const resources = this.node.findAll().filter((c) => TerraformResource.isTerraformResource(c));
     for (const resource of resources) {
-      const isNamespace = resource.node.scope === home;
-      if (!isNamespace && resource.terraformResourceType.startsWith('kubernetes_')) {
-        resource.dependsOn = [dependable(home.resource)];
-      }
+      if (namespaceOf(resource) !== this.settings.namespace) continue;
+      resource.dependsOn = [dependable(home), ...(resource.dependsOn ?? [])];
     }
   }
+}
+
+/** Of a Kubernetes object that lives in one. */
+function namespaceOf(resource: TerraformResource): string | undefined {
+  const { metadataInput, manifestInput } = resource as Partial<{
+    metadataInput: { namespace?: string };
+    manifestInput: { metadata?: { namespace?: string } };
+  }>;
+  return metadataInput?.namespace ?? manifestInput?.metadata?.namespace;
 }
 
 /** The longest that one phase may take by the settings, and a quarter of an hour for what connects them. */

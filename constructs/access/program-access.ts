@@ -3,6 +3,7 @@ import { ClusterRoleV1 } from '@cdktf/provider-kubernetes/lib/cluster-role-v1/in
 import { RoleBindingV1 } from '@cdktf/provider-kubernetes/lib/role-binding-v1/index.js';
 import { RoleV1 } from '@cdktf/provider-kubernetes/lib/role-v1/index.js';
 import { ServiceAccountV1 } from '@cdktf/provider-kubernetes/lib/service-account-v1/index.js';
+import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
 import { type Component, labelsOf } from '../labels.ts';
 import type { AccessRules, Rule } from './rules.ts';
@@ -32,6 +33,8 @@ const rbacGroup = 'rbac.authorization.k8s.io';
 /** A program's service account and what it may do: a ClusterRole, and a Role in each namespace where it acts. */
 export class ProgramAccess extends Construct {
   readonly serviceAccountName: string;
+  /** Once these are there, a pod of the program may do what it has to. */
+  readonly bindings: readonly ITerraformDependable[];
 
   constructor(scope: Construct, id: string, props: ProgramAccessProps) {
     super(scope, id);
@@ -45,30 +48,40 @@ export class ProgramAccess extends Construct {
       namespace: account.namespace,
     }));
 
-    new ServiceAccountV1(this, 'account', { metadata: { name, namespace, labels } });
+    const account = new ServiceAccountV1(this, 'account', { metadata: { name, namespace, labels } });
 
-    new ClusterRoleV1(this, 'cluster-role', { metadata: { name, labels }, rule: rules.cluster });
-    new ClusterRoleBindingV1(this, 'cluster-role-binding', {
+    const clusterRole = new ClusterRoleV1(this, 'cluster-role', {
+      metadata: { name, labels },
+      rule: rules.cluster,
+    });
+    // Who is no cluster administrator may only bind a role that is there.
+    const clusterRoleBinding = new ClusterRoleBindingV1(this, 'cluster-role-binding', {
+      dependsOn: [clusterRole, account],
       metadata: { name, labels },
       roleRef: { apiGroup: rbacGroup, kind: 'ClusterRole', name },
       subject,
     });
 
     const grantIn = (roleId: string, metadata: { name: string; namespace: string }, rule: Rule[]) => {
-      new RoleV1(this, roleId, { metadata: { ...metadata, labels }, rule });
-      new RoleBindingV1(this, `${roleId}-binding`, {
+      const role = new RoleV1(this, roleId, { metadata: { ...metadata, labels }, rule });
+      return new RoleBindingV1(this, `${roleId}-binding`, {
+        dependsOn: [role, account],
         metadata: { ...metadata, labels },
         roleRef: { apiGroup: rbacGroup, kind: 'Role', name: metadata.name },
         subject,
       });
     };
-    grantIn('role', { name, namespace }, rules.namespace);
-    if (rules.nodeEvents) {
-      grantIn('node-events-role', { name: `${name}-node-events`, namespace: 'default' }, rules.nodeEvents);
-    }
-    for (const elsewhere of rules.blockedPods?.namespaces ?? []) {
-      const metadata = { name: `${name}-blocked-pods`, namespace: elsewhere };
-      grantIn(`blocked-pods-role-${elsewhere}`, metadata, rules.blockedPods?.rules ?? []);
-    }
+    const { namespace: own, nodeEvents, blockedPods } = rules;
+    this.bindings = [
+      clusterRoleBinding,
+      grantIn('role', { name, namespace }, own),
+      ...(nodeEvents === undefined
+        ? []
+        : [grantIn('node-events-role', { name: `${name}-node-events`, namespace: 'default' }, nodeEvents)]),
+      ...(blockedPods?.namespaces ?? []).map((elsewhere) => {
+        const metadata = { name: `${name}-blocked-pods`, namespace: elsewhere };
+        return grantIn(`blocked-pods-role-${elsewhere}`, metadata, blockedPods?.rules ?? []);
+      }),
+    ];
   }
 }

@@ -181,15 +181,6 @@ describe('the namespace', () => {
   it('keeps the annotations of a rollout through an apply', () => {
     expect(namespace?.lifecycle).toEqual({ ignore_changes: ['metadata[0].annotations'] });
   });
-
-  it('comes before what lives in it', () => {
-    const address = 'kubernetes_namespace_v1.pipeline_namespace_14E88187';
-    for (const type of stack.types.filter(
-      (t) => t.startsWith('kubernetes_') && t !== 'kubernetes_namespace_v1',
-    )) {
-      for (const body of stack.resources(type)) expect(body.depends_on, type).toEqual([address]);
-    }
-  });
 });
 
 describe('the settings', () => {
