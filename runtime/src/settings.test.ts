@@ -71,6 +71,11 @@ describe('a wrong setting is named with what was given and what is allowed', () 
     ],
     ['number for a duration', { timing: { soak: 10 } }, 'timing.soak: given 10, '],
     [
+      'a password in a URL, which is not shown',
+      { prometheus: { url: 'http://me:hunter2@prometheus:9090/path' } },
+      'prometheus.url: given "http://…@prometheus:9090/path", expected a URL without user and password',
+    ],
+    [
       'zero time-out',
       { drain: { timeout: '0s' } },
       'drain.timeout: given "0s", expected a duration above zero',

@@ -12,6 +12,8 @@ import { isRelease } from './release.ts';
  * Durations are text such as `10m`; they become milliseconds.
  */
 
+const userInUrl = /\/\/[^/?#]*@/;
+
 const duration = z.string().transform((text, ctx) => {
   const ms = parseDuration(text);
   if (ms !== undefined) return ms;
@@ -24,7 +26,10 @@ const positiveDuration = duration.refine(
   (ms) => ms > 0 && ms <= longestTimer,
   'expected a duration above zero and up to 24d',
 );
-const httpUrl = z.url({ protocol: /^https?$/, error: 'expected an http:// or https:// URL' });
+/** No request can be made to a URL with a password in it, and errors show URLs. */
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'expected an http:// or https:// URL' })
+  .refine((url) => !userInUrl.test(url), 'expected a URL without user and password');
 const absolutePath = z
   .string()
   .regex(/^\/[A-Za-z0-9._/-]*$/, 'expected an absolute path of letters, digits and . _ - /')
@@ -245,7 +250,8 @@ function describeIssue(schema: z.ZodType, document: unknown, issue: z.core.$ZodI
   }
   // As it was written: the issue itself carries durations that are numbers already.
   const given = issue.path.reduce<unknown>((value, key) => Reflect.get(Object(value), key), document);
-  return `${field}: given ${given === undefined ? 'nothing' : JSON.stringify(given)}, ${issue.message}`;
+  const shown = typeof given === 'string' ? given.replace(userInUrl, '//…@') : given;
+  return `${field}: given ${shown === undefined ? 'nothing' : JSON.stringify(shown)}, ${issue.message}`;
 }
 
 /** The keys that the schema has at this place. */
