@@ -55,12 +55,12 @@ export class Egress extends Construct {
       toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
       toService(settings.prometheus.url, ports.prometheus),
       toService(settings.pushgateway.url, ports.pushgateway),
+      toService(settings.packages.repository, 443),
       // Slack's addresses change.
       ...(settings.slack.enabled ? [toAnywhere(443)] : []),
     ];
-    const detectorOnly = [
-      toService(settings.packages.repository, 443),
-      ...(settings.dispatch.mode === 'agent-service'
+    const detectorOnly =
+      settings.dispatch.mode === 'agent-service'
         ? [toService(settings.dispatch.agentService.url, ports.agentService)]
         : []),
     ];

@@ -41,11 +41,11 @@ describe('the network policies', () => {
     expect(spec.egress ?? []).toEqual([]);
   });
 
-  it('let the executor reach DNS on its node, nodes, API server, Prometheus, Pushgateway and Slack', () => {
+  it('let the executor reach DNS on its node, nodes, API server, Prometheus, Pushgateway, the package repository and Slack', () => {
     expect(reached('k8s-version-upgrade')).toEqual(executorReaches);
   });
 
-  it('let the detector reach the package repository and the agent service, too', () => {
+  it('let the detector reach the agent service, too', () => {
     expect(reached('k8s-version-check')).toEqual([...executorReaches, 'claude-agent: 8080']);
   });
 
@@ -64,6 +64,7 @@ describe('the network policies', () => {
       '10.0.20.0/24: 443,6443,2222',
       '10.1.2.3/32: 9090',
       '*: 8443',
+      '*: 443',
     ]);
   });
 

@@ -31,6 +31,7 @@ describe('commands', () => {
       'alerts',
       'quiet',
       'version-path',
+      'packages',
       'kubeadm-plan',
       'drain',
     ]) {
@@ -47,6 +48,23 @@ describe('commands', () => {
     expect(exitCode).toBe(3);
     expect(stdout).toMatch(/CLOSED +alerts\n.*KubeQuotaAlmostFull.*namespace=apps/);
   });
+
+  it.each([
+    ['1.34.9', 'patch', 'the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.5'],
+    ['1.35.9', 'minor', 'no package repository for v1.35 is out'],
+  ])(
+    'a run to %s, which no repository has, is blocked before anything is touched',
+    async (target, kind, why) => {
+      const { exitCode, stdout } = await lab.cli(['run', '--target-version', target, '--kind', kind]);
+      expect(stdout).toContain(why);
+      expect(exitCode).toBe(3);
+      expect(lab.cordons).toEqual([]);
+      expect(changesByPrograms(lab)).toEqual([]);
+      expect(Object.keys(cluster(lab).namespace).filter((key) => key.startsWith('viktorbarzin.me'))).toEqual(
+        [],
+      );
+    },
+  );
 
   it('halt stops submissions and runs, says why, and resume lifts it', async () => {
     expect((await lab.cli(['halt', '--reason', 'disk swap'])).exitCode).toBe(0);

@@ -188,6 +188,16 @@ describe('a detection', () => {
     expect(dispatched()).toEqual(['1.35.1']);
   });
 
+  it.each(['1.34.9', '1.36.1'])(
+    'does not finish one to %s, which nothing runs and no repository has',
+    async (target) => {
+      lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
+      annotate({ [keys.inFlight]: minutes(60), [keys.target]: target });
+      expect((await detect(context(['1.34.2', '1.34.5']), false)).outcome).toBe('done');
+      expect(dispatched()).toEqual(['1.34.5']);
+    },
+  );
+
   it('creates the first leg itself where there is no agent service', async () => {
     fresh();
     lab.api.apply([executionCronJob()]);

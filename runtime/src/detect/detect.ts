@@ -22,7 +22,7 @@ import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
 import { findCandidates, observe } from './observe.ts';
 import { publishIdle } from './publish.ts';
 import type { PackageRepository } from './repository.ts';
-import { type Rollout, readRollout } from './rollout.ts';
+import { type Rollout, readRollout, targetInFlight } from './rollout.ts';
 
 export interface DetectContext {
   readonly settings: Settings;
@@ -54,7 +54,8 @@ export async function decide(
     ctx.cluster.serverRelease(),
     readRollout(ctx.client, ctx.settings),
   ]);
-  const seen = observe(nodes, server, rollout.inFlight?.target);
+  const running = [server, ...nodes.map((node) => node.release)];
+  const seen = observe(nodes, server, await targetInFlight(rollout, running, ctx.repository));
   // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
   const candidates =
     unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));

@@ -3,7 +3,9 @@ import { isActive, listLegs, newestPods, untakenDue, untakenReason } from '../cl
 import { readHolder } from '../cluster/lease.ts';
 import { timeOf } from '../cluster/nodes.ts';
 import { untakenText } from '../cluster/taken.ts';
+import type { ReleaseSource } from '../gates/gate.ts';
 import { annotationKeys } from '../names.ts';
+import { minorOf, type Release } from '../release.ts';
 import type { Settings } from '../settings.ts';
 import { type InFlight, inFlightOf } from '../upgrade/journal.ts';
 
@@ -47,4 +49,21 @@ export async function readRollout(client: KubernetesClient, settings: Settings):
     untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : undefined,
     lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
   };
+}
+
+/**
+ * What the rollout in flight goes to. One that nothing runs and no repository has was mistyped: there is nothing to finish.
+ *
+ * @param running everything that nodes and API server run.
+ */
+export async function targetInFlight(
+  { inFlight }: Rollout,
+  running: readonly Release[],
+  repository: ReleaseSource,
+): Promise<Release | undefined> {
+  const target = inFlight?.target;
+  if (target === undefined || running.includes(target)) return target;
+  const minor = minorOf(target);
+  const published = (await repository.hasMinor(minor)) ? await repository.packages(minor) : [];
+  return published.some(({ release }) => release === target) ? target : undefined;
 }

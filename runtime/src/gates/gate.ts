@@ -1,6 +1,7 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
+import type { PackageRepository } from '../detect/repository.ts';
 import { UpgradeError } from '../errors.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
@@ -22,7 +23,11 @@ export interface GateContext {
   readonly shell: NodeShell;
   readonly alerts: AlertSource;
   readonly metrics: MetricsSource;
+  readonly repository: ReleaseSource;
 }
+
+/** What is out. */
+export type ReleaseSource = Pick<PackageRepository, 'hasMinor' | 'packages'>;
 
 export interface Findings {
   /** Why the gate is closed; none = open. */

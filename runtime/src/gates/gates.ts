@@ -6,6 +6,7 @@ import { drainability } from './drainability.ts';
 import type { Gate } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
 import { closesGate, describeAlert, isBegun, isTouched, ownMarks } from './own-marks.ts';
+import { packages } from './packages.ts';
 import { versionPath } from './versions.ts';
 
 const killSwitch: Gate = {
@@ -137,6 +138,7 @@ export const preflightGates: readonly Gate[] = [
   alertGate,
   quiet,
   versionPath,
+  packages,
   planGate,
   ...compatibilityGates,
   drainability,

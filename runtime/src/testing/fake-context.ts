@@ -132,6 +132,10 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     client: fakeClient(signal),
     alerts: { firing: () => fake.firing() },
     metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
+    repository: {
+      hasMinor: async () => true,
+      packages: async () => [{ release: request.target, filename: 'amd64/kubeadm.deb' }],
+    },
     ...reading(fake),
     ...writing(fake, request.target),
   };

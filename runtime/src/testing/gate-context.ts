@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import type { RepositoryPackage } from '../detect/packages.ts';
 import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
 import type { Sample } from '../gates/metrics-source.ts';
 import { parseRelease } from '../release.ts';
@@ -19,6 +20,8 @@ interface GateCase {
   readonly pods?: readonly V1Pod[];
   readonly settings?: SettingsInput['gates'];
   readonly kubeadm?: SettingsInput['kubeadm'];
+  /** Releases that the package repository has; without them it does not answer. */
+  readonly published?: readonly string[];
   /** By query; a query that is missing here fails. */
   readonly metrics?: Readonly<Record<string, readonly Sample[]>>;
   /** By node, over the ones of an ordinary node. */
@@ -54,6 +57,10 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
         return answer;
       },
     },
+    repository: {
+      hasMinor: async (minor: string) => publishedOf(given, minor).length > 0,
+      packages: async (minor: string) => publishedOf(given, minor),
+    },
     shell: {
       async read({ node }: { node: string }) {
         asked.push(node);
@@ -64,6 +71,12 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
   const [verdict] = await checkGates([gate], ctx);
   if (verdict === undefined) throw new Error('no verdict');
   return { ...verdict, asked };
+}
+
+function publishedOf({ published }: GateCase, minor: string): RepositoryPackage[] {
+  if (published === undefined) throw new Error('no answer from the package repository');
+  const ofMinor = published.filter((text) => text.startsWith(`${minor}.`));
+  return ofMinor.map((text) => ({ release: release(text), filename: `amd64/kubeadm_${text}.deb` }));
 }
 
 /** As kubelet_facts.sh prints it. */

@@ -3,7 +3,7 @@ import type { DrainResult } from '../cluster/drain.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
-import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
+import { checkGates, type Gate, type GateContext, type ReleaseSource, type Verdict } from '../gates/gate.ts';
 import type { MetricsSource } from '../gates/metrics-source.ts';
 import type { AlertSource } from '../gates/prometheus.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
@@ -37,6 +37,7 @@ export interface Context {
   readonly drain: Drainer;
   readonly alerts: AlertSource;
   readonly metrics: MetricsSource;
+  readonly repository: ReleaseSource;
   readonly legs: Legs;
   readonly report: Report;
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
@@ -65,7 +66,7 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     ctx.cluster.serverRelease(),
     ctx.journal.read(),
   ]);
-  const { settings, cluster, client, shell, alerts, metrics, request } = ctx;
+  const { settings, cluster, client, shell, alerts, metrics, repository, request } = ctx;
   const gateContext: GateContext = {
     settings,
     cluster,
@@ -73,6 +74,7 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     shell,
     alerts,
     metrics,
+    repository,
     nodes,
     server,
     inFlight,

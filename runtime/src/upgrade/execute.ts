@@ -5,6 +5,7 @@ import { Lease } from '../cluster/lease.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { assertTaken } from '../cluster/taken.ts';
 import { clusterWriter } from '../cluster/writer.ts';
+import { PackageRepository } from '../detect/repository.ts';
 import { prometheusMetrics } from '../gates/metrics-source.ts';
 import { PrometheusAlerts } from '../gates/prometheus.ts';
 import { openNodeShell } from '../nodes/open-shell.ts';
@@ -57,7 +58,8 @@ async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>,
   const journal = namespaceJournal(client, writer, namespace, annotationPrefix);
   const alerts = new PrometheusAlerts(settings.prometheus, signal);
   const metrics = prometheusMetrics(settings.prometheus, signal);
-  return { client, cluster, writer, shell, journal, alerts, metrics, would };
+  const repository = new PackageRepository(settings.packages, signal);
+  return { client, cluster, writer, shell, journal, alerts, metrics, repository, would };
 }
 
 type Ports = Awaited<ReturnType<typeof openPorts>>;
