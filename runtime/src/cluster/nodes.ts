@@ -70,6 +70,24 @@ export function readNode(node: V1Node, prefix: string): ClusterNode {
   };
 }
 
+/** Those that can be read, and what is odd about the others: a node that is just joining, or one that no kubelet runs. */
+export function readNodes(
+  items: readonly V1Node[],
+  prefix: string,
+): { nodes: ClusterNode[]; odd: InputError[] } {
+  const nodes: ClusterNode[] = [];
+  const odd: InputError[] = [];
+  for (const item of items) {
+    try {
+      nodes.push(readNode(item, prefix));
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      odd.push(error);
+    }
+  }
+  return { nodes, odd };
+}
+
 function internalAddress(node: V1Node, name: string): string {
   const address = node.status?.addresses?.find((a) => a.type === 'InternalIP')?.address;
   if (address) return address;

@@ -7,14 +7,16 @@ import type { Wait } from '../wait.ts';
 import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './disruption-budgets.ts';
-import { type ClusterNode, inOrder, readNode } from './nodes.ts';
+import { type ClusterNode, inOrder, readNodes } from './nodes.ts';
 import { waitForObjects } from './watch.ts';
 
 /** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
 export interface ClusterReader {
   serverRelease(): Promise<Release>;
-  /** In the order of a rollout. */
+  /** In the order of a rollout; without those that cannot be read. */
   nodes(): Promise<ClusterNode[]>;
+  /** One for each node that cannot be read. Before a rollout that is bad input, in the middle of one it closes a gate. */
+  oddNodes(): Promise<InputError[]>;
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
   budgets(): Promise<V1PodDisruptionBudget[]>;
@@ -25,6 +27,11 @@ export interface ClusterReader {
 }
 
 export function clusterReader(client: KubernetesClient, settings: Settings): ClusterReader {
+  const read = async () => {
+    const { items } = await client.call('list nodes', () => client.core.listNode());
+    if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
+    return readNodes(items, settings.annotationPrefix);
+  };
   return {
     async serverRelease() {
       const version = await client.serverVersion();
@@ -33,12 +40,8 @@ export function clusterReader(client: KubernetesClient, settings: Settings): Clu
         throw new InputError('API server version', version, 'a release such as v1.34.2');
       return release;
     },
-    async nodes() {
-      const { items } = await client.call('list nodes', () => client.core.listNode());
-      if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
-      const nodes = items.map((node) => readNode(node, settings.annotationPrefix));
-      return inOrder(nodes, settings.nodes);
-    },
+    nodes: async () => inOrder((await read()).nodes, settings.nodes),
+    oddNodes: async () => (await read()).odd,
     async pods() {
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
       return items;
@@ -50,8 +53,8 @@ export function clusterReader(client: KubernetesClient, settings: Settings): Clu
         query: { fieldSelector },
         list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
       };
-      const accepts = (nodes: readonly V1Node[]) =>
-        nodes.some((node) => done(readNode(node, settings.annotationPrefix))) ? true : undefined;
+      const accepts = (items: readonly V1Node[]) =>
+        readNodes(items, settings.annotationPrefix).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
     budgets: () => listBudgets(client),

@@ -112,6 +112,16 @@ describe('waiting for objects', () => {
 describe('the reader', () => {
   const open = () => clusterReader(connect(lab), testSettings());
 
+  it('gives what can be read of the nodes, and what is odd about the others', async () => {
+    lab.api.store.modify('nodes', undefined, 'two', (node) => {
+      if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.35.0-rc.1';
+    });
+    expect((await open().nodes()).map((node) => node.name)).toEqual(['one']);
+    expect((await open().oddNodes()).map((one) => one.message)).toEqual([
+      expect.stringContaining('node two kubeletVersion: "v1.35.0-rc.1" is not allowed'),
+    ]);
+  });
+
   it('waits for one node', async () => {
     soon(() =>
       lab.api.store.modify('nodes', undefined, 'two', (node) => {

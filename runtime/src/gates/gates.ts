@@ -24,7 +24,8 @@ const nodesReady: Gate = {
   summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
   closes: 'blocked',
   passes: true,
-  async check({ nodes, settings, inFlight }) {
+  async check({ cluster, nodes, settings, inFlight }) {
+    const odd = await cluster.oddNodes();
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
     const ours = nodes.filter((n) => !n.ready && isBegun(n, inFlight));
@@ -33,6 +34,7 @@ const nodesReady: Gate = {
       reasons: [
         // A mistake when a rollout begins; later the node has gone, and nothing is left to be done on it.
         ...(inFlight === undefined ? missed : []),
+        ...odd.map((one) => one.message),
         ...nodes.filter((n) => !n.ready && !ours.includes(n)).map((n) => `node ${n.name} is not Ready`),
         ...nodes.flatMap((n) => n.pressures.map((pressure) => `node ${n.name} has ${pressure}`)),
       ],

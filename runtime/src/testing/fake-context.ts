@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import type { InputError } from '../errors.ts';
 import type { Alert } from '../gates/prometheus.ts';
 import { annotationKeys } from '../names.ts';
 import { parseRelease, type Release } from '../release.ts';
@@ -26,6 +27,7 @@ export interface FakeCluster {
   inFlight: InFlight | undefined;
   killSwitch: string | undefined;
   pods: V1Pod[];
+  odd: InputError[];
   firing: () => Promise<Alert[]>;
   /** Called when a node is drained, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
@@ -98,6 +100,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     killSwitch: undefined,
     pods: nodes.filter((node) => node.controlPlane).map((node) => controlPlanePod(node.name)),
     firing: async () => [],
+    odd: [],
     onDrain: async () => {},
     onScript: async () => {},
     takeSnapshot: async () => ({
@@ -167,6 +170,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
     cluster: {
       serverRelease: async () => fake.server,
       nodes: async () => fake.nodes,
+      oddNodes: async () => fake.odd,
       pods: async () => fake.pods,
       budgets: async () => [],
       killSwitch: async () => fake.killSwitch,

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { LeaseHeldError } from '../cluster/lease.ts';
-import { BlockedError, UpgradeError } from '../errors.ts';
+import { BlockedError, InputError, UpgradeError } from '../errors.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import { parseRelease } from '../release.ts';
 import { slackText } from '../report/slack.ts';
@@ -988,6 +988,32 @@ describe('what ends a run without an outcome', () => {
     const { ctx, fake } = fakeContext({ target: '1.36.0', kind: 'minor' });
     expect(await rejection(runUpgrade(ctx))).toMatchObject({ code: 'badInput' });
     expect(fake.effects).toEqual([]);
+  });
+});
+
+describe('a node that cannot be read', () => {
+  const odd = new InputError('node k8s-node9 status.addresses', 'no address', 'an InternalIP');
+
+  it('is bad input before a rollout', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.odd = [odd];
+    expect(await rejection(runUpgrade(ctx))).toBe(odd);
+    expect(fake.effects).toEqual([]);
+  });
+
+  it('does not break off a drain in the middle of one; it is waited for, and closes the gate of nodes', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') fake.odd = [odd];
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining(`stopped at post-flight:\n  - nodes: ${odd.message}`),
+    });
+    expect(fake.node('k8s-node1').release).toBe(target);
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    fake.odd = [];
+    expect((await run({ ctx })).outcome).toBe('done');
   });
 });
 

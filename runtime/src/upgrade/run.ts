@@ -62,7 +62,14 @@ export async function runUpgrade(ctx: Context, interrupted = false): Promise<Run
  * @throws UpgradeError (badInput).
  */
 export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]; running: Release }> {
-  const [nodes, server] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease()]);
+  const [nodes, server, [odd], found] = await Promise.all([
+    ctx.cluster.nodes(),
+    ctx.cluster.serverRelease(),
+    ctx.cluster.oddNodes(),
+    ctx.journal.read(),
+  ]);
+  // In the middle of a rollout something was touched: there the gates say it.
+  if (odd !== undefined && found === undefined) throw odd;
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
   // A URL that is not Prometheus' is bad input; a Prometheus that is away is for the gates.

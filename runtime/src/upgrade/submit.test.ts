@@ -187,6 +187,15 @@ describe('submitting', () => {
       'CronJob k8s-upgrade/k8s-version-upgrade does not exist',
     ],
     [
+      'a node cannot be read',
+      () =>
+        lab.api.store.modify('nodes', undefined, 'node2', (found) => {
+          if (found.status) found.status.addresses = [];
+        }),
+      'badInput',
+      'node node2 status.addresses',
+    ],
+    [
       'the target is older than the cluster',
       () => lab.api.setVersion('1.34.9'),
       'badInput',

@@ -19,7 +19,12 @@ export interface Submitted {
  *   when no node would take the Job.
  */
 export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<Submitted> {
-  const [nodes, server] = await Promise.all([ports.cluster.nodes(), ports.cluster.serverRelease()]);
+  const [nodes, server, [odd]] = await Promise.all([
+    ports.cluster.nodes(),
+    ports.cluster.serverRelease(),
+    ports.cluster.oddNodes(),
+  ]);
+  if (odd !== undefined) throw odd;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
   const halted = await ports.cluster.killSwitch();
   if (halted !== undefined)
