@@ -62,8 +62,7 @@ export class Egress extends Construct {
     const detectorOnly =
       settings.dispatch.mode === 'agent-service'
         ? [toService(settings.dispatch.agentService.url, ports.agentService)]
-        : []),
-    ];
+        : [];
 
     this.policy(namespace, 'deny-by-default', {}, []);
     this.policy(namespace, objectNames.executionCronJob, { app: objectNames.executionCronJob }, everyProgram);
