@@ -1,7 +1,7 @@
 # The two commands of this project are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -47,6 +47,9 @@ hosts-test: setup $(bundle) ## upgrades through hosts with real sshd, apt, dpkg 
 
 bench: $(bundle) ## the three figures: cold start, overhead per node, rehearsal
 	@$(RUN) bench
+
+figures: $(installed) ## write what the last whole run has counted into the README's section on reliability
+	@$(RUN) figures
 
 bundle: $(bundle) ## the runtime as one file
 

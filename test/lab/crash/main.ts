@@ -43,6 +43,16 @@ function pointsText(trials: readonly Trial[]): string {
   return `${count('kill')} kill points of the executor, ${count('detectorKill')} of the detector, ${count('fault')} calls gone wrong, ${count('disturbance')} disturbances`;
 }
 
+/** How many points each part has. */
+const partsOf = (trials: readonly Trial[]): Record<string, number> => {
+  const sum: Record<string, number> = {};
+  for (const { part } of trials) sum[part] = (sum[part] ?? 0) + 1;
+  return sum;
+};
+
+/** The figures that are quoted are of a whole round or of everything, not of points played alone. */
+const files: Readonly<Record<string, string>> = { '': 'crash.json', all: 'crash-all.json' };
+
 /** Also under the names that vitest's report has, so that one sum counts both. */
 function summaryOf(results: readonly Ended[]) {
   const count = counter(results);
@@ -52,6 +62,7 @@ function summaryOf(results: readonly Ended[]) {
     detectorKills: count('detectorKill'),
     faults: count('fault'),
     disturbances: count('disturbance'),
+    parts: partsOf(results),
     failed,
     numPassedTests: results.length - failed.length,
     numFailedTests: failed.length,
@@ -61,12 +72,12 @@ function summaryOf(results: readonly Ended[]) {
 
 async function report(wanted: string, results: readonly Ended[]): Promise<number> {
   const summary = summaryOf(results);
-  // The figures that are quoted are of a whole round, not of points played alone.
-  if (wanted === '') await writeFile(join(cache, 'crash.json'), `${JSON.stringify(summary, null, 2)}\n`);
+  const file = files[wanted];
+  if (file !== undefined) await writeFile(join(cache, file), `${JSON.stringify(summary, null, 2)}\n`);
   for (const { text, log } of results.filter(({ wrong }) => wrong.length > 0)) {
-    const file = join(cache, `crash-${text.replace(/[^\w.-]+/g, '_')}.log`);
-    await writeFile(file, log);
-    console.log(`again: CRASH='${text}' make crash-test; its log: ${file}`);
+    const kept = join(cache, `crash-${text.replace(/[^\w.-]+/g, '_')}.log`);
+    await writeFile(kept, log);
+    console.log(`again: CRASH='${text}' make crash-test; its log: ${kept}`);
   }
   const { numPassedTests, numFailedTests } = summary;
   console.log(pointsText(results));
@@ -77,14 +88,15 @@ async function report(wanted: string, results: readonly Ended[]): Promise<number
 async function main(wanted: string): Promise<number> {
   await mkdir(cache, { recursive: true });
   // A round that breaks off leaves no figures of an earlier one.
-  if (wanted === '') await rm(join(cache, 'crash.json'), { force: true });
+  const file = files[wanted];
+  if (file !== undefined) await rm(join(cache, file), { force: true });
   const trials = await wantedTrials(wanted === 'count' ? 'all' : wanted);
   if (trials === undefined) {
     console.error(`CRASH: "${wanted}" is not allowed; expected\n${usage}`);
     return 2;
   }
   if (wanted === 'count') {
-    console.log(pointsText(trials));
+    console.log(`CRASH=all: ${trials.length} points: ${pointsText(trials)}`);
     return 0;
   }
   return report(wanted, await playAll(trials));

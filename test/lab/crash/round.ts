@@ -18,3 +18,16 @@ export const brokenTransfers: readonly string[] = [
   'start update_k8s on k8s-master#1:before:most',
   'start update_k8s on k8s-node2#1:before:half',
 ];
+
+/** The parts of a round, as the README names them. */
+export const parts = {
+  patch: 'executor killed, patch on one control-plane node',
+  minor: 'executor killed, the stages that only a minor has',
+  ha: 'executor killed, while three control-plane nodes are upgraded',
+  'agent-service': 'detector killed, dispatching through the agent service',
+  job: 'detector killed, dispatching as a Job',
+  faults: 'calls that go wrong: 500, 429, a reset, silence',
+  brokenTransfers: 'connections cut while a script is on its way to a node',
+  disturbances:
+    'disturbances of a whole run: the API server away, SSH cut in the middle of a script, reboots, an executor stopped for longer than its lease',
+} as const;

@@ -8,13 +8,14 @@ import {
   deeds,
   eachFault,
   earlier,
+  isPart,
   type Point,
   parsePoint,
   pointText,
   spread,
 } from './points.ts';
 import { type Plan, type Portion, planOf } from './portions.ts';
-import { brokenTransfers, round } from './round.ts';
+import { brokenTransfers, type parts, round } from './round.ts';
 
 export const usage = `CRASH=
   (nothing)     ${round.patch} kill points of a patch, some of a minor, of three control-plane nodes and of the detector,
@@ -41,18 +42,22 @@ export interface Trial {
   /** How to play it alone. */
   readonly text: string;
   readonly sort: 'kill' | 'detectorKill' | 'fault' | 'disturbance';
+  /** Of a round. */
+  readonly part: keyof typeof parts;
   play(): Promise<Pick<PointResult, 'wrong' | 'log'> & Partial<PointResult>>;
 }
 
 const executorTrial = (point: Point, course: Course = courses.patch): Trial => ({
   text: course === courses.patch ? pointText(point) : `${course.name} ${pointText(point)}`,
   sort: point.deed === 'kill' ? 'kill' : 'fault',
+  part: isPart(point.deed) ? 'brokenTransfers' : point.deed === 'kill' ? course.name : 'faults',
   play: () => runExecutor(point, course),
 });
 
 const detectorTrial = (mode: Mode, point: Point): Trial => ({
   text: `detector ${mode} ${pointText(point)}`,
   sort: point.deed === 'kill' ? 'detectorKill' : 'fault',
+  part: point.deed === 'kill' ? mode : 'faults',
   play: () => runDetector(mode, point),
 });
 
@@ -72,7 +77,12 @@ const spreadTrial = (point: Point, course: Course): Trial => ({
 });
 
 const disturbanceTrials = (): Trial[] =>
-  disturbances.map((one) => ({ text: one.name, sort: 'disturbance', play: () => runDisturbed(one) }));
+  disturbances.map((one) => ({
+    text: one.name,
+    sort: 'disturbance',
+    part: 'disturbances',
+    play: () => runDisturbed(one),
+  }));
 
 /** The calls of an undisturbed program. */
 async function callsOf(of: Portion['of']): Promise<readonly CallRecord[]> {

@@ -1,0 +1,13 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { figuresOf, readCounted, render } from '../test/docs/figures.ts';
+import { readDocument, root } from '../test/docs/markdown.ts';
+
+/** Writes what the last whole run has counted into the README. */
+const readme = readDocument('README.md');
+const figures = render(readCounted(join(root, '.cache')));
+writeFileSync(
+  join(root, 'README.md'),
+  readme.replace(figuresOf(readme), () => figures),
+);
+console.log(figures);

@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { parts } from '../lab/crash/round.ts';
+
+/** What the harnesses have counted. */
+export interface Counted {
+  /** Points of a round of `make crash-test`, by part. */
+  readonly crash: Readonly<Record<string, number>>;
+  /** Points at which the node scripts were killed. */
+  readonly nodeScripts: number;
+  readonly scenarios: number;
+  /** Undefined when they were counted and not played as a whole. */
+  readonly failed: number | undefined;
+}
+
+type PartName = keyof typeof parts;
+
+export const rowLabels = {
+  nodeScripts: 'node scripts killed at one of their calls (`make test-slow`)',
+  scenarios: 'whole courses of events and their ends (`test/scenarios/`)',
+} as const;
+
+const marks = { begin: '<!-- figures: `make figures` writes them -->', end: '<!-- /figures -->' } as const;
+
+/** The part of the README that is counted and not written. */
+export function render({ crash, nodeScripts, scenarios, failed }: Counted): string {
+  const rows: [label: string, points: number][] = [
+    ...(Object.keys(parts) as PartName[]).map((part): [string, number] => [parts[part], crash[part] ?? 0]),
+    [rowLabels.nodeScripts, nodeScripts],
+    [rowLabels.scenarios, scenarios],
+  ];
+  const all = rows.reduce((sum, [, points]) => sum + points, 0);
+  return [
+    marks.begin,
+    '| Played | Points |',
+    '|---|---|',
+    ...rows.map(([label, points]) => `| ${label} | ${points} |`),
+    '',
+    failed === undefined
+      ? `These ${all} were counted, and not played as a whole since the last of them was added.`
+      : `Of these ${all}, ${all - failed} passed and ${failed} failed when they were last played as a whole.`,
+    marks.end,
+  ].join('\n');
+}
+
+/** @throws Error when the document has no place for figures. */
+export function figuresOf(document: string): string {
+  const [begin, end] = [document.indexOf(marks.begin), document.indexOf(marks.end)];
+  if (begin < 0 || end < begin) throw new Error(`no ${marks.begin} … ${marks.end}`);
+  return document.slice(begin, end + marks.end.length);
+}
+
+interface TestReport {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+
+/**
+ * What the last whole run has left in `.cache`.
+ *
+ * @throws Error naming what has to be run first.
+ */
+export function readCounted(cache: string): Counted {
+  const crash = readReport<{ parts: Record<string, number>; numFailedTests: number }>(cache, 'crash.json');
+  const { all } = readReport<{ all: number }>(cache, 'interrupted.json');
+  const reports = ['tests.json', 'tests-slow.json'].map((file) => readReport<TestReport>(cache, file));
+  const results = reports.flatMap(({ testResults }) => testResults);
+  const of = (folder: string) =>
+    results
+      .filter(({ name }) => name.includes(join(sep, 'test', folder, sep)))
+      .flatMap(({ assertionResults }) => assertionResults);
+  const scenarios = of('scenarios');
+  const failedTests = [...scenarios, ...of('node-scripts/interrupted')].filter(
+    ({ status }) => status !== 'passed',
+  );
+  return {
+    crash: crash.parts,
+    nodeScripts: all,
+    scenarios: scenarios.length,
+    failed: crash.numFailedTests + failedTests.length,
+  };
+}
+
+const madeBy: Readonly<Record<string, string>> = {
+  'crash.json': 'crash-test',
+  'interrupted.json': 'test-slow',
+  'tests.json': 'test',
+  'tests-slow.json': 'test-slow',
+};
+
+function readReport<T>(cache: string, file: string): T {
+  try {
+    return JSON.parse(readFileSync(join(cache, file), 'utf8'));
+  } catch {
+    throw new Error(`.cache/${file} is not there: run make ${madeBy[file]} first`);
+  }
+}
