@@ -42,3 +42,9 @@ export function pinned(prop: string, image: string): string {
   }
   return image;
 }
+
+/** Stands in for settings that are wrong, so that the rest of the tree can be built and checked. */
+export const placeholderSettings = {
+  prometheus: { url: 'http://invalid' },
+  pushgateway: { url: 'http://invalid' },
+};

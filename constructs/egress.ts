@@ -5,13 +5,13 @@ import {
 } from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
 import { Construct } from 'constructs';
 import { objectNames } from '../runtime/src/names.ts';
-import type { Settings } from '../runtime/src/settings.ts';
-import { checked, notAllowed } from './checked.ts';
+import { parseSettings, type SettingsInput } from '../runtime/src/settings.ts';
+import { checked, notAllowed, placeholderSettings } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
 export interface EgressProps {
-  /** What the programs talk to is in their settings. */
-  readonly settings: Settings;
+  /** What the programs talk to is in their settings, as these are written. */
+  readonly settings: SettingsInput;
   /** Networks of the nodes, and of the API server. @default - the private networks of RFC 1918 */
   readonly nodeCidrs?: readonly string[];
   /**
@@ -44,7 +44,11 @@ const apiServerPorts = [443, 6443];
 export class Egress extends Construct {
   constructor(scope: Construct, id: string, props: EgressProps) {
     super(scope, id);
-    const { settings } = props;
+    const settings = checked(
+      this,
+      () => parseSettings('settings', props.settings),
+      parseSettings('settings', placeholderSettings),
+    );
     const { namespace } = settings;
     const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
     const dnsCidrs = checked(this, () => cidrs('dnsCidrs', props.dnsCidrs ?? nodeLocalDns), []);

@@ -5,6 +5,7 @@ export {
   alertGroups,
   type WatchedWorkload,
 } from '../alerts/index.ts';
+export { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings.ts';
 export { type AccountReference, ProgramAccess, type ProgramAccessProps } from './access/program-access.ts';
 export {
   type AccessRules,
@@ -19,6 +20,7 @@ export { DetectionCronJob, type DetectionCronJobProps } from './detection-cron-j
 export { Egress, type EgressProps } from './egress.ts';
 export { ExecutionCronJob, type ExecutionCronJobProps } from './execution-cron-job.ts';
 export { JobPolicy, type JobPolicyProps } from './job-policy.ts';
+export type { Resources } from './program-pod.ts';
 export { SettingsFile, type SettingsFileProps } from './settings-file.ts';
 export { type StateBackendOptions, stateBackend } from './state-backend.ts';
 export {

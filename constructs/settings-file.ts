@@ -3,13 +3,14 @@ import { ConfigMapV1 } from '@cdktf/provider-kubernetes/lib/config-map-v1/index.
 import { Construct } from 'constructs';
 import { stringify } from 'yaml';
 import { mountPaths, objectNames } from '../runtime/src/names.ts';
-import type { SettingsInput } from '../runtime/src/settings.ts';
+import { parseSettings, type SettingsInput } from '../runtime/src/settings.ts';
+import { checked } from './checked.ts';
 import { labelsOf } from './labels.ts';
 import { literal } from './terraform-text.ts';
 
 export interface SettingsFileProps {
   readonly namespace: string;
-  /** As written; the runtime fills in its defaults. Never secret: secrets are files of their own. */
+  /** As written, checked by the runtime's schema; the runtime fills in its defaults. Never secret: secrets are files of their own. */
   readonly settings: SettingsInput;
 }
 
@@ -19,6 +20,7 @@ export class SettingsFile extends Construct {
 
   constructor(scope: Construct, id: string, props: SettingsFileProps) {
     super(scope, id);
+    checked(this, () => parseSettings('settings', props.settings), undefined);
     this.configMap = new ConfigMapV1(this, 'config-map', {
       metadata: { name: objectNames.settings, namespace: props.namespace, labels: labelsOf('settings') },
       data: { [basename(mountPaths.settingsFile)]: literal(stringify(props.settings)) },

@@ -11,7 +11,7 @@ import {
   executorRules,
   submitterRules,
 } from './access/rules.ts';
-import { checked, notAllowed } from './checked.ts';
+import { checked, notAllowed, placeholderSettings } from './checked.ts';
 import { Credentials, type CredentialsProps } from './credentials.ts';
 import { DetectionCronJob } from './detection-cron-job.ts';
 import { Egress, type EgressProps } from './egress.ts';
@@ -60,9 +60,6 @@ export interface PipelineAlertsProps {
   readonly otherGroups?: readonly string[];
 }
 
-/** Stands in for settings that are wrong, so that the rest of the tree can be built and checked. */
-const placeholder = { prometheus: { url: 'http://invalid' }, pushgateway: { url: 'http://invalid' } };
-
 /** Everything that the pipeline needs in one cluster. */
 export class UpgradePipeline extends Construct {
   /** As the runtime will see them. */
@@ -70,8 +67,12 @@ export class UpgradePipeline extends Construct {
 
   constructor(scope: Construct, id: string, props: UpgradePipelineProps) {
     super(scope, id);
-    const written = withDryRun(props.settings, props.detectionDryRun);
-    this.settings = checked(this, () => readSettings(written), parseSettings('settings', placeholder));
+    const written = checked(
+      this,
+      () => readable(withDryRun(props.settings, props.detectionDryRun)),
+      placeholderSettings,
+    );
+    this.settings = parseSettings('settings', written);
     const { namespace, dispatch } = this.settings;
     const usesAgentService = dispatch.mode === 'agent-service';
 
@@ -94,7 +95,7 @@ export class UpgradePipeline extends Construct {
       dependsOn: [...before, ...executor.bindings],
     });
     if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace });
-    if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: this.settings });
+    if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: written });
     this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
     this.createAfter(home);
   }
@@ -172,13 +173,14 @@ function withDryRun(settings: SettingsInput, dryRun: boolean | undefined): Setti
   return { ...settings, dispatch: { ...settings.dispatch, dryRun } };
 }
 
-function readSettings(written: SettingsInput): Settings {
-  const settings = parseSettings('settings', written);
+/** Settings that the runtime takes, as they were written. */
+function readable(written: SettingsInput): SettingsInput {
+  parseSettings('settings', written);
   for (const [role, names] of Object.entries(written.nodes ?? {})) {
     // Any order is a choice; an empty one is a variable that nobody filled in.
     if (names?.length === 0) {
       throw notAllowed(`settings.nodes.${role}`, names, 'at least one name, or no list for any order');
     }
   }
-  return settings;
+  return written;
 }

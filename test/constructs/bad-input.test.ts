@@ -129,6 +129,11 @@ describe('synthesis refuses', () => {
     const refused = refusal({ schedule: 'weekly', image: 'x', credentials: { vaultPath: '/' } });
     for (const prop of ['schedule', 'image', 'vaultPath']) expect(refused).toContain(`${prop}: `);
   });
+
+  it('and says wrong settings once, though several parts read them', () => {
+    const refused = refusal(withSettings({ timing: { soak: '10 minutes' } }));
+    expect(refused.match(/timing\.soak/g)).toHaveLength(1);
+  });
 });
 
 describe('synthesis takes', () => {
