@@ -11,7 +11,7 @@ Usage: set_repository.sh --minor X.Y --url BASE [--dry-run]
   --dry-run     say what would be done, change nothing
   --help
 
-Only lines and stanzas that name a Kubernetes repository are rewritten. When the refresh fails or the repository offers
+Only lines and stanzas that name a Kubernetes repository are rewritten. The key is fetched through the proxy that apt takes. When the refresh fails or the repository offers
 no kubeadm X.Y, the old source and key are put back. Safe to run again. Needs root, or sudo without a password.
 The last line of a success is "result: {minor, repository, newest, changed}"; of a failure, "error: what, and what to do".
 Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
@@ -282,8 +282,24 @@ check_minor() {
 
 clean_up() { [[ -z $work ]] || rm -rf -- "$work"; }
 
-# download URL FILE: follows redirects (F12).
+# apt_proxy URL: the proxy that apt itself takes to reach it, DIRECT for none; empty when apt's configuration says nothing.
+apt_proxy() {
+  local host=${1#*://} schemes=(https http) scheme value=''
+  [[ $1 == https:* ]] || schemes=(http)
+  for host in "::${host%%[:/]*}" ''; do
+    for scheme in "${schemes[@]}"; do
+      eval "$(apt-config shell value "Acquire::$scheme::Proxy$host")"
+      [[ -z $value ]] || break 2
+    done
+  done
+  printf '%s' "$value"
+}
+
+# download URL FILE: follows redirects (F12), and takes the way that apt takes.
 download() {
+  local proxy
+  proxy=$(apt_proxy "$1")
+  [[ -z $proxy ]] || local -x http_proxy=${proxy#DIRECT} https_proxy=${proxy#DIRECT}
   if command -v curl >/dev/null; then
     curl -fsSL --proto =http,https --max-redirs 10 --max-time 60 -o "$2" "$1" </dev/null
   else

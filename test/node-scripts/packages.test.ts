@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Bench } from './harness.ts';
 
 let bench: Bench;
@@ -78,8 +81,43 @@ describe('list_packages.sh', () => {
   });
 });
 
+/** Reaches `pkgs.lab`, which nothing else does; keeps what it was asked for. */
+async function startProxy() {
+  const asked: string[] = [];
+  const proxy = createServer(({ url = '' }, response) => {
+    asked.push(url);
+    get(url.replace('http://pkgs.lab', bench.repository.url), (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  onTestFinished(() => void proxy.close());
+  return { asked, url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+}
+
+const configureApt = (...lines: string[]) =>
+  bench.node.write('/etc/apt/apt.conf.d/95proxy', lines.map((line) => `${line}\n`).join(''));
+
 describe('set_repository.sh', () => {
   fresh();
+
+  test('fetches the key the way that apt takes: where only its proxy leads', async () => {
+    const { asked, url } = await startProxy();
+    const base = bench.repository.base.replace(bench.repository.url, 'http://pkgs.lab');
+    const run = () => bench.run('set_repository.sh', '--minor', '1.35', '--url', base);
+    expect((await run()).lastError).toContain('cannot fetch http://pkgs.lab');
+    configureApt('Acquire::http::Proxy "http://127.0.0.1:9";', `Acquire::http::Proxy "${url}";`);
+    const { exit, stderr } = await run();
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(asked).toContain(`${base}v1.35/deb/Release.key`);
+  });
+
+  test('fetches the key past the proxy that apt does not take for that host', async () => {
+    configureApt('Acquire::http::Proxy "http://127.0.0.1:9";', 'Acquire::http::Proxy::127.0.0.1 "DIRECT";');
+    expect((await setRepository('1.35')).exit).toBe(0);
+  });
 
   test('rewrites the Kubernetes line and nothing else, fetches the key, and refreshes', async () => {
     const others = '# a note on v1.34/deb\ndeb [arch=amd64] https://example.com/debian stable main\n';

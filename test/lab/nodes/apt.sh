@@ -47,3 +47,11 @@ offers() {
     awk -F '|' -v want="$1" '$1 == want { print $2 "|" $3 }' "$state/other-packages"
   } | sort -t '|' -k1,1Vr
 }
+
+# apt_option NAME: its value in the node's files; empty when none sets it.
+apt_option() {
+  local file
+  for file in "$fs"/etc/apt/apt.conf.d/*; do
+    [[ ! -f $file ]] || sed -nE "s/^ *$1 +\"([^\"]*)\";.*/\1/p" "$file"
+  done | tail -n 1
+}

@@ -68,6 +68,7 @@ function onPath(name: string): string | undefined {
 }
 
 const directories = [
+  'etc/apt/apt.conf.d',
   'etc/apt/sources.list.d',
   'etc/apt/keyrings',
   'etc/kubernetes/manifests',

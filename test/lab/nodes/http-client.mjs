@@ -1,6 +1,6 @@
-// The HTTP client behind the lab nodes' curl, wget and apt-get; it reaches loopback only.
+// The HTTP client behind the lab nodes' curl, wget and apt-get; it reaches loopback only, or what $http_proxy does.
 //   get URL FILE [URL FILE…] | curl ARGS… | wget ARGS…
-// Exit codes are curl's: 6 host, 7 connection, 22 HTTP status with -f, 28 time-out, 47 redirects, 52 cut.
+// Exit codes are curl's: 5 proxy, 6 host, 7 connection, 22 HTTP status with -f, 28 time-out, 47 redirects, 52 cut.
 import { createWriteStream } from 'node:fs';
 import { get } from 'node:http';
 import { pipeline } from 'node:stream/promises';
@@ -13,12 +13,15 @@ class Failure extends Error {
 }
 
 function request(url, timeoutMs) {
+  const proxy = process.env.http_proxy ? new URL(process.env.http_proxy) : undefined;
+  const { hostname, port } = proxy ?? url;
   return new Promise((resolve, reject) => {
-    if (!['127.0.0.1', 'localhost'].includes(url.hostname)) {
-      reject(new Failure(6, `Could not resolve host: ${url.hostname}`));
+    if (!['127.0.0.1', 'localhost'].includes(hostname)) {
+      reject(new Failure(proxy ? 5 : 6, `Could not resolve ${proxy ? 'proxy' : 'host'}: ${hostname}`));
       return;
     }
-    const sent = get(url, { timeout: timeoutMs }, resolve);
+    const through = proxy && { hostname, port, path: url.href, headers: { host: url.host } };
+    const sent = get(url, { ...through, timeout: timeoutMs }, resolve);
     sent.on('timeout', () => sent.destroy(new Failure(28, 'Operation timed out')));
     sent.on('error', (error) =>
       reject(
