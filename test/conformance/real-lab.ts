@@ -45,7 +45,9 @@ const pods = `/api/v1/namespaces/${objectNames.namespace}/pods`;
 /** A real API server takes longer for everything, and is away for as long as it takes to start. */
 const patience = (base: SettingsInput): SettingsInput => ({
   ...base,
-  drain: { ...base.drain, timeout: '90s' },
+  // A pod of a StatefulSet comes again under its name. A busy disruption controller, which has not seen it gone, counts it
+  // as the evicted one for two minutes more (DeletionTimeout in pkg/controller/disruption).
+  drain: { ...base.drain, timeout: '3m' },
   timing: {
     ...base.timing,
     lease: '30s',
