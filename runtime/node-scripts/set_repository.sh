@@ -11,8 +11,9 @@ Usage: set_repository.sh --minor X.Y --url BASE [--dry-run]
   --dry-run     say what would be done, change nothing
   --help
 
-Only lines and stanzas that name a Kubernetes repository are rewritten. The key is fetched through the proxy that apt takes. When the refresh fails or the repository offers
-no kubeadm X.Y, the old source and key are put back. Safe to run again. Needs root, or sudo without a password.
+Only lines and stanzas that name a Kubernetes repository are rewritten. The key is fetched through the proxy that apt takes.
+When the refresh fails or the repository offers no kubeadm X.Y, the old source and key are put back. Safe to run again.
+Needs root, or sudo without a password.
 The last line of a success is "result: {minor, repository, newest, changed}"; of a failure, "error: what, and what to do".
 Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
 USAGE

@@ -4,11 +4,12 @@ set -Eeuo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--dry-run]
+Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--keep N] [--dry-run]
    or: snapshot_etcd.sh --verify PATH
 
   --save DIRECTORY   save to DIRECTORY/k8s-upgrade-pre-X.Y.Z-EPOCH.db, with its sha256 in a file beside it
   --release X.Y.Z    the release that the cluster is about to go to; part of the name
+  --keep N           then remove what this script saved there before, but for the newest N (1 or more)
   --verify PATH      check a saved snapshot: status and sha256
   --dry-run          say what would be done, change nothing
   --help
@@ -103,14 +104,14 @@ json_list() {
 
 manifest="$root/etc/kubernetes/manifests/etcd.yaml"
 pki=/etc/kubernetes/pki/etcd
-mode='' directory='' release='' path=''
+mode='' directory='' release='' path='' keep=''
 # Files to remove however the script ends.
 leftovers=()
 
 parse_arguments() {
   while (($# > 0)); do
     case $1 in
-      --save | --verify | --release)
+      --save | --verify | --release | --keep)
         (($# > 1)) || refuse "$1: expected a value"
         set_option "$1" "$2"
         shift 2
@@ -127,6 +128,7 @@ parse_arguments() {
 set_option() {
   case $1 in
     --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
+    --keep) check_value "$1" "$2" '^[1-9][0-9]{0,3}$' "a number of snapshots, 1 or more" && keep=$2 ;;
     --save | --verify)
       [[ -z $mode ]] || refuse "$1: expected one of --save and --verify, once"
       check_path "$1" "$2"
@@ -214,6 +216,7 @@ save() {
   read_status "$scratch"
   sha256=$(sha256_of "$root$scratch")
   store "$root$scratch" "$partial"
+  [[ -z $keep ]] || prune
 }
 
 # The file gets its final name last, complete, checked and on disk.
@@ -224,6 +227,20 @@ store() {
   [[ $(sha256_of "$2") == "$sha256" ]] || die "the copy in $directory differs from the snapshot; check that disk"
   printf '%s  %s\n' "$sha256" "${path##*/}" | write_file "$root$path.sha256"
   as_root mv -f -- "$2" "$root$path"
+}
+
+# Only what has a name as this script gives it, and by the time in that name. A sum may outlive its snapshot, not the reverse.
+prune() {
+  local file old
+  mapfile -t old < <(
+    as_root find "$root$directory" -mindepth 1 -maxdepth 1 -type f -printf '%f\n' |
+      sed -nE 's/^k8s-upgrade-pre-[0-9]+\.[0-9]+\.[0-9]+-([0-9]{10,})\.db$/\1 &/p' | sort -rn | tail -n "+$((keep + 1))" | cut -d' ' -f2
+  )
+  for file in "${old[@]}"; do
+    say "removing $file"
+    as_root rm -f -- "$root$directory/$file"
+    as_root rm -f -- "$root$directory/$file.sha256"
+  done
 }
 
 # write_file PATH: stdin, as root.

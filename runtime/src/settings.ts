@@ -210,6 +210,8 @@ export const settingsSchema = z.strictObject({
       directory: absolutePath.default('/mnt/main/etcd-backup'),
       /** Older than this, and with no node changed yet, another one is taken. */
       maximumAge: positiveDuration.prefault('1d'),
+      /** So many of the pipeline's own stay in the directory; older ones are removed once a new one is there. */
+      keep: z.int().min(2).max(9_999).default(10),
     })
     .prefault({}),
   kubeadm: z

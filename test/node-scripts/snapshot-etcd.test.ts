@@ -150,6 +150,25 @@ describe('snapshot_etcd.sh', () => {
     expect(readFileSync(calls, 'utf8')).toBe('3 snapshot status\n');
   });
 
+  test('removes what it saved before, but for the newest, and nothing else', async () => {
+    mkdirSync(onHost(directory));
+    const before = [1700000001, 1700000003, 1700000002].map((n) => `k8s-upgrade-pre-1.33.${n % 10}-${n}.db`);
+    const others = [
+      'k8s-upgrade-pre-1.33.1-1700000000.db.bak',
+      'k8s-upgrade-pre-mine.db',
+      'nightly-1700000000.db',
+    ];
+    const sums = before.map((name) => `${name}.sha256`);
+    for (const name of [...before, ...sums, ...others]) writeFileSync(onHost(`${directory}/${name}`), name);
+    const { exit, result } = await bench.run(
+      'snapshot_etcd.sh',
+      ...['--save', directory, '--release', '1.34.5', '--keep', '2'],
+    );
+    expect(exit).toBe(0);
+    const kept = [(result as Result).path.split('/').at(-1) ?? '', 'k8s-upgrade-pre-1.33.3-1700000003.db'];
+    expect(saved().sort()).toEqual([...kept, ...kept.map((name) => `${name}.sha256`), ...others].sort());
+  });
+
   test('a dry run writes nothing', async () => {
     const { exit, stdout } = await bench.run(
       'snapshot_etcd.sh',
@@ -179,6 +198,7 @@ describe('bad input', () => {
       '--save: "/mnt/../etc" is not allowed; expected a path without',
     ],
     [['--save', '/mnt/$(id)', '--release', '1.34.5'], '--save: "/mnt/$(id)" is not allowed'],
+    [['--save', '/mnt/main', '--release', '1.34.5', '--keep', '0'], '--keep: "0" is not allowed'],
     [['--save', '/mnt/main', '--verify', '/x', '--release', '1.34.5'], '--verify: expected one of'],
   ])('refuses %j', async (args, message) => {
     const { exit, lastError } = await bench.run('snapshot_etcd.sh', ...args);

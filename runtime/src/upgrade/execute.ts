@@ -82,7 +82,7 @@ export async function openContext(
   }
   return {
     ...shared,
-    snapshots: etcdSnapshots(ports.shell, settings.snapshot.directory, settings.timing.script),
+    snapshots: etcdSnapshots(ports.shell, settings.snapshot, settings.timing.script),
     drain: (node, cordon, onNotice) =>
       drain(ports.client, ports.writer, node.name, {
         ...settings.drain,

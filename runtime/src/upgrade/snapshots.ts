@@ -4,6 +4,7 @@ import type { NodeShell } from '../nodes/node-shell.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
+import type { Settings } from '../settings.ts';
 
 const snapshotSchema = z.object({
   path: z.string().min(1),
@@ -29,13 +30,17 @@ export interface Snapshots {
 }
 
 /** @param timeout of one script, milliseconds. */
-export function etcdSnapshots(shell: NodeShell, directory: string, timeout: number): Snapshots {
+export function etcdSnapshots(
+  shell: NodeShell,
+  { directory, keep }: Settings['snapshot'],
+  timeout: number,
+): Snapshots {
   return {
     async take(node, release) {
       const result = await shell.script(
         node,
         'snapshot_etcd',
-        ['--save', directory, '--release', release],
+        ['--save', directory, '--release', release, '--keep', String(keep)],
         timeout,
       );
       const snapshot = snapshotSchema.safeParse(result);
