@@ -11,7 +11,7 @@ import { HollowNodes } from './hollow-nodes.ts';
 import { PodSources } from './pod-sources.ts';
 import { RealCluster } from './real-cluster.ts';
 
-if (!hasKubectl) throw new Error('conformance: no kubectl on this machine (Debian: kubernetes-client)');
+if (!hasKubectl) throw new Error('conformance: no kubectl on this machine (1.28 or newer)');
 
 /** Nodes with the same pods: kubectl drains the first of a pair, this project the second. */
 const pairs = { easy: ['easy-theirs', 'easy-ours'], hard: ['hard-theirs', 'hard-ours'] } as const;
