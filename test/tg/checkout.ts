@@ -67,12 +67,17 @@ export class Checkout {
 
   withTerraform(): this {
     const path = spawnSync('sh', ['-c', 'command -v terraform'], { encoding: 'utf8' }).stdout.trim();
-    this.#program('terraform', `echo "$*" >>"$LOGS/terraform.log"\nexec ${path} "$@"`);
+    this.#program(
+      'terraform',
+      `echo "$*" >>"$LOGS/terraform.log"
+       echo "$KUBE_CONFIG_PATHS" >>"$LOGS/kubeconfig.log"
+       exec ${path} "$@"`,
+    );
     return this;
   }
 
-  /** What a program was called with, one call a line. */
-  calls(program: 'vault' | 'terraform'): string[] {
+  /** What a program was called with, one call a line; of `kubeconfig`, with which clusters terraform was. */
+  calls(program: 'vault' | 'terraform' | 'kubeconfig'): string[] {
     try {
       return readFileSync(join(this.directory, `${program}.log`), 'utf8')
         .trim()
@@ -138,11 +143,11 @@ const synthesizer = `
 import { mkdirSync, writeFileSync } from 'node:fs';
 if (process.env.BROKEN) throw new Error('[stack/pipeline] schedule: "never" is not allowed');
 const backend = process.env.PG_CONN_STR
-  ? { pg: { schema_name: 'upgrade' } }
+  ? { pg: { schema_name: 'k8s-version-upgrade' } }
   : { local: { path: '../../../terraform.tfstate' } };
 const provisioner = [{ 'local-exec': { command: 'sleep ' + (process.env.SLOW ?? 0) } }];
-mkdirSync('cdktf.out/stacks/upgrade', { recursive: true });
-writeFileSync('cdktf.out/stacks/upgrade/cdk.tf.json', JSON.stringify({
+mkdirSync('cdktf.out/stacks/k8s-version-upgrade', { recursive: true });
+writeFileSync('cdktf.out/stacks/k8s-version-upgrade/cdk.tf.json', JSON.stringify({
   terraform: { backend },
   resource: { terraform_data: { it: { input: process.env.INPUT ?? 'first', provisioner } } },
   output: { it: { value: '\${terraform_data.it.output}' } },

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Checkout, type VaultStub } from './checkout.ts';
@@ -60,7 +61,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
   });
   afterAll(() => postgres?.stop());
   afterEach(() => {
-    postgres.query('drop schema if exists upgrade cascade');
+    postgres.query('drop schema if exists "k8s-version-upgrade" cascade');
   });
 
   const project = () =>
@@ -76,7 +77,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     const applied = await it.run(['apply', '--non-interactive'], environment());
     expect(applied.output).toContain('Apply complete! Resources: 1 added');
     expect(applied.status).toBe(0);
-    expect(postgres.query('select count(*) from upgrade.states')).toBe('1');
+    expect(postgres.query('select count(*) from "k8s-version-upgrade".states')).toBe('1');
     expect((await it.run(['output', '-raw', 'it'], environment())).output).toBe('first');
     expect((await it.run(['diff'], environment())).status).toBe(0);
     const planned = await it.run(['plan', '-no-color'], environment({ INPUT: 'second' }));
@@ -108,9 +109,19 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     const it = project();
     await it.run(['plan'], environment());
     const [init, plan] = it.calls('terraform');
-    expect(init).toBe('-chdir=cdktf.out/stacks/upgrade/ init -input=false -lock-timeout=5m');
-    expect(plan).toBe('-chdir=cdktf.out/stacks/upgrade/ plan -lock-timeout=5m');
+    expect(init).toBe('-chdir=cdktf.out/stacks/k8s-version-upgrade/ init -input=false -lock-timeout=5m');
+    expect(plan).toBe('-chdir=cdktf.out/stacks/k8s-version-upgrade/ plan -lock-timeout=5m');
     expect(existsSync(join(it.directory, 'home/.terraform.d/plugin-cache'))).toBe(true);
+  });
+
+  it('finds the cluster of a KUBECONFIG that is relative to where tg was called', async () => {
+    const it = project();
+    await it.run(['plan'], environment({ KUBECONFIG: 'clusters/home:/etc/kubeconfig' }));
+    const there = `${tmpdir()}/clusters/home:/etc/kubeconfig`;
+    expect(it.calls('kubeconfig')).toEqual([there, there]);
+    const other = project();
+    await other.run(['plan'], environment());
+    expect(other.calls('kubeconfig')[0]).toBe(join(other.directory, 'home/.kube/config'));
   });
 
   it('lets the second of two applies wait for the first', async () => {
