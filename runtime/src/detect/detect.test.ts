@@ -1,3 +1,4 @@
+import type { V1PodList } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { type TestLab, testNode, until } from '../../../test/lab/api/testing.ts';
@@ -9,7 +10,7 @@ import { annotationKeys, jobLabels } from '../names.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import { minorOf, parseRelease, type Release } from '../release.ts';
 import { connect, startLab } from '../testing/api.ts';
-import { testSettings } from '../testing/cluster.ts';
+import { terminating, testSettings } from '../testing/cluster.ts';
 import { rejection, temporaryFile } from '../testing/files.ts';
 import { type DetectContext, detect } from './detect.ts';
 import type { PackageRepository } from './repository.ts';
@@ -270,6 +271,21 @@ describe('a leg that no node takes (F4)', () => {
     ]);
     expect(dispatched()).toEqual([]);
   });
+});
+
+it('a leg whose node is gone for good is blocked with the command that helps', async () => {
+  fresh();
+  lab.api.apply([job({ terminating: 1 }), lease(minutes(12))]);
+  const ctx = context(['1.34.2', '1.34.5']);
+  ctx.client.core.listNamespacedPod = async () =>
+    ({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [terminating('leg', 10)] }) as V1PodList;
+  const { outcome, message } = await detect(ctx, false);
+  expect(outcome).toBe('blocked');
+  expect(message).toContain('leg waits for a node that is away: pod leg-pod on node7 is being deleted');
+  expect(message).toContain('kubectl -n k8s-upgrade delete job leg');
+  lab.api.apply([lease(minutes(0))]);
+  expect((await detect(ctx, false)).outcome).toBe('held');
+  expect(dispatched()).toEqual([]);
 });
 
 describe('nothing is dispatched', () => {

@@ -1,6 +1,7 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import { isActive, listLegs, newestPods, untakenDue, untakenReason } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
+import { isLost, lostText } from '../cluster/lost.ts';
 import { timeOf } from '../cluster/nodes.ts';
 import { untakenText } from '../cluster/taken.ts';
 import type { ReleaseSource } from '../gates/gate.ts';
@@ -18,7 +19,7 @@ export interface Rollout {
   readonly dispatched: string | undefined;
   /** Who is at it right now, in words. */
   readonly busy: string | undefined;
-  /** Why the leg that should be at it is not: no node takes it, and that does not pass by itself. */
+  /** Why the leg that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself. */
   readonly untaken: string | undefined;
   /** When the last leg was created, epoch milliseconds. */
   readonly lastLegAt: number | undefined;
@@ -38,15 +39,17 @@ export async function readRollout(client: KubernetesClient, settings: Settings):
   const pod = pods.get(name);
   const due = untakenDue(pod, timing.unschedulable);
   const hangs = due !== undefined && Date.now() >= due;
+  const atWork = holder !== undefined && !holder.expired;
+  const gone = !atWork && isLost(pod) ? lostText(namespace, name, pod) : undefined;
   let busy: string | undefined;
-  if (holder && !holder.expired) busy = `${holder.identity} has been at work since ${holder.since}`;
+  if (atWork) busy = `${holder.identity} has been at work since ${holder.since}`;
   else if (leg) busy = `Job ${name} has not ended`;
   return {
     version: metadata?.resourceVersion,
     inFlight: inFlightOf(annotations, annotationPrefix),
     dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
     busy,
-    untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : undefined,
+    untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : gone,
     lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
   };
 }

@@ -62,3 +62,16 @@ export const ownedBy = (kind: string, name = 'owner', controller = true) => ({
   uid: `uid-of-${name}`,
   controller,
 });
+
+/** The pod of a leg on a node that answers no longer. @param minutes since it should have gone. */
+export const terminating = (job: string, minutes: number): V1Pod => ({
+  metadata: {
+    name: 'leg-pod',
+    namespace: 'k8s-upgrade',
+    creationTimestamp: new Date(Date.now() - 3_600_000),
+    deletionTimestamp: new Date(Date.now() - minutes * 60_000),
+    labels: { 'batch.kubernetes.io/job-name': job },
+  },
+  spec: { nodeName: 'node7', containers: [{ name: 'upgrade', image: 'upgrade:1' }] },
+  status: { phase: 'Running' },
+});

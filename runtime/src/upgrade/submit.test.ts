@@ -1,3 +1,4 @@
+import type { V1PodList } from '@kubernetes/client-node';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { type TestLab, testNode } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
@@ -5,7 +6,7 @@ import { clusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { jobLabels } from '../names.ts';
 import { connect, startLab } from '../testing/api.ts';
-import { controlPlaneTaint, testSettings } from '../testing/cluster.ts';
+import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
 import { jobLegs, type LegPorts, laterLeg, newRunId } from './legs.ts';
 import { requestOf } from './request.ts';
@@ -119,6 +120,28 @@ describe('submitting', () => {
       message: expect.stringContaining(`Job ${first.job.metadata?.name}`),
     });
     expect(jobs()).toHaveLength(1);
+  });
+
+  it('says so when the node of the leg at work is gone for good, and follows it for as long as it may come back', async () => {
+    const { job } = await submit(ports(), request);
+    const name = job.metadata?.name ?? '';
+    const after = (minutes: number) => {
+      const given = ports();
+      given.client.core.listNamespacedPod = async () =>
+        ({
+          kind: 'PodList',
+          apiVersion: 'v1',
+          metadata: {},
+          items: [terminating(name, minutes)],
+        }) as V1PodList;
+      return submit(given, request);
+    };
+    expect((await after(1)).joined).toBe(true);
+    expect(await rejection(after(10))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining('pod leg-pod on node7 is being deleted and does not go'),
+      hint: expect.stringContaining(`kubectl -n k8s-upgrade delete job ${name}, then dispatch again`),
+    });
   });
 
   it('is not kept from it by a Job that has failed (F6)', async () => {

@@ -1,6 +1,7 @@
 import type { V1Job } from '@kubernetes/client-node';
-import { isActive, listLegs } from '../cluster/jobs.ts';
+import { isActive, listLegs, newestPods } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
+import { isLost, lost } from '../cluster/lost.ts';
 import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
 import { type LegPorts, newRunId, submitLeg } from './legs.ts';
@@ -30,12 +31,20 @@ export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<
   if (halted !== undefined)
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
   const active = (await listLegs(ports.client, ports.namespace)).find(isActive);
-  if (active) return join(active, request);
   const holder = await readHolder(ports.client, ports.namespace);
+  if (active && (holder === undefined || holder.expired)) await assertNotLost(ports, active);
+  if (active) return join(active, request);
   if (holder && !holder.expired) {
     throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);
   }
   return { job: await submitLeg(ports, request, newRunId(request.target), 1), joined: false };
+}
+
+/** One that is lost would be followed for ever. */
+async function assertNotLost({ client, namespace }: LegPorts, { metadata }: V1Job): Promise<void> {
+  const name = metadata?.name ?? '';
+  const pod = (await newestPods(client, namespace)).get(name);
+  if (isLost(pod)) throw lost(namespace, name, pod);
 }
 
 function join(job: V1Job, request: UpgradeRequest): Submitted {
