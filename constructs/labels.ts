@@ -1,3 +1,5 @@
+import { partOf } from '../runtime/src/labels.ts';
+
 /** The parts of the pipeline, as `app.kubernetes.io/component` has them. */
 export type Component =
   | 'detector'
@@ -8,9 +10,7 @@ export type Component =
   | 'alerts'
   | 'network';
 
-const partOf = 'k8s-version-upgrade';
-
-/** What every object carries. */
+/** What every object carries that Terraform makes. */
 export const commonLabels = {
   'app.kubernetes.io/name': partOf,
   'app.kubernetes.io/part-of': partOf,

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { ownLabels } from '../labels.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
@@ -56,6 +57,8 @@ describe('taking the lease', () => {
     const holder = await readHolder(connect(lab), 'k8s-upgrade');
     expect(holder).toMatchObject({ identity: 'run/a', expired: false });
     expect(Math.abs(Date.now() - Date.parse(holder?.since ?? ''))).toBeLessThan(5_000);
+    const { labels } = lab.api.store.get('leases', 'k8s-upgrade', 'k8s-version-upgrade')?.metadata ?? {};
+    expect(labels).toEqual(ownLabels);
     await mine.release();
     expect(await readHolder(connect(lab), 'k8s-upgrade')).toBeUndefined();
   });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type V1Lease, V1MicroTime } from '@kubernetes/client-node';
 import { BlockedError } from '../errors.ts';
+import { ownLabels } from '../labels.ts';
 import { objectNames } from '../names.ts';
 import { pause, type Wait } from '../wait.ts';
 import { isConflict, isNotFound } from './api-error.ts';
@@ -185,7 +186,8 @@ export class Lease {
       renewTime: time,
       leaseTransitions: (current?.spec?.leaseTransitions ?? 0) + (ours ? 0 : 1),
     };
-    const metadata = current?.metadata ?? { name: objectNames.lease, namespace: this.#namespace };
+    const found = current?.metadata ?? { name: objectNames.lease, namespace: this.#namespace };
+    const metadata = { ...found, labels: { ...found.labels, ...ownLabels } };
     const lease: V1Lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec };
     try {
       this.#lease = current === undefined ? await this.#create(lease) : await this.#replace(lease);

@@ -1,5 +1,6 @@
 import ssh2 from 'ssh2';
 import { describe, expect, it, test } from 'vitest';
+import { ownLabels } from '../labels.ts';
 import { objectNames } from '../names.ts';
 import { parseSettings } from '../settings.ts';
 import { connect, startLab } from '../testing/api.ts';
@@ -50,6 +51,7 @@ describe('host keys', () => {
       await Promise.all([hostKeys.accept('one', known.line), hostKeys.accept('two', keys['ssh-rsa'].line)]);
       const remembered = lab.api.store.get('configmaps', settings.namespace, objectNames.knownHosts);
       expect(remembered?.data).toEqual({ one: known.line, two: keys['ssh-rsa'].line });
+      expect(remembered?.metadata.labels).toEqual(ownLabels);
     } finally {
       await lab.stop();
     }

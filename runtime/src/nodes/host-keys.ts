@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
 import { type KubernetesClient, mergePatch } from '../cluster/client.ts';
 import { UpgradeError } from '../errors.ts';
+import { ownLabels } from '../labels.ts';
 import { objectNames } from '../names.ts';
 import type { Settings } from '../settings.ts';
 
@@ -68,7 +69,7 @@ async function remember(
   key: string,
 ): Promise<void> {
   const name = objectNames.knownHosts;
-  const body = { metadata: { name, namespace }, data: { [node]: key } };
+  const body = { metadata: { name, namespace, labels: ownLabels }, data: { [node]: key } };
   const patch = () =>
     client.call('remember a host key', () =>
       client.core.patchNamespacedConfigMap({ name, namespace, body }, mergePatch),
