@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { testSettings } from '../testing/cluster.ts';
 import { master } from '../testing/fake-context.ts';
 import { etcdMembers } from './etcd-members.ts';
 import type { GateContext } from './gate.ts';
@@ -22,7 +23,8 @@ async function reasonsFor(output: string, container = id): Promise<readonly stri
     return { code: output.includes('false') ? 1 : 0, output };
   };
   const ready = nodes.map((node) => ({ ...node, ready: node.name !== 'k8s-master' }));
-  const ctx = { nodes: ready, shell: { read } } as unknown as GateContext;
+  const settings = testSettings();
+  const ctx = { nodes: ready, shell: { read }, settings } as unknown as GateContext;
   return (await etcdMembers.check(ctx)).reasons;
 }
 
@@ -50,6 +52,15 @@ test.each<[what: string, output: string, reasons: string[]]>([
   ],
 ])('%s', async (_what, output, reasons) => {
   expect(await reasonsFor(output)).toEqual(reasons);
+});
+
+test('an etcd outside the cluster, as the settings say, is not looked for in it', async () => {
+  const settings = testSettings({ gates: { externalEtcdVersion: '3.5.26' } });
+  const ctx = { nodes, settings, cluster: { pods: async () => [] } } as unknown as GateContext;
+  expect(await etcdMembers.check(ctx)).toEqual({
+    reasons: [],
+    idle: 'not asked: etcd is outside the cluster, and stays as it is',
+  });
 });
 
 test('etcd is not running where it is asked', async () => {

@@ -1,5 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
+import { hasExternalEtcd } from './external-etcd.ts';
 import type { Findings, Gate } from './gate.ts';
 import { isBegun } from './own-marks.ts';
 
@@ -24,7 +25,10 @@ export const etcdMembers: Gate = {
   summary: 'every member of etcd is there and healthy',
   closes: 'blocked',
   passes: true,
-  async check({ nodes, shell, inFlight }) {
+  async check(ctx) {
+    const { nodes, shell, inFlight } = ctx;
+    if (await hasExternalEtcd(ctx))
+      return { reasons: [], idle: 'not asked: etcd is outside the cluster, and stays as it is' };
     const members = nodes.filter((node) => node.controlPlane);
     const begun = members.filter((node) => isBegun(node, inFlight));
     const others = members.filter((node) => !begun.includes(node));

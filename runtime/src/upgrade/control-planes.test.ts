@@ -119,6 +119,28 @@ test.each(['1.34.2', '1.34.5'])(
   },
 );
 
+test('with an external etcd nothing asks for its members, and its snapshot is said to be somebody else’s', async () => {
+  const nodes = three();
+  const { ctx, fake } = fakeContext({
+    nodes,
+    settings: { gates: { externalEtcdVersion: '3.5.26', alertWait: '30ms', alertInterval: '5ms' } },
+  });
+  fake.pods = nodes.map((node) => apiServer(node.name, '1.34.2'));
+  const { read } = ctx.shell;
+  ctx.shell.read = async (node, words) => {
+    if (words[0] === 'crictl') return { code: 0, output: '' };
+    return read(node, words);
+  };
+  expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
+  await ctx.report.flush();
+  expect(fake.events.filter((event) => event.type === 'stage-skipped')).toContainEqual({
+    type: 'stage-skipped',
+    stage: 'snapshot',
+    why: expect.stringContaining('etcd is outside the cluster'),
+  });
+  expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
+});
+
 test('a node that was interrupted stays as it is while another one is not well', async () => {
   const { ctx, fake } = interruptedSecond('1.34.2');
   const { read } = ctx.shell;

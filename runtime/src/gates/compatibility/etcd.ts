@@ -2,6 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
 import { podName } from '../../cluster/drain-filter.ts';
 import { UpgradeError } from '../../errors.ts';
+import { isEtcd } from '../external-etcd.ts';
 import type { GateContext } from '../gate.ts';
 import { beforeMinor } from './before-minor.ts';
 import { type EtcdEdge, etcdEdges } from './tables.ts';
@@ -36,9 +37,6 @@ async function membersOf({ cluster, settings }: GateContext): Promise<Member[]> 
     'no pod in kube-system has the label component=etcd; ask each member of an external etcd with etcdctl endpoint status, and set gates.externalEtcdVersion to the oldest version',
   );
 }
-
-const isEtcd = ({ metadata }: V1Pod) =>
-  metadata?.namespace === 'kube-system' && metadata.labels?.component === 'etcd';
 
 /** `registry.k8s.io/etcd:3.5.24-0` → `3.5.24`. */
 function versionOf(pod: V1Pod): string {

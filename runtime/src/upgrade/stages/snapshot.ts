@@ -1,5 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
+import { hasExternalEtcd } from '../../gates/external-etcd.ts';
 import { isTouched } from '../../gates/own-marks.ts';
 import type { Stage } from '../context.ts';
 
@@ -7,6 +8,8 @@ export const snapshot: Stage = {
   name: 'snapshot',
   summary: 'save and verify an etcd snapshot',
   async idle(ctx) {
+    if (await hasExternalEtcd(ctx))
+      return 'etcd is outside the cluster (gates.externalEtcdVersion), and so are its snapshots: take one there';
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
     const node = firstControlPlane(nodes);
     if (node.release === ctx.request.target) return `${node.name} is at ${ctx.request.target} already`;
