@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
+import { issueServerIdentity } from '../lab/api/auth/pki.ts';
 import { type CliResult, Lab } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';
 
@@ -172,16 +176,88 @@ describe('the package repository (F12)', () => {
   });
 });
 
+const json = { 'content-type': 'application/json' };
+const html = { 'content-type': 'text/html' };
+const page = '<!DOCTYPE html><title>Sign in</title>';
+
+/** What is at the API server's address, and is none. */
+const foreign: [title: string, answer: RequestListener][] = [
+  ['HTML', (_, to) => to.writeHead(200, html).end(page)],
+  ['HTML that says it is JSON', (_, to) => to.writeHead(200, json).end(page)],
+  ['an empty answer', (_, to) => to.writeHead(200, json).end()],
+  ['JSON that is cut off', (_, to) => to.writeHead(200, json).end('{"gitVersion":"v1.34.2","items":[{"me')],
+  ['JSON of something else', (_, to) => to.writeHead(200, json).end('{"hello":"world"}')],
+  ['an empty object', (_, to) => to.writeHead(200, json).end('{}')],
+  ['null', (_, to) => to.writeHead(200, json).end('null')],
+  ['not found, in HTML', (_, to) => to.writeHead(404, html).end(page)],
+  ['a redirect loop', ({ url }, to) => to.writeHead(302, { location: url }).end()],
+];
+
 describe('the API server', () => {
-  it.each(nonsense.slice(0, 3))('%s', async (_title, body) => {
-    lab.prometheus.faults = { body };
-    const kubeconfig = join(lab.dir, 'elsewhere');
-    await writeFile(
-      kubeconfig,
-      readFileSync(await lab.kubeconfig(), 'utf8').replace(lab.api.url, lab.prometheus.url),
-    );
+  let asked = 0;
+  let answer: RequestListener = (_, to) => to.end();
+  let server: Server;
+  let kubeconfig: string;
+  beforeAll(async () => {
+    const { keyPem: key, certPem: cert } = await issueServerIdentity();
+    server = createServer({ key, cert }, (request, response) => {
+      asked += 1;
+      answer(request, response as never);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    kubeconfig = join(lab.dir, 'elsewhere');
+    const text = readFileSync(await lab.kubeconfig(), 'utf8')
+      .replace(/certificate-authority-data: .*/, 'insecure-skip-tls-verify: true')
+      .replace(lab.api.url, `https://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await writeFile(kubeconfig, text);
+  });
+  afterAll(() => {
+    server.close().closeAllConnections();
+  });
+  beforeEach(() => {
+    asked = 0;
+  });
+
+  it.each(foreign)('%s', async (_title, given) => {
+    answer = given;
     const result = await lab.cli(['run', ...patch, '--kubeconfig', kubeconfig]);
-    expectRefused(result, `API server ${lab.prometheus.url}`, 'Kubernetes');
+    expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
+    expect(asked).toBeGreaterThan(0);
+  });
+
+  it.each([['halt', '--reason', 'x'], ['resume'], ['clear'], ['status'], ['submit', ...patch]])(
+    'of something else: %s says nothing of a success',
+    async (...args) => {
+      answer = (_, to) => to.writeHead(200, json).end('{"hello":"world"}');
+      const result = await lab.cli([...args, '--kubeconfig', kubeconfig]);
+      expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
+      expect(result.stdout).toBe('');
+      expect(asked).toBeGreaterThan(0);
+    },
+  );
+
+  it('an answer that breaks off is given up', async () => {
+    answer = (_, to) => {
+      to.writeHead(200, { ...json, 'content-length': '5000' }).write('{"items":[');
+      setTimeout(() => to.destroy(), 20);
+    };
+    const settings = parse(readFileSync(lab.settingsFile, 'utf8')) as SettingsInput;
+    const file = join(lab.dir, 'hurried.yaml');
+    await writeFile(
+      file,
+      stringify({ ...settings, timing: { ...settings.timing, apiRequest: '1s', apiOutage: '1s' } }),
+    );
+    const { exitCode, stderr } = await lab.cli(['status', '--kubeconfig', kubeconfig, '--settings', file]);
+    expect(stderr).toContain('no answer from the API server');
+    expect(exitCode).toBe(1);
+  });
+
+  it('that shows the certificate of somebody else is refused at once', async () => {
+    const strict = join(lab.dir, 'strict');
+    const text = readFileSync(kubeconfig, 'utf8').replace('insecure-skip-tls-verify: true', '');
+    await writeFile(strict, text);
+    const result = await lab.cli(['run', ...patch, '--kubeconfig', strict]);
+    expectRefused(result, 'API server https://127.0.0.1:', 'certificate authority');
   });
 
   it('a node without an InternalIP', async () => {

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
 import { Lab } from '../lab/lab.ts';
@@ -127,6 +130,19 @@ describe('commands', () => {
         .filter((key) => key.startsWith('viktorbarzin.me')),
     ).toEqual([]);
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+  });
+
+  it('a first Ctrl-C ends a command that waits for the API server', async () => {
+    const dead = join(lab.dir, 'dead');
+    const text = readFileSync(await lab.kubeconfig(), 'utf8').replace(lab.api.url, 'https://127.0.0.1:1');
+    await writeFile(dead, text);
+    const child = await lab.spawnCli(['status', '--kubeconfig', dead]);
+    const said = new Promise<string>((resolve) =>
+      child.stderr?.once('data', (data) => resolve(String(data))),
+    );
+    expect(await said).toMatch(/no answer from the API server.*; trying again for up to 10\.0s/);
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(130);
   });
 
   it('--help explains every command without a cluster or settings', async () => {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { parse as parseYaml } from 'yaml';
-import { KubernetesClient, loadKubeConfig } from '../cluster/client.ts';
+import { KubernetesClient } from '../cluster/client.ts';
+import { loadKubeConfig } from '../cluster/kube-config.ts';
 import { type ClusterReader, clusterReader } from '../cluster/reader.ts';
 import { InputError } from '../errors.ts';
 import { environment } from '../names.ts';
@@ -92,19 +93,32 @@ export interface Session {
   readonly ownNode: string | undefined;
 }
 
-export function openSession(options: CommonOptions): Session {
+/** How long a server that has not answered yet is tried where a person waits, milliseconds. */
+const firstAnswer = 10_000;
+
+/** @param onStop what the first Ctrl-C does: `end` whatever is on its way, or let the command finish what it has begun. */
+export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = 'end'): Session {
   const settings = readSettings(options.settings);
   const kubeConfig = loadKubeConfig(options.kubeconfig);
   const signals = watchSignals(process);
-  const { apiRequest: requestTimeout, apiOutage: outage } = settings.timing;
-  const client = new KubernetesClient(kubeConfig, { requestTimeout, outage, signal: signals.kill });
   const { env } = process;
   const { terminal, color } = outputStyle();
+  const logger = createLogger(terminal, color);
+  const { apiRequest: requestTimeout, apiOutage: outage } = settings.timing;
+  const client = new KubernetesClient(kubeConfig, {
+    requestTimeout,
+    outage,
+    // A pod may start while the API server restarts, and its Job does not start it again for having failed.
+    ...(env[environment.podName] === undefined && { firstAnswer: Math.min(firstAnswer, outage) }),
+    signal: onStop === 'end' ? signals.stop : signals.kill,
+    // Standard output is for what the command was asked for.
+    onNotice: (notice) => (onStop === 'end' ? process.stderr.write(`${notice}\n`) : logger.warn(notice)),
+  });
   return {
     settings,
     client,
     cluster: clusterReader(client, settings),
-    logger: createLogger(terminal, color),
+    logger,
     signals,
     process: env[environment.podName] ?? `${hostname()}-${process.pid}`,
     ownNode: env[environment.nodeName],

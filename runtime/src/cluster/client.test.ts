@@ -1,15 +1,11 @@
 import type { RequestListener } from 'node:http';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
-import { issueServerIdentity } from '../../../test/lab/api/auth/pki.ts';
 import type { FaultAction } from '../../../test/lab/api/faults.ts';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
-import { connect, startLab } from '../testing/api.ts';
-import { rejection, temporaryFile } from '../testing/files.ts';
+import { connect, serve, startLab } from '../testing/api.ts';
+import { rejection } from '../testing/files.ts';
 import { ApiError, isConflict, isNotFound } from './api-error.ts';
-import { KubernetesClient, loadKubeConfig } from './client.ts';
+import type { KubernetesClient } from './client.ts';
 
 let lab: TestLab;
 beforeAll(async () => {
@@ -141,28 +137,6 @@ describe('the guard', () => {
   });
 });
 
-/** A client of an HTTPS server of its own. */
-async function serve(answer: RequestListener) {
-  const { keyPem: key, certPem: cert } = await issueServerIdentity();
-  const server = createServer({ key, cert }, answer);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const config = new KubeConfig();
-  config.loadFromClusterAndUser(
-    {
-      name: 'c',
-      server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-      skipTLSVerify: true,
-    },
-    { name: 'u', token: 'x' },
-  );
-  const client = new KubernetesClient(config, {
-    requestTimeout: 2_000,
-    outage: 3_000,
-    signal: new AbortController().signal,
-  });
-  return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
-}
-
 describe('401', () => {
   /** As one that has just started: it knows nobody, and /readyz answers those who claim to be nobody. */
   const starting = (isReady: () => boolean, knows: () => boolean) => {
@@ -197,41 +171,5 @@ describe('401', () => {
     expect(error).toMatchObject({ status: 401, code: 'failed' });
     expect(error.hint).toContain('kubeconfig');
     expect(asked).toEqual(['/version', '/readyz', '/version']);
-  });
-});
-
-describe('what answers and is no API server', () => {
-  const always = (contentType: string, body: string) =>
-    serve((_, response) => response.writeHead(200, { 'content-type': contentType }).end(body));
-
-  test.each([
-    ['HTML', 'text/html', '<html>Sign in</html>'],
-    ['nothing', 'application/json', ''],
-    ['truncated JSON', 'application/json', '{"gitVersion":"v1.3'],
-    ['other JSON', 'application/json', '{"hello":"world"}'],
-  ])('is bad input: %s', async (_what, contentType, body) => {
-    const { client, stop } = await always(contentType, body);
-    const error = await rejection(client.serverVersion()).finally(stop);
-    expect(error).toMatchObject({ code: 'badInput', message: expect.stringContaining('API server') });
-  });
-});
-
-describe('a kubeconfig', () => {
-  test.each([
-    ['is no YAML', '{', 'a readable kubeconfig'],
-    [
-      'has no context',
-      'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n',
-      'a kubeconfig with a current context',
-    ],
-  ])('that %s is bad input', (_what, text, message) => {
-    const file = temporaryFile(text);
-    expect(() => loadKubeConfig(file)).toThrow(
-      `--kubeconfig: ${JSON.stringify(file)} is not allowed; expected ${message}`,
-    );
-  });
-
-  it('that is not there is bad input', () => {
-    expect(() => loadKubeConfig('/nonexistent')).toThrow('--kubeconfig: "/nonexistent" is not allowed');
   });
 });

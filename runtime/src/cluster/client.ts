@@ -8,7 +8,7 @@ import {
   CoordinationV1Api,
   CoreV1Api,
   createConfiguration,
-  KubeConfig,
+  type KubeConfig,
   PatchStrategy,
   PolicyV1Api,
   ServerConfiguration,
@@ -16,8 +16,10 @@ import {
   VersionApi,
 } from '@kubernetes/client-node';
 import pRetry, { AbortError } from 'p-retry';
+import { formatDuration } from '../duration.ts';
 import { InputError, UpgradeError } from '../errors.ts';
 import { pause, timeLimit, within } from '../wait.ts';
+import { asForeign, assertApiObject, isNoAnswer, isUntrusted } from './api-answer.ts';
 import { ApiError } from './api-error.ts';
 import { isReady } from './api-ready.ts';
 
@@ -26,7 +28,11 @@ export interface ClientOptions {
   readonly requestTimeout: number;
   /** How long to go on trying while the API server is away or overloaded, milliseconds. */
   readonly outage: number;
+  /** The same until it has answered for the first time, where nobody would start the program again. @default outage */
+  readonly firstAnswer?: number;
   readonly signal: AbortSignal;
+  /** Told that it waits for the API server. */
+  readonly onNotice?: (notice: string) => void;
 }
 
 /** Run before each write; throws when this process may no longer write. */
@@ -53,6 +59,7 @@ export class KubernetesClient {
   readonly options: ClientOptions;
   #guard: WriteGuard = async () => {};
   #reached = false;
+  #waiting = false;
   #agent: { readonly identity: string; readonly agent: HttpsAgent } | undefined;
 
   constructor(kubeConfig: KubeConfig, options: ClientOptions) {
@@ -92,16 +99,19 @@ export class KubernetesClient {
    * @throws ApiError for any other answer; InputError when what answers is no Kubernetes API server.
    */
   async call<T>(what: string, request: () => Promise<T>, signal = this.options.signal): Promise<T> {
-    const wait = within(this.options.outage, signal);
+    const { outage, firstAnswer = outage } = this.options;
+    const patience = this.#reached ? outage : firstAnswer;
+    const wait = within(patience, signal);
     return pRetry(() => this.#attempt(what, request), {
       retries: Number.MAX_SAFE_INTEGER,
-      maxRetryTime: this.options.outage,
+      maxRetryTime: patience,
       minTimeout: 100,
       factor: 2,
       maxTimeout: 5_000,
       randomize: true,
       signal,
       onFailedAttempt: async ({ error }) => {
+        this.#tellWaiting(error, patience);
         if (error instanceof ApiError && error.retryAfter !== undefined) await pause(error.retryAfter, wait);
       },
     });
@@ -129,9 +139,27 @@ export class KubernetesClient {
   }
 
   async #send<T>(request: () => Promise<T>): Promise<T> {
-    const answer = await request();
-    this.#reached = true;
-    return answer;
+    // A body that breaks off neither ends nor fails, and its time limit alone would not keep the process from ending.
+    const alive = setInterval(() => {}, 60_000);
+    try {
+      const answer = await request().catch((error) => {
+        throw asForeign(error);
+      });
+      assertApiObject(answer);
+      this.#reached = true;
+      this.#waiting = false;
+      return answer;
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  /** Once, until it answers again. */
+  #tellWaiting(error: Error, patience: number): void {
+    if (!this.#waiting) {
+      this.options.onNotice?.(`${error.message}; trying again for up to ${formatDuration(patience)}`);
+    }
+    this.#waiting = true;
   }
 
   /** Wrapped in AbortError: do not try again. */
@@ -144,18 +172,23 @@ export class KubernetesClient {
       return translated.final ? new AbortError(translated) : translated;
     }
     const cause = error instanceof Error ? error : new Error(String(error));
+    if (!this.#reached && isUntrusted(cause))
+      return new AbortError(
+        this.#wrong(cause, "one that the kubeconfig's certificate authority vouches for"),
+      );
     if (isNoAnswer(cause))
       return new UpgradeError('failed', `${what}: no answer from the API server (${cause.message})`, {
         cause,
       });
+    const nonsense = this.#wrong(cause, 'a Kubernetes API server');
+    if (!this.#reached) return new AbortError(nonsense);
+    // Once it has answered properly, this is something in between that passes, such as a proxy's page.
+    return new UpgradeError('failed', `${what}: ${nonsense.message}`, { cause });
+  }
+
+  #wrong({ message }: Error, allowed: string): InputError {
     const server = this.kubeConfig.getCurrentCluster()?.server ?? 'none';
-    const nonsense = new InputError(
-      `API server ${server}`,
-      cause.message.slice(0, 120),
-      'a Kubernetes API server',
-    );
-    // Once it has answered properly, nonsense is something in between that passes, such as a proxy's page.
-    return this.#reached ? nonsense : new AbortError(nonsense);
+    return new InputError(`API server ${server}`, message.slice(0, 120), allowed);
   }
 
   /**
@@ -202,32 +235,3 @@ export class KubernetesClient {
 
 const isRefusal = (error: unknown): error is ApiException<unknown> =>
   error instanceof ApiException && (error.code === 401 || error.code === 403);
-
-/** node-fetch's and Node's ways of saying that there was no answer, as opposed to one that cannot be read. */
-function isNoAnswer(error: Error & { type?: string; code?: string }): boolean {
-  if (error.name === 'AbortError' || error.name === 'TimeoutError') return true;
-  if (error.name === 'FetchError') return error.type !== 'invalid-json' && error.type !== 'max-redirect';
-  return typeof error.code === 'string' && error.code.startsWith('E');
-}
-
-/**
- * Finds the cluster: an explicit file, `$KUBECONFIG`, `~/.kube/config`, or the pod's service account.
- *
- * @throws InputError when the file cannot be read as a kubeconfig.
- */
-export function loadKubeConfig(file: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  try {
-    if (file === undefined) config.loadFromDefault();
-    else config.loadFromFile(file);
-  } catch (error) {
-    throw new InputError(
-      '--kubeconfig',
-      file ?? 'the default',
-      `a readable kubeconfig (${(error as Error).message})`,
-    );
-  }
-  if (!config.getCurrentCluster())
-    throw new InputError('--kubeconfig', file ?? 'the default', 'a kubeconfig with a current context');
-  return config;
-}

@@ -1,4 +1,9 @@
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { KubeConfig } from '@kubernetes/client-node';
 import { onTestFinished } from 'vitest';
+import { issueServerIdentity } from '../../../test/lab/api/auth/pki.ts';
 import type { UserRef } from '../../../test/lab/api/auth/tokens.ts';
 import { namespace, startTestLab, type TestLab, testNode } from '../../../test/lab/api/testing.ts';
 import { clientConfig } from '../../../test/lab/api/testing-client.ts';
@@ -23,6 +28,26 @@ export function connect(lab: TestLab, options: Partial<ClientOptions> = {}, user
     signal: end.signal,
     ...options,
   });
+}
+
+/** A client of an HTTPS server of its own. */
+export async function serve(
+  answer: RequestListener,
+  options: Partial<ClientOptions> = {},
+  skipTLSVerify = true,
+) {
+  const { keyPem: key, certPem: cert } = await issueServerIdentity();
+  const server = createServer({ key, cert }, answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const config = new KubeConfig();
+  config.loadFromClusterAndUser(
+    { name: 'c', server: `https://127.0.0.1:${port}`, skipTLSVerify },
+    { name: 'u', token: 'x' },
+  );
+  const signal = new AbortController().signal;
+  const client = new KubernetesClient(config, { requestTimeout: 2_000, outage: 3_000, signal, ...options });
+  return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
 }
 
 /** A running pod of the namespace `apps` on a node; its labels select budgets. */

@@ -11,7 +11,7 @@ export interface DetectOptions extends CommonOptions {
 }
 
 export async function detectCommand(options: DetectOptions): Promise<void> {
-  const session = openSession(options);
+  const session = openSession(options, 'finish');
   const { settings, client, logger } = session;
   const dryRun = options.dryRun === true || process.env.DRY_RUN === 'true' || settings.dispatch.dryRun;
   const post = slackPost(settings.slack);

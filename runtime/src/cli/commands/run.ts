@@ -10,7 +10,7 @@ export interface RunOptions extends CommonOptions, RequestOptions {
 
 export async function runCommand(options: RunOptions): Promise<void> {
   const request = readRequest(options);
-  const session = openSession(options);
+  const session = openSession(options, 'finish');
   const { outcome } = await execute({
     ...session,
     request,
