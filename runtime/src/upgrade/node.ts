@@ -1,3 +1,4 @@
+import { isNotFound } from '../cluster/api-error.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { drainGates, soakGates } from '../gates/gates.ts';
@@ -148,14 +149,16 @@ async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
 
 /**
  * Sees a soak through that this or an earlier process began. Its start is on the node, so that a restart neither
- * skips nor repeats it.
+ * skips nor repeats it. A node that leaves meanwhile has nothing left to see.
  */
 export async function finishSoak(ctx: Context, name: string): Promise<void> {
-  const node = await findNode(ctx, name);
-  if (node.soakingSince === undefined) return;
+  const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
+  if (node?.soakingSince === undefined) return;
   await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
   const keys = annotationKeys(ctx.settings.annotationPrefix);
-  await ctx.writer.patchNode(name, { [keys.soaking]: null });
+  await ctx.writer.patchNode(name, { [keys.soaking]: null }).catch((error) => {
+    if (!isNotFound(error)) throw error;
+  });
   tell(ctx, node, 'done', { seconds: since(node.soakingSince) });
 }
 

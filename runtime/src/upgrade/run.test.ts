@@ -1,4 +1,6 @@
+import { ApiException } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
+import { ApiError } from '../cluster/api-error.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
 import { BlockedError, InputError, UpgradeError } from '../errors.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
@@ -1018,6 +1020,19 @@ describe('a node that cannot be read', () => {
 });
 
 describe('a node that leaves in the middle', () => {
+  it('of its soak has been seen through', async () => {
+    const { ctx, fake } = fakeContext();
+    const { patchNode } = ctx.writer;
+    ctx.writer.patchNode = async (name, annotations, unschedulable) => {
+      if (name !== 'k8s-node2' || !fake.node(name).soakingSince)
+        return patchNode(name, annotations, unschedulable);
+      fake.nodes = fake.nodes.filter((one) => one.name !== name);
+      throw new ApiError('patch node', new ApiException(404, 'gone', {}, {}));
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.node('k8s-node1').release).toBe(target);
+  });
+
   it('fails the run by name', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async (node) => {
