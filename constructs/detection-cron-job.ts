@@ -34,8 +34,8 @@ export interface DetectionCronJobProps {
   readonly dependsOn?: readonly ITerraformDependable[];
 }
 
-/** One run refreshes a package list and asks a handful of services; ten minutes are plenty. */
-const deadlineSeconds = 900;
+/** The package list may wait 15 minutes for apt's lock, and 20 in all: what is wrong is to be said by the run, not by its deadline. */
+const deadlineSeconds = 1800;
 const weekSeconds = 7 * 24 * 3600;
 
 /** The weekly look for a new release: `k8s-upgrade detect`. */

@@ -43,7 +43,8 @@ describe('the detection CronJob', () => {
       failed_jobs_history_limit: 3,
     });
     expect(detection.spec.job_template.spec).toMatchObject({
-      active_deadline_seconds: 900,
+      // More than runtime/src/detect/observe.ts gives the package list.
+      active_deadline_seconds: 1800,
       backoff_limit: 2,
       ttl_seconds_after_finished: '604800',
     });
