@@ -164,6 +164,16 @@ describe('Prometheus', () => {
   });
 });
 
+it('a missing token of the agent service ends a detection before it writes a dispatch down', async () => {
+  const settings = parse(readFileSync(lab.settingsFile, 'utf8')) as SettingsInput;
+  const agentService = { ...settings.dispatch?.agentService, tokenFile: '/nowhere/token' };
+  const file = join(lab.dir, 'no-token.yaml');
+  await writeFile(file, stringify({ ...settings, dispatch: { ...settings.dispatch, agentService } }));
+  const result = await lab.cli(['detect', '--settings', file]);
+  expectRefused(result, 'dispatch.agentService.tokenFile', 'ENOENT');
+  expect(lab.agentService.jobs).toEqual([]);
+});
+
 describe('the package repository (F12)', () => {
   it.each(['html', 'empty', 'truncated'] as const)('%s', async (kind) => {
     lab.packages.cdn.nonsense = kind;

@@ -375,6 +375,16 @@ describe('a leaked latch (F7)', () => {
 });
 
 describe('a dispatch that fails', () => {
+  it('for want of a token is bad input, and writes nothing', async () => {
+    lab.api.apply([node('master', '1.34.2')]);
+    const ctx = context(['1.34.2', '1.34.5']);
+    const { dispatch } = ctx.settings;
+    const agentService = { ...dispatch.agentService, tokenFile: '/nowhere/token' };
+    const settings = { ...ctx.settings, dispatch: { ...dispatch, agentService } };
+    expect(await rejection(detect({ ...ctx, settings }, false))).toMatchObject({ code: 'badInput' });
+    expect(annotations()).toEqual({});
+  });
+
   it('is forgotten when it certainly did not arrive, so that the next detection tries again', async () => {
     fresh();
     service.queueFull = true;

@@ -18,7 +18,7 @@ import { newRunId, submitLeg } from '../upgrade/legs.ts';
 import { longestRun } from '../upgrade/longest-run.ts';
 import { stageNames } from '../upgrade/stage-names.ts';
 import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
-import { dispatchToAgent, NotDispatchedError } from './dispatch.ts';
+import { dispatchToAgent, NotDispatchedError, readToken } from './dispatch.ts';
 import { findCandidates, observe } from './observe.ts';
 import { publishIdle } from './publish.ts';
 import type { PackageRepository } from './repository.ts';
@@ -68,6 +68,9 @@ export async function decide(
  * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
  */
 export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detection> {
+  const { mode, agentService } = ctx.settings.dispatch;
+  // Before anything is written down of a dispatch that could not be made.
+  if (mode === 'agent-service' && !dryRun) readToken(agentService.tokenFile);
   const nodes = await ctx.cluster.nodes();
   await healLatch(ctx, nodes, dryRun);
   const { seen, candidates, decision } = await decide(ctx);

@@ -47,12 +47,20 @@ export async function dispatchToAgent(
   throw refusal(url, answer);
 }
 
-/** A value that no header can carry is refused here: fetch would quote it in its error. */
-function readToken(file: string): string {
+/**
+ * A value that no header can carry is refused here: fetch would quote it in its error.
+ *
+ * @throws NotDispatchedError (badInput)
+ */
+export function readToken(file: string): string {
   const field = 'dispatch.agentService.tokenFile';
-  const token = readSecret(field, file);
-  if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new InputError(field, file, 'a file with one token of printable characters');
+  try {
+    const token = readSecret(field, file);
+    if (/^[\x21-\x7e]+$/.test(token)) return token;
+    throw new InputError(field, file, 'a file with one token of printable characters');
+  } catch (error) {
+    throw new NotDispatchedError('badInput', (error as Error).message);
+  }
 }
 
 function refusal(url: string, { status, text }: HttpAnswer): NotDispatchedError {
