@@ -126,6 +126,12 @@ const wrongSettings: [
     'ssh.privateKeyFile',
     'EISDIR',
   ],
+  [
+    'a key file without a key',
+    (s) => ({ ...s, ssh: { ...s.ssh, privateKeyFile: lab.settingsFile } }),
+    'ssh.privateKeyFile',
+    'a private key',
+  ],
 ];
 
 describe('settings', () => {

@@ -1,4 +1,6 @@
+import { utils } from 'ssh2';
 import type { KubernetesClient } from '../cluster/client.ts';
+import { InputError } from '../errors.ts';
 import { readSecret } from '../secret-file.ts';
 import type { Settings } from '../settings.ts';
 import { loadHostKeys } from './host-keys.ts';
@@ -13,7 +15,7 @@ export type ShellHooks = Pick<ShellOptions, 'signal' | 'onLine' | 'onNotice' | '
 /**
  * The way to the nodes, as the settings describe it. The key is read first: nothing starts without it.
  *
- * @throws InputError when the key file cannot be read.
+ * @throws InputError when the key file cannot be read or holds no private key.
  */
 export async function openNodeShell(
   client: KubernetesClient,
@@ -21,8 +23,21 @@ export async function openNodeShell(
   { readOnly, ...hooks }: ShellHooks,
 ): Promise<SshNodeShell> {
   const { user, port, connectTimeout, reconnectTimeout, privateKeyFile } = settings.ssh;
-  // Keys end with a line feed, and secrets are read without one.
-  const privateKey = Buffer.from(`${readSecret('ssh.privateKeyFile', privateKeyFile)}\n`);
+  const privateKey = readKey(privateKeyFile);
   const hostKeys = await loadHostKeys(client, settings, readOnly);
   return new SshNodeShell({ user, port, privateKey, connectTimeout, reconnectTimeout, hostKeys, ...hooks });
+}
+
+/** Checked here: at the node, a key that cannot be used looks like a node that cannot be reached. Its text is in no error. */
+function readKey(file: string): Buffer {
+  const field = 'ssh.privateKeyFile';
+  // Keys end with a line feed, and secrets are read without one.
+  const key = Buffer.from(`${readSecret(field, file)}\n`);
+  const parsed = utils.parseKey(key);
+  if (!(parsed instanceof Error) && parsed.isPrivateKey()) return key;
+  throw new InputError(
+    field,
+    file,
+    'a file with a private key, in the format of OpenSSH or PEM, without a passphrase',
+  );
 }
