@@ -6,6 +6,8 @@ import { type Release, releaseOf } from '../release.ts';
 /** A node as the upgrade sees it. */
 export interface ClusterNode {
   readonly name: string;
+  /** `resourceVersion`, by which a change after this reading is noticed. */
+  readonly version: string | undefined;
   /** SSH goes there (F25). */
   readonly address: string;
   readonly controlPlane: boolean;
@@ -47,6 +49,7 @@ export function readNode(node: V1Node, prefix: string): ClusterNode {
   const readyCondition = conditions.find((c) => c.type === 'Ready');
   return {
     name,
+    version: node.metadata?.resourceVersion,
     address: internalAddress(node, name),
     controlPlane: controlPlaneLabels.some((label) => label in labels),
     release: kubeletRelease(node, name),

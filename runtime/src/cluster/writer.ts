@@ -6,8 +6,12 @@ type Annotations = Readonly<Record<string, string | null>>;
 
 /** What a stage may write to the API. In a dry-run every call is sent with `dryRun=All`. */
 export interface ClusterWriter {
-  /** One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`. */
-  patchNode(name: string, annotations: Annotations, unschedulable?: boolean): Promise<void>;
+  /**
+   * One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`.
+   *
+   * @param version `resourceVersion` that it must still have. @throws ApiError with status 409 when it has changed since.
+   */
+  patchNode(name: string, annotations: Annotations, unschedulable?: boolean, version?: string): Promise<void>;
   /** @param version `resourceVersion` that it must still have. @throws ApiError with status 409 when it has changed since. */
   patchNamespace(annotations: Annotations, version?: string): Promise<void>;
   /**
@@ -29,9 +33,9 @@ export function clusterWriter(
 ): ClusterWriter {
   const dry = announce && { dryRun: 'All' };
   return {
-    async patchNode(name, annotations, unschedulable) {
+    async patchNode(name, annotations, unschedulable, version) {
       const body = {
-        metadata: { annotations },
+        metadata: metadataOf(annotations, version),
         ...(unschedulable !== undefined && { spec: { unschedulable: unschedulable || null } }),
       };
       announce?.(
@@ -42,7 +46,7 @@ export function clusterWriter(
       );
     },
     async patchNamespace(annotations, version) {
-      const body = { metadata: { annotations, ...(version !== undefined && { resourceVersion: version }) } };
+      const body = { metadata: metadataOf(annotations, version) };
       announce?.(`annotate namespace ${namespace}${describe(annotations)}`);
       await client.call(`annotate namespace ${namespace}`, () =>
         client.core.patchNamespace({ name: namespace, body, ...dry }, mergePatch),
@@ -82,6 +86,11 @@ export function clusterWriter(
     },
   };
 }
+
+const metadataOf = (annotations: Annotations, version: string | undefined) => ({
+  annotations,
+  ...(version !== undefined && { resourceVersion: version }),
+});
 
 /** @param gracePeriod milliseconds. */
 function deleteOptions({ metadata: { uid } = {} }: V1Pod, gracePeriod: number) {

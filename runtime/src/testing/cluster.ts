@@ -13,6 +13,7 @@ export const controlPlaneTaint = {
 export function clusterNode(name: string, change: Partial<ClusterNode> = {}): ClusterNode {
   return {
     name,
+    version: undefined,
     address: `10.0.0.${(Number(/\d+$/.exec(name)?.[0] ?? 0) % 200) + 10}`,
     controlPlane: false,
     release: parseRelease('test', '1.34.2'),

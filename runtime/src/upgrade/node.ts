@@ -1,4 +1,4 @@
-import { isNotFound } from '../cluster/api-error.ts';
+import { isConflict, isNotFound } from '../cluster/api-error.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { drainGates, soakGates } from '../gates/gates.ts';
@@ -60,25 +60,52 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
 }
 
 async function cordon(ctx: Context, name: string): Promise<'cordoned' | 'already'> {
-  const node = await findNode(ctx, name);
-  if (node.unschedulable) return 'already';
   const keys = annotationKeys(ctx.settings.annotationPrefix);
   const run = (await ctx.journal.read())?.started ?? new Date().toISOString();
-  await ctx.writer.patchNode(name, { [keys.cordoned]: run }, true);
-  return 'cordoned';
+  let end: 'cordoned' | 'already' = 'already';
+  await changeNode(ctx, name, ({ unschedulable }) => {
+    end = unschedulable ? 'already' : 'cordoned';
+    return unschedulable ? undefined : [{ [keys.cordoned]: run }, true];
+  });
+  return end;
 }
 
 /** Lifts our cordon, never somebody else's (F11), in the same write as the note that the soak is still to be done. */
 async function readmit(ctx: Context, name: string, soak: boolean): Promise<void> {
   const keys = annotationKeys(ctx.settings.annotationPrefix);
-  const { cordonedByUs, unfinished } = await findNode(ctx, name);
   const soaking = soak ? new Date().toISOString() : null;
-  const annotations = {
-    [keys.cordoned]: null,
-    [keys.soaking]: soaking,
-    ...(unfinished && { [keys.unfinished]: null }),
-  };
-  await ctx.writer.patchNode(name, annotations, cordonedByUs ? false : undefined);
+  await changeNode(ctx, name, ({ cordonedByUs, unfinished }) => {
+    const annotations = {
+      [keys.cordoned]: null,
+      [keys.soaking]: soaking,
+      ...(unfinished && { [keys.unfinished]: null }),
+    };
+    return [annotations, cordonedByUs ? false : undefined];
+  });
+}
+
+type Change = [annotations: Readonly<Record<string, string | null>>, unschedulable: boolean | undefined];
+
+/**
+ * Writes what follows from how the node is, and over nothing else: a cordon that a person makes in between is not taken for ours.
+ *
+ * @param decide undefined when nothing is to be written.
+ */
+async function changeNode(
+  ctx: Context,
+  name: string,
+  decide: (node: ClusterNode) => Change | undefined,
+): Promise<void> {
+  for (;;) {
+    const node = await findNode(ctx, name);
+    const change = decide(node);
+    if (change === undefined) return;
+    try {
+      return await ctx.writer.patchNode(name, ...change, node.version);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
 }
 
 async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<void> {

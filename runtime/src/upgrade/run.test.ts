@@ -311,6 +311,27 @@ describe('a person’s cordon (F11)', () => {
     });
   });
 
+  it.each([
+    ['ours is set', 'k8s-node1 cordon', { unschedulable: true, cordonedByUs: false }],
+    ['ours is lifted', 'k8s-node1 uncordon', { unschedulable: true, cordonedByUs: false }],
+  ])('that is made right before %s is seen', async (_when, write, expected) => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1')] });
+    const { patchNode } = ctx.writer;
+    let changed = false;
+    ctx.writer.patchNode = async (name, annotations, unschedulable, version) => {
+      const what = `${name} ${unschedulable === undefined ? 'mark' : unschedulable ? 'cordon' : 'uncordon'}`;
+      if (what !== write || changed) return patchNode(name, annotations, unschedulable, version);
+      changed = true;
+      // Lifted by somebody who then makes one of their own, or made where there was none.
+      fake.change(name, { unschedulable: true, cordonedByUs: false, version: '2' });
+      throw new ApiError('patch node', new ApiException(409, 'changed', {}, {}));
+    };
+    fake.change('k8s-node1', { version: '1' });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(changed).toBe(true);
+    expect(fake.node('k8s-node1')).toMatchObject({ release: target, ...expected });
+  });
+
   it('is not lifted by a drain that fails either', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     fake.onDrain = async (node) => {

@@ -1,0 +1,28 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { testSettings } from '../testing/cluster.ts';
+import { rejection } from '../testing/files.ts';
+import { clusterReader } from './reader.ts';
+import { clusterWriter } from './writer.ts';
+
+let lab: TestLab;
+beforeEach(async () => {
+  lab = await startLab();
+});
+afterEach(() => lab.stop());
+
+it('writes to a node only over what was read of it (F11)', async () => {
+  const client = connect(lab);
+  const writer = clusterWriter(client, 'k8s-upgrade');
+  const [node] = await clusterReader(client, testSettings()).nodes();
+  lab.api.store.modify('nodes', undefined, 'one', ({ spec }) => {
+    if (spec) spec.unschedulable = true;
+  });
+  const late = writer.patchNode('one', { 'example.com/cordoned': 'run' }, true, node?.version);
+  expect(await rejection(late)).toMatchObject({ status: 409 });
+  const now = (await clusterReader(client, testSettings()).nodes()).find(({ name }) => name === 'one');
+  expect(now?.unschedulable).toBe(true);
+  await writer.patchNode('one', { 'example.com/cordoned': null }, false, now?.version);
+  expect(lab.api.store.get('nodes', undefined, 'one')?.spec?.unschedulable).toBeUndefined();
+});
