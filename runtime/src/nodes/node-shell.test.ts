@@ -230,6 +230,14 @@ describe('a script that takes too long', () => {
 });
 
 describe('reading', () => {
+  it('of a node that cannot be reached says why, and how to try it', async () => {
+    const { node, target } = await startNode();
+    const { shell } = shellOptions(node, { port: 1, reconnectTimeout: 300 });
+    const error = await rejection(shell.read(target, ['true']));
+    expect(error.message).toContain('ECONNREFUSED');
+    expect(error.hint).toBe('Try it by hand: ssh -p 1 wizard@127.0.0.1');
+  });
+
   it('gives output and exit code, whatever it is', async () => {
     const { node, target } = await startNode();
     const { shell } = shellOptions(node);

@@ -174,33 +174,44 @@ class Line {
   /** Does `work`, again and again while the connection is what fails. */
   async run<T>(work: (session: SshSession, signal: AbortSignal) => Promise<T>): Promise<T> {
     let lostAt: number | undefined;
+    let why: string | undefined;
     for (;;) {
       try {
         this.#session ??= await SshSession.open(this.#target, this.#options, this.#options.signal);
         return await work(this.#session, signalOf(this.#wait));
       } catch (error) {
         // A node that lets one in and takes no command is as good as away.
-        if (this.#session?.worked) lostAt = undefined;
+        if (this.#session?.worked) lostAt = why = undefined;
+        if (error instanceof ConnectionError) why = error.why;
         this.close();
         const first = lostAt === undefined;
         lostAt ??= Date.now();
-        await this.#bear(error, lostAt, first);
+        await this.#bear(error, lostAt, first, why);
       }
     }
   }
 
-  /** @throws unless connecting again may help. */
-  async #bear(error: unknown, lostAt: number, first: boolean): Promise<void> {
+  /**
+   * @param why the node cannot be reached, since it last took a command.
+   * @throws unless connecting again may help.
+   */
+  async #bear(error: unknown, lostAt: number, first: boolean, why: string | undefined): Promise<void> {
     const { signal, onNotice, reconnectTimeout } = this.#options;
     signal.throwIfAborted();
     // The signal of a wait may fire a moment before the clock says so.
     if (Date.now() >= this.#wait.deadline || (error as Error).name === 'TimeoutError')
-      throw new ConnectionError(this.#target, 'no end within its time limit', error);
+      throw this.#over(error, why);
     if (!(error instanceof ConnectionError)) throw error;
     const lostFor = Date.now() - lostAt;
     if (lostFor > reconnectTimeout) throw error;
     if (first) onNotice(`${error.message}; connecting again`);
     await pause(Math.min(2_000, 200 + lostFor / 2), this.#wait);
+  }
+
+  #over(error: unknown, why: string | undefined): ConnectionError {
+    const { user, port } = this.#options;
+    const last = why === undefined ? '' : `; the last connection: ${why}`;
+    return new ConnectionError({ user, port, ...this.#target }, `no end within its time limit${last}`, error);
   }
 }
 

@@ -9,9 +9,12 @@ export interface SshTarget {
   readonly address: string;
 }
 
-export interface SshOptions {
+export interface SshLogin {
   readonly user: string;
   readonly port: number;
+}
+
+export interface SshOptions extends SshLogin {
   /** OpenSSH or PEM private key. Never logged. */
   readonly privateKey: Buffer;
   readonly hostKeys: HostKeys;
@@ -33,14 +36,19 @@ export interface CommandResult {
 
 /** The connection could not be made or was lost; the same work may be tried again. */
 export class ConnectionError extends UpgradeError {
-  constructor(target: SshTarget, why: string, cause?: unknown) {
-    super('failed', `SSH to ${target.node} (${target.address}): ${why}`, {
+  readonly why: string;
+
+  constructor({ node, address, user, port }: SshTarget & SshLogin, why: string, cause?: unknown) {
+    super('failed', `SSH to ${node} (${address}): ${why}`, {
       cause,
-      hint: `Try it by hand: ssh ${target.address}`,
+      hint: `Try it by hand: ssh -p ${port} ${user}@${address}`,
     });
     this.name = 'ConnectionError';
+    this.why = why;
   }
 }
+
+const loginOf = (target: SshTarget, { user, port }: SshLogin) => ({ ...target, user, port });
 
 /** Nothing but these ends up on a node's command line. */
 const safeWord = /^[A-Za-z0-9_.,:/=+@-]+$/;
@@ -55,11 +63,11 @@ function commandLine(words: readonly string[]): string {
 /** One connection to one node. */
 export class SshSession {
   readonly #client: Client;
-  readonly #target: SshTarget;
+  readonly #target: SshTarget & SshLogin;
   readonly #sudo: boolean;
   #worked = false;
 
-  private constructor(client: Client, target: SshTarget, sudo: boolean) {
+  private constructor(client: Client, target: SshTarget & SshLogin, sudo: boolean) {
     this.#client = client;
     this.#target = target;
     this.#sudo = sudo;
@@ -83,7 +91,7 @@ export class SshSession {
       await once(client, 'ready', { signal });
       // A lost connection is noticed where it matters: the channel closes without an exit status.
       client.on('error', () => {});
-      return new SshSession(client, target, options.user !== 'root');
+      return new SshSession(client, loginOf(target, options), options.user !== 'root');
     } catch (error) {
       client.on('error', () => {});
       client.destroy();
@@ -243,5 +251,5 @@ function connectFailure(target: SshTarget, options: SshOptions, error: Error & {
       },
     );
   }
-  return new ConnectionError(target, error.message || 'no answer', error);
+  return new ConnectionError(loginOf(target, options), error.message || 'no answer', error);
 }

@@ -6,8 +6,9 @@ import { isBegun, isInterrupted, isTouched } from '../gates/own-marks.ts';
 import { controlPlaneFirst } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
+import { ConnectionError } from '../nodes/ssh.ts';
 import type { NodePhase } from '../report/events.ts';
-import { within } from '../wait.ts';
+import { TimeoutError, within } from '../wait.ts';
 import type { Context } from './context.ts';
 import { catchUp } from './joined.ts';
 import { soakUntil, waitForGates } from './wait-for-gates.ts';
@@ -131,6 +132,13 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
       settings.timing.script,
     );
   } catch (error) {
+    if (error instanceof ConnectionError)
+      throw await leftOver(
+        ctx,
+        node,
+        error,
+        'update_k8s.sh may still run there, and writes its log to /var/log/k8s-upgrade/update_k8s.log.',
+      );
     if (!(error instanceof ScriptError)) throw error;
     await forgiveOrFail(ctx, node, error);
   }
@@ -161,17 +169,35 @@ async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError
     });
     return;
   }
-  throw new UpgradeError('failed', error.message, {
-    cause: error,
-    hint: `${node.name} stays cordoned at ${now.release}. ${error.hint ?? ''} Mend it and run again (the run resumes there), or roll it back as the runbook says.`,
-  });
+  throw await leftOver(ctx, node, error);
+}
+
+/** What has become of the node, and what to do, behind an error that came once its packages may have changed. */
+async function leftOver(
+  ctx: Context,
+  node: ClusterNode,
+  error: UpgradeError,
+  more = '',
+): Promise<UpgradeError> {
+  const { release } = await findNode(ctx, node.name);
+  const hints = [
+    `${node.name} stays cordoned at ${release}.`,
+    more,
+    error.hint,
+    'Mend it and run again (the run resumes there), or roll it back as the runbook says.',
+  ];
+  return new UpgradeError('failed', error.message, { cause: error, hint: hints.filter(Boolean).join(' ') });
 }
 
 async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
   const { target } = ctx.request;
   const wait = within(ctx.settings.timing.nodeReady, ctx.signal);
   const isUp = (now: ClusterNode) => now.ready && now.release === target;
-  await ctx.cluster.waitForNode(node.name, `waiting for ${node.name} to be Ready at ${target}`, isUp, wait);
+  const what = `waiting for ${node.name} to be Ready at ${target}`;
+  await ctx.cluster.waitForNode(node.name, what, isUp, wait).catch(async (error) => {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw await leftOver(ctx, node, error, `journalctl -u kubelet on ${node.name} says why.`);
+  });
 }
 
 /**

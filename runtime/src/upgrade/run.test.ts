@@ -4,6 +4,7 @@ import { ApiError } from '../cluster/api-error.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
 import { BlockedError, InputError, UpgradeError } from '../errors.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
+import { ConnectionError } from '../nodes/ssh.ts';
 import { parseRelease } from '../release.ts';
 import { slackText } from '../report/slack.ts';
 import { clusterNode } from '../testing/cluster.ts';
@@ -451,7 +452,23 @@ describe('a script that fails', () => {
     expect(await run({ ctx })).toMatchObject({
       outcome: 'failed',
       message: expect.stringContaining('waiting for k8s-node2 to be Ready at 1.34.5: gave up'),
+      hint: expect.stringMatching(
+        /^k8s-node2 stays cordoned at 1\.34\.5\. journalctl -u kubelet .*run again/,
+      ),
     });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+  });
+
+  it('or has no end in its time leaves its node cordoned, and says that it may still run, and where its log is', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      const at = { node, address: '10.0.20.5', user: 'wizard', port: 22 };
+      if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within its time limit');
+    };
+    const { outcome, hint } = await run({ ctx });
+    expect(outcome).toBe('failed');
+    expect(hint).toContain('k8s-node2 stays cordoned at 1.34.2. update_k8s.sh may still run there');
+    expect(hint).toContain('/var/log/k8s-upgrade/update_k8s.log. Try it by hand: ssh -p 22 wizard@10.0.20.5');
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
