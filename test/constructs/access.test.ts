@@ -95,6 +95,7 @@ describe('the detector may look', () => {
             'leases.coordination.k8s.io[k8s-version-upgrade]: get',
             'configmaps[k8s-upgrade-killswitch]: get',
             'jobs.batch: list',
+            'pods: list',
           ],
         ],
       ],
