@@ -70,6 +70,26 @@ describe('a run is followed to its end', () => {
   });
 });
 
+it.each([
+  ['before the log is there', 5_000],
+  ['in the middle of the log', 0],
+])('called off %s, a follower ends with the reason, and at once', async (_when, latencyMs) => {
+  const run = `off-${latencyMs}`;
+  lab.api.faults.add({ match: { resource: 'pods', subresource: 'log' }, action: { latencyMs } });
+  lab.api.apply([leg(run, 1, 'echo begun; sleep 8')]);
+  const client = connect(lab);
+  const stop = new AbortController();
+  const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+  const onLine = () => stop.abort(new Error('enough'));
+  if (latencyMs > 0) setTimeout(() => stop.abort(new Error('enough')), 1_000);
+  const wait = within(20_000, stop.signal);
+  const began = Date.now();
+  const options = { client, namespace, wait, onLine, unschedulable: 60_000 };
+  expect((await rejection(followRun(options, job))).message).toBe('enough');
+  expect(Date.now() - began).toBeLessThan(4_000);
+  lab.api.faults.clear();
+});
+
 describe('a leg that no node takes (F4)', () => {
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const reason = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";

@@ -164,9 +164,13 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
       }
     })();
     const streaming = new Log(client.kubeConfig).log(namespace, name, container, stream, { follow: true });
-    const abort = () => stream.destroy(new Error('called off'));
+    const abort = () => {
+      stream.destroy(new Error('called off'));
+      void streaming.then((request) => request.abort()).catch(() => {});
+    };
     wait.signal.addEventListener('abort', abort, { once: true });
-    await streaming.then(() => reading).catch(() => stream.destroy());
+    // Called off before the server has answered, the reader fails first.
+    await Promise.all([streaming, reading]).catch(() => stream.destroy());
     wait.signal.removeEventListener('abort', abort);
     wait.signal.throwIfAborted();
     if (await isOver(client, namespace, name)) return;
