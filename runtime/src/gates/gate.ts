@@ -53,16 +53,14 @@ export interface Verdict extends Findings {
   readonly open: boolean;
   /** Closed because it could not tell. */
   readonly unknown: boolean;
+  /** Why it could not, where a setting points at the wrong thing; what is there may also be wrong for a moment only. */
+  readonly badInput?: UpgradeError;
   readonly closes: Gate['closes'];
   readonly passes: boolean;
   readonly notes: readonly string[];
 }
 
-/**
- * Asks every gate and collects every reason. A gate that cannot tell is closed (F31).
- *
- * @throws the InputError of a gate whose setting points at the wrong thing.
- */
+/** Asks every gate and collects every reason. A gate that cannot tell is closed (F31). */
 export async function checkGates(gates: readonly Gate[], ctx: GateContext): Promise<Verdict[]> {
   return Promise.all(gates.map((gate) => ask(gate, ctx)));
 }
@@ -76,9 +74,19 @@ async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
     return idle === undefined ? verdict : { ...verdict, idle };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
-    if (error instanceof UpgradeError && error.code === 'badInput') throw error;
     const why = error instanceof Error ? error.message : String(error);
     const reasons = [`unknown, so closed: ${why}`];
-    return { gate: name, closes: 'blocked', passes, open: false, unknown: true, reasons, notes: [] };
+    const verdict = {
+      gate: name,
+      closes: 'blocked',
+      passes,
+      open: false,
+      unknown: true,
+      reasons,
+      notes: [],
+    } as const;
+    return error instanceof UpgradeError && error.code === 'badInput'
+      ? { ...verdict, badInput: error }
+      : verdict;
   }
 }

@@ -74,7 +74,7 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   checkAgainstCluster(ctx.request, running, server);
   // A URL that is not Prometheus' is bad input; a Prometheus that is away is for the gates.
   await ctx.alerts.firing().catch((error) => {
-    if (error instanceof InputError) throw error;
+    if (error instanceof InputError && found === undefined) throw error;
   });
   return { nodes, running };
 }
@@ -93,7 +93,7 @@ async function closeRollout(ctx: Context, result: RunResult): Promise<RunResult>
     tellInFlight(ctx, undefined, false);
     return result;
   } catch (error) {
-    const failure = resultOf(ctx, error);
+    const failure = await resultOf(ctx, error);
     ctx.report.emit({ type: 'run-ended', target: ctx.request.target, ...failure });
     return failure;
   }
@@ -188,11 +188,15 @@ function tellInFlight(ctx: Context, startedAt: number | undefined, snapshotTaken
 const describeStages = (names: readonly StageName[]): string =>
   names.includes('postflight') ? 'upgrade finished' : `${names.join(', ')} done`;
 
-/** Everything is an outcome that the run itself reports, but for bad input, being called off, and no longer being the one to speak. */
-function resultOf(ctx: Context, error: unknown): RunResult {
+/**
+ * Everything is an outcome that the run itself reports, but for bad input with nothing touched, being called off, and no longer
+ * being the one to speak.
+ */
+async function resultOf(ctx: Context, error: unknown): Promise<RunResult> {
   ctx.signal.throwIfAborted();
   if (!(error instanceof UpgradeError) || error instanceof LeaseHeldError) throw error;
-  if (error.code === 'badInput') throw error;
-  const outcome = error.code as Outcome;
+  const untouched = error.code === 'badInput' && (await ctx.journal.read()) === undefined;
+  if (untouched) throw error;
+  const outcome = error.code === 'badInput' ? 'failed' : (error.code as Outcome);
   return { outcome, message: error.message, ...(error.hint !== undefined && { hint: error.hint }) };
 }

@@ -32,6 +32,8 @@ function tellNotes(ctx: Context, verdicts: readonly Verdict[]): void {
 async function judgeOnce(ctx: Context): Promise<void> {
   const verdicts = await askGates(ctx, preflightGates);
   tellNotes(ctx, verdicts);
+  // With nothing touched yet, a setting that points at the wrong thing is for whoever wrote it.
+  for (const { badInput } of verdicts) if (badInput !== undefined) throw badInput;
   const closed = verdicts.filter((verdict) => !verdict.open);
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
