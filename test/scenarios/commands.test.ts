@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
 import { Lab } from '../lab/lab.ts';
-import { changesByPrograms, cluster } from './observe.ts';
+import { changesByPrograms, cluster, refreshed } from './observe.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
@@ -42,6 +42,7 @@ describe('commands', () => {
     }
     expect(writes().length).toBe(before);
     expect(changesByPrograms(lab)).toEqual([]);
+    expect(refreshed(lab)).toEqual([]);
   });
 
   it('plan shows a closed gate with its reason and exits 3', async () => {

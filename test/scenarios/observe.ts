@@ -76,3 +76,9 @@ export function changesByPrograms(lab: Lab): string[] {
       .map((run) => `${node.name}: ${run.program} ${run.args.join(' ')}`),
   );
 }
+
+/** Nodes whose package lists were fetched anew: what detection does, and what only looks does not. */
+export const refreshed = (lab: Lab): string[] =>
+  [...lab.nodes.values()]
+    .filter((node) => node.history.some((run) => run.program === 'apt-get' && run.args.includes('update')))
+    .map((node) => node.name);

@@ -7,7 +7,7 @@ import type { Session } from './options.ts';
 /**
  * What detection works with: the cluster, one node's package list and the package repository.
  *
- * @param readOnly nothing in the cluster is to change, not even the remembered host keys.
+ * @param readOnly nothing is to change: neither the remembered host keys nor the node's package list, which is not asked then.
  */
 export async function detectContext(
   session: Session,
@@ -15,13 +15,15 @@ export async function detectContext(
   readOnly: boolean,
 ): Promise<DetectContext> {
   const { settings, client, cluster, logger, signals } = session;
-  const shell = await openNodeShell(client, settings, {
-    readOnly,
-    signal: signals.stop,
-    onLine: (node, script, line) => logger.debug(`${node} ${script}: ${line}`),
-    onNotice: (notice) => logger.warn(notice),
-    mayWrite: async () => {},
-  });
+  const open = () =>
+    openNodeShell(client, settings, {
+      readOnly,
+      signal: signals.stop,
+      onLine: (node, script, line) => logger.debug(`${node} ${script}: ${line}`),
+      onNotice: (notice) => logger.warn(notice),
+      mayWrite: async () => {},
+    });
+  const shell = readOnly ? undefined : await open();
   await cluster.serverRelease();
   const repository = new PackageRepository(settings.packages, signals.stop);
   return { settings, client, cluster, writer, shell, repository, logger, signal: signals.stop };

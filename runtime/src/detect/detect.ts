@@ -29,7 +29,8 @@ export interface DetectContext {
   readonly client: KubernetesClient;
   readonly cluster: ClusterReader;
   readonly writer: ClusterWriter;
-  readonly shell: NodeShell;
+  /** Without it no node's package list is refreshed: what is published is taken for what nodes are offered. */
+  readonly shell: NodeShell | undefined;
   readonly repository: PackageRepository;
   readonly logger: Logger;
   readonly signal: AbortSignal;

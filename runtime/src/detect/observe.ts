@@ -22,18 +22,21 @@ export function observe(
  * Looks up what could be gone to: patches as a control-plane node would install them, the next minor from its own
  * repository.
  *
+ * @param shell refreshes that node's package list; without it, what is published is taken for what is in there.
  * @throws UpgradeError when either cannot be told; never an empty answer in its place (F12).
  */
 export async function findCandidates(
   nodes: readonly ClusterNode[],
   running: Release,
-  shell: NodeShell,
+  shell: NodeShell | undefined,
   repository: PackageRepository,
 ): Promise<Candidates> {
   const minor = minorOf(running);
   // Asked first: what is wrong with the repository is said better by it than by a node's apt.
   const published = await repository.packages(minor);
-  const offered = await offeredByNode(nodes, minor, shell);
+  const offered = shell
+    ? await offeredByNode(nodes, minor, shell)
+    : newestFirst(published.map((one) => one.release));
   const newer = offered.filter((release) => compareReleases(release, running) > 0);
   const dated =
     (minorOfRelease: string, packages: typeof published) =>
