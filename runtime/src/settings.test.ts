@@ -69,7 +69,11 @@ describe('a wrong setting is named with what was given and what is allowed', () 
       { timing: { soak: '10' } },
       'timing.soak: given "10", expected a number with a unit of ms, s',
     ],
-    ['number for a duration', { timing: { soak: 10 } }, 'timing.soak: given 10, '],
+    [
+      'number for a duration',
+      { timing: { soak: 10 } },
+      'timing.soak: given 10, expected a number with a unit of ms, s',
+    ],
     [
       'a password in a URL, which is not shown',
       { prometheus: { url: 'http://me:hunter2@prometheus:9090/path' } },

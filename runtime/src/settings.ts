@@ -14,7 +14,7 @@ import { isRelease } from './release.ts';
 
 const userInUrl = /\/\/[^/?#]*@/;
 
-const duration = z.string().transform((text, ctx) => {
+const duration = z.string({ error: `expected ${durationFormat}` }).transform((text, ctx) => {
   const ms = parseDuration(text);
   if (ms !== undefined) return ms;
   ctx.addIssue({ code: 'custom', message: `expected ${durationFormat}`, input: text });

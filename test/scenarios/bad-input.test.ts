@@ -106,6 +106,18 @@ const wrongSettings: [
   allowed: string,
 ][] = [
   ['an unknown key', (s) => ({ ...s, soak: '1m' }), '"soak"', 'unknown'],
+  [
+    'an unknown key further in',
+    (s) => ({ ...s, timing: { ...s.timing, soaks: '1m' } }),
+    'timing: unknown "soaks"',
+    'soak, ',
+  ],
+  [
+    'a duration without quotes and unit',
+    (s) => ({ ...s, timing: { soak: 5 } }),
+    'timing.soak: given 5',
+    'such as 10m',
+  ],
   ['a duration that does not parse', (s) => ({ ...s, timing: { soak: '10x' } }), 'timing.soak', '10m'],
   ['a node listed twice', (s) => ({ ...s, nodes: { workers: ['a', 'a'] } }), 'nodes.workers', 'once'],
   [

@@ -271,6 +271,13 @@ describe('the end of a rollout', () => {
     expect(toldOf(fake, 'in-flight').at(-1)?.startedAt).toBeDefined();
   });
 
+  it('of a dry-run is no rollout in flight, nor is its beginning', async () => {
+    const { ctx, fake } = fakeContext();
+    const request = { ...ctx.request, dryRun: true };
+    expect((await run({ ctx: { ...ctx, request } })).outcome).toBe('done');
+    expect(toldOf(fake, 'in-flight')).toEqual([]);
+  });
+
   it('is told to the Pushgateway by the next process, when the one before died of it', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master({ release: target })] });
     await run({ ctx });

@@ -182,7 +182,8 @@ async function tellJournal(ctx: Context): Promise<void> {
 }
 
 function tellInFlight(ctx: Context, startedAt: number | undefined, snapshotTaken: boolean): void {
-  ctx.report.emit({ type: 'in-flight', startedAt, snapshotTaken });
+  // A dry-run marks nothing, whatever it works with.
+  if (!ctx.request.dryRun) ctx.report.emit({ type: 'in-flight', startedAt, snapshotTaken });
 }
 
 const describeStages = (names: readonly StageName[]): string =>
