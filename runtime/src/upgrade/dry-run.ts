@@ -43,7 +43,7 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
       read: (...args) => real.shell.read(...args),
-      ended: async (node, name) => would(`wait for a ${name}.sh that still runs on ${node.node}`),
+      ended: async (node, name) => would(`wait for ${name}.sh on ${node.node} to end, where it still runs`),
       async script(node, name, args) {
         would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
         if (name === 'update_k8s') upgraded.add(node.node);
