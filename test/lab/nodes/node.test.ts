@@ -316,6 +316,17 @@ describe('the stubs refuse what the real programs refuse', () => {
     expect(answer.code).toBe(code);
   });
 
+  test.each([
+    ['-q', ['9b1d5e7f2c40', '3f2a9c0d1e77']],
+    ["--name '^etcd$' -q", ['3f2a9c0d1e77']],
+    ['--state Running --label io.kubernetes.container.name=etcd -q', ['3f2a9c0d1e77']],
+    ['--label io.kubernetes.container.name=none -q', []],
+    ['--state Exited -q', []],
+  ])('crictl ps %s gives what its filters let pass', async (options, ids) => {
+    const { stdout } = await once(`sudo crictl ps ${options}`);
+    expect(stdout.split('\n').filter(Boolean)).toEqual(ids);
+  });
+
   test('an allowed change of held packages and a downgrade', async () => {
     repository.publish('1.34.1');
     const install = 'sudo apt-get update >/dev/null; sudo apt-get install -y --allow-change-held-packages';
