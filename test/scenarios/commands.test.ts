@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { annotationKeys, jobLabels, metrics, objectNames } from '../../runtime/src/names.ts';
+import { testJob } from '../lab/api/testing.ts';
 import { Lab } from '../lab/lab.ts';
 import { changesByPrograms, cluster, refreshed } from './observe.ts';
 
@@ -131,6 +132,19 @@ describe('commands', () => {
         .filter((key) => key.startsWith('viktorbarzin.me')),
     ).toEqual([]);
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+  });
+
+  it('clear leaves a rollout alone whose next leg is still to start', async () => {
+    const { namespace } = objectNames;
+    const labels = { [jobLabels.run]: 'waiting', [jobLabels.leg]: '2' };
+    const job = testJob('waiting-2', 'true', {}, { nodeSelector: { 'example.com/none': 'here' } });
+    lab.api.apply([{ ...job, metadata: { name: 'waiting-2', namespace, labels } } as typeof job]);
+    const refused = await lab.cli(['clear']);
+    expect(refused.exitCode).toBe(3);
+    expect(refused.stderr).toContain('Job waiting-2 has not ended');
+    expect((await lab.cli(['clear', '--force'])).exitCode).toBe(0);
+    lab.api.store.remove('jobs', namespace, 'waiting-2');
+    expect((await lab.cli(['clear'])).exitCode).toBe(0);
   });
 
   it('a first Ctrl-C ends a command that waits for the API server', async () => {

@@ -3,7 +3,9 @@ import { BlockedError } from '../errors.ts';
 import { isInterrupted } from '../gates/own-marks.ts';
 import { controlPlaneFirst } from '../gates/versions.ts';
 import type { Context } from './context.ts';
+import type { InFlight } from './journal.ts';
 import type { StageName } from './stage-names.ts';
+import { harmlessStages } from './stages/index.ts';
 import { waitForGates } from './wait-for-gates.ts';
 
 /** Stages that change nodes. */
@@ -37,4 +39,19 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
 async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promise<void> {
   for (const { name, address } of begun)
     await ctx.shell.ended({ node: name, address }, 'update_k8s', ctx.settings.timing.script);
+}
+
+/**
+ * A snapshot for another target would take the place of the mark of a rollout in flight, and be no beginning of one itself.
+ *
+ * @throws BlockedError
+ */
+export function checkMark({ request }: Context, inFlight: InFlight | undefined): void {
+  const { target, stages } = request;
+  const { target: marked } = inFlight ?? {};
+  if (marked === undefined || marked === target || !stages.includes('snapshot')) return;
+  if (stages.some((name) => !harmlessStages.includes(name))) return;
+  throw new BlockedError('another rollout is in flight', [`to ${marked}, and this is for ${target}`], {
+    hint: `Ask for ${marked}, or finish that first; k8s-upgrade clear forgets it.`,
+  });
 }

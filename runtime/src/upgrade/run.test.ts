@@ -271,6 +271,16 @@ describe('the end of a rollout', () => {
     expect(toldOf(fake, 'in-flight').at(-1)?.startedAt).toBeDefined();
   });
 
+  it('is not replaced by a snapshot for another target', async () => {
+    const inFlight = { target: parseRelease('t', '1.34.4') };
+    const { ctx, fake } = fakeContext({ inFlight, stages: 'preflight,snapshot' });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('to 1.34.4, and this is for 1.34.5'),
+    });
+    expect(fake.inFlight?.target).toBe('1.34.4');
+  });
+
   it('of a dry-run is no rollout in flight, nor is its beginning', async () => {
     const { ctx, fake } = fakeContext();
     const request = { ...ctx.request, dryRun: true };

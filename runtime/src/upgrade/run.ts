@@ -6,7 +6,7 @@ import { isTouched } from '../gates/own-marks.ts';
 import { oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
 import { isPending } from './node.ts';
-import { checkOrder } from './order.ts';
+import { checkMark, checkOrder } from './order.ts';
 import { checkAgainstCluster } from './request.ts';
 import type { StageName } from './stage-names.ts';
 import { harmlessStages, stages } from './stages/index.ts';
@@ -116,6 +116,7 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   const halted = await ctx.cluster.killSwitch();
   if (halted !== undefined)
     throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  checkMark(ctx, found);
   await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
   const known = new Set(nodes.map((node) => node.name));

@@ -1,5 +1,5 @@
-import { readHolder } from '../../cluster/lease.ts';
 import { clusterWriter } from '../../cluster/writer.ts';
+import { readRollout } from '../../detect/rollout.ts';
 import { BlockedError } from '../../errors.ts';
 import { isInterrupted } from '../../gates/own-marks.ts';
 import { annotationKeys, metricJobs, metrics } from '../../names.ts';
@@ -15,10 +15,10 @@ export interface ClearOptions extends CommonOptions {
 export async function clearCommand(options: ClearOptions): Promise<void> {
   const { settings, client, cluster, logger } = openSession(options);
   const { namespace, annotationPrefix: prefix } = settings;
-  const holder = await readHolder(client, namespace);
-  if (holder && !holder.expired && !options.force) {
-    throw new BlockedError('a run is at work', [`${holder.identity} since ${holder.since}`], {
-      hint: 'Halt it first (k8s-upgrade halt --reason …), or use --force.',
+  const { busy } = await readRollout(client, settings);
+  if (busy !== undefined && !options.force) {
+    throw new BlockedError('a run is at work', [busy], {
+      hint: 'Halt it first (k8s-upgrade halt --reason …), delete a Job that no node takes, or use --force.',
     });
   }
   const writer = clusterWriter(client, namespace);
