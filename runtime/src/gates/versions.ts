@@ -5,8 +5,8 @@ import type { Gate } from './gate.ts';
 import { isInterrupted } from './own-marks.ts';
 
 /**
- * Half way through several control-plane nodes, whichever API server answers speaks for itself only: each node's kubelet is
- * compared with the one beside it, by its image.
+ * Half way through several control-plane nodes, the API server that answers may be an old one: there a kubelet counts as ahead only
+ * when it is ahead of the one beside it, too, by that one's image.
  */
 export const versionPath: Gate = {
   name: 'version-path',
@@ -14,8 +14,10 @@ export const versionPath: Gate = {
   closes: 'blocked',
   async check({ cluster, nodes, server, target }) {
     const servers = apiServersOf(await cluster.pods());
-    const newestServer = newest([server, ...servers.values()]) ?? server;
-    const serverFor = (n: ClusterNode) => (n.controlPlane ? (servers.get(n.name) ?? server) : newestServer);
+    const serverFor = (n: ClusterNode) => {
+      const others = n.controlPlane ? [servers.get(n.name) ?? server] : [...servers.values()];
+      return newest([server, ...others]) ?? server;
+    };
     const ahead = nodes.filter((n) => compareReleases(n.release, serverFor(n)) > 0);
     const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
     return {
