@@ -39,6 +39,7 @@ test-slow: setup $(bundle) ## whole upgrades that go wrong, the runbook's comman
 conformance: setup $(bundle) ## the lab against a real control plane, built once with Go, and the pipeline on it
 	@mkdir -p .cache
 	@test/conformance/build.sh
+	@test/conformance/terraform/build.sh
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
 
 hosts-test: setup $(bundle) ## upgrades through hosts with real sshd, apt, dpkg and etcd, in namespaces (Linux, root)

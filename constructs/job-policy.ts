@@ -1,11 +1,13 @@
 import { Manifest } from '@cdktf/provider-kubernetes/lib/manifest/index.js';
 import { Construct } from 'constructs';
 import { environment, mountPaths, objectNames } from '../runtime/src/names.ts';
+import { checked, pinned } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
 export interface JobPolicyProps {
-  /** Where the CronJob of the execution is, too. */
   readonly namespace: string;
+  /** The one that Jobs may run; as both CronJobs have it. */
+  readonly image: string;
 }
 
 const name = 'k8s-upgrade-jobs';
@@ -16,12 +18,12 @@ const admission = 'admissionregistration.k8s.io/v1';
  *
  * Who may create a Job may otherwise create any Job: with another program, as the executor, with the SSH key mounted.
  * RBAC cannot tell them apart; admission can, so that the agent service may submit a run and nothing else.
- * The image is what the execution's CronJob has at that moment, its parameter: written here as well, it would differ from
- * that in the middle of an apply. While there is no such CronJob, there are no Jobs. Needs Kubernetes 1.30.
+ * Needs Kubernetes 1.30.
  */
 export class JobPolicy extends Construct {
   constructor(scope: Construct, id: string, props: JobPolicyProps) {
     super(scope, id);
+    const image = checked(this, () => pinned('image', props.image), props.image);
     const labels = labelsOf('submitter');
     const policy = new Manifest(this, 'policy', {
       manifest: {
@@ -30,7 +32,6 @@ export class JobPolicy extends Construct {
         metadata: { name, labels },
         spec: {
           failurePolicy: 'Fail',
-          paramKind: { apiVersion: 'batch/v1', kind: 'CronJob' },
           matchConstraints: {
             resourceRules: [
               { apiGroups: ['batch'], apiVersions: ['v1'], operations: ['CREATE'], resources: ['jobs'] },
@@ -40,7 +41,7 @@ export class JobPolicy extends Construct {
             { name: 'pod', expression: 'object.spec.template.spec' },
             { name: 'container', expression: 'variables.pod.containers[0]' },
           ],
-          validations: validations(),
+          validations: validations(image),
         },
       },
     });
@@ -53,11 +54,6 @@ export class JobPolicy extends Construct {
         spec: {
           policyName: name,
           validationActions: ['Deny'],
-          paramRef: {
-            name: objectNames.executionCronJob,
-            namespace: props.namespace,
-            parameterNotFoundAction: 'Deny',
-          },
           matchResources: {
             namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': props.namespace } },
           },
@@ -73,7 +69,7 @@ interface Validation {
 }
 
 /** Everything through which a Job could run something else, or the same against another world. */
-function validations(): Validation[] {
+function validations(image: string): Validation[] {
   const text = JSON.stringify;
   const { detectorServiceAccount: detector, executorServiceAccount: executor } = objectNames;
   const variables = [...Object.values(environment), 'DRY_RUN'];
@@ -83,9 +79,8 @@ function validations(): Validation[] {
       message: 'a Job of this namespace has one container',
     },
     {
-      expression:
-        'variables.container.image == params.spec.jobTemplate.spec.template.spec.containers[0].image',
-      message: `the image is that of the CronJob ${objectNames.executionCronJob}`,
+      expression: `variables.container.image == ${text(image)}`,
+      message: `the image is ${image}`,
     },
     {
       expression: `!has(variables.container.command) && has(variables.container.args)

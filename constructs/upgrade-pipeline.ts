@@ -94,7 +94,7 @@ export class UpgradePipeline extends Construct {
       ...{ namespace, image },
       dependsOn: [...before, ...executor.bindings],
     });
-    if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace });
+    if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: written });
     this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
     this.createAfter(home);

@@ -14,9 +14,19 @@ export class Program {
   #tail = '';
   #stopping = false;
 
-  constructor(path: string, args: readonly string[], dir: string) {
+  /** @param env beside this process' own: what is no business of an argument. */
+  constructor(
+    path: string,
+    args: readonly string[],
+    dir: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.name = basename(path);
-    this.#child = spawn(path, args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(path, args, {
+      cwd: dir,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const log = createWriteStream(join(dir, `${this.name}.log`), { flags: 'a' });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {

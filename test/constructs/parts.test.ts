@@ -32,7 +32,7 @@ it('each part can be used alone', () => {
     new Credentials(scopeStack, 'credentials', { namespace, agentTokenPath: false });
     new DetectionCronJob(scopeStack, 'detection', { namespace, image, resources, usesAgentService: false });
     new ExecutionCronJob(scopeStack, 'execution', { namespace, image, priorityClassName: 'high' });
-    new JobPolicy(scopeStack, 'job-policy', { namespace });
+    new JobPolicy(scopeStack, 'job-policy', { namespace, image });
     new Egress(scopeStack, 'egress', { settings: { ...settings, namespace } });
     new UpgradeGates(scopeStack, 'gates', {
       namespace,

@@ -89,7 +89,9 @@ function toObject(type: string, body: Fields): KubernetesObject {
 }
 
 function convertFields(fields: Fields): Json {
-  return Object.fromEntries(Object.entries(fields).map(([key, value]) => convertField(key, value)));
+  // An empty text or list is one that was not written, to the provider.
+  const written = Object.entries(fields).filter(([, value]) => value !== '' && !isEmptyList(value));
+  return Object.fromEntries(written.map(([key, value]) => convertField(key, value)));
 }
 
 function convertField(key: string, value: Json): [string, Json] {
@@ -146,6 +148,8 @@ function over(defaults: Json | undefined, written: Json): Json {
     .map(([key, value]) => [key, key in written ? over(value, written[key] as Json) : value]);
   return { ...written, ...Object.fromEntries(merged) };
 }
+
+const isEmptyList = (value: Json): boolean => Array.isArray(value) && value.length === 0;
 
 const isFields = (value: Json | undefined): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
