@@ -67,7 +67,8 @@ export class ExecutionCronJob extends Construct {
             ttlSecondsAfterFinished: String(weekSeconds),
             podFailurePolicy: {
               rule: [
-                // A drain, a reboot or a lost node is nobody's failure, and counts against nothing.
+                // A drain or a reboot is nobody's failure, and counts against nothing. A node that never comes back keeps its pod,
+                // and with it the Job: detection and submit say which to delete.
                 { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
                 // The executor has decided: failed, bad input, blocked. Starting it again changes nothing (F15).
                 {

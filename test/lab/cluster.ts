@@ -33,9 +33,13 @@ export interface SeedOptions {
   readonly nodes?: readonly LabNodeSpec[];
   /** Kubernetes release of every component, `X.Y.Z`. */
   readonly version: string;
-  /** Defaults to 2.1.4. */
-  readonly containerd?: string;
+  /** Node → its version; 2.1.4 where it is not named. */
+  readonly containerd?: Readonly<Record<string, string>>;
 }
+
+/** What a node runs, by the option of a lab. */
+export const containerdOf = (name: string, versions: SeedOptions['containerd']): string =>
+  versions?.[name] ?? '2.1.4';
 
 const twoDays = 2 * 86_400_000;
 const fortyDays = 40 * 86_400_000;
@@ -54,11 +58,7 @@ export async function seedCluster(api: LabApi, options: SeedOptions): Promise<vo
   await api.settled();
 }
 
-function nodeObject(
-  node: LabNodeSpec,
-  index: number,
-  { version, containerd = '2.1.4' }: SeedOptions,
-): KubeObject {
+function nodeObject(node: LabNodeSpec, index: number, { version, containerd }: SeedOptions): KubeObject {
   const { name, role, address } = node;
   const controlPlane = role === 'control-plane';
   const capacity = { cpu: '4', memory: '8131852Ki', pods: '110', 'ephemeral-storage': '61202244Ki' };
@@ -101,7 +101,7 @@ function nodeObject(
       nodeInfo: {
         architecture: 'amd64',
         bootID: crypto.randomUUID(),
-        containerRuntimeVersion: `containerd://${containerd}`,
+        containerRuntimeVersion: `containerd://${containerdOf(name, containerd)}`,
         kernelVersion: '6.8.0-86-generic',
         kubeProxyVersion: `v${version}`,
         kubeletVersion: `v${version}`,

@@ -18,7 +18,7 @@ import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
 import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
-import { type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
+import { containerdOf, type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
 import { Invariants } from './invariants.ts';
 import { connectNode } from './kubelet-hooks.ts';
 import { LabNode } from './nodes/node.ts';
@@ -159,7 +159,11 @@ export class Lab<N extends ClusterNode = LabNode> {
       }),
       startServices(options, token, (inputs) => lab.submit(inputs)),
     ]);
-    const clusterReady = seedCluster(api, { nodes: specs, version: release });
+    const clusterReady = seedCluster(api, {
+      nodes: specs,
+      version: release,
+      containerd: options.containerd,
+    });
     const packages = services.packages.base;
     const nodes = await startNodes({ dir, authorizedKey: key.publicKey, packages, api });
     await clusterReady;
@@ -400,7 +404,7 @@ function startNode(
     role: spec.role === 'control-plane' ? 'master' : 'worker',
     port: shared.port,
     release: options.releases?.[name] ?? options.release ?? '1.34.2',
-    containerd: options.containerd?.[name] ?? '2.1.4',
+    containerd: containerdOf(name, options.containerd),
     authorizedKey: shared.authorizedKey,
     packages: shared.packages,
     hooks: connectNode(shared.api, name),

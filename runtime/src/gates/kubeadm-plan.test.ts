@@ -98,11 +98,16 @@ describe('the plan gate', () => {
   it('does not ask a control plane in whose upgrade the run was interrupted: kubeadm may still be at it', async () => {
     const startedAt = Date.now() - 60_000;
     const inFlight = { startedAt } as NonNullable<GateContext['inFlight']>;
-    const touched = { ...master, touchedAt: startedAt + 1 };
-    expect((await ask([touched], {}, { inFlight })).asked).toEqual([]);
-    expect((await ask([touched], {}, { inFlight })).reasons).toEqual([]);
-    const earlier = { ...master, touchedAt: startedAt - 1 };
-    expect((await ask([earlier], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);
+    const begun = { ...master, touchedAt: startedAt + 1, unfinished: true };
+    expect((await ask([begun], {}, { inFlight })).asked).toEqual([]);
+    expect((await ask([begun], {}, { inFlight })).reasons).toEqual([]);
+    const others = [
+      { ...begun, touchedAt: startedAt - 1 },
+      // The stage containerd was there, and no more.
+      { ...begun, unfinished: false },
+    ];
+    for (const node of others)
+      expect((await ask([node], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);
   });
 
   it('does not ask a control plane that is at the target with a kubelet that is not', async () => {

@@ -3,7 +3,7 @@ import type { NodeShell } from '../nodes/node-shell.ts';
 import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
-import { isTouched } from './own-marks.ts';
+import { isBegun } from './own-marks.ts';
 
 /**
  * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
@@ -20,7 +20,7 @@ export const planGate: Gate = {
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const idle = whyNotPlanned(ctx, first);
     // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
-    const pending = others.filter((node) => node.release !== target && !isTouched(node, inFlight));
+    const pending = others.filter((node) => node.release !== target && !isBegun(node, inFlight));
     const found = await Promise.all([
       idle === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [idle] },
       ...(idle === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
@@ -32,8 +32,7 @@ export const planGate: Gate = {
 function whyNotPlanned({ server, target, inFlight }: GateContext, first: ClusterNode): string | undefined {
   if (first.release === target) return `${first.name} is at ${target} already`;
   // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
-  if (isTouched(first, inFlight))
-    return `${first.name} is being upgraded by this rollout; it was asked before`;
+  if (isBegun(first, inFlight)) return `${first.name} is being upgraded by this rollout; it was asked before`;
   if (server === target) return `the control plane is at ${target} already; its kubelet is not`;
   return undefined;
 }

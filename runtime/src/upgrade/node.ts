@@ -154,8 +154,8 @@ export async function markTouched(ctx: Context, name: string): Promise<void> {
   const now = new Date().toISOString();
   await ctx.writer.patchNode(name, {
     ...(!touched && { [keys.touched]: now }),
-    // Our cordon says it as well.
-    ...(!isInterrupted(node) && { [keys.unfinished]: now }),
+    // Our cordon says it as well. A node at the target has nothing that a drain could finish.
+    ...(!isInterrupted(node) && node.release !== ctx.request.target && { [keys.unfinished]: now }),
   });
 }
 

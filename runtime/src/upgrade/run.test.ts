@@ -600,6 +600,17 @@ describe('containerd on the control plane', () => {
     ]);
   });
 
+  it('leaves nothing to finish on a node at the target, which no drain will touch again (F5)', async () => {
+    const done = { ...old, release: target };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(done), current('k8s-node1')] });
+    fake.onScript = async (_node, name) => {
+      if (name === 'update_containerd') throw new Error('killed here');
+    };
+    await expect(run({ ctx })).rejects.toThrow('killed here');
+    expect(of(fake, 'k8s-master')).toContain('k8s-master mark touched');
+    expect(fake.node('k8s-master').unfinished).toBe(false);
+  });
+
   it('leaves what an earlier process began for the stage master to finish', async () => {
     const begun = { ...old, unschedulable: true, cordonedByUs: true, touchedAt: Date.now() - 1_000 };
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(begun), current('k8s-node1')] });

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * Finds which process holds the client's end of a loopback connection. A connection keeps its process, so each port is
- * looked up once.
+ * Finds which process holds the client's end of a loopback connection. A socket keeps its process, so each is looked up
+ * once; a port is another socket's before long.
  */
 export class Owners {
   readonly #processes: () => ReadonlyMap<number, string>;
-  readonly #known = new Map<number, { pid: number; name: string }>();
+  readonly #known = new Map<string, { pid: number; name: string }>();
 
   /** @param processes process id → name of those that count. */
   constructor(processes: () => ReadonlyMap<number, string>) {
@@ -16,14 +16,13 @@ export class Owners {
   /** Undefined for a process that does not count, and for one that has ended. */
   of(port: number): { readonly pid: number; readonly name: string } | undefined {
     const processes = this.#processes();
-    const known = this.#known.get(port);
-    // Its socket is gone with it, and its port may be somebody else's by now.
-    if (known !== undefined && processes.get(known.pid) === known.name) return known;
     const inode = inodeOf(port);
     if (inode === undefined) return undefined;
+    const known = this.#known.get(inode);
+    if (known !== undefined && processes.get(known.pid) === known.name) return known;
     for (const [pid, name] of processes) {
       if (!holds(pid, inode)) continue;
-      this.#known.set(port, { pid, name });
+      this.#known.set(inode, { pid, name });
       return { pid, name };
     }
     return undefined;
