@@ -103,6 +103,9 @@ json_list() {
 # How long another program may hold apt's locks, in seconds: unattended-upgrades takes its time.
 lock_timeout=900
 
+# How long the network may be away while apt fetches, in seconds: a cable is out for a minute, a switch starts anew.
+network_timeout=180
+
 apt_get() {
   as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
     apt-get -q -y -o "DPkg::Lock::Timeout=$lock_timeout" "$@"
@@ -142,14 +145,28 @@ check_update() {
   fi
 }
 
-# refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not.
+network_told=false
+# network_is_away OUTPUT DEADLINE: waits a little and is true when apt could not reach what it asked, which it tries once, and there
+# is time left.
+network_is_away() {
+  local line
+  line=$(grep -Em 1 'Could not connect to|Unable to connect to|Temporary failure resolving|Connection (failed|timed out)' <<<"$1") || return 1
+  ((SECONDS < $2)) || return 1
+  $network_told || say "waiting for the network: ${line#*: }"
+  network_told=true
+  sleep 2
+}
+
+# refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
+# network.
 refresh_source() {
   local file=$1 output code holder told=false
-  local deadline=$((SECONDS + lock_timeout))
+  local deadline=$((SECONDS + lock_timeout)) network=$((SECONDS + network_timeout))
   while true; do
     code=0
     output=$(apt_get update -o "Dir::Etc::sourcelist=$file" -o Dir::Etc::sourceparts=- \
       -o APT::Get::List-Cleanup=0 2>&1) || code=$?
+    if network_is_away "$output" "$network"; then continue; fi
     holder=$(grep -m 1 'Could not get lock' <<<"$output" || true)
     [[ -n $holder ]] || break
     ((SECONDS < deadline)) || die "apt is still locked after ${lock_timeout}s: $holder; see which process holds it"
@@ -226,12 +243,16 @@ run_shown() {
   return "$code"
 }
 
-# install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are.
+# install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are. Waits for the network.
 install_packages() {
-  local code=0
-  run_shown apt_get install --no-install-recommends \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
-  ((code == 0)) && return
+  local code network=$((SECONDS + network_timeout))
+  while true; do
+    code=0
+    run_shown apt_get install --no-install-recommends \
+      -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
+    ((code != 0)) || return 0
+    network_is_away "$output" "$network" || break
+  done
   grep -q 'Held packages' <<<"$output" &&
     die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); see which with: apt-get install --dry-run $*, then apt-mark unhold it"
   die "apt-get install $* failed: $(grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$code")"

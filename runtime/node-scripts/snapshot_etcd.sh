@@ -158,9 +158,11 @@ etcd_tool() {
   if [[ -n $container ]]; then as_root crictl exec "$container" "$@"; else as_root env ETCDCTL_API=3 "$@"; fi
 }
 
-# status FILE: one line of JSON. etcdctl answered this before etcdutl existed.
+# status FILE: one line of JSON. Before 3.5 there is no etcdutl, and etcdctl answers this; from 3.6 on it prints its help.
 status() {
-  etcd_tool etcdutl snapshot status "$1" -w json 2>/dev/null || etcd_tool etcdctl snapshot status "$1" -w json
+  local tool=etcdutl
+  etcd_tool etcdutl version >/dev/null 2>&1 || tool=etcdctl
+  etcd_tool "$tool" snapshot status "$1" -w json
 }
 
 # read_status FILE: hash, revision, total_key and total_size, refusing a snapshot with nothing in it.

@@ -138,9 +138,10 @@ describe('snapshot_etcd.sh', () => {
 
   test("a host's own etcdctl is asked only while etcd does not run, and for the API v3", async () => {
     const calls = join(bench.directory, 'host-etcdctl');
+    // Older than 3.5: it reads snapshots itself, as etcdutl does since.
     writeFileSync(
       join(bench.node.paths.bin, 'etcdctl'),
-      `#!/bin/bash\necho "$ETCDCTL_API $1 $2" >>${calls}\nexec "$LAB_STUBS/container/etcdctl" "$@"\n`,
+      `#!/bin/bash\necho "$ETCDCTL_API $1 $2" >>${calls}\nexec "$LAB_STUBS/container/etcdutl" "$@"\n`,
       { mode: 0o755 },
     );
     const { path } = (await save()).result as Result;

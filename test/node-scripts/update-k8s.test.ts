@@ -227,6 +227,19 @@ describe('update_k8s.sh and packages (F24)', () => {
     expect(exit).toBe(0);
   });
 
+  test.each(['no-route-update', 'no-route-install'] as const)(
+    'waits for a network that comes back, and says so (%s)',
+    async (fault) => {
+      await open();
+      bench.node.faults.set(fault, { times: 1 });
+      const { exit, stdout } = await master();
+      const told = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
+      expect(told).toHaveLength(1);
+      expect(told[0]).toContain('No route to host');
+      expect(exit).toBe(0);
+    },
+  );
+
   test('names held packages that are in the way, and holds its own again', async () => {
     await open();
     writeFileSync(join(bench.node.paths.state, 'hold/kubernetes-cni'), '');

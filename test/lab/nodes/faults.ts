@@ -16,6 +16,9 @@ export interface FaultArguments {
   readonly 'late-job-apply': { times: number };
   /** Another program holds apt's locks; how dpkg says so depends on its version. */
   readonly 'apt-lock': { holder: string; dpkg?: '1.19' | '1.20' };
+  /** apt reaches no repository, this many times: one to install from, one to refresh from. */
+  readonly 'no-route-install': { times: number };
+  readonly 'no-route-update': { times: number };
   /** So many MiB are left, on the whole disk or below a path. */
   readonly 'disk-full': { mib: number; path?: string };
   /** kubelet does not become active. */
