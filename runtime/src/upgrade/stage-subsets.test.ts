@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { UpgradeError } from '../errors.ts';
+import { fakeContext, master } from '../testing/fake-context.ts';
+import { of, run, snapshot, target, toldOf, worker } from '../testing/run.ts';
+
+describe('a subset of the stages', () => {
+  it.each([
+    ['preflight', ['journal acknowledge', 'journal clear']],
+    [
+      'preflight,snapshot',
+      ['journal acknowledge', 'journal begin 1.34.5 patch', ...snapshot, 'journal clear'],
+    ],
+  ])('%s touches no node and leaves no latch (F7)', async (stages, effects) => {
+    const { ctx, fake } = fakeContext({ stages });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.effects).toEqual(effects);
+    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+  });
+
+  it('that is harmless leaves no latch when it fails either (F7)', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot' });
+    fake.takeSnapshot = async () => {
+      throw new UpgradeError('failed', 'no space');
+    };
+    expect(await run({ ctx })).toMatchObject({ outcome: 'failed', message: 'no space' });
+    expect(fake.inFlight).toBeUndefined();
+    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+  });
+
+  it('that is harmless leaves the latch of a rollout that was there', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot', inFlight: {} });
+    await run({ ctx });
+    expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
+  });
+
+  it('without post-flight stays in flight', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot,master' });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.inFlight).toBeDefined();
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+
+  it('that has the workers before the control plane is refused before it changes anything', async () => {
+    const { ctx, fake } = fakeContext({ target: '1.35.3', kind: 'minor', stages: 'repo,workers' });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining(
+        'control-plane-first: the API server is at 1.34.2; the stage master brings it to 1.35.3 first',
+      ),
+    });
+    expect(fake.effects).toEqual(['journal acknowledge']);
+    expect(fake.inFlight).toBeUndefined();
+  });
+
+  it('that has the workers goes on while the control plane is at the target, and no longer than that', async () => {
+    const { ctx, fake } = fakeContext({
+      stages: 'workers',
+      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1')],
+    });
+    fake.onDrain = async () => {
+      fake.nodes = [...fake.nodes, master({ name: 'k8s-master2' })];
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('control-plane-first: k8s-master2 is at 1.34.2'),
+    });
+    expect([fake.node('k8s-node2').release, of(fake, 'k8s-node1')]).toEqual([target, []]);
+  });
+
+  it('that has the workers is refused while a control-plane node is not finished', async () => {
+    const begun = { release: target, unschedulable: true, cordonedByUs: true };
+    const { ctx } = fakeContext({ stages: 'workers', nodes: [master(begun), worker('k8s-node1')] });
+    expect((await run({ ctx })).message).toContain('k8s-master needs the stage master');
+  });
+
+  it('of post-flight alone says what is not there', async () => {
+    const { ctx } = fakeContext({
+      stages: 'postflight',
+      nodes: [master({ release: target }), worker('k8s-node1')],
+    });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'not everything is at 1.34.5: k8s-node1 (1.34.2)',
+    });
+  });
+});

@@ -1,0 +1,98 @@
+import { describe, expect, it, test } from 'vitest';
+import { BlockedError } from '../../errors.ts';
+import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
+import { of, run, target, worker } from '../../testing/run.ts';
+
+describe('containerd', () => {
+  const updates = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('containerd'));
+  test.each([
+    ['behind every worker: up to the oldest of them', '1.7.20', ['1.7.27', '1.7.24'], ['--version 1.7.24']],
+    ['behind by number, not by text', '1.7.9', ['1.7.10'], ['--version 1.7.10']],
+    ['behind workers of 1.7.9 and 1.7.10', '1.7.8', ['1.7.10', '1.7.9'], ['--version 1.7.9']],
+    ['behind one worker only', '1.7.24', ['1.7.27', '1.7.24'], []],
+    ['ahead', '2.1.0', ['1.7.27'], []],
+    ['a major behind', '1.7.27', ['2.1.0'], []],
+    ['beside a worker with another runtime', '1.7.20', ['1.7.27', undefined], []],
+    ['another runtime itself', undefined, ['1.7.27'], []],
+    ['alone', '1.7.20', [], []],
+  ])('on a control plane that is %s', async (_what, own, workers, expected) => {
+    const nodes = [
+      master({ containerd: own }),
+      ...workers.map((containerd, n) => worker(`k8s-node${n + 1}`, { containerd })),
+    ];
+    const { ctx, fake } = fakeContext({ nodes });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(updates(fake)).toEqual(expected.map((args) => `k8s-master update_containerd ${args}`));
+    if (expected.length > 0) {
+      const at = (text: string) => fake.effects.findIndex((effect) => effect.includes(text));
+      expect(at('journal snapshot')).toBeLessThan(at('containerd'));
+      expect(at('containerd')).toBeLessThan(at('k8s-master cordon'));
+    }
+  });
+});
+
+describe('containerd on the control plane', () => {
+  const update = 'update_containerd --version 1.7.28';
+  const old = { containerd: '1.7.27' };
+  const current = (name: string) => worker(name, { containerd: '1.7.28' });
+
+  it('is a change of this rollout: marked before, and no longer unfinished after', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'containerd', nodes: [master(old), current('k8s-node1')] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-master')).toEqual([
+      'k8s-master mark touched unfinished',
+      `k8s-master ${update}`,
+      'k8s-master mark unfinished-',
+    ]);
+  });
+
+  it('leaves nothing to finish on a node at the target, which no drain will touch again (F5)', async () => {
+    const done = { ...old, release: target };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(done), current('k8s-node1')] });
+    fake.onScript = async (_node, name) => {
+      if (name === 'update_containerd') throw new Error('killed here');
+    };
+    await expect(run({ ctx })).rejects.toThrow('killed here');
+    expect(of(fake, 'k8s-master')).toContain('k8s-master mark touched');
+    expect(fake.node('k8s-master').unfinished).toBe(false);
+  });
+
+  it('leaves what an earlier process began for the stage master to finish', async () => {
+    const begun = { ...old, unschedulable: true, cordonedByUs: true, touchedAt: Date.now() - 1_000 };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(begun), current('k8s-node1')] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-master').slice(2, 5)).toEqual([
+      `k8s-master ${update}`,
+      'k8s-master drain',
+      'k8s-master update_k8s --role master --release 1.34.5',
+    ]);
+  });
+
+  it('does not keep the cordon of a drain that fails afterwards, nor hide that a person’s node is not through', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master(old), current('k8s-node1')] });
+    fake.onDrain = async () => {
+      throw new BlockedError('no', ['budget']);
+    };
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, touchedAt: expect.any(Number) });
+    const cordoned = fakeContext({
+      nodes: [master({ ...old, unschedulable: true }), current('k8s-node1')],
+      settings: { timing: { soak: '0s' } },
+    });
+    await run(cordoned);
+    expect(of(cordoned.fake, 'k8s-master')).toContain('k8s-master mark unfinished');
+  });
+
+  it('waits for the other control-plane nodes to be well, and for alerts', async () => {
+    const second = master({ ...old, name: 'k8s-master2', address: '10.0.0.99' });
+    const { ctx, fake } = fakeContext({ nodes: [master(old), second, current('k8s-node1')] });
+    fake.onScript = async (node, name) => {
+      if (name === 'update_containerd') fake.change(node, { ready: false, containerd: '1.7.28' });
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: 'stopped before containerd of k8s-master2:\n  - nodes: node k8s-master is not Ready',
+    });
+    expect(of(fake, 'k8s-master2')).toEqual([]);
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { parseRelease } from '../../release.ts';
+import { type FakeCluster, fakeContext } from '../../testing/fake-context.ts';
+import { of, run, toldOf, worker } from '../../testing/run.ts';
+
+describe('the repository', () => {
+  const minor = { target: '1.35.1', kind: 'minor' } as const;
+  const switched = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('set_repository'));
+
+  it('is switched on every node before the first drain, for a minor', async () => {
+    const { ctx, fake } = fakeContext(minor);
+    expect((await run({ ctx })).outcome).toBe('done');
+    const args = 'set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/';
+    expect(switched(fake)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1'].map((node) => `${node} ${args}`));
+    const last = fake.effects.findLastIndex((effect) => effect.includes('set_repository'));
+    expect(last).toBeLessThan(fake.effects.findIndex((effect) => effect.endsWith('drain')));
+  });
+
+  it('is switched before its drain on a node that has joined since, whose fitness is asked, too (F26)', async () => {
+    const { ctx, fake } = fakeContext(minor);
+    const { read } = ctx.shell;
+    const asked: string[] = [];
+    ctx.shell.read = async (node, words) => {
+      if (words[0] === 'bash') asked.push(node.node);
+      return read(node, words);
+    };
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node9').slice(0, 2)).toEqual([
+      'k8s-node9 set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/',
+      'k8s-node9 cordon cordoned',
+    ]);
+    expect(switched(fake).filter((effect) => effect.startsWith('k8s-node2'))).toHaveLength(1);
+    expect(asked).toContain('k8s-node9');
+  });
+
+  it('of a node that has joined and cannot take it: it is left as it is', async () => {
+    const { ctx, fake } = fakeContext(minor);
+    const old = worker('k8s-node9', { release: parseRelease('t', '1.34.2') });
+    const { read } = ctx.shell;
+    ctx.shell.read = async (node, words) =>
+      words[0] === 'bash' && node.node === old.name
+        ? { code: 0, output: 'cgroup v1\nfile /var/lib/kubelet/config.yaml e30K\nend' }
+        : read(node, words);
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node2') fake.nodes = [...fake.nodes, old];
+    };
+    const { outcome, message } = await run({ ctx });
+    expect(outcome).toBe('blocked');
+    expect(message).toMatch(
+      /stopped before k8s-node9, which has joined:\n.*cgroup: k8s-node9 runs cgroup v1/,
+    );
+    expect(of(fake, 'k8s-node9')).toEqual([]);
+  });
+
+  it('stays for a patch', async () => {
+    const { ctx, fake } = fakeContext();
+    await run({ ctx });
+    expect(switched(fake)).toEqual([]);
+    expect(toldOf(fake, 'stage-skipped')).toContainEqual(expect.objectContaining({ stage: 'repo' }));
+  });
+});
