@@ -5,7 +5,8 @@
 set -euo pipefail
 
 include=openssh-server,sudo,gnupg,curl,procps
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# Where from; debootstrap's own choice where DEBIAN_MIRROR does not say.
+mirror=(${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"})
 key=$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade
 trees=$cache/debootstrap-bookworm-$key
@@ -13,7 +14,7 @@ trees=$cache/debootstrap-bookworm-$key
 make_trees() {
   local work=$1
   printf 'hosts-test: installing a Debian into %s, once\n' "$trees" >&2
-  debootstrap --variant=minbase "--include=$include" bookworm "$work/base" "$mirror" >"$work/log" 2>&1 ||
+  debootstrap --variant=minbase "--include=$include" bookworm "$work/base" ${mirror[@]+"${mirror[@]}"} >"$work/log" 2>&1 ||
     { tail -n 20 "$work/log" >&2 && return 1; }
   mkdir -p "$work/etcd/usr/bin" "$work/unpacked"
   # The machine's own way to the mirror; the lists that debootstrap left are those it installed from.
