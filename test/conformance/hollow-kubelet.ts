@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { issueServerIdentity } from '../lab/api/auth/pki.ts';
 import type { Rest, WatchEvent } from '../lab/api/contract/rest.ts';
 import {
@@ -18,6 +19,9 @@ import { StatusError } from '../lab/api/status.ts';
 import { now } from '../lab/api/store.ts';
 import type { Container, Pod, PodStatus } from '../lab/api/types.ts';
 import type { PodSources } from './pod-sources.ts';
+
+/** From bound until the process runs, milliseconds. A real kubelet takes longer, and whoever follows a pod has to wait for it. */
+const startDelay = 300;
 
 /** One node's kubelet: its pods start, end and vanish as their specs say; those of known images are processes. */
 export class HollowKubelet {
@@ -132,6 +136,8 @@ export class HollowKubelet {
     }
     const [container] = containers;
     if (container === undefined) return;
+    await sleep(startDelay);
+    if (this.#pods.get(pod.metadata.uid)?.stopping !== false) return;
     const exit = await this.#run(pod, container);
     await this.#report(pod, exit.code === 0 ? 'Succeeded' : 'Failed', (c) => endedStatus(c, 0, exit));
   }
@@ -149,7 +155,7 @@ export class HollowKubelet {
         return exit;
       } catch (error) {
         if (!(error instanceof MissingVolumeSource) || !this.#pods.has(pod.metadata.uid)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await sleep(100);
       }
     }
   }
@@ -209,4 +215,4 @@ export class HollowKubelet {
   }
 }
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
+const pause = () => sleep(50);
