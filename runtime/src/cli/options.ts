@@ -93,8 +93,12 @@ export interface Session {
   readonly ownNode: string | undefined;
 }
 
-/** How long a server that has not answered yet is tried where a person waits, milliseconds. */
-const firstAnswer = 10_000;
+/**
+ * How long a server that has not answered yet is tried, milliseconds. Where a person waits that is short; a pod may start while
+ * the API server restarts, and its Job does not start it again for having failed. The kubelet tells every pod where the API server is.
+ */
+export const firstAnswer = (env: NodeJS.ProcessEnv, outage: number): number =>
+  env.KUBERNETES_SERVICE_HOST === undefined ? Math.min(10_000, outage) : outage;
 
 /** @param onStop what the first Ctrl-C does: `end` whatever is on its way, or let the command finish what it has begun. */
 export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = 'end'): Session {
@@ -108,8 +112,7 @@ export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = '
   const client = new KubernetesClient(kubeConfig, {
     requestTimeout,
     outage,
-    // A pod may start while the API server restarts, and its Job does not start it again for having failed.
-    ...(env[environment.podName] === undefined && { firstAnswer: Math.min(firstAnswer, outage) }),
+    firstAnswer: firstAnswer(env, outage),
     signal: onStop === 'end' ? signals.stop : signals.kill,
     // Standard output is for what the command was asked for.
     onNotice: (notice) => (onStop === 'end' ? process.stderr.write(`${notice}\n`) : logger.warn(notice)),

@@ -185,6 +185,8 @@ export class PodRunner {
       HOME: directory,
       HOSTNAME: pod.metadata.name,
       KUBECONFIG: kubeconfig,
+      // As the kubelet sets it in every pod; how to get there is in the kubeconfig.
+      KUBERNETES_SERVICE_HOST: '10.96.0.1',
       ...this.#options.extraEnv,
       ...Object.fromEntries(Object.entries(own).map(([k, v]) => [k, realPaths(v, mounts)])),
     };
