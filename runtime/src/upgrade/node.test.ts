@@ -1,7 +1,7 @@
 import { ApiException } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { ApiError } from '../cluster/api-error.ts';
-import { BlockedError } from '../errors.ts';
+import { BlockedError, UpgradeError } from '../errors.ts';
 import { ScriptError } from '../nodes/node-shell.ts';
 import { ConnectionError } from '../nodes/ssh.ts';
 import { type FakeCluster, fakeContext, master } from '../testing/fake-context.ts';
@@ -152,6 +152,22 @@ describe('a script that fails', () => {
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
     expect(of(fake, 'k8s-node1')).toEqual([]);
     expect(fake.inFlight).toBeDefined();
+  });
+
+  it('is what the run says even when nobody answers what has become of the node', async () => {
+    const { ctx, fake } = fakeContext();
+    const { nodes } = ctx.cluster;
+    failing(fake, 'k8s-node2', () => {
+      ctx.cluster.nodes = async () => {
+        ctx.cluster.nodes = nodes;
+        throw new UpgradeError('failed', 'list nodes: no answer from the API server');
+      };
+    });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
   it('is forgiven when its node is at the target and Ready (F20)', async () => {

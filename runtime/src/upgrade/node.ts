@@ -161,7 +161,7 @@ export async function markTouched(ctx: Context, name: string): Promise<void> {
 
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
 async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
-  const now = await findNode(ctx, node.name);
+  const now = await askAgain(ctx, node.name);
   if (now.release === ctx.request.target && now.ready) {
     ctx.report.emit({
       type: 'notice',
@@ -179,14 +179,26 @@ async function leftOver(
   error: UpgradeError,
   more = '',
 ): Promise<UpgradeError> {
-  const { release } = await findNode(ctx, node.name);
+  const { release, unknown } = await askAgain(ctx, node.name);
   const hints = [
-    `${node.name} stays cordoned at ${release}.`,
+    unknown
+      ? `What has become of ${node.name} is not known (${unknown}); it was cordoned.`
+      : `${node.name} stays cordoned at ${release}.`,
     more,
     error.hint,
     'Mend it and run again (the run resumes there), or roll it back as the runbook says.',
   ];
   return new UpgradeError('failed', error.message, { cause: error, hint: hints.filter(Boolean).join(' ') });
+}
+
+/** The node after an error, which is worth more than that the API server cannot be asked right then. */
+async function askAgain(ctx: Context, name: string): Promise<Partial<ClusterNode> & { unknown?: string }> {
+  try {
+    return await findNode(ctx, name);
+  } catch (error) {
+    if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
+    return { unknown: error.message };
+  }
 }
 
 async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
