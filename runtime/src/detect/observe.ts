@@ -1,13 +1,11 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
+import { packageList } from '../nodes/package-list.ts';
 import { compareReleases, minorOf, nextMinorOf, oldest, type Release } from '../release.ts';
 import type { Candidates, Observation } from './choose.ts';
-import { newestFirst, releaseOfPackage } from './packages.ts';
+import { newestFirst } from './packages.ts';
 import type { Candidate, PackageRepository } from './repository.ts';
-
-/** How long the node's package list may take, milliseconds: another program may hold apt's lock for a while. */
-const listTimeout = 20 * 60_000;
 
 export function observe(
   nodes: readonly ClusterNode[],
@@ -63,17 +61,14 @@ async function offeredByNode(
   const node = nodes.find((one) => one.controlPlane && one.ready);
   if (node === undefined)
     throw new UpgradeError('failed', 'no control-plane node is Ready to be asked for its packages');
-  const target = { node: node.name, address: node.address };
-  const result = await shell.script(target, 'list_packages', ['--package', 'kubeadm'], listTimeout);
-  const versions = Array.isArray(result.versions) ? result.versions.map(String) : [];
-  const offered = newestFirst(versions.map(releaseOfPackage));
-  const ofMinor = offered.filter((release) => minorOf(release) === minor);
+  const { releases = [], repository = 'unknown' } = (await packageList(shell, node)) ?? {};
+  const ofMinor = releases.filter((release) => minorOf(release) === minor);
   if (ofMinor.length > 0) return ofMinor;
   throw new UpgradeError(
     'failed',
-    `${node.name} is offered no kubeadm ${minor}, only ${offered.join(', ') || 'nothing'}`,
+    `${node.name} is offered no kubeadm ${minor}, only ${releases.join(', ') || 'nothing'}`,
     {
-      hint: `Its package repository is ${String(result.repository ?? 'unknown')}; it should be that of v${minor}.`,
+      hint: `Its package repository is ${repository}; it should be that of v${minor}.`,
     },
   );
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { testSettings } from '../testing/cluster.ts';
-import { master } from '../testing/fake-context.ts';
+import { inFlightSince, master } from '../testing/fake-context.ts';
 import { etcdMembers } from './etcd-members.ts';
 import type { GateContext } from './gate.ts';
 
@@ -67,4 +67,29 @@ test('etcd is not running where it is asked', async () => {
   expect(await reasonsFor('', '')).toEqual([
     'etcd is not running on k8s-master2; see crictl ps -a on that node',
   ]);
+});
+
+test('over IPv6 it is asked at a name of its certificate, and a member of a node that was begun may be ill', async () => {
+  const over6 = nodes.map((node, i) => ({
+    ...node,
+    address: `fd00::1${i}`,
+    touchedAt: i === 0 ? Date.now() : undefined,
+  }));
+  const endpoint = (i: number, error?: string) => ({
+    ...member(i, error),
+    endpoint: `https://[fd00::1${i}]:2379`,
+  });
+  const asked: string[] = [];
+  const read = async (_node: unknown, words: readonly string[]) => {
+    asked.push(...words);
+    return {
+      code: 1,
+      output: words[1] === 'ps' ? id : JSON.stringify([endpoint(0, 'gone'), endpoint(1), endpoint(2)]),
+    };
+  };
+  const begun = over6.map((node) => (node.touchedAt ? { ...node, cordonedByUs: true } : node));
+  const inFlight = inFlightSince(Date.now() - 60_000);
+  const ctx = { nodes: begun, shell: { read }, settings: testSettings(), inFlight } as unknown as GateContext;
+  expect(await etcdMembers.check(ctx)).toEqual({ reasons: [] });
+  expect(asked).toContain('--endpoints=https://localhost:2379');
 });

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import { hasExternalEtcd } from './external-etcd.ts';
@@ -5,9 +6,10 @@ import type { Findings, Gate } from './gate.ts';
 import { isBegun } from './own-marks.ts';
 
 const pki = '/etc/kubernetes/pki/etcd';
-const askMembers = [
+/** kubeadm has etcd listen on the loopback address of the node's family, and names both in the certificate; so is localhost. */
+const askMembers = (address: string) => [
   'etcdctl',
-  '--endpoints=https://127.0.0.1:2379',
+  `--endpoints=https://${isIPv6(address) ? 'localhost' : '127.0.0.1'}:2379`,
   `--cacert=${pki}/ca.crt`,
   `--cert=${pki}/server.crt`,
   `--key=${pki}/server.key`,
@@ -55,7 +57,7 @@ async function healthFrom(shell: NodeShell, { name, address }: ClusterNode): Pro
   ]);
   const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
   if (id === undefined) return undefined;
-  return (await shell.read(target, ['crictl', 'exec', id, ...askMembers])).output;
+  return (await shell.read(target, ['crictl', 'exec', id, ...askMembers(address)])).output;
 }
 
 interface Endpoint {
@@ -75,7 +77,8 @@ function judge(
     const said = output.trim().slice(-200) || 'nothing';
     return { reasons: [`etcd on ${asked.name} does not say how its members are: ${said}`] };
   }
-  const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) => endpoint.includes(`//${address}:`);
+  const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) =>
+    endpoint.includes(isIPv6(address) ? `//[${address}]:` : `//${address}:`);
   const nameOf = (one: Endpoint) => members.find((node) => isOf(node, one))?.name ?? one.endpoint;
   const ill = endpoints.filter((one) => !one.health && !begun.some((node) => isOf(node, one)));
   const excused = begun.filter((node) => !endpoints.some((one) => isOf(node, one)));

@@ -5,8 +5,10 @@ import { compatibilityGates } from './compatibility/index.ts';
 import { drainability } from './drainability.ts';
 import type { Gate } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
+
 import { closesGate, describeAlert, isBegun, isTouched, ownMarks } from './own-marks.ts';
 import { packages } from './packages.ts';
+import { upgradable } from './upgradable.ts';
 import { versionPath } from './versions.ts';
 
 const killSwitch: Gate = {
@@ -141,6 +143,7 @@ export const preflightGates: readonly Gate[] = [
   quiet,
   versionPath,
   packages,
+  upgradable,
   planGate,
   ...compatibilityGates,
   drainability,
@@ -150,7 +153,7 @@ export const preflightGates: readonly Gate[] = [
 export const drainGates: readonly Gate[] = [killSwitch, alertGate];
 
 /** Asked about a node that joined after preflight: what of preflight a single node can fail. */
-export const joinGates: readonly Gate[] = [...compatibilityGates, drainability];
+export const joinGates: readonly Gate[] = [upgradable, ...compatibilityGates, drainability];
 
 /** Asked after the control plane. */
 export const controlPlaneGates: readonly Gate[] = [nodesReady, controlPlanePods];

@@ -5,7 +5,9 @@ import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/
 import type { Sample } from '../gates/metrics-source.ts';
 import { parseRelease } from '../release.ts';
 import type { SettingsInput } from '../settings.ts';
+import type { InFlight } from '../upgrade/journal.ts';
 import { clusterNode, testSettings } from './cluster.ts';
+import { inFlightSince } from './fake-context.ts';
 
 /** A file on a node, as kubelet_facts.sh finds it. */
 export type NodeFiles = Readonly<Record<string, string>>;
@@ -22,6 +24,9 @@ interface GateCase {
   readonly kubeadm?: SettingsInput['kubeadm'];
   /** Releases that the package repository has; without them it does not answer. */
   readonly published?: readonly string[];
+  /** What a node's package manager offers, or why it cannot be asked; null in a dry run. By node. @default nothing */
+  readonly offered?: Readonly<Record<string, readonly string[] | Error | null>>;
+  readonly inFlight?: Partial<InFlight>;
   /** By query; a query that is missing here fails. */
   readonly metrics?: Readonly<Record<string, readonly Sample[]>>;
   /** By node, over the ones of an ordinary node. */
@@ -29,6 +34,8 @@ interface GateCase {
   readonly cgroup?: Readonly<Record<string, string>>;
   /** Instead of everything that nodes say. */
   readonly said?: string;
+  /** The exit code of what they say. @default 0 */
+  readonly saidCode?: number;
 }
 
 const release = (text: string) => parseRelease('test', text);
@@ -47,6 +54,7 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
     nodes,
     server: release(server),
     target: release(to),
+    inFlight: given.inFlight && inFlightSince(Date.now() - 60_000, given.inFlight),
     settings: testSettings(settings),
     client: { options: { signal: new AbortController().signal } },
     cluster: { pods: async () => given.pods ?? [] },
@@ -64,7 +72,13 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
     shell: {
       async read({ node }: { node: string }) {
         asked.push(node);
-        return { code: 0, output: given.said ?? factsOf(node, given) };
+        return { code: given.saidCode ?? 0, output: given.said ?? factsOf(node, given) };
+      },
+      async script({ node }: { node: string }) {
+        asked.push(node);
+        const versions = given.offered?.[node] === undefined ? [] : given.offered[node];
+        if (versions instanceof Error) throw versions;
+        return versions === null ? { dryRun: true } : { versions, repository: 'https://pkgs.example/v1.34' };
       },
     },
   } as unknown as GateContext;

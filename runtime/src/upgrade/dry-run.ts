@@ -47,7 +47,7 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
       async script(node, name, args) {
         would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
         if (name === 'update_k8s') upgraded.add(node.node);
-        return {};
+        return { dryRun: true };
       },
     },
     snapshots: {

@@ -217,6 +217,20 @@ describe('a script that fails', () => {
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
+  it('or a host key that has changed since preflight (F27) leaves its node cordoned, and says so', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      if (node === 'k8s-node2')
+        throw new UpgradeError('blocked', 'another host key', { hint: 'Compare it.' });
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'another host key',
+      hint: expect.stringMatching(/^k8s-node2 stays cordoned at 1\.34\.2\. Compare it\. /),
+    });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+
   it('or an API server that did not change ends the run after the control plane', async () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => {

@@ -139,6 +139,8 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
         error,
         'update_k8s.sh may still run there, and writes its log to /var/log/k8s-upgrade/update_k8s.log.',
       );
+    // Its host key or its login has changed since the gates asked; nothing was sent.
+    if (error instanceof UpgradeError && error.code === 'blocked') throw await leftOver(ctx, node, error);
     if (!(error instanceof ScriptError)) throw error;
     await forgiveOrFail(ctx, node, error);
   }

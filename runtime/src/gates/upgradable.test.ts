@@ -1,0 +1,74 @@
+import { expect, it } from 'vitest';
+import { ConnectionError } from '../nodes/ssh.ts';
+import { parseRelease } from '../release.ts';
+import { clusterNode } from '../testing/cluster.ts';
+import { askGate } from '../testing/gate-context.ts';
+import { upgradable } from './upgradable.ts';
+
+const patch = { from: '1.34.2', to: '1.34.5' };
+const has = ['1.34.5-1.1', '1.34.2-1.1'];
+const at = (release: string) => parseRelease('test', release);
+
+it('is open when every node is offered the target', async () => {
+  const offered = { 'k8s-master': has, 'k8s-node1': has };
+  const { open, asked } = await askGate(upgradable, { ...patch, offered });
+  expect({ open, asked }).toEqual({
+    open: true,
+    asked: ['k8s-master', 'k8s-node1', 'k8s-master', 'k8s-node1'],
+  });
+});
+
+it('is closed for every node that is not, with what it is offered', async () => {
+  const offered = { 'k8s-master': ['1.34.50-1.1', '1.34.2-1.1'], 'k8s-node1': [] };
+  const { open, closes, reasons } = await askGate(upgradable, { ...patch, offered });
+  expect({ open, closes }).toEqual({ open: false, closes: 'blocked' });
+  expect(reasons).toEqual([
+    'k8s-master is offered no kubeadm 1.34.5, up to 1.34.50 from https://pkgs.example/v1.34',
+    'k8s-node1 is offered no kubeadm 1.34.5, up to nothing from https://pkgs.example/v1.34',
+  ]);
+});
+
+it('is closed for a node that cannot be reached (F25), beside what the others say', async () => {
+  const away = new ConnectionError(
+    { node: 'k8s-node1', address: '10.0.20.5', user: 'wizard', port: 22 },
+    'no answer',
+  );
+  const offered = { 'k8s-master': [], 'k8s-node1': away };
+  const { open, unknown, reasons } = await askGate(upgradable, { ...patch, offered });
+  expect({ open, unknown }).toEqual({ open: false, unknown: false });
+  expect(reasons).toEqual([
+    expect.stringContaining('k8s-master is offered no'),
+    'SSH to k8s-node1 (10.0.20.5): no answer',
+  ]);
+});
+
+it('asks neither a node that is there nor one that this rollout has begun: its script says what it finds', async () => {
+  const nodes = [
+    clusterNode('k8s-master', { controlPlane: true, release: at('1.34.5') }),
+    clusterNode('k8s-node1', { release: at('1.34.2'), touchedAt: Date.now(), cordonedByUs: true }),
+    clusterNode('k8s-node2', { release: at('1.34.2') }),
+  ];
+  const offered = { 'k8s-node2': has };
+  const { open, asked } = await askGate(upgradable, { ...patch, nodes, offered, inFlight: {} });
+  expect({ open, asked }).toEqual({ open: true, asked: ['k8s-node2', 'k8s-node2'] });
+});
+
+it('leaves the packages to the stage repo before a minor, whose repository no node has yet', async () => {
+  const { open, asked } = await askGate(upgradable, {});
+  expect({ open, asked }).toEqual({ open: true, asked: ['k8s-master', 'k8s-node1'] });
+});
+
+it('is closed by what update_k8s.sh refuses', async () => {
+  const said = '==> worker: 1.34.2 -> 1.34.5\nerror: only 12 MiB are free';
+  const { reasons } = await askGate(upgradable, { ...patch, said, saidCode: 1 });
+  expect(reasons).toEqual([
+    'update_k8s --dry-run on k8s-master failed with exit code 1: only 12 MiB are free',
+    'update_k8s --dry-run on k8s-node1 failed with exit code 1: only 12 MiB are free',
+  ]);
+});
+
+it('says that a dry run refreshes nothing', async () => {
+  const offered = { 'k8s-master': null, 'k8s-node1': null };
+  const { open, notes } = await askGate(upgradable, { ...patch, offered });
+  expect({ open, notes }).toEqual({ open: true, notes: [expect.stringContaining('dry run')] });
+});
