@@ -36,6 +36,7 @@ describe('commands', () => {
       'quiet',
       'version-path',
       'packages',
+      'upgradable',
       'kubeadm-plan',
       'drain',
     ]) {

@@ -194,7 +194,7 @@ describe('before anything', () => {
       () => lab.prometheus.fire('NodeDiskPressure'),
       () => lab.prometheus.clear('NodeDiskPressure'),
     ],
-    ['failed', 1, () => lab.node('k8s-master').faults.set('disk-full', { mib: 1 }), () => {}],
+    ['failed', 1, () => lab.node('k8s-master').faults.set('etcd-empty', {}), () => {}],
   ] as const)(
     'F15: %s is told apart to the last message and metric',
     async (outcome, exitCode, cause, mend) => {
@@ -222,6 +222,24 @@ describe('before anything', () => {
     setReadySince('k8s-node1', 2 * 86_400_000);
     expect(exitCode, output).toBe(0);
     expect(output).toContain('the run ended: held');
+  });
+});
+
+describe('before anything, on nodes that could not be upgraded once they are empty', () => {
+  beforeAll(start);
+  afterAll(() => lab.stop());
+  afterEach(expectNothingTouched);
+
+  it('F24 F25 F27: an expired key and another host key are found out with nothing drained', async () => {
+    lab.node('k8s-node1').expireRepositoryKey();
+    lab.node('k8s-node2').changeHostKey();
+    const { exitCode, stdout, stderr } = await lab.cli(['run', ...patch]);
+    expect(exitCode, stdout + stderr).toBe(3);
+    const said = stdout + stderr;
+    expect(said).toMatch(/upgradable: list_packages on k8s-node1 .* has expired/);
+    expect(said).toMatch(/upgradable: node k8s-node2 \(.*\) shows the host key SHA256:/);
+    const { exitCode: planned, said: shown } = await plan('upgradable', patch);
+    expect({ planned, shown: shown[0] }).toEqual({ planned: 3, shown: expect.stringContaining('k8s-node2') });
   });
 });
 
