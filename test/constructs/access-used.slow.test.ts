@@ -48,11 +48,11 @@ describe.skipIf(!existsSync(bundle))('in the lab', () => {
     observed.push(...(await Promise.all([observe(undefined), observe(directAndAccepting)])));
   }, 180_000);
 
-  it('no program is refused anything', () => {
+  it('no program is refused anything (F30)', () => {
     expect(observed.flatMap((o) => o.refused)).toEqual([]);
   });
 
-  it('every permission is used: one that nobody uses is one too many', () => {
+  it('every permission is used: one that nobody uses is one too many (F30)', () => {
     const unused = observed.map(({ granted, used }) => [...granted].filter((one) => !used.has(one)).sort());
     expect(unused).toEqual([[], []]);
     for (const { granted } of observed) expect(granted.size).toBeGreaterThan(30);

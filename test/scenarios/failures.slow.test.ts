@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { annotationKeys, jobLabels, metrics, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { Lab, type LabOptions } from '../lab/lab.ts';
-import { during } from '../lab/waits.ts';
+import { during, until } from '../lab/waits.ts';
 import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
 
 /** How pipelines like this one have failed; each title carries the number under which the architecture answers it. */
@@ -61,6 +62,52 @@ describe('placement and lifetime', () => {
     expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expect(hosts).toEqual([]);
     expectAllAt('1.34.5');
+  });
+
+  it('F3: the caller has forgotten the run and its submitter is dead: halt stops it before its next node', async () => {
+    await start();
+    const agent = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
+    lab.submit = async (inputs) => {
+      const submitter = await lab.spawnCli(['submit', '--inputs', inputs], { user: agent });
+      const closed = once(submitter, 'close').then(() => ({ exitCode: -1, output: 'killed' }));
+      await during(closed, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
+      submitter.kill('SIGKILL');
+      return closed;
+    };
+    lab.node('k8s-node2').faults.set('kubeadm-hang', {});
+    expect(await lab.detect()).toBe(0);
+    const [forgotten] = lab.agentService.jobs;
+    expect(await lab.agentJobEnd(forgotten?.id)).toBe(-1);
+    lab.agentService.forget();
+    await lab.agentService.stop();
+
+    expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
+    const legs = () =>
+      lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
+    expect(legs().map((job) => job.status?.active)).toEqual([1]);
+    lab.node('k8s-node2').faults.clear('kubeadm-hang');
+    await until('the run has stopped', () => legs().every((job) => !job.status?.active));
+    await lab.api.settled();
+    const { nodes, namespace, lease } = cluster(lab);
+    expect(nodes.map((node) => [node.name, node.release, node.unschedulable])).toEqual([
+      ['k8s-master', '1.34.5', false],
+      ['k8s-node1', '1.34.2', false],
+      ['k8s-node2', '1.34.5', false],
+    ]);
+    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
+    expect([lease, namespace[keys.target]]).toEqual(['', '1.34.5']);
+    expect(slackEnds(lab, 'done')).toEqual([]);
+    expect(lab.slack.messages.at(-1)?.text).toContain('the power is about to go');
+
+    await lab.agentService.start();
+    Reflect.deleteProperty(lab, 'submit');
+    expect((await lab.cli(['resume'])).exitCode).toBe(0);
+    expect(await lab.detect()).toBe(0);
+    const [next] = lab.agentService.jobs;
+    expect(await lab.agentJobEnd(next?.id)).toBe(0);
+    expectAllAt('1.34.5');
+    expect(drained(lab)).toEqual(everyNode);
+    expect(slackEnds(lab, 'done')).toHaveLength(1);
   });
 
   it('F5: killed in the middle of a node, the Job starts a process that goes on', async () => {
