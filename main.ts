@@ -3,7 +3,7 @@ import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
 import { App, TerraformStack } from 'cdktf';
 import { stateBackend, UpgradePipeline } from './constructs/index.ts';
 
-/** This cluster: one control-plane node, four workers. */
+/** Built from runtime/Dockerfile; pinned. */
 const image = 'forgejo.viktorbarzin.me/viktor/k8s-version-upgrade:0.1.0';
 /** Whether Sunday's detection runs by itself. */
 const enabled = true;

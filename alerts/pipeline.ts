@@ -47,7 +47,7 @@ function runAlerts(options: AlertOptions): AlertDefinition[] {
   ];
 }
 
-/** Three missed heartbeats of ten minutes, whatever holds up one push. */
+/** Half an hour without a heartbeat, whatever holds up one push. */
 const heartbeatLostSeconds = 1800;
 /** An executor pushes every half minute: after this another run is no reason to wait for what it will say. */
 const otherRunAliveSeconds = 600;

@@ -202,7 +202,7 @@ export const settingsSchema = z.strictObject({
       /** One request to the API server. */
       apiRequest: positiveDuration.prefault('30s'),
       /** After this, a leg that no node takes is reported with the scheduler's reason. */
-      unschedulable: positiveDuration.prefault('2m'),
+      unschedulable: positiveDuration.prefault('90s'),
     })
     .prefault({}),
   snapshot: z

@@ -21,7 +21,7 @@ interface Surroundings {
 const mounted = (key: string): string => `${mountPaths.credentials}/${key}`;
 
 /**
- * The settings of the original's cluster, with the lab's addresses and its waits shortened: a second for ten minutes. Time is
+ * The settings of `main.ts`'s cluster, with the lab's addresses and its waits shortened: a second for ten minutes. Time is
  * compressed here and nowhere else.
  */
 export function labSettings({ services, nodes, soak, change = (base) => base }: Surroundings): SettingsInput {

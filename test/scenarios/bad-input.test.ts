@@ -193,9 +193,12 @@ it('a missing token of the agent service ends a detection before it writes a dis
 });
 
 describe('the package repository (F12)', () => {
+  const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
   it.each(['html', 'empty', 'truncated'] as const)('%s', async (kind) => {
-    lab.packages.cdn.nonsense = kind;
-    expectRefused(await lab.cli(['detect']), 'packages.repository', 'Packages file');
+    for (const words of [['detect'], ['plan', ...patch], ['run', ...patch]]) {
+      lab.packages.cdn.nonsense = kind;
+      expectRefused(await lab.cli(words), 'packages.repository', 'Packages file');
+    }
   });
 
   it('a redirect loop', async () => {

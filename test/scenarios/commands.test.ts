@@ -32,6 +32,7 @@ describe('commands', () => {
       'kill-switch',
       'nodes',
       'control-plane',
+      'etcd-members',
       'alerts',
       'quiet',
       'version-path',

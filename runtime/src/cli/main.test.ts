@@ -27,6 +27,18 @@ async function silentCluster(): Promise<string> {
   );
 }
 
+it('settings may be named in the environment', async () => {
+  const env = { ...process.env, K8S_UPGRADE_SETTINGS: '/nowhere/settings.yaml' };
+  const child = spawn(process.execPath, [bundle, 'status'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  const [exit] = await once(child, 'close');
+  expect(exit, stderr).toBe(2);
+  expect(stderr).toContain('/nowhere/settings.yaml');
+});
+
 /** Exit codes 0 to 3 are decisions, which no Job tries again. */
 it.each([
   ['thrown in a callback', "throw new Error('boom')"],

@@ -44,7 +44,11 @@ function command(name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
-    .option('--settings <file>', 'settings, YAML or JSON', '/etc/k8s-upgrade/settings/settings.yaml')
+    .addOption(
+      new Option('--settings <file>', 'settings, YAML or JSON')
+        .env('K8S_UPGRADE_SETTINGS')
+        .default('/etc/k8s-upgrade/settings/settings.yaml'),
+    )
     .option(
       '--kubeconfig <file>',
       'cluster to work on (default: $KUBECONFIG, ~/.kube/config, or the service account of the pod)',

@@ -24,7 +24,7 @@ export class ApiError extends UpgradeError {
   constructor(what: string, exception: ApiException<unknown>) {
     const body = statusBody(exception.body);
     const said = body.message ?? `HTTP ${exception.code}`;
-    const hint = hints[exception.code];
+    const hint = missingNamespace(exception.code, body) ?? hints[exception.code];
     super('failed', `${what}: ${said}`, hint === undefined ? {} : { hint });
     this.name = 'ApiError';
     this.status = exception.code;
@@ -54,7 +54,7 @@ export class ApiError extends UpgradeError {
 interface StatusBody {
   readonly message?: string;
   readonly reason?: string;
-  readonly details?: { readonly causes?: StatusCause[] };
+  readonly details?: { readonly kind?: string; readonly name?: string; readonly causes?: StatusCause[] };
 }
 
 /** The client hands over error bodies as text or as an object, depending on what the API description knows. */
@@ -67,6 +67,11 @@ function statusBody(body: unknown): StatusBody {
   } catch {
     return {};
   }
+}
+
+function missingNamespace(status: number, { details }: StatusBody): string | undefined {
+  if (status !== 404 || details?.kind !== 'namespaces') return undefined;
+  return `Deploy the pipeline, or make its namespace, which holds the state of a rollout: kubectl create namespace ${details.name}`;
 }
 
 /** A deletion of the whole namespace is under way, which takes its pods with it. */

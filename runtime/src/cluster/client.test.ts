@@ -67,6 +67,14 @@ describe('a request to the API server', () => {
     expect([isNotFound(error), isConflict(error), asked()]).toEqual([true, false, 1]);
   });
 
+  it('says what to do where the pipeline’s own namespace is not there', async () => {
+    const client = connect(lab);
+    const read = () => client.core.readNamespace({ name: 'elsewhere' });
+    expect(await rejection(client.call('read the namespace', read))).toMatchObject({
+      hint: expect.stringMatching(/kubectl create namespace elsewhere$/),
+    });
+  });
+
   it('is tried again when a server refuses it that has not read the roles yet', async () => {
     const executor = { namespace: 'apps', serviceAccount: 'reader' };
     const name = 'reads-nodes';

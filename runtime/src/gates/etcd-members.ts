@@ -32,6 +32,8 @@ export const etcdMembers: Gate = {
     if (await hasExternalEtcd(ctx))
       return { reasons: [], idle: 'not asked: etcd is outside the cluster, and stays as it is' };
     const members = nodes.filter((node) => node.controlPlane);
+    if (members.length === 1)
+      return { reasons: [], idle: 'not asked: the only member goes down with its node, whatever it says' };
     const begun = members.filter((node) => isBegun(node, inFlight));
     const others = members.filter((node) => !begun.includes(node));
     const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];

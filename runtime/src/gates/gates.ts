@@ -3,6 +3,7 @@ import { isFinished, podName } from '../cluster/drain-filter.ts';
 import { formatDuration } from '../duration.ts';
 import { compatibilityGates } from './compatibility/index.ts';
 import { drainability } from './drainability.ts';
+import { etcdMembers } from './etcd-members.ts';
 import type { Gate } from './gate.ts';
 import { planGate } from './kubeadm-plan.ts';
 
@@ -139,6 +140,7 @@ export const preflightGates: readonly Gate[] = [
   killSwitch,
   nodesReady,
   controlPlanePods,
+  etcdMembers,
   alertGate,
   quiet,
   versionPath,

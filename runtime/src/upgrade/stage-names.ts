@@ -1,4 +1,4 @@
-/** The stages in their order; the names are the original's. */
+/** The stages in their order. */
 export const stageNames = [
   'preflight',
   'snapshot',

@@ -10,7 +10,7 @@ interface FiringAlert {
   readonly since: Date;
 }
 
-/** The twelve alerts of the original's group. */
+/** The twelve alerts of the group. */
 export const upgradeGates: readonly string[] = [
   'KubeAPIServerDown',
   'KubeStateMetricsDown',

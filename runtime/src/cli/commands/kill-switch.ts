@@ -34,6 +34,6 @@ export async function resumeCommand(options: CommonOptions): Promise<void> {
     logger.info('resumed: the kill switch is lifted');
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    logger.info('upgrades were not halted');
+    logger.info('upgrades were not halted; to go on with a rollout, dispatch it again: k8s-upgrade submit');
   }
 }

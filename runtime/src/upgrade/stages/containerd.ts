@@ -30,10 +30,8 @@ export const containerd: Stage = {
  */
 async function updateOn(ctx: Context, name: string, version: string): Promise<void> {
   const nodes = await ctx.cluster.nodes();
-  const members = nodes.filter((node) => node.controlPlane);
-  const gates = [...drainGates, ...controlPlaneGates, ...(members.length > 1 ? [etcdMembers] : [])];
-  await waitForGates(ctx, gates, `before containerd of ${name}`);
-  const node = members.find((one) => one.name === name);
+  await waitForGates(ctx, [...drainGates, ...controlPlaneGates, etcdMembers], `before containerd of ${name}`);
+  const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
   await markTouched(ctx, name);
   const target = { node: name, address: node.address };
