@@ -146,15 +146,22 @@ check_update() {
 }
 
 network_told=false
-# network_is_away OUTPUT DEADLINE: waits a little and is true when apt could not reach what it asked, which it tries once, and there
-# is time left.
-network_is_away() {
-  local line
-  line=$(grep -Em 1 'Could not connect to|Unable to connect to|Temporary failure resolving|Connection (failed|timed out)' <<<"$1") || return 1
+# wait_for_network WHY DEADLINE: waits a little, having said why once; false when there is no time left.
+wait_for_network() {
   ((SECONDS < $2)) || return 1
-  $network_told || say "waiting for the network: ${line#*: }"
+  $network_told || say "waiting for the network: $1"
   network_told=true
   sleep 2
+}
+
+# What apt says when it could not reach what it asked, which it tries once.
+unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
+unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
+
+# network_is_away OUTPUT DEADLINE: waits a little and is true when the network kept apt from its work and there is time left.
+network_is_away() {
+  local line
+  line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
 
 # refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
@@ -317,16 +324,20 @@ apt_proxy() {
   printf '%s' "$value"
 }
 
-# download URL FILE: follows redirects (F12), and takes the way that apt takes.
+# download URL FILE: follows redirects (F12), takes the way that apt takes, and waits for the network.
 download() {
-  local proxy
+  local proxy said code deadline=$((SECONDS + network_timeout))
+  # Not resolved, not reached, timed out, as each exits with it.
+  local client=(curl -fsSL --proto '=http,https' --max-redirs 10 --max-time 60 -o) away=' 5 6 7 28 '
+  command -v curl >/dev/null || client=(wget -nv -t 1 -T 60 -O) away=' 4 '
   proxy=$(apt_proxy "$1")
   [[ -z $proxy ]] || local -x http_proxy=${proxy#DIRECT} https_proxy=${proxy#DIRECT}
-  if command -v curl >/dev/null; then
-    curl -fsSL --proto =http,https --max-redirs 10 --max-time 60 -o "$2" "$1" </dev/null
-  else
-    wget -q -T 60 -O "$2" "$1" </dev/null
-  fi
+  until said=$("${client[@]}" "$2" "$1" </dev/null 2>&1); do
+    code=$?
+    if [[ $away == *" $code "* ]] && wait_for_network "${said##*$'\n'}" "$deadline"; then continue; fi
+    printf '%s\n' "$said" >&2
+    return "$code"
+  done
 }
 
 # The repository's key, in the form apt reads, as $work/keyring.

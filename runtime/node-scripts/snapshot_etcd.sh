@@ -147,6 +147,10 @@ find_etcd() {
     die "this node runs no etcd of kubeadm's (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave the stage snapshot out"
   data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
   data=${data:-/var/lib/etcd}
+  # kubeadm has it listen on the loopback of the family that the node's own address is of.
+  endpoint=$(as_root cat "$manifest" | sed -nE 's/^ *- --listen-client-urls=//p' | tr , '\n' |
+    grep -Exm 1 'https://(127\.0\.0\.1|\[::1\]):[0-9]+' || true)
+  endpoint=${endpoint:-https://127.0.0.1:2379}
   container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
   [[ -n $container ]] || command -v etcdctl >/dev/null ||
     die "etcd's container is not running; see crictl ps -a on this node"
@@ -181,11 +185,11 @@ sha256_of() { as_root sha256sum "$1" | cut -d' ' -f1; }
 
 # --- steps ---
 
-# Twice the database: etcd grows while it is copied.
+# check_space FILE DIRECTORY…: room for twice the file in each, as etcd grows while it is copied.
 check_space() {
   local place need free
-  need=$(($(as_root du -sm --apparent-size "$root$data/member/snap/db" | cut -f1) * 2))
-  for place in "$root$data" "$1"; do
+  need=$(($(as_root du -sm --apparent-size "$1" | cut -f1) * 2))
+  for place in "${@:2}"; do
     free=$(free_mib "$place")
     ((free >= need)) || die "only $free MiB are free on the file system of ${place#"$root"}, the snapshot needs $need; free some or choose another directory"
   done
@@ -211,9 +215,9 @@ save() {
   # What a killed run left takes space; etcdctl itself writes FILE.part first.
   leftovers=("$root$scratch" "$root$scratch.part" "$partial")
   clean_up
-  check_space "$root$directory"
+  check_space "$root$data/member/snap/db" "$root$data" "$root$directory"
   say "saving an etcd snapshot"
-  etcd_tool etcdctl --endpoints=https://127.0.0.1:2379 "--cacert=$pki/ca.crt" "--cert=$pki/server.crt" "--key=$pki/server.key" \
+  etcd_tool etcdctl "--endpoints=$endpoint" "--cacert=$pki/ca.crt" "--cert=$pki/server.crt" "--key=$pki/server.key" \
     snapshot save "$scratch" || die "etcdctl snapshot save failed; see its output above"
   read_status "$scratch"
   sha256=$(sha256_of "$root$scratch")
@@ -262,6 +266,8 @@ verify() {
   [[ $sha256 == "$recorded" ]] || die "--verify: $path has changed since it was saved (its sha256 differs); take another snapshot"
   # etcd's container sees only its own data directory.
   leftovers=("$root$copy")
+  clean_up
+  check_space "$root$path" "$root$data"
   as_root cp --reflink=auto -- "$root$path" "$root$copy"
   read_status "$copy"
 }

@@ -143,15 +143,22 @@ check_update() {
 }
 
 network_told=false
-# network_is_away OUTPUT DEADLINE: waits a little and is true when apt could not reach what it asked, which it tries once, and there
-# is time left.
-network_is_away() {
-  local line
-  line=$(grep -Em 1 'Could not connect to|Unable to connect to|Temporary failure resolving|Connection (failed|timed out)' <<<"$1") || return 1
+# wait_for_network WHY DEADLINE: waits a little, having said why once; false when there is no time left.
+wait_for_network() {
   ((SECONDS < $2)) || return 1
-  $network_told || say "waiting for the network: ${line#*: }"
+  $network_told || say "waiting for the network: $1"
   network_told=true
   sleep 2
+}
+
+# What apt says when it could not reach what it asked, which it tries once.
+unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
+unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
+
+# network_is_away OUTPUT DEADLINE: waits a little and is true when the network kept apt from its work and there is time left.
+network_is_away() {
+  local line
+  line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
 
 # refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
@@ -285,9 +292,9 @@ find_package() {
   die "neither containerd.io nor containerd is installed as a package; update containerd on this node by hand"
 }
 
-# The program on disk, and the one that serves; they differ when somebody forgot the restart.
+# The program on disk, and the one that serves: another one when somebody forgot the restart, none while containerd is down.
 containerd_on_disk() { containerd --version | awk '{ sub(/^v/, "", $3); print $3 }' | sed -E 's/[-~+].*//'; }
-containerd_running() { as_root crictl version 2>/dev/null | sed -nE 's/^RuntimeVersion: *v?([0-9.]+).*/\1/p'; }
+containerd_running() { as_root crictl version 2>/dev/null | sed -nE 's/^RuntimeVersion: *v?([0-9.]+).*/\1/p' || true; }
 
 # The version was named, so a stale list can only lack it: everything is refreshed only then.
 resolve_revision() {
@@ -346,19 +353,19 @@ restart_containerd() {
 }
 
 main() {
-  local from
+  local running from
   parse_arguments "$@"
   require_root
   find_package
-  from=$(containerd_running)
-  from=${from:-$(containerd_on_disk)}
+  running=$(containerd_running)
+  from=${running:-$(containerd_on_disk)}
   ! older_than "$version" "$(containerd_on_disk)" || refuse "--version: $version is older than containerd $(containerd_on_disk) on this node"
   $dry_run || take_over
   revision=$(installed_version "$package")
   if [[ $(containerd_on_disk) != "$version" ]]; then install_containerd; fi
   # Before the restart: whoever sees the new version running takes this for done.
   hold_again
-  if [[ $from != "$version" ]] && ! $dry_run; then restart_containerd; fi
+  if [[ $running != "$version" ]] && ! $dry_run; then restart_containerd; fi
   printf 'result: {"version":"%s","from":"%s","package":"%s","revision":"%s","dryRun":%s}\n' "$version" "$from" "$package" "$revision" "$dry_run"
 }
 

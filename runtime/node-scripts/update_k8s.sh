@@ -149,15 +149,22 @@ check_update() {
 }
 
 network_told=false
-# network_is_away OUTPUT DEADLINE: waits a little and is true when apt could not reach what it asked, which it tries once, and there
-# is time left.
-network_is_away() {
-  local line
-  line=$(grep -Em 1 'Could not connect to|Unable to connect to|Temporary failure resolving|Connection (failed|timed out)' <<<"$1") || return 1
+# wait_for_network WHY DEADLINE: waits a little, having said why once; false when there is no time left.
+wait_for_network() {
   ((SECONDS < $2)) || return 1
-  $network_told || say "waiting for the network: ${line#*: }"
+  $network_told || say "waiting for the network: $1"
   network_told=true
   sleep 2
+}
+
+# What apt says when it could not reach what it asked, which it tries once.
+unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
+unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
+
+# network_is_away OUTPUT DEADLINE: waits a little and is true when the network kept apt from its work and there is time left.
+network_is_away() {
+  local line
+  line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
 
 # refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
@@ -271,6 +278,8 @@ needed_mib=1024
 role='' release='' skip_phases='' ignore_errors=''
 kubeadm_step=unchanged
 dropped_flags=()
+# Whether kubeadm left something behind that need not stay.
+removable=false
 
 parse_arguments() {
   while (($# > 0)); do
@@ -350,16 +359,25 @@ check_versions() {
 }
 
 check_disk_space() {
-  local directory free need=$needed_mib
+  local directory free used message need=$needed_mib
   # kubeadm copies etcd's data below /etc/kubernetes/tmp.
   if as_root test -d "$root/var/lib/etcd/member"; then
-    need=$((need + $(as_root du -sm "$root/var/lib/etcd/member" | cut -f1)))
+    # etcd takes files away while they are counted, which du does not forgive.
+    used=$(as_root du -sm "$root/var/lib/etcd/member" 2>/dev/null | cut -f1) || true
+    need=$((need + ${used:-0}))
   fi
   for directory in "$root/etc/kubernetes" "$root/var/lib" "$root/usr"; do
     free=$(free_mib "$directory")
-    ((free >= need)) ||
-      die "only $free MiB are free on the file system of ${directory#"$root"}, $need are needed; free some (crictl rmi --prune, apt-get clean)"
+    ((free < need)) || continue
+    message="only $free MiB are free on the file system of ${directory#"$root"}, $need are needed"
+    is_relieved "$directory" || die "$message; free some (crictl rmi --prune, apt-get clean)"
+    warn "$message; the real run removes kubeadm's old copies before it asks"
   done
+}
+
+# is_relieved DIRECTORY: a dry run only says what it would remove, and that is on the same file system.
+is_relieved() {
+  $dry_run && $removable && [[ $(stat -c %d "$1") == "$(stat -c %d "$root/etc/kubernetes")" ]]
 }
 
 # --- packages ---
@@ -531,7 +549,9 @@ clean_scratch() {
   for kind in kubeadm-backup-etcd kubeadm-backup-manifests kubeadm-upgraded-manifests kubeadm-kubelet-config; do
     first=$(copies "$kind" -newer "$installed" 2>/dev/null | tail -n 1) || first=''
     while read -r path; do
-      [[ $path == "$first" ]] || change rm -rf -- "$path"
+      [[ $path != "$first" ]] || continue
+      removable=true
+      change rm -rf -- "$path"
     done < <(copies "$kind" | tail -n +2)
   done
 }

@@ -1,11 +1,11 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Bench } from './harness.ts';
+import { Bench, scriptText } from './harness.ts';
 
 let bench: Bench;
 /** Each test has a node of its own. */
@@ -81,7 +81,7 @@ describe('list_packages.sh', () => {
   });
 });
 
-/** Reaches `pkgs.lab`, which nothing else does; keeps what it was asked for. */
+/** Reaches `pkgs.lab`, which nothing else does; keeps what it was asked for. It can be away, and come back at the same address. */
 async function startProxy() {
   const asked: string[] = [];
   const proxy = createServer(({ url = '' }, response) => {
@@ -94,7 +94,9 @@ async function startProxy() {
   proxy.listen(0, '127.0.0.1');
   await once(proxy, 'listening');
   onTestFinished(() => void proxy.close());
-  return { asked, url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+  const { port } = proxy.address() as AddressInfo;
+  const away = () => new Promise((resolve) => proxy.close(resolve));
+  return { asked, url: `http://127.0.0.1:${port}`, away, back: () => proxy.listen(port, '127.0.0.1') };
 }
 
 const configureApt = (...lines: string[]) =>
@@ -107,11 +109,39 @@ describe('set_repository.sh', () => {
     const { asked, url } = await startProxy();
     const base = bench.repository.base.replace(bench.repository.url, 'http://pkgs.lab');
     const run = () => bench.run('set_repository.sh', '--minor', '1.35', '--url', base);
-    expect((await run()).lastError).toContain('cannot fetch http://pkgs.lab');
+    const unwaiting = scriptText('set_repository.sh').replace(/^network_timeout=.*/m, 'network_timeout=0');
+    const first = await bench.bash(['-s', '--', '--minor', '1.35', '--url', base], unwaiting).ended;
+    expect(first.lastError).toContain('cannot fetch http://pkgs.lab');
     configureApt('Acquire::http::Proxy "http://127.0.0.1:9";', `Acquire::http::Proxy "${url}";`);
     const { exit, stderr } = await run();
     expect([exit, stderr]).toEqual([0, '']);
     expect(asked).toContain(`${base}v1.35/deb/Release.key`);
+  });
+
+  test.each(['curl', 'wget'])(
+    'waits with %s for a network that comes back, and says so once',
+    async (client) => {
+      if (client === 'wget') rmSync(join(bench.node.paths.bin, 'curl'));
+      const { asked, url, away, back } = await startProxy();
+      await away();
+      configureApt(`Acquire::http::Proxy "${url}";`);
+      const running = bench.begin('set_repository.sh', '--minor', '1.35', '--url', bench.repository.base);
+      const attempts = () => bench.node.history.filter(({ program }) => program === client).length;
+      await expect.poll(attempts, { timeout: 20_000 }).toBe(2);
+      back();
+      const { exit, stdout, stderr } = await running.ended;
+      expect([exit, stderr]).toEqual([0, '']);
+      expect(stdout.match(/^==> waiting for the network: .*/gm)).toHaveLength(1);
+      expect(asked).toContain(`${bench.repository.base}v1.35/deb/Release.key`);
+    },
+  );
+
+  test.each(['curl', 'wget'])('does not wait with %s for a server that answers', async (client) => {
+    if (client === 'wget') rmSync(join(bench.node.paths.bin, 'curl'));
+    bench.repository.faults = { status: 503 };
+    const { exit, stdout, lastError } = await setRepository('1.35');
+    expect([exit, stdout]).toEqual([1, expect.not.stringContaining('waiting')]);
+    expect(lastError).toContain('v1.35/deb/Release.key; check that v1.35 exists there');
   });
 
   test('fetches the key past the proxy that apt does not take for that host', async () => {
@@ -307,6 +337,30 @@ describe('update_containerd.sh', () => {
     expect(lastError).toBe('error: containerd does not start; see journalctl -u containerd on this node');
   });
 
+  test('starts a containerd that did not start before, at the version that is on disk by then', async () => {
+    bench.node.faults.set('containerd-fails', {});
+    expect((await containerd('1.7.28')).exit).toBe(1);
+    // As an operator mends its configuration.
+    bench.node.faults.clear('containerd-fails');
+    const { exit, stderr, result } = await containerd('1.7.28');
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(result).toMatchObject({ version: '1.7.28', revision: '1.7.28-1' });
+    expect(bench.told).toEqual(['containerd 1.7.28']);
+  });
+
+  test.each(['1.7.27', '1.7.28'])(
+    'brings a containerd that is stopped to %s, and starts it',
+    async (version) => {
+      await bench.bash(['-c', 'sudo systemctl stop containerd && ! systemctl is-active containerd'], '')
+        .ended;
+      const { exit, stderr, result } = await containerd(version);
+      expect([exit, stderr]).toEqual([0, '']);
+      expect(result).toMatchObject({ version, from: '1.7.27' });
+      expect(bench.told).toEqual([`containerd ${version}`]);
+      expect((await bench.bash(['-c', 'sudo crictl version'], '').ended).stdout).toContain(`v${version}`);
+    },
+  );
+
   test('a dry run changes nothing', async () => {
     const { exit, stdout } = await containerd('1.7.28', '--dry-run');
     expect(exit).toBe(0);
@@ -329,8 +383,39 @@ describe('bad input of update_containerd.sh', () => {
   });
 });
 
+const folder = join(import.meta.dirname, '../../runtime/node-scripts');
+
+describe('whether the network is away', () => {
+  const isAway = (said: string) => {
+    const script = 'source lib/common.sh; source lib/packages.sh; sleep() { :; }; network_is_away "$1" 60';
+    return spawnSync('bash', ['-c', script, '-', said], { cwd: folder }).status === 0;
+  };
+  const failed = (why: string) =>
+    `W: Failed to fetch https://pkgs.k8s.io/core:/stable:/v1.34/deb/InRelease  ${why}`;
+
+  test.each([
+    'Could not connect to pkgs.k8s.io:443 (192.0.2.1). - connect (113: No route to host)',
+    'Could not connect to pkgs.k8s.io:443 (192.0.2.1), connection timed out',
+    'Cannot initiate the connection to pkgs.k8s.io:443 (192.0.2.1). - connect (101: Network is unreachable)',
+    'Unable to connect to pkgs.k8s.io:443:',
+    "Could not resolve 'pkgs.k8s.io'",
+    "Temporary failure resolving 'pkgs.k8s.io'",
+    "System error resolving 'pkgs.k8s.io:443'",
+    "Something wicked happened resolving 'pkgs.k8s.io:443' (-5 - No address associated with hostname)",
+    'Connection timed out [IP: 192.0.2.1 443]',
+    'Connection failed [IP: 192.0.2.1 443]',
+  ])('it is: %s', (why) => expect(isAway(failed(why))).toBe(true));
+
+  test.each([
+    '404  Not Found [IP: 192.0.2.1 443]',
+    '503  Service Unavailable [IP: 192.0.2.1 443]',
+    'Hash Sum mismatch',
+    'SSL connection failed: error:0A000086:SSL routines::certificate verify failed',
+    "Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
+  ])('it is not: %s', (why) => expect(isAway(failed(why))).toBe(false));
+});
+
 describe('the scripts as files', () => {
-  const folder = join(import.meta.dirname, '../../runtime/node-scripts');
   const names = [
     'update_k8s',
     'snapshot_etcd',

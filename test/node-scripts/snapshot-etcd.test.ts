@@ -104,6 +104,34 @@ describe('snapshot_etcd.sh', () => {
     expect(bench.node.history.some(({ program }) => program === 'etcdctl')).toBe(false);
   });
 
+  test('too little space for the copy that is verified is told before it is made', async () => {
+    const { path } = (await save()).result as Result;
+    // What a killed check left is not counted.
+    writeFileSync(onHost('/var/lib/etcd/k8s-upgrade-verify.db'), 'half');
+    bench.node.faults.set('disk-full', { mib: 1, path: '/var/lib/etcd' });
+    const { exit, lastError } = await verify(path);
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: only 1 MiB are free on the file system of \/var\/lib\/etcd, the snapshot needs 2/,
+    );
+    expect(inData()).toEqual([]);
+    expect(saved()).toHaveLength(2);
+  });
+
+  test.each([
+    ['https://127.0.0.1:2379,https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
+    ['https://[::1]:2379,https://[fd00::7]:2379', 'https://[::1]:2379'],
+    ['https://[fd00::7]:2379,https://[::1]:12379', 'https://[::1]:12379'],
+    ['https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
+  ])('etcd that listens on %s is asked at %s', async (urls, endpoint) => {
+    const manifest = '/etc/kubernetes/manifests/etcd.yaml';
+    const text = bench.node.read(manifest).replace(/(--listen-client-urls)=.*/, `$1=${urls}`);
+    bench.node.write(manifest, text);
+    expect((await save()).exit).toBe(0);
+    const asked = bench.node.history.find(({ args }) => args.includes('save'))?.args;
+    expect(asked).toContain(`--endpoints=${endpoint}`);
+  });
+
   test('a killed save leaves nothing under a final name, and the next one cleans up', async () => {
     bench.node.faults.set('etcd-slow', { seconds: 30 });
     const running = bench.begin('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { LabNodeOptions } from '../lab/nodes/node.ts';
@@ -14,6 +14,25 @@ const update = (...args: string[]) => bench.run('update_k8s.sh', ...args);
 const master = (...args: string[]) => update('--role', 'master', '--release', '1.34.5', ...args);
 const imageOf = (component: string) =>
   /image: (.*)/.exec(bench.node.read(`/etc/kubernetes/manifests/${component}.yaml`))?.[1];
+
+/** What kubeadm left behind on these days of a month. */
+function leaveCopies(...days: number[]): void {
+  for (const day of days) {
+    const name = `kubeadm-backup-etcd-2026-01-0${day}-00-00-00`;
+    mkdirSync(join(bench.node.paths.root, 'etc/kubernetes/tmp', name), { recursive: true });
+  }
+}
+
+/** Every file below, with its size and when it was written. */
+const filesOf = (...folders: string[]) =>
+  folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .sort()
+      .map((name) => {
+        const { size, mtimeMs } = lstatSync(join(folder, name));
+        return `${name} ${size} ${mtimeMs}`;
+      }),
+  );
 
 describe('update_k8s.sh', () => {
   afterEach(() => bench.close());
@@ -101,6 +120,80 @@ describe('update_k8s.sh', () => {
     expect(bench.packages().kubelet).toBe('1.34.2-1.1');
   });
 
+  describe('a dry run changes nothing and exits 0', () => {
+    test.each<[string, string, Partial<LabNodeOptions>, () => unknown, RegExp]>([
+      ['on a worker', '1.34.5', worker, () => undefined, /^WOULD: kubeadm upgrade node$/m],
+      [
+        'before the lists have the release',
+        '1.34.7',
+        {},
+        () => undefined,
+        /1\.34\.7 is not in the package lists yet/,
+      ],
+      [
+        'before the repository is the minor’s',
+        '1.35.1',
+        {},
+        () => undefined,
+        /1\.35\.1 is not in the package lists yet/,
+      ],
+      [
+        'on a node at the target',
+        '1.34.5',
+        {},
+        () => master(),
+        /^==> the components are at 1\.34\.5 already$/m,
+      ],
+      ['with copies to remove', '1.34.5', {}, () => leaveCopies(1, 2, 3), /^WOULD: rm -rf -- .*-2026-01-02/m],
+      [
+        'after a dpkg that was killed',
+        '1.34.5',
+        {},
+        () => bench.node.write('/var/lib/dpkg/updates/0001', ''),
+        /^WOULD: install /m,
+      ],
+      [
+        'while another program holds the locks',
+        '1.34.5',
+        {},
+        () => bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' }),
+        /^WOULD: apt-get update/m,
+      ],
+    ])('%s', async (_where, release, options, prepare, said) => {
+      await open(options);
+      await prepare();
+      const before = filesOf(bench.node.paths.root, bench.node.paths.state);
+      const calls = bench.changes().length;
+      const role = options.role ?? 'master';
+      const { exit, stdout, stderr, result } = await update(
+        '--role',
+        role,
+        '--release',
+        release,
+        '--dry-run',
+      );
+      expect([exit, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(said);
+      expect(stdout).not.toContain('waiting');
+      expect(result).toMatchObject({ release, dryRun: true });
+      expect(filesOf(bench.node.paths.root, bench.node.paths.state)).toEqual(before);
+      expect(bench.changes()).toHaveLength(calls);
+    });
+  });
+
+  test('etcd takes files away while they are counted', async () => {
+    await open();
+    const du = join(bench.node.paths.bin, 'du');
+    rmSync(du);
+    writeFileSync(du, '#!/bin/bash\necho "du: cannot access 0.tmp" >&2\nprintf "64\\t%s\\n" "$2"\nexit 1\n', {
+      mode: 0o755,
+    });
+    const { exit, stderr } = await master('--dry-run');
+    expect([exit, stderr]).toEqual([0, '']);
+    bench.node.faults.set('disk-full', { mib: 1087, path: '/usr' });
+    expect((await master('--dry-run')).lastError).toContain('/usr, 1088 are needed');
+  });
+
   test('--help tells its options and exits 0', async () => {
     await open();
     const { exit, stdout } = await update('--help');
@@ -180,6 +273,47 @@ describe('update_k8s.sh refuses', () => {
       /^error: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed/,
     );
     expect(bench.changes()).toEqual([]);
+  });
+});
+
+describe('update_k8s.sh --dry-run on a full disk', () => {
+  afterEach(() => bench.close());
+
+  test('warns when the real run would first remove what kubeadm left', async () => {
+    await open();
+    leaveCopies(1, 2, 3);
+    bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
+    const { exit, stdout, stderr } = await master('--dry-run');
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(
+      /^==> warning: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed; the real/m,
+    );
+    expect(bench.changes()).toEqual([]);
+    // The real run knows: here nothing came free.
+    expect((await master()).lastError).toContain('error: only 300 MiB are free');
+  });
+
+  test('fails when nothing would be removed', async () => {
+    await open();
+    leaveCopies(1, 2);
+    bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
+    const { exit, lastError } = await master('--dry-run');
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed; free/,
+    );
+  });
+
+  test('fails when what would be removed is on another file system', async () => {
+    await open();
+    leaveCopies(1, 2, 3);
+    const stat = join(bench.node.paths.bin, 'stat');
+    rmSync(stat);
+    writeFileSync(stat, '#!/bin/bash\nprintf "%s\\n" "$3"\n', { mode: 0o755 });
+    bench.node.faults.set('disk-full', { mib: 300, path: '/usr' });
+    expect((await master('--dry-run')).lastError).toContain(
+      'error: only 300 MiB are free on the file system of /usr',
+    );
   });
 });
 

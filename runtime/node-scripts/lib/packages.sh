@@ -44,15 +44,22 @@ check_update() {
 }
 
 network_told=false
-# network_is_away OUTPUT DEADLINE: waits a little and is true when apt could not reach what it asked, which it tries once, and there
-# is time left.
-network_is_away() {
-  local line
-  line=$(grep -Em 1 'Could not connect to|Unable to connect to|Temporary failure resolving|Connection (failed|timed out)' <<<"$1") || return 1
+# wait_for_network WHY DEADLINE: waits a little, having said why once; false when there is no time left.
+wait_for_network() {
   ((SECONDS < $2)) || return 1
-  $network_told || say "waiting for the network: ${line#*: }"
+  $network_told || say "waiting for the network: $1"
   network_told=true
   sleep 2
+}
+
+# What apt says when it could not reach what it asked, which it tries once.
+unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
+unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
+
+# network_is_away OUTPUT DEADLINE: waits a little and is true when the network kept apt from its work and there is time left.
+network_is_away() {
+  local line
+  line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
 
 # refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
