@@ -1,12 +1,14 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, minorsBetween, newest, type Release, releaseOf } from '../release.ts';
 import type { Gate } from './gate.ts';
 import { isInterrupted } from './own-marks.ts';
 
 /**
- * Half way through several control-plane nodes, the API server that answers may be an old one: there a kubelet counts as ahead only
- * when it is ahead of the one beside it, too, by that one's image.
+ * A kubelet may be some patches ahead of the API server, as one that joined late is: going to its release or beyond ends that. It may
+ * not be of a newer minor. Half way through several control-plane nodes, the API server that
+ * answers may be an old one: there a kubelet counts as ahead only when it is ahead of the one beside it, too, by that one's image.
  */
 export const versionPath: Gate = {
   name: 'version-path',
@@ -18,11 +20,17 @@ export const versionPath: Gate = {
       const others = n.controlPlane ? [servers.get(n.name) ?? server] : [...servers.values()];
       return newest([server, ...others]) ?? server;
     };
-    const ahead = nodes.filter((n) => compareReleases(n.release, serverFor(n)) > 0);
+    const beyond = nodes.filter((n) => compareReleases(n.release, target) > 0);
+    const ahead = nodes.filter(
+      (n) => !beyond.includes(n) && (minorsBetween(serverFor(n), n.release) ?? 99) > 0,
+    );
     const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
     return {
       reasons: [
-        ...ahead.map((n) => `kubelet ${n.release} of ${n.name} is newer than the API server ${serverFor(n)}`),
+        ...beyond.map((n) => `kubelet ${n.release} of ${n.name} is newer than ${target}`),
+        ...ahead.map(
+          (n) => `kubelet ${n.release} of ${n.name} is of a newer minor than the API server ${serverFor(n)}`,
+        ),
         ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
       ],
     };
@@ -39,6 +47,21 @@ function apiServersOf(pods: readonly V1Pod[]): Map<string, Release> {
     if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);
   }
   return found;
+}
+
+/**
+ * Control-plane nodes whose API server is behind, whatever their kubelet is. Where there is one, what answers says it; where there are
+ * several, any of them may answer, and each one's image does.
+ */
+export async function serversBehind(
+  cluster: Pick<ClusterReader, 'pods' | 'serverRelease'>,
+  nodes: readonly ClusterNode[],
+  target: Release,
+): Promise<ClusterNode[]> {
+  const controlPlane = nodes.filter((node) => node.controlPlane);
+  const server = await cluster.serverRelease();
+  const servers = controlPlane.length > 1 ? apiServersOf(await cluster.pods()) : new Map<string, Release>();
+  return controlPlane.filter(({ name }) => compareReleases(servers.get(name) ?? server, target) < 0);
 }
 
 /** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */

@@ -74,10 +74,12 @@ test('half way through the control plane, an old API server may be the one that 
   };
   expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
   const [, ...old] = pods;
-  const ahead = fakeContext({ nodes, inFlight: {}, server: '1.34.2' });
+  const minor = { target: parseRelease('test', '1.35.3'), kind: 'minor' as const };
+  const later = nodes.map((node, i) => (i === 0 ? { ...node, release: minor.target } : node));
+  const ahead = fakeContext({ nodes: later, ...minor, inFlight: minor, server: '1.34.2' });
   ahead.fake.pods = [...ahead.fake.pods, apiServer('k8s-master', '1.34.2'), ...old];
   expect((await runUpgrade(ahead.ctx)).message).toContain(
-    'kubelet 1.34.5 of k8s-master is newer than the API server 1.34.2',
+    'kubelet 1.35.3 of k8s-master is of a newer minor than the API server 1.34.2',
   );
 });
 

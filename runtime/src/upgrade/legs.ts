@@ -75,7 +75,8 @@ export async function submitLeg(
   const template = await readExecutionCronJob(ports.client, ports.namespace);
   const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
   const nodes = await ports.cluster.nodes();
-  const isPending = (node: ClusterNode) => node.release !== request.target;
+  // The one that hands over is, whatever its kubelet: its API server alone may be behind.
+  const isPending = (node: ClusterNode) => node.release !== request.target || node.name === avoid;
   const pending = nodes.filter(isPending);
   const placement = placeLeg(
     pending,

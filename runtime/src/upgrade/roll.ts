@@ -6,8 +6,10 @@ import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
 /** The nodes that a stage rolls, and how. */
 interface NodeGroup {
   readonly belongs: (node: ClusterNode) => boolean;
-  /** Decided anew for each node. */
-  readonly role: (nodes: readonly ClusterNode[]) => NodeRole;
+  /** Decided anew for each node. @param behind what {@link NodeGroup.behind} found. */
+  readonly role: (nodes: readonly ClusterNode[], behind: readonly ClusterNode[]) => NodeRole;
+  /** Nodes with something left to do beside their kubelet. Each is taken for that once only. */
+  readonly behind?: (nodes: readonly ClusterNode[]) => Promise<readonly ClusterNode[]>;
   /** Whether each node soaks before the next. */
   readonly soak: boolean;
   /** Called before each node. Throws to stop there. */
@@ -20,15 +22,19 @@ interface NodeGroup {
  */
 export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
   const { belongs, role, soak, before } = group;
+  const taken = new Set<string>();
   for (;;) {
     const nodes = await ctx.cluster.nodes();
     for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
       await finishSoak(ctx, node.name);
-    const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isPending(ctx, node)));
+    const behind = ((await group.behind?.(nodes)) ?? []).filter(({ name }) => !taken.has(name));
+    const isLeft = (node: ClusterNode) => isPending(ctx, node) || behind.includes(node);
+    const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isLeft(node)));
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
     await before?.(next, nodes);
-    await upgradeNode(ctx, next, role(nodes), soak);
+    await upgradeNode(ctx, next, role(nodes, behind), soak);
+    taken.add(next.name);
   }
 }
 

@@ -171,9 +171,9 @@ describe('preflight', () => {
   test.each([
     ['a node that is not Ready', { ready: false }, 'nodes: node k8s-node1 is not Ready'],
     [
-      'a kubelet newer than the API server',
-      { release: parseRelease('t', '1.34.4') },
-      'version-path: kubelet 1.34.4 of k8s-node1 is newer',
+      'a kubelet newer than the target',
+      { release: parseRelease('t', '1.34.6') },
+      'version-path: kubelet 1.34.6 of k8s-node1 is newer than 1.34.5',
     ],
   ])('refuses %s', async (_what, change, reason) => {
     const { ctx, fake } = fakeContext({ nodes: restless(change) });
@@ -182,6 +182,13 @@ describe('preflight', () => {
       message: expect.stringContaining(reason),
     });
     expect(fake.effects).toEqual(['journal acknowledge']);
+  });
+
+  it('lets a worker that joined at the target, ahead of the API server, stay as it is', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [...restless({ release: target }), worker('k8s-node2')] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.nodes.map((node) => node.release)).toEqual([target, target, target]);
   });
 
   it('refuses a listed node that is absent (F26)', async () => {

@@ -3,6 +3,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
 import { isTouched } from '../gates/own-marks.ts';
+import { serversBehind } from '../gates/versions.ts';
 import { oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
 import { isPending } from './node.ts';
@@ -105,7 +106,8 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   if (
     found === undefined &&
     nodes.every((node) => !isPending(ctx, node)) &&
-    ctx.request.stages.includes('workers')
+    ctx.request.stages.includes('workers') &&
+    (await serversBehind(ctx.cluster, nodes, target)).length === 0
   ) {
     return { outcome: 'done', message: `every node is at ${target} already`, nothingToDo: true };
   }

@@ -246,6 +246,13 @@ describe('the next leg', () => {
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
 
+  it('keeps off the one that hands over, also where its API server alone is left', async () => {
+    upgradeAll('master', 'node1', 'node2');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('master');
+    const job = jobs().find((one) => one.metadata.name === name);
+    expect(placement(job)).toEqual({ not: ['master'], rather: ['node1', 'node2'] });
+  });
+
   it('is found by a leg that was killed after submitting it, also once it has ended (F5)', async () => {
     upgradeAll('master', 'node1');
     const client = connect(lab);

@@ -2,6 +2,7 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { etcdMembers } from '../../gates/etcd-members.ts';
 import { controlPlaneGates } from '../../gates/gates.ts';
+import { serversBehind } from '../../gates/versions.ts';
 import type { Context, Stage } from '../context.ts';
 import { isPending } from '../node.ts';
 import { rollNodes } from '../roll.ts';
@@ -11,16 +12,22 @@ export const master: Stage = {
   name: 'master',
   summary: 'upgrade the control plane: kubeadm upgrade apply on its first node, upgrade node on the others',
   async idle(ctx) {
-    const pending = (await ctx.cluster.nodes()).some((node) => node.controlPlane && isPending(ctx, node));
-    return pending ? undefined : `the control plane is at ${ctx.request.target}`;
+    const { target } = ctx.request;
+    const nodes = await ctx.cluster.nodes();
+    const pending =
+      nodes.some((node) => node.controlPlane && isPending(ctx, node)) ||
+      (await serversBehind(ctx.cluster, nodes, target)).length > 0;
+    return pending ? undefined : `the control plane is at ${target}`;
   },
   async run(ctx) {
     const { target } = ctx.request;
-    const isApplied = (nodes: readonly { controlPlane: boolean; release: string }[]) =>
-      nodes.some((node) => node.controlPlane && node.release === target);
+    const isApplied = (nodes: readonly ClusterNode[], behind: readonly ClusterNode[]) =>
+      nodes.some((node) => node.controlPlane && node.release === target && !behind.includes(node));
     const end = await rollNodes(ctx, {
       belongs: (node) => node.controlPlane,
-      role: (nodes) => (isApplied(nodes) ? 'worker' : 'master'),
+      role: (nodes, behind) => (isApplied(nodes, behind) ? 'worker' : 'master'),
+      // A kubelet at the target says nothing of the API server beside it: somebody may have upgraded it by hand.
+      behind: (nodes) => serversBehind(ctx.cluster, nodes, target),
       soak: false,
       before: (next, nodes) => othersAreWell(ctx, next, nodes),
     });

@@ -2,6 +2,7 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { hasExternalEtcd } from '../../gates/external-etcd.ts';
 import { isTouched } from '../../gates/own-marks.ts';
+import { serversBehind } from '../../gates/versions.ts';
 import type { Stage } from '../context.ts';
 
 export const snapshot: Stage = {
@@ -12,7 +13,9 @@ export const snapshot: Stage = {
       return 'etcd is outside the cluster (gates.externalEtcdVersion), and so are its snapshots: take one there';
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
     const node = firstControlPlane(nodes);
-    if (node.release === ctx.request.target) return `${node.name} is at ${ctx.request.target} already`;
+    const { target } = ctx.request;
+    if (node.release === target && !(await serversBehind(ctx.cluster, nodes, target)).includes(node))
+      return `${node.name} is at ${target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
     // However old: the way back leads to before the first change, and a later one would be taken for it.
