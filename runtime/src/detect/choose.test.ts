@@ -1,11 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { NodeShell } from '../nodes/node-shell.ts';
-import { compareReleases, isRelease, kindOf, minorOf, parseRelease, type Release } from '../release.ts';
+import {
+  compareReleases,
+  isRelease,
+  kindOf,
+  minorOf,
+  newest,
+  parseRelease,
+  type Release,
+} from '../release.ts';
 import { nearRelease } from '../testing/arbitraries.ts';
 import { clusterNode, testSettings } from '../testing/cluster.ts';
 import { type Candidates, choose, knownBadReleases, type Observation } from './choose.ts';
-import { findCandidates, observe } from './observe.ts';
+import { checkReach, findCandidates, observe } from './observe.ts';
 import type { Candidate, PackageRepository } from './repository.ts';
 
 const r = (text: string): Release => parseRelease('test', text);
@@ -31,6 +39,24 @@ describe('observing', () => {
       clusterNode(`node${n}`, { release: r(release), controlPlane: n === 0 }),
     );
     expect(observe(nodes, r('1.34.10'), undefined).running).toBe('1.34.2');
+  });
+
+  it('takes the API server for it where every kubelet is ahead', () => {
+    const nodes = [clusterNode('node1', { release: r('1.34.5') })];
+    expect(observe(nodes, r('1.34.4'), undefined).running).toBe('1.34.4');
+  });
+
+  it('names every kubelet that is more than one minor behind the API server, which no run can bring forward', () => {
+    const at = (...releases: string[]) =>
+      releases.map((release, n) => clusterNode(`node${n}`, { release: r(release) }));
+    expect(() => checkReach(at('1.34.4', '1.33.9', '1.35.0'), r('1.34.4'))).not.toThrow();
+    expect(() => checkReach(at('1.34.4', '1.32.4', '1.33.9', '1.31.1'), r('1.34.4'))).toThrow(
+      expect.objectContaining({
+        code: 'blocked',
+        reasons: ['kubelet 1.32.4 of node1 is 2 minors behind', 'kubelet 1.31.1 of node3 is 3 minors behind'],
+        message: expect.stringMatching(/the API server 1\.34\.4: .* by hand, one minor at a time/),
+      }),
+    );
   });
 });
 
@@ -125,6 +151,49 @@ describe('choosing', () => {
       'not a target in flight that is out of reach',
       seen('1.34.2', { server: r('1.34.6'), inFlight: r('1.36.1') }),
       none,
+      'patch 1.34.6',
+      [],
+    ],
+    [
+      'what is in flight, where the API server alone is left',
+      seen('1.34.4', { kubelets: [r('1.34.5')], inFlight: r('1.34.5') }),
+      { ...none, patches: [out('1.34.5', 1)] },
+      'patch 1.34.5',
+      [],
+    ],
+    // A kubelet that is ahead of the API server began no rollout.
+    [
+      'what a kubelet alone is at, once policy lets it pass',
+      seen('1.34.4', { kubelets: [r('1.34.4'), r('1.34.5')] }),
+      { ...none, patches: [out('1.34.5', 9)] },
+      'patch 1.34.5',
+      [],
+    ],
+    [
+      'nothing while what a kubelet alone is at is too young (F16)',
+      seen('1.34.4', { kubelets: [r('1.34.4'), r('1.34.5')] }),
+      { ...none, patches: [out('1.34.5', 1)] },
+      'none',
+      ['1.34.5: out for 1d, and a patch is taken after 3d'],
+    ],
+    [
+      'what every kubelet is at, and the API server not',
+      seen('1.34.4', { kubelets: [r('1.34.5')] }),
+      { ...none, patches: [out('1.34.5', 9)] },
+      'patch 1.34.5',
+      [],
+    ],
+    [
+      'nothing that a kubelet is past',
+      seen('1.34.2', { kubelets: [r('1.34.2'), r('1.34.5')] }),
+      { ...none, patches: [out('1.34.5', 1), out('1.34.4', 9)] },
+      'none',
+      ['1.34.5: out for 1d, and a patch is taken after 3d', '1.34.4: 1.34.5 runs here already'],
+    ],
+    [
+      'past what the control plane went to, where a kubelet is past that',
+      seen('1.34.2', { server: r('1.34.5'), kubelets: [r('1.34.2'), r('1.34.6')] }),
+      { ...none, patches: [out('1.34.6', 9), out('1.34.5', 20)] },
       'patch 1.34.6',
       [],
     ],
@@ -230,6 +299,8 @@ describe('whatever the cluster, the repository and policy are', () => {
     .map(([release, suffix]) => `${release}${suffix}`);
   const world = fc.record({
     kubelets: fc.array(nearRelease, { minLength: 1, maxLength: 4 }),
+    /** All at one release, half way through a rollout, or as no two of them need be. */
+    shape: fc.constantFrom('even', 'half way', 'any'),
     server: nearRelease,
     inFlight: fc.option(nearRelease, { nil: undefined }),
     versions: fc.uniqueArray(version, { maxLength: 12 }),
@@ -240,7 +311,10 @@ describe('whatever the cluster, the repository and policy are', () => {
   type World = (typeof world extends fc.Arbitrary<infer T> ? T : never) & object;
 
   /** Runs observation, candidates and choice over a repository and a node that offer the same versions. */
-  async function decideIn({ kubelets, server, inFlight, versions, ages, deny, minimumMinorPatch }: World) {
+  async function decideIn({ versions, ages, deny, minimumMinorPatch, shape, inFlight, ...given }: World) {
+    const server =
+      shape === 'half way' ? (newest([given.server, ...given.kubelets]) ?? given.server) : given.server;
+    const kubelets = given.kubelets.map((release) => (shape === 'even' ? server : release));
     const nodes = kubelets.map((release, n) => clusterNode(`node${n}`, { release, controlPlane: n === 0 }));
     const ageOf = (release: Release) => ages[Number(release.split('.')[2]) % ages.length];
     const bare = versions.map((text) => text.split('-')[0] ?? '').filter(isRelease);
@@ -264,7 +338,7 @@ describe('whatever the cluster, the repository and policy are', () => {
     return { observation, candidates, used, ageOf, decision: choose(observation, candidates, used, now) };
   }
 
-  const runs = { numRuns: 500 };
+  const runs = { numRuns: 1_000 };
 
   it('no choice is a pre-release, older, more than one minor ahead, denied, too low or too young', async () => {
     let chosen = 0;
@@ -275,6 +349,8 @@ describe('whatever the cluster, the repository and policy are', () => {
         if (target === undefined) return;
         expect(isRelease(target.release)).toBe(true);
         expect(compareReleases(target.release, observation.running)).toBe(1);
+        for (const one of [observation.server, ...observation.kubelets])
+          expect(compareReleases(target.release, one)).toBeGreaterThanOrEqual(0);
         expect(kindOf(observation.running, target.release)).toBe(target.kind);
         if (!target.why.startsWith('newest')) return;
         chosen += 1;
@@ -296,7 +372,7 @@ describe('whatever the cluster, the repository and policy are', () => {
         const { observation, decision } = await decideIn(given);
         const { running, server, kubelets } = observation;
         const furthest = [server, ...kubelets].reduce((a, b) => (compareReleases(a, b) >= 0 ? a : b));
-        if (kindOf(running, furthest) === undefined || furthest === running) return;
+        if (furthest !== server || kindOf(running, furthest) === undefined || furthest === running) return;
         unfinished += 1;
         expect(compareReleases(decision.target?.release ?? r('0.0.0'), furthest)).toBeGreaterThanOrEqual(0);
         expect([furthest, given.inFlight]).toContain(decision.target?.release);
@@ -305,6 +381,21 @@ describe('whatever the cluster, the repository and policy are', () => {
       runs,
     );
     expect(unfinished).toBeGreaterThan(50);
+  });
+
+  it('a kubelet that is ahead of the API server goes by policy unless a rollout is in flight', async () => {
+    let ahead = 0;
+    await fc.assert(
+      fc.asyncProperty(world, async (given) => {
+        const { observation, decision } = await decideIn({ ...given, inFlight: undefined });
+        const { server, kubelets } = observation;
+        if (!kubelets.some((release) => compareReleases(release, server) > 0)) return;
+        ahead += 1;
+        expect(decision.target?.why ?? 'newest').toMatch(/^newest/);
+      }),
+      runs,
+    );
+    expect(ahead).toBeGreaterThan(50);
   });
 
   it('every candidate that was passed over has a reason, and none is both taken and refused', async () => {

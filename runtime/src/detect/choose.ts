@@ -7,7 +7,7 @@ import type { Candidate } from './repository.ts';
 export interface Observation {
   readonly server: Release;
   readonly kubelets: readonly Release[];
-  /** The oldest kubelet: a half-finished rollout is not finished (F10). */
+  /** The older of the API server and the oldest kubelet: a half-finished rollout is not finished (F10). */
   readonly running: Release;
   /** Of the rollout that is marked as in flight. */
   readonly inFlight: Release | undefined;
@@ -41,7 +41,7 @@ export const knownBadReleases: readonly { version: string; reason: string }[] = 
 
 /**
  * Chooses the release to go to: an unfinished rollout first, then the newest patch, then the newest next minor that
- * policy lets pass. Pure.
+ * policy lets pass. A kubelet that is ahead of the API server began no rollout: it joined so, and policy decides. Pure.
  *
  * @param now epoch milliseconds.
  */
@@ -49,6 +49,7 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
   const unfinished = unfinishedTarget(seen);
   if (unfinished !== undefined) return { target: unfinished, refused: [] };
   const refused: Refusal[] = [];
+  const furthest = furthestOf(seen);
   const groups: [UpgradeKind, readonly Candidate[]][] = [
     ['patch', candidates.patches],
     ['minor', candidates.minors],
@@ -56,7 +57,8 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
   for (const [kind, group] of groups) {
     for (const candidate of [...group].sort((a, b) => compareReleases(b.release, a.release))) {
       const { release } = candidate;
-      const reason = whyNot(candidate, kind, policy, now);
+      const overtaken = compareReleases(release, furthest) < 0;
+      const reason = overtaken ? `${furthest} runs here already` : whyNot(candidate, kind, policy, now);
       if (reason === undefined)
         return { target: { release, kind, why: `newest ${kind} that policy lets pass` }, refused };
       refused.push({ release, kind, reason });
@@ -76,17 +78,20 @@ export function unfinishedCandidate(seen: Observation): Candidates | undefined {
 
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
-  const furthest = newest([seen.server, ...seen.kubelets]) ?? seen.server;
-  // A mark that was overtaken, or that is not one step away, is not what this cluster is half way to.
-  const isStep = (to: Release) =>
-    compareReleases(to, furthest) >= 0 && kindOf(seen.running, to) !== undefined;
-  const marked = seen.inFlight !== undefined && isStep(seen.inFlight) ? seen.inFlight : undefined;
-  const target = marked ?? furthest;
-  const kind = kindOf(seen.running, target);
-  if (target === seen.running || kind === undefined) return undefined;
-  const why = marked ? 'finishes the rollout in flight' : `some components run ${target} already`;
-  return { release: target, kind, why };
+  const { server, running, inFlight } = seen;
+  const furthest = furthestOf(seen);
+  // What was overtaken, or is not one step away, is not what this cluster is half way to.
+  for (const release of [inFlight, server]) {
+    if (release === undefined || release === running || compareReleases(release, furthest) < 0) continue;
+    const kind = kindOf(running, release);
+    const why =
+      release === inFlight ? 'finishes the rollout in flight' : `the API server runs ${release} already`;
+    if (kind !== undefined) return { release, kind, why };
+  }
+  return undefined;
 }
+
+const furthestOf = ({ server, kubelets }: Observation): Release => newest([server, ...kubelets]) ?? server;
 
 function whyNot(
   { release, publishedAt }: Candidate,

@@ -182,6 +182,7 @@ describe('a detection', () => {
 
   it('finishes a minor whose repository the nodes have already, and shows it as available', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    lab.api.setVersion('1.34.5');
     annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.35.1', [keys.kind]: 'minor' });
     const found = await detect(context(['1.35.0', '1.35.1', '1.35.2']), false);
     expect(found.message).toContain('1.34.5 → 1.35.1 (minor, finishes the rollout in flight): dispatched');
@@ -198,6 +199,43 @@ describe('a detection', () => {
       expect(dispatched()).toEqual(['1.34.5']);
     },
   );
+
+  it('does not take a worker that joined ahead for a rollout: policy holds what it is at', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.5')]);
+    const ctx = context(['1.34.2', '1.34.5']);
+    const deny = [{ version: parseRelease('t', '1.34.5'), reason: 'our CNI' }];
+    const settings = { ...ctx.settings, policy: { ...ctx.settings.policy, deny } };
+    expect(await detect({ ...ctx, settings }, false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('1.34.5 (denied: our CNI)'),
+    });
+    expect(dispatched()).toEqual([]);
+    expect((await detect(ctx, false)).message).toContain('1.34.2 → 1.34.5 (patch, newest patch');
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('is not up to date while the API server alone is behind', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    await detect(context(['1.34.2', '1.34.5']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('is blocked, and asks no repository, when a kubelet is two minors behind', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.32.4')]);
+    lab.api.setVersion('1.34.5');
+    annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.33.9' });
+    const asked = () => Promise.reject(new Error('asked'));
+    const repository = {
+      hasMinor: asked,
+      packages: asked,
+      publishedAt: asked,
+    } as unknown as PackageRepository;
+    const shell = { script: asked } as unknown as NodeShell;
+    expect(await rejection(detect({ ...context([]), repository, shell }, false))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining('kubelet 1.32.4 of node1 is 2 minors behind'),
+    });
+  });
 
   it('creates the first leg itself where there is no agent service', async () => {
     fresh();
@@ -357,6 +395,7 @@ describe('a leaked latch (F7)', () => {
     ['younger than a run may be', () => leaked(minutes(60))],
     ['of somebody at work', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
     ['of a cluster with two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
+    ['of a cluster whose API server alone is behind', () => [leaked(longAgo), lab.api.setVersion('1.34.1')]],
     [
       'of a node that is cordoned in the middle',
       () => [

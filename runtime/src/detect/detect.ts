@@ -19,7 +19,7 @@ import { longestRun } from '../upgrade/longest-run.ts';
 import { stageNames } from '../upgrade/stage-names.ts';
 import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
 import { dispatchToAgent, NotDispatchedError, readToken } from './dispatch.ts';
-import { findCandidates, observe } from './observe.ts';
+import { checkReach, findCandidates, observe } from './observe.ts';
 import { publishIdle } from './publish.ts';
 import type { PackageRepository } from './repository.ts';
 import { type Rollout, readRollout, targetInFlight } from './rollout.ts';
@@ -46,7 +46,11 @@ export interface Detection {
   readonly news: boolean;
 }
 
-/** Observes and chooses; changes nothing. */
+/**
+ * Observes and chooses; changes nothing.
+ *
+ * @throws UpgradeError when it cannot be told what is available, or no step can be taken.
+ */
 export async function decide(
   ctx: DetectContext,
 ): Promise<{ seen: Observation; candidates: Candidates; decision: Decision }> {
@@ -55,6 +59,7 @@ export async function decide(
     ctx.cluster.serverRelease(),
     readRollout(ctx.client, ctx.settings),
   ]);
+  checkReach(nodes, server);
   const running = [server, ...nodes.map((node) => node.release)];
   const seen = observe(nodes, server, await targetInFlight(rollout, running, ctx.repository));
   // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
@@ -157,7 +162,7 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   if (busy !== undefined) return;
   if (inFlight === undefined) return tellIdle(ctx, dryRun);
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
-  const releases = new Set(nodes.map((node) => node.release));
+  const releases = new Set([await ctx.cluster.serverRelease(), ...nodes.map((node) => node.release)]);
   const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && isInterrupted(node));
   if (halfWay) return;
   ctx.logger.warn(

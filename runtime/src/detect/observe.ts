@@ -1,8 +1,8 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { UpgradeError } from '../errors.ts';
+import { BlockedError, UpgradeError } from '../errors.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import { packageList } from '../nodes/package-list.ts';
-import { compareReleases, minorOf, nextMinorOf, oldest, type Release } from '../release.ts';
+import { compareReleases, minorOf, minorsBetween, nextMinorOf, oldest, type Release } from '../release.ts';
 import type { Candidates, Observation } from './choose.ts';
 import { newestFirst } from './packages.ts';
 import type { Candidate, PackageRepository } from './repository.ts';
@@ -13,7 +13,26 @@ export function observe(
   inFlight: Release | undefined,
 ): Observation {
   const kubelets = nodes.map((node) => node.release);
-  return { server, kubelets, running: oldest(kubelets) ?? server, inFlight };
+  return { server, kubelets, running: oldest([server, ...kubelets]) ?? server, inFlight };
+}
+
+/**
+ * A kubelet may be three minors behind the API server; kubeadm, and so a run, brings a node forward by one.
+ *
+ * @throws BlockedError with every kubelet that is out of reach.
+ */
+export function checkReach(nodes: readonly ClusterNode[], server: Release): void {
+  const behind = nodes
+    .map(({ name, release }) => ({ name, release, minors: minorsBetween(release, server) ?? 0 }))
+    .filter(({ minors }) => minors > 1);
+  if (behind.length === 0) return;
+  const reasons = behind.map(
+    ({ name, release, minors }) => `kubelet ${release} of ${name} is ${minors} minors behind`,
+  );
+  throw new BlockedError(
+    `kubelets are too far behind the API server ${server}: kubeadm skips no minor, so they have to be brought forward by hand, one minor at a time, until each is at most one behind`,
+    reasons,
+  );
 }
 
 /**
