@@ -4,7 +4,7 @@ import { formatDuration } from '../duration.ts';
 import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
 import { isTouched } from '../gates/own-marks.ts';
 import { serversBehind } from '../gates/versions.ts';
-import { oldest, type Release } from '../release.ts';
+import { minorOf, oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
 import { isPending } from './node.ts';
 import { checkMark, checkOrder } from './order.ts';
@@ -73,11 +73,21 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   if (odd !== undefined && found === undefined) throw odd;
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
-  // A URL that is not Prometheus' is bad input; a Prometheus that is away is for the gates.
-  await ctx.alerts.firing().catch((error) => {
-    if (error instanceof InputError && found === undefined) throw error;
-  });
+  // A URL of something else is bad input; what is away is for the gates.
+  const answers: Promise<unknown>[] = [
+    ctx.alerts.firing(),
+    ...(nodes.some((node) => isPending(ctx, node)) ? [askRepository(ctx)] : []),
+  ];
+  const wrong = (await Promise.allSettled(answers)).flatMap((one) =>
+    one.status === 'rejected' && one.reason instanceof InputError ? [one.reason] : [],
+  );
+  if (wrong[0] !== undefined && found === undefined) throw wrong[0];
   return { nodes, running };
+}
+
+async function askRepository({ repository, request }: Context): Promise<void> {
+  const minor = minorOf(request.target);
+  if (await repository.hasMinor(minor)) await repository.packages(minor);
 }
 
 const closesRollout = ({ request }: Context): boolean => request.stages.includes('postflight');
