@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
-import type { Rest } from '../lab/api/contract/rest.ts';
+import { collectionOf, type Rest } from '../lab/api/contract/rest.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { deployedObjects } from '../lab/stack.ts';
+import { parts } from './terraform/parts.ts';
 
 /** Of operators that are not here: their objects are taken and stay as they are. */
 const customKinds = [
@@ -10,7 +13,8 @@ const customKinds = [
   { group: 'monitoring.coreos.com', version: 'v1', kind: 'PrometheusRule', plural: 'prometheusrules' },
 ];
 
-function definition({ group, version, kind, plural }: (typeof customKinds)[number]): KubeObject {
+/** Where the operators' own definitions cannot be had. */
+function standIn({ group, version, kind, plural }: (typeof customKinds)[number]): KubeObject {
   const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
@@ -27,7 +31,7 @@ function definition({ group, version, kind, plural }: (typeof customKinds)[numbe
 
 /**
  * Creates what `scripts/tg apply` would, in the order of Terraform's references, and the Secret that the External Secrets operator would
- * make. Resolves when admission goes by it.
+ * make. No object has a field that the API server does not know. Resolves when admission goes by it.
  *
  * @param credentials key → value of the Secret.
  */
@@ -36,12 +40,14 @@ export async function deploy(
   settings: SettingsInput,
   credentials: Record<string, string>,
 ): Promise<void> {
-  await rest.create(customKinds.map(definition));
+  const real = parts().definitions?.map((path) => parse(readFileSync(path, 'utf8')) as KubeObject);
+  await rest.create(real ?? customKinds.map(standIn));
   for (const { group, version, plural } of customKinds)
     await rest.eventually(`/apis/${group}/${version}/${plural}`, (list) => list !== undefined);
   const objects = deployedObjects(settings) as unknown as KubeObject[];
   const first = (object: KubeObject) => Number(['Namespace', 'PriorityClass'].includes(object.kind ?? ''));
-  await rest.create(objects.sort((a, b) => first(b) - first(a)));
+  for (const object of objects.sort((a, b) => first(b) - first(a)))
+    await rest.ok('POST', `${collectionOf(object)}?fieldValidation=Strict`, object);
   const { namespace } = objectNames;
   const data = Object.fromEntries(
     Object.entries(credentials).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
