@@ -60,6 +60,55 @@ const endStates: Record<string, (lab: Lab) => void> = {
   },
 };
 
+/** What a scenario of two runs says between them, and what the cluster looks like then. */
+const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab: Lab) => void }> = {
+  alert: {
+    said: 'the alert clears',
+    assert(lab) {
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched: nodesAfterTheSecond });
+      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
+      expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
+      expect(lab.slack.messages.at(-1)?.text).toContain('alert NodeMemoryPressure is firing');
+    },
+  },
+  'worker-fails': {
+    said: 'somebody mends k8s-node3',
+    assert(lab) {
+      const untouched = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched });
+      const failed = cluster(lab).nodes.find(({ name }) => name === 'k8s-node3');
+      expect(failed).toMatchObject({ release: '1.34.2', unschedulable: true });
+      expect(Object.keys(failed?.annotations ?? {})).toContain(keys.cordoned);
+      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3']);
+      expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'failed' })).toBe(1);
+      expect(lab.slack.messages.at(-1)?.text).toContain('k8s-node3 stays cordoned at 1.34.2');
+    },
+  },
+};
+
+/** By name, which is not their order. */
+const nodesAfterTheSecond = ['k8s-node1', 'k8s-node2', 'k8s-node3'];
+
+function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; untouched: readonly string[] }) {
+  const { nodes, namespace, lease } = cluster(lab);
+  const named = (names: readonly string[]) => nodes.filter(({ name }) => names.includes(name));
+  const { upgraded, untouched } = expected;
+  expect(named(upgraded).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    upgraded.map((name) => [name, '1.34.5', false]),
+  );
+  expect(named(untouched).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    untouched.map((name) => [name, '1.34.2', false]),
+  );
+  const marks = named(untouched).flatMap(({ annotations }) => Object.keys(annotations));
+  expect(marks.filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
+  const changes = changesByPrograms(lab).filter((line) => untouched.includes(line.split(':')[0] ?? ''));
+  expect(changes).toEqual([]);
+  expect(namespace).toMatchObject({ [keys.inFlight]: expect.any(String), [keys.target]: '1.34.5' });
+  expect(lease).toBe('');
+  expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(1);
+  expect(slackEnds(lab, 'done')).toEqual([]);
+}
+
 function expectFinished(lab: Lab, release: string): void {
   const { nodes, namespace, lease } = cluster(lab);
   expect(nodes.map((n) => [n.name, n.release, n.unschedulable])).toEqual(
@@ -105,8 +154,15 @@ describe('scenarios', () => {
       lab = await Lab.start(scenario.options);
       const warnings: string[] = [];
       lab.events.on('log', (line) => line.includes('Warning') && warnings.push(line));
-      const { runs } = await scenario.play(lab, { say: () => {} });
+      const said: string[] = [];
+      const { runs } = await scenario.play(lab, {
+        say(text) {
+          said.push(text);
+          if (lab && text === betweenRuns[name]?.said) betweenRuns[name].assert(lab);
+        },
+      });
       expect(runs).toEqual(scenario.expects);
+      if (betweenRuns[name]) expect(said).toContain(betweenRuns[name].said);
       assertEnd(lab);
       expect(warnings, 'what Node.js has to say of the program').toEqual([]);
       expect(
