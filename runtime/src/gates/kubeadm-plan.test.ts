@@ -71,8 +71,10 @@ describe('the plan gate', () => {
         }
       );
     };
+    const server = more.server ?? nodes.find((node) => node.controlPlane)?.release ?? target;
     const findings = await planGate.check({
       nodes,
+      cluster: { serverRelease: async () => server, pods: async () => [] },
       target,
       shell: { read },
       settings: testSettings(),
@@ -93,6 +95,12 @@ describe('the plan gate', () => {
   it('does not ask a control plane that is at the target already (F9)', async () => {
     const { reasons, asked } = await ask([{ ...master, release: target }]);
     expect([reasons, asked]).toEqual([[], []]);
+  });
+
+  it('asks one whose kubelet alone is at the target', async () => {
+    const nodes = [{ ...master, release: target }];
+    const server = parseRelease('test', '1.34.2');
+    expect((await ask(nodes, { plan: offer, diff: noDiff }, { server })).asked).toHaveLength(2);
   });
 
   it('does not ask a control plane in whose upgrade the run was interrupted: kubeadm may still be at it', async () => {

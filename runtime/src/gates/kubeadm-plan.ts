@@ -4,6 +4,7 @@ import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 import { isBegun } from './own-marks.ts';
+import { pendingNodes } from './versions.ts';
 
 /**
  * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
@@ -15,12 +16,13 @@ export const planGate: Gate = {
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
   closes: 'blocked',
   async check(ctx) {
-    const { nodes, target, inFlight } = ctx;
+    const { nodes, inFlight } = ctx;
     const [first, ...others] = nodes.filter((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
-    const idle = whyNotPlanned(ctx, first);
+    const left = await pendingNodes(ctx);
+    const idle = whyNotPlanned(ctx, first, left.includes(first));
     // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
-    const pending = others.filter((node) => node.release !== target && !isBegun(node, inFlight));
+    const pending = others.filter((node) => left.includes(node) && !isBegun(node, inFlight));
     const found = await Promise.all([
       idle === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [idle] },
       ...(idle === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
@@ -29,8 +31,12 @@ export const planGate: Gate = {
   },
 };
 
-function whyNotPlanned({ server, target, inFlight }: GateContext, first: ClusterNode): string | undefined {
-  if (first.release === target) return `${first.name} is at ${target} already`;
+function whyNotPlanned(
+  { server, target, inFlight }: GateContext,
+  first: ClusterNode,
+  isPending: boolean,
+): string | undefined {
+  if (!isPending) return `${first.name} is at ${target} already`;
   // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
   if (isBegun(first, inFlight)) return `${first.name} is being upgraded by this rollout; it was asked before`;
   if (server === target) return `the control plane is at ${target} already; its kubelet is not`;

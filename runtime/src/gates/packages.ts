@@ -1,6 +1,7 @@
 import { newestFirst } from '../detect/packages.ts';
 import { minorOf } from '../release.ts';
 import type { Gate } from './gate.ts';
+import { pendingNodes } from './versions.ts';
 
 /**
  * A node asks its package manager only once it is drained: a release that is not to be had would leave it empty and cordoned.
@@ -10,8 +11,9 @@ export const packages: Gate = {
   name: 'packages',
   summary: 'the package repository has the target',
   closes: 'blocked',
-  async check({ nodes, target, repository }) {
-    if (nodes.every((node) => node.release === target))
+  async check(ctx) {
+    const { target, repository } = ctx;
+    if ((await pendingNodes(ctx)).length === 0)
       return { reasons: [], idle: `not asked: every node is at ${target} already` };
     const minor = minorOf(target);
     if (!(await repository.hasMinor(minor)))

@@ -49,7 +49,13 @@ it('asks neither a node that is there nor one that this rollout has begun: its s
     clusterNode('k8s-node2', { release: at('1.34.2') }),
   ];
   const offered = { 'k8s-node2': has };
-  const { open, asked } = await askGate(upgradable, { ...patch, nodes, offered, inFlight: {} });
+  const { open, asked } = await askGate(upgradable, {
+    ...patch,
+    server: '1.34.5',
+    nodes,
+    offered,
+    inFlight: {},
+  });
   expect({ open, asked }).toEqual({ open: true, asked: ['k8s-node2', 'k8s-node2'] });
 });
 

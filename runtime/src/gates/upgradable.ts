@@ -6,6 +6,7 @@ import { nodeScripts } from '../nodes/scripts.ts';
 import { minorOf } from '../release.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 import { isBegun } from './own-marks.ts';
+import { pendingNodes } from './versions.ts';
 
 /**
  * What would otherwise be found out only once a node is empty and cordoned: it lets nobody in or shows another host key (F27), sudo
@@ -16,8 +17,8 @@ export const upgradable: Gate = {
   summary: 'every node lets the run in, could take the target, and its own package manager offers it',
   closes: 'blocked',
   async check(ctx) {
-    const { nodes, target, inFlight } = ctx;
-    const pending = nodes.filter((node) => node.release !== target && !isBegun(node, inFlight));
+    const { target, inFlight } = ctx;
+    const pending = (await pendingNodes(ctx)).filter((node) => !isBegun(node, inFlight));
     if (pending.length === 0)
       return { reasons: [], idle: `not asked: every node is at ${target}, or was begun` };
     const found = await Promise.all(pending.map((node) => judge(ctx, node)));

@@ -2,7 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, minorsBetween, newest, type Release, releaseOf } from '../release.ts';
-import type { Gate } from './gate.ts';
+import type { Gate, GateContext } from './gate.ts';
 import { isInterrupted } from './own-marks.ts';
 
 /**
@@ -62,6 +62,12 @@ export async function serversBehind(
   const server = await cluster.serverRelease();
   const servers = controlPlane.length > 1 ? apiServersOf(await cluster.pods()) : new Map<string, Release>();
   return controlPlane.filter(({ name }) => compareReleases(servers.get(name) ?? server, target) < 0);
+}
+
+/** Nodes on which something is left to do: their kubelet, or the API server on them. */
+export async function pendingNodes({ cluster, nodes, target }: GateContext): Promise<ClusterNode[]> {
+  const behind = await serversBehind(cluster, nodes, target);
+  return nodes.filter((node) => node.release !== target || behind.includes(node));
 }
 
 /** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */

@@ -57,7 +57,7 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
     inFlight: given.inFlight && inFlightSince(Date.now() - 60_000, given.inFlight),
     settings: testSettings(settings),
     client: { options: { signal: new AbortController().signal } },
-    cluster: { pods: async () => given.pods ?? [] },
+    cluster: { pods: async () => given.pods ?? [], serverRelease: async () => release(server) },
     metrics: {
       async query(promql: string) {
         const answer = given.metrics?.[promql];

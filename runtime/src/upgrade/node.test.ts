@@ -182,6 +182,14 @@ describe('a script that fails', () => {
     );
   });
 
+  it('is not forgiven for a kubelet that was at the target from the start', async () => {
+    const begun = { release: target, touchedAt: Date.now() - 30_000, unfinished: true };
+    const nodes = [master({ release: target }), worker('k8s-node2', begun)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes, server: target });
+    failing(fake, 'k8s-node2');
+    expect(await run({ ctx })).toMatchObject({ outcome: 'failed' });
+  });
+
   it('is not forgiven when its node is at the target and not Ready', async () => {
     const { ctx, fake } = fakeContext();
     failing(fake, 'k8s-node2', () => fake.change('k8s-node2', { release: target, ready: false }));

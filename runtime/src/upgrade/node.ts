@@ -164,7 +164,8 @@ export async function markTouched(ctx: Context, name: string): Promise<void> {
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
 async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
   const now = await askAgain(ctx, node.name);
-  if (now.release === ctx.request.target && now.ready) {
+  // A kubelet that was there from the start says nothing of what the script was to do.
+  if (now.release === ctx.request.target && now.ready && node.release !== now.release) {
     ctx.report.emit({
       type: 'notice',
       text: `${error.message}; but the node is Ready at ${now.release}, going on`,
