@@ -21,7 +21,7 @@ export interface EgressProps {
   readonly dnsCidrs?: readonly string[];
   /**
    * Ports on which the pods behind the in-cluster services listen: a policy sees these, not the service's.
-   * @default - 9090, 9091 and 8080
+   * @default - 9090, 9091 and 8080, and the port that the URL names, as many services have that of their pods
    */
   readonly podPorts?: {
     readonly prometheus?: number;
@@ -34,6 +34,7 @@ const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 /** Link-local, so that it is never anything else: where there is no such cache, nothing answers. */
 const nodeLocalDns = ['169.254.20.10/32'];
 const apiServerPorts = [443, 6443];
+const usualPodPorts = { prometheus: 9090, pushgateway: 9091, agentService: 8080 };
 
 /**
  * Nothing comes in; out goes only what each program talks to.
@@ -52,24 +53,33 @@ export class Egress extends Construct {
     const { namespace } = settings;
     const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
     const dnsCidrs = checked(this, () => cidrs('dnsCidrs', props.dnsCidrs ?? nodeLocalDns), []);
-    const ports = { prometheus: 9090, pushgateway: 9091, agentService: 8080, ...props.podPorts };
+    const to = (url: string, service: keyof typeof usualPodPorts): EgressRule => {
+      const given = props.podPorts?.[service];
+      return given === undefined
+        ? toPlace(url, [usualPodPorts[service], ...writtenPort(url)])
+        : toPlace(url, [given]);
+    };
 
     const everyProgram = [
       toDns(dnsCidrs),
       toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
-      toService(settings.prometheus.url, ports.prometheus),
-      toService(settings.pushgateway.url, ports.pushgateway),
-      toService(settings.packages.repository, 443),
+      to(settings.pushgateway.url, 'pushgateway'),
+      toPlace(settings.packages.repository, [portOf(settings.packages.repository)]),
       // Slack's addresses change.
       ...(settings.slack.enabled ? [toAnywhere(443)] : []),
     ];
+    // The alerts gate a run; a detection asks for none.
+    const executorOnly = [to(settings.prometheus.url, 'prometheus')];
     const detectorOnly =
       settings.dispatch.mode === 'agent-service'
-        ? [toService(settings.dispatch.agentService.url, ports.agentService)]
+        ? [to(settings.dispatch.agentService.url, 'agentService')]
         : [];
 
     this.policy(namespace, 'deny-by-default', {}, []);
-    this.policy(namespace, objectNames.executionCronJob, { app: objectNames.executionCronJob }, everyProgram);
+    this.policy(namespace, objectNames.executionCronJob, { app: objectNames.executionCronJob }, [
+      ...everyProgram,
+      ...executorOnly,
+    ]);
     this.policy(namespace, objectNames.detectionCronJob, { app: objectNames.detectionCronJob }, [
       ...everyProgram,
       ...detectorOnly,
@@ -126,16 +136,25 @@ const toNetworks = (networks: readonly string[], ports: number[]): EgressRule =>
 
 const toAnywhere = (port: number): EgressRule => ({ ports: tcp([port]) });
 
-/** To a service of the cluster, an address, or a name outside, whatever the URL has. */
-function toService(url: string, podPort: number): EgressRule {
+/** To a service of the cluster, whose pods listen on `podPorts`; to an address or a name outside, as the URL has it. */
+function toPlace(url: string, podPorts: number[]): EgressRule {
   const parsed = new URL(url);
   const host = parsed.hostname.replace(/^\[|\]$/g, '');
-  const urlPort = Number(parsed.port || (parsed.protocol === 'https:' ? 443 : 80));
   const family = isIP(host);
-  if (family !== 0) return toNetworks([`${host}/${family === 6 ? 128 : 32}`], [urlPort]);
+  if (family !== 0) return toNetworks([`${host}/${family === 6 ? 128 : 32}`], [portOf(url)]);
   const namespace = namespaceOf(parsed);
-  if (namespace === undefined) return toAnywhere(urlPort);
-  return { to: [inNamespace(namespace)], ports: tcp([podPort, urlPort]) };
+  if (namespace === undefined) return toAnywhere(portOf(url));
+  return { to: [inNamespace(namespace)], ports: tcp(podPorts) };
+}
+
+/** The port in the text of a URL; none where its scheme has it. */
+function writtenPort(url: string): number[] {
+  const { port } = new URL(url);
+  return port === '' ? [] : [Number(port)];
+}
+
+function portOf(url: string): number {
+  return writtenPort(url)[0] ?? (new URL(url).protocol === 'https:' ? 443 : 80);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { pipeline } from './synthesis.ts';
+import { pipeline, settings } from './synthesis.ts';
 
 interface PolicySpec {
   readonly pod_selector: { readonly match_labels?: Record<string, string> };
@@ -14,7 +14,7 @@ interface PolicySpec {
 }
 
 describe('the network policies', () => {
-  /** `monitoring: 9090,80`, `*: 443`, `10.0.0.0/8 …: 22` */
+  /** `monitoring: 9090`, `*: 443`, `10.0.0.0/8 …: 22` */
   const reached = (name: string, stack = pipeline()): string[] => {
     const { egress = [] } = stack.named('kubernetes_network_policy_v1', name).spec as PolicySpec;
     return egress.map(({ to, ports }) => {
@@ -24,10 +24,9 @@ describe('the network policies', () => {
       return `${where?.join(' ') ?? '*'}: ${ports.map((p) => p.port + (p.protocol === 'UDP' ? '/udp' : '')).join(',')}`;
     });
   };
-  const executorReaches = [
+  const everyProgramReaches = [
     'kube-system 169.254.20.10/32: 53/udp,53',
     '10.0.0.0/8 172.16.0.0/12 192.168.0.0/16: 443,6443,22',
-    'monitoring: 9090,80',
     'monitoring: 9091',
     '*: 443',
   ];
@@ -42,11 +41,55 @@ describe('the network policies', () => {
   });
 
   it('let the executor reach DNS on its node, nodes, API server, Prometheus, Pushgateway, the package repository and Slack', () => {
-    expect(reached('k8s-version-upgrade')).toEqual(executorReaches);
+    expect(reached('k8s-version-upgrade')).toEqual([...everyProgramReaches, 'monitoring: 9090']);
   });
 
-  it('let the detector reach the agent service, too', () => {
-    expect(reached('k8s-version-check')).toEqual([...executorReaches, 'claude-agent: 8080']);
+  it('let the detector reach the agent service, and no Prometheus, which it never asks', () => {
+    expect(reached('k8s-version-check')).toEqual([...everyProgramReaches, 'claude-agent: 8080']);
+  });
+
+  it('know the ports of the pods behind the services, and then no service’s own', () => {
+    const urls = {
+      prometheus: { url: 'http://prometheus.monitoring.svc:81' },
+      pushgateway: { url: 'http://pushgateway.monitoring.svc:82' },
+      dispatch: { agentService: { url: 'http://agent.claude-agent.svc:83' } },
+    };
+    const podPorts = { prometheus: 10_902, pushgateway: 19_091, agentService: 8000 };
+    const stack = pipeline({ settings: urls, egress: { podPorts } });
+    expect(reached('k8s-version-upgrade', stack)).toEqual([
+      ...everyProgramReaches.slice(0, 2),
+      'monitoring: 19091',
+      '*: 443',
+      'monitoring: 10902',
+    ]);
+    expect(reached('k8s-version-check', stack).at(-1)).toBe('claude-agent: 8000');
+    // Told of one, the others are as they mostly are, or as their services have it.
+    const one = pipeline({ settings: urls, egress: { podPorts: { prometheus: 10_902 } } });
+    expect(reached('k8s-version-upgrade', one)).toContain('monitoring: 9091,82');
+    expect(reached('k8s-version-check', one).at(-1)).toBe('claude-agent: 8080,83');
+  });
+
+  it('take the port of what is outside of the cluster from its URL, whatever pods listen on', () => {
+    const stack = pipeline({
+      settings: {
+        prometheus: { url: 'https://prometheus.example.com' },
+        pushgateway: { url: 'http://10.1.2.3:9099' },
+        packages: { repository: 'http://mirror.example.com:8081/' },
+        slack: { enabled: false },
+      },
+      egress: { podPorts: { prometheus: 10_902, pushgateway: 19_091 } },
+    });
+    expect(reached('k8s-version-upgrade', stack).slice(2)).toEqual([
+      '10.1.2.3/32: 9099',
+      '*: 8081',
+      '*: 443',
+    ]);
+  });
+
+  it('reach a package mirror inside the cluster by the port in its URL', () => {
+    const packages = { repository: 'http://mirror.packages.svc:8081/' };
+    const stack = pipeline({ settings: { ...settings, packages } });
+    expect(reached('k8s-version-check', stack)).toContain('packages: 8081');
   });
 
   it('follow the settings', () => {
@@ -62,9 +105,9 @@ describe('the network policies', () => {
     expect(reached('k8s-version-upgrade', stack)).toEqual([
       'kube-system 10.0.20.53/32: 53/udp,53',
       '10.0.20.0/24: 443,6443,2222',
-      '10.1.2.3/32: 9090',
       '*: 8443',
       '*: 443',
+      '10.1.2.3/32: 9090',
     ]);
   });
 
