@@ -1,12 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { labNodes } from '../lab/cluster.ts';
 import { bundle, Lab } from '../lab/lab.ts';
 
-/** The bundle is one file that runs on the Node.js of both images: 20 runs these tests, npm brings the others. */
+/** The bundle is one file that runs on the Node.js of both images, to the patch, and on the one between; npm brings them. */
+
+const dockerfile = readFileSync(fileURLToPath(new URL('../../runtime/Dockerfile', import.meta.url)), 'utf8');
+const imageVersions = [...dockerfile.matchAll(/^ARG \w+_IMAGE=node:(\d+\.\d+\.\d+)-/gm)].map(
+  ([, v]) => v ?? '',
+);
 
 /** Outside the work tree, as a clean clone has them, too. */
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'k8s-version-upgrade');
@@ -29,7 +35,11 @@ function nodeOf(version: string): string {
   return program;
 }
 
-describe.each(['22.22.0', '24.20.0'])('Node.js %s', (version) => {
+it('both images say which Node.js they have', () => {
+  expect(imageVersions).toHaveLength(2);
+});
+
+describe.each([...imageVersions, '22.22.0'])('Node.js %s', (version) => {
   let lab: Lab | undefined;
   afterEach(() => lab?.stop());
 

@@ -29,6 +29,23 @@ describe('the image', () => {
     for (const base of bases) expect(base).toMatch(/:\d+\.\d+\.\d+-/);
   });
 
+  it.each([
+    ['runtime', 'NODE_IMAGE', /^node:24\.\d+\.\d+-[a-z]+-slim$/],
+    ['agent', 'AGENT_IMAGE', /^node:20\.\d+\.\d+-alpine/],
+  ])('has the Node.js and the distribution that the target %s is for', (name, arg, base) => {
+    expect(stage(name).split('\n')[0]).toBe(`\${${arg}} AS ${name}`);
+    expect(new RegExp(`^ARG ${arg}=(\\S+)$`, 'm').exec(dockerfile)?.[1]).toMatch(base);
+  });
+
+  it('gives the agent the same program, as a command', () => {
+    const copied = [...stage('agent').matchAll(/^(?:COPY|ADD|RUN) .*$/gm)].map(([line]) => line);
+    expect(copied).toEqual([
+      'COPY --from=build --chmod=0555 /src/runtime/dist/k8s-upgrade.cjs /usr/local/bin/k8s-upgrade',
+    ]);
+    // What makes a command of it.
+    expect(readFileSync(join(root, 'runtime/build.mjs'), 'utf8')).toContain('#!/usr/bin/env node');
+  });
+
   it('holds nothing but the bundle and the node scripts', () => {
     const copied = [...stage('runtime').matchAll(/^COPY --from=build \S+ (\S+) /gm)].map(([, path]) => path);
     expect(copied).toEqual(['/src/runtime/dist/k8s-upgrade.cjs', '/src/runtime/node-scripts/']);

@@ -163,6 +163,8 @@ describe.each([
       secret_name: 'k8s-upgrade-creds',
       default_mode: '0440',
     });
+    // They are root's: without the group, a user other than root could read none of them.
+    expect(template.spec.security_context.fs_group).toBe('1000');
   });
 
   it('carry the label by which people find them', () => {
