@@ -12,7 +12,7 @@ Usage: update_containerd.sh --version X.Y.Z [--dry-run]
 
 Containers go on while it restarts; before another major drain the node. Safe to run again. Needs root, or sudo without a password.
 The last line of a success is "result: {version, from, package, revision}"; of a failure, "error: what, and what to do".
-Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched), 4 not to be had by this node's package manager (nothing was changed).
 USAGE
 }
 
@@ -284,12 +284,18 @@ parse_arguments() {
   [[ -n $version ]] || refuse "--version: expected a containerd version X.Y.Z such as 1.7.28"
 }
 
+# Not to be had here, and not needed for what comes after it. Exit 4.
+unavailable() {
+  printf 'error: %s\n' "$*" >&2
+  exit 4
+}
+
 # containerd.io is Docker's package, containerd the distribution's.
 find_package() {
   for package in containerd.io containerd; do
     [[ -z $(installed_version "$package") ]] || return 0
   done
-  die "neither containerd.io nor containerd is installed as a package; update containerd on this node by hand"
+  unavailable "neither containerd.io nor containerd is installed as a package; update containerd on this node by hand"
 }
 
 # The program on disk, and the one that serves: another one when somebody forgot the restart, none while containerd is down.
@@ -306,7 +312,7 @@ resolve_revision() {
     revision=$(newest_revision "$package" "$version")
     [[ -z $revision ]] || return 0
   fi
-  die "no repository of this node offers $package $version; it offers $(madison "$package" | awk -F ' *[|] *' '{ print $2 }' | sort -Vu | paste -sd ' ')"
+  unavailable "no repository of this node offers $package $version; it offers $(madison "$package" | awk -F ' *[|] *' '{ print $2 }' | sort -Vu | paste -sd ' ')"
 }
 
 release_hold() {

@@ -325,7 +325,7 @@ describe('update_containerd.sh', () => {
 
   test('says what is on offer when the version is not', async () => {
     const { exit, lastError } = await containerd('1.7.99');
-    expect(exit).toBe(1);
+    expect(exit).toBe(4);
     expect(lastError).toContain('offers containerd.io 1.7.99; it offers 1.7.24-1 1.7.27-1 1.7.28-1 2.1.4-1');
     expect(bench.told).toEqual([]);
   });

@@ -4,9 +4,13 @@ import { etcdMembers } from '../../gates/etcd-members.ts';
 import { controlPlaneGates, drainGates } from '../../gates/gates.ts';
 import { isInterrupted } from '../../gates/own-marks.ts';
 import { annotationKeys } from '../../names.ts';
+import { ScriptError } from '../../nodes/node-shell.ts';
 import type { Context, Stage } from '../context.ts';
 import { markTouched } from '../node.ts';
 import { waitForGates } from '../wait-for-gates.ts';
+
+/** Exit code of update_containerd.sh when the node's package manager does not offer the version. */
+const notToBeHad = 4;
 
 export const containerd: Stage = {
   name: 'containerd',
@@ -35,7 +39,15 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   if (node === undefined) return;
   await markTouched(ctx, name);
   const target = { node: name, address: node.address };
-  await ctx.shell.script(target, 'update_containerd', ['--version', version], ctx.settings.timing.script);
+  const { script } = ctx.settings.timing;
+  await ctx.shell.script(target, 'update_containerd', ['--version', version], script).catch((error) => {
+    // Such as a worker's containerd of another repository. Nothing was changed, and kubeadm does not need it.
+    if (!(error instanceof ScriptError) || error.exitCode !== notToBeHad) throw error;
+    ctx.report.emit({
+      type: 'notice',
+      text: `${error.message}; going on with containerd as it is on ${name}`,
+    });
+  });
   // Begun by an earlier process, the stage master has still to finish it.
   if (isInterrupted(node)) return;
   const { unfinished } = annotationKeys(ctx.settings.annotationPrefix);
