@@ -6,25 +6,37 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export const readDocument = (path: string): string => readFileSync(join(root, path), 'utf8');
 
+/** `shared`: with the others, in one cluster; `own`: in a cluster of its own, which it changes. */
+export type BlockLab = 'shared' | 'own';
+
 export interface Block {
   /** The heading above it. */
   readonly section: string;
   readonly text: string;
-  /** Marked with `<!-- lab -->`: it works as it stands. */
-  readonly runsInLab: boolean;
+  /** Marked with `<!-- lab -->` or `<!-- lab of its own -->`: it works as it stands. */
+  readonly lab?: BlockLab;
+  /** Why it is not run, by `<!-- not in the lab: … -->`. */
+  readonly notRun?: string;
 }
 
 /** The bash blocks of a document, in their order. */
 export function bashBlocks(markdown: string): Block[] {
   const pattern =
-    /^#+ (?<heading>.+)$|(?<lab><!-- lab -->\n)?^(?<indent> *)```bash\n(?<text>[\s\S]*?)^ *```$/gm;
+    /^#+ (?<heading>.+)$|(?:^ *<!-- (?<mark>.+) -->\n)?^(?<indent> *)```bash\n(?<text>[\s\S]*?)^ *```$/gm;
   const blocks: Block[] = [];
   let section = '';
   for (const { groups = {} } of markdown.matchAll(pattern)) {
     if (groups.heading !== undefined) section = groups.heading;
-    else blocks.push({ section, text: groups.text ?? '', runsInLab: groups.lab !== undefined });
+    else blocks.push({ section, text: groups.text ?? '', ...meaningOf(groups.mark ?? '') });
   }
   return blocks;
+}
+
+function meaningOf(mark: string): Pick<Block, 'lab' | 'notRun'> {
+  if (mark === 'lab') return { lab: 'shared' };
+  if (mark === 'lab of its own') return { lab: 'own' };
+  const [, notRun] = /^not in the lab: (.+)$/.exec(mark) ?? [];
+  return notRun === undefined ? {} : { notRun };
 }
 
 /** Headings as GitHub and Forgejo make anchors of them. */

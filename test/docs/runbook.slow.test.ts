@@ -1,49 +1,70 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
 import { parseSettings } from '../../runtime/src/settings.ts';
 import { bundle, Lab } from '../lab/lab.ts';
-import { bashBlocks, readDocument } from './markdown.ts';
+import { LabNode } from '../lab/nodes/node.ts';
+import { bashBlocks, readDocument, root } from './markdown.ts';
 
-const [fetchSettings, ...blocks] = bashBlocks(readDocument('docs/runbooks/k8s-version-upgrade.md')).filter(
-  (block) => block.runsInLab,
-);
-const tools = ['kubectl', 'jq', 'curl'].filter((tool) => spawnSync('which', [tool]).status !== 0);
-const ready = tools.length === 0 && existsSync(bundle);
+const blocks = bashBlocks(readDocument('docs/runbooks/k8s-version-upgrade.md'));
+const [fetchSettings, ...shared] = blocks.filter(({ lab }) => lab === 'shared');
+/** Each once, wherever it is said again. */
+const own = [
+  ...new Map(blocks.filter(({ lab }) => lab === 'own').map((block) => [block.text, block])).values(),
+];
+const programs = ['kubectl', 'jq', 'curl', 'ssh'].filter((tool) => spawnSync('which', [tool]).status !== 0);
+const ready = programs.length === 0 && existsSync(bundle);
 if (!ready)
-  console.log(`test/docs: the runbook is not run: missing ${[...tools, 'or the bundle'].join(', ')}`);
+  console.log(`test/docs: the runbook is not run: missing ${[...programs, 'or the bundle'].join(', ')}`);
 
-/** The commands of the runbook, in its order, as one person would type them in one cluster. */
-describe.skipIf(!ready)('the runbook in the lab', () => {
-  let lab: Lab;
-  let env: Record<string, string> = {};
-  beforeAll(async () => {
-    lab = await Lab.start();
+/** A person with a shell, at a lab. */
+class Operator {
+  readonly lab: Lab;
+  readonly #env: Record<string, string>;
+
+  private constructor(lab: Lab, env: Record<string, string>) {
+    this.lab = lab;
+    this.#env = env;
+  }
+
+  static async at(lab: Lab): Promise<Operator> {
     const bin = join(lab.dir, 'bin');
     mkdirSync(bin);
-    writeFileSync(join(bin, 'k8s-upgrade'), `#!/bin/sh\nexec ${process.execPath} ${bundle} "$@"\n`);
-    chmodSync(join(bin, 'k8s-upgrade'), 0o755);
-    env = {
+    const credentials = dirname(lab.settingsFile);
+    const program = (name: string, text: string) => {
+      writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`);
+      chmodSync(join(bin, name), 0o755);
+    };
+    program('k8s-upgrade', `exec ${process.execPath} ${bundle} "$@"`);
+    // All that is asked of Vault here.
+    program(
+      'vault',
+      `[ "$*" = 'kv get -field=api_bearer_token secret/claude-agent-service' ] && exec cat ${join(credentials, credentialKeys.agentToken)}`,
+    );
+    program('ssh', `exec ${spawnSync('which', ['ssh']).stdout.toString().trim()} -F ${sshConfig(lab)} "$@"`);
+    return new Operator(lab, {
       PATH: `${bin}:${process.env.PATH}`,
       HOME: lab.dir,
       KUBECONFIG: await lab.kubeconfig(),
       SETTINGS: lab.settingsFile,
       PROMETHEUS: lab.prometheus.url,
       PUSHGATEWAY: lab.pushgateway.url,
-    };
-    // Something to look at: last Sunday's detection.
-    await lab.cli(['detect', '--dry-run']);
-  });
-  afterAll(() => lab?.stop());
+      AGENT_SERVICE: lab.agentService.url,
+    });
+  }
 
-  async function bash(
-    text: string,
-    more: Record<string, string> = {},
-  ): Promise<{ code: number; output: string }> {
-    const child = spawn('bash', ['-euo', 'pipefail', '-c', text], { env: { ...env, ...more } });
+  /** Types it, in a checkout of this project. @returns what is printed, of both streams. @throws when it fails. */
+  async types(text: string, env: Record<string, string> = {}): Promise<string> {
+    const child = spawn('bash', ['--norc', '-euo', 'pipefail', '-c', text], {
+      cwd: root,
+      env: { ...this.#env, ...env },
+      // A bash whose standard input is a socket takes itself for one that sshd has started.
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
@@ -51,31 +72,199 @@ describe.skipIf(!ready)('the runbook in the lab', () => {
       });
     }
     const [code] = await once(child, 'close');
-    return { code, output };
+    expect(code, output).toBe(0);
+    return output;
   }
+}
+
+/** The names of the nodes, their addresses and keys. */
+function sshConfig(lab: Lab): string {
+  const [config, knownHosts] = [join(lab.dir, 'ssh_config'), join(lab.dir, 'known_hosts')];
+  const nodes = [...lab.nodes.values()];
+  const hosts = nodes.map(
+    ({ name, address, port }) => `Host ${name}\n  HostName ${address}\n  Port ${port}\n`,
+  );
+  const all = `Host *\n  IdentityFile ${lab.privateKeyFile}\n  UserKnownHostsFile ${knownHosts}\n  BatchMode yes\n`;
+  writeFileSync(config, [...hosts, all].join(''));
+  writeFileSync(
+    knownHosts,
+    nodes.map(({ address, port, hostKey }) => `[${address}]:${port} ${hostKey}\n`).join(''),
+  );
+  expect(LabNode.user).toBe('wizard');
+  return config;
+}
+
+const releases = (lab: Lab) =>
+  Object.fromEntries([...lab.nodes.values()].map(({ name, release }) => [name, release]));
+const everywhere = (lab: Lab, release: string) =>
+  Object.fromEntries([...lab.nodes.keys()].map((name) => [name, release]));
+
+/** A block that needs something to be there, or whose end says more than its exit code does. */
+interface Around {
+  /** Of the block's text. */
+  readonly has: string;
+  /** Gives the variables that a person would have set. */
+  readonly before?: (operator: Operator) => Promise<Record<string, string>>;
+  readonly after: (operator: Operator, output: string) => Promise<void> | void;
+}
+
+const snapshot = '/mnt/main/etcd-backup/k8s-upgrade-pre-1.34.5-1767528000.db';
+const annotateSnapshot = 'kubectl annotate namespace k8s-upgrade viktorbarzin.me/k8s-upgrade-snapshot-path';
+const knownHosts = `configmap ${objectNames.knownHosts}`;
+
+const around: readonly Around[] = [
+  {
+    has: '$AGENT_SERVICE/execute',
+    after: async ({ lab }) => {
+      expect(lab.agentService.jobs).toHaveLength(1);
+      expect(await lab.agentJobEnd(lab.agentService.jobs[0]?.id)).toBe(0);
+    },
+  },
+  {
+    has: '--target-version 1.35.3',
+    before: async ({ lab }) => {
+      lab.packages.publish('1.35.3');
+      return {};
+    },
+    after: (_, output) => expect(output).toContain('removed-apis'),
+  },
+  {
+    has: 'count by (instance)',
+    after: ({ lab }, output) => expect(output).toContain(lab.prometheus.apiServers[0]),
+  },
+  { has: 'kubelet_facts.sh', after: (_, output) => expect(output).toContain('kubelet') },
+  {
+    has: 'k8s-upgrade-snapshot-path}',
+    before: async (operator) => {
+      await operator.types(`${annotateSnapshot}=${snapshot}`);
+      return {};
+    },
+    after: async (operator, output) => {
+      expect(output).toBe(snapshot);
+      await operator.types(`${annotateSnapshot}-`);
+    },
+  },
+  {
+    has: `patch ${knownHosts}`,
+    before: async (operator) => {
+      await operator.types(
+        `kubectl -n k8s-upgrade create ${knownHosts} --from-literal=k8s-node3=old --from-literal=k8s-node2=kept`,
+      );
+      return {};
+    },
+    after: async (operator) => {
+      const data = await operator.types(`kubectl -n k8s-upgrade get ${knownHosts} -o jsonpath={.data}`);
+      expect(JSON.parse(data)).toEqual({ 'k8s-node2': 'kept' });
+    },
+  },
+  {
+    has: 'job/$JOB',
+    // Without inputs it is bad input, which is what that alert is about.
+    before: async (operator) => {
+      const JOB = await operator.lab.createJobFrom(objectNames.executionCronJob);
+      await operator.types(`kubectl -n k8s-upgrade wait --for=condition=failed --timeout=30s job/${JOB}`);
+      return { JOB };
+    },
+    after: (_, output) => expect(output).toContain('--target-version'),
+  },
+];
+
+/** The commands of the runbook, in its order, as one person would type them in one cluster. */
+describe.skipIf(!ready)('the runbook in the lab', () => {
+  let lab: Lab;
+  let operator: Operator;
+  beforeAll(async () => {
+    lab = await Lab.start();
+    operator = await Operator.at(lab);
+    // Something to look at: last Sunday's detection.
+    await lab.cli(['detect', '--dry-run']);
+  });
+  afterAll(() => lab?.stop());
 
   it('fetches the settings that the pipeline runs with', async () => {
     const file = join(lab.dir, 'fetched.yaml');
-    const { code, output } = await bash(fetchSettings?.text ?? 'false', { SETTINGS: file });
-    expect(code, output).toBe(0);
+    await operator.types(fetchSettings?.text ?? 'false', { SETTINGS: file });
     expect(parseSettings(file, parse(readFileSync(file, 'utf8')))).toEqual(
       parseSettings('lab', lab.settings),
     );
   });
 
-  it.each(blocks.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
+  it.each(shared.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
     '$number $section',
     async ({ text }) => {
-      const { code, output } = await bash(text);
-      expect(code, output).toBe(0);
+      const one = around.find(({ has }) => text.includes(has));
+      const env = await one?.before?.(operator);
+      const output = await operator.types(text, env);
+      await one?.after(operator, output);
     },
   );
+
+  it('and an alert that was added to the group closes the gate', async () => {
+    const alert = 'UpgradesHaltedByHand';
+    expect(readDocument('docs/runbooks/k8s-version-upgrade.md')).toContain(`- alert: ${alert}`);
+    lab.prometheus.groups.get('Upgrade Gates')?.push(alert);
+    lab.prometheus.fire(alert);
+    const { exitCode, stdout } = await lab.cli(['plan', '--target-version', '1.34.5', '--kind', 'patch']);
+    lab.prometheus.clear(alert);
+    expect([exitCode, stdout]).toEqual([3, expect.stringContaining(alert)]);
+  });
 
   it('leaves nothing behind: no rollout in flight, nothing halted, no node touched', async () => {
     const { stdout } = await lab.cli(['status', '--json']);
     const status = JSON.parse(stdout);
     expect(status).toMatchObject({ inFlight: null, halted: null, atWork: null });
     for (const node of status.nodes) expect(node).toMatchObject({ release: '1.34.2', state: 'Ready' });
-    expect(blocks.length).toBeGreaterThan(12);
+    expect(shared.length).toBeGreaterThan(25);
+    for (const { has } of around) expect(shared.filter(({ text }) => text.includes(has))).toHaveLength(1);
+  });
+});
+
+describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
+  it.each(own.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
+    '$number $section',
+    async ({ text }) => {
+      const lab = await Lab.start();
+      try {
+        const operator = await Operator.at(lab);
+        await operator.types(text);
+        const byHand = text.includes('update_k8s.sh');
+        const nodes = byHand ? everywhere(lab, '1.34.2') : everywhere(lab, '1.34.5');
+        if (byHand) Object.assign(nodes, { 'k8s-master': '1.34.5', 'k8s-node3': '1.34.5' });
+        await expect.poll(() => releases(lab), { timeout: 60_000, interval: 200 }).toEqual(nodes);
+        const status = async () => JSON.parse((await lab.cli(['status', '--json'])).stdout);
+        await expect.poll(status, { timeout: 30_000, interval: 500 }).toMatchObject({
+          inFlight: null,
+          atWork: null,
+          nodes: Object.keys(nodes).map(() => ({ state: 'Ready' })),
+        });
+      } finally {
+        await lab.stop();
+      }
+    },
+  );
+
+  it('and those that stop a run at once take the Job that was made by hand with them', async () => {
+    const dispatch = blocks.find(({ text }) => text.includes('k8s-version-upgrade-by-hand'))?.text ?? '';
+    const [make = ''] = dispatch.split('kubectl -n k8s-upgrade wait');
+    const stops = blocks.filter(({ text }) => text.includes('delete jobs'));
+    expect(stops).toHaveLength(2);
+    const lab = await Lab.start({ pace: 'visible' });
+    try {
+      const operator = await Operator.at(lab);
+      const pods = () =>
+        lab.api.store
+          .list('pods', objectNames.namespace)
+          .filter(({ metadata }) => metadata.labels?.['batch.kubernetes.io/job-name']?.includes('by-hand'))
+          .map(({ status }) => status?.phase);
+      for (const { text } of stops) {
+        await operator.types(make.replaceAll('\\"dry_run\\":true', '\\"dry_run\\":false'));
+        await expect.poll(pods, { timeout: 20_000 }).toEqual(['Running']);
+        await operator.types(text);
+        await expect.poll(pods, { timeout: 20_000 }).toEqual([]);
+      }
+      expect(releases(lab)).toEqual(everywhere(lab, '1.34.2'));
+    } finally {
+      await lab.stop();
+    }
   });
 });
