@@ -1,7 +1,9 @@
 import { expect, it, test } from 'vitest';
 import { annotationKeys } from '../../../runtime/src/names.ts';
+import { parseRelease } from '../../../runtime/src/release.ts';
+import type { NodePhase, RunEvent } from '../../../runtime/src/report/events.ts';
 import type { NodeState } from '../../scenarios/observe.ts';
-import { wrongOfNode } from './verdict.ts';
+import { drainedAgain, wrongOfNode } from './verdict.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 const node: NodeState = { name: 'n1', release: '1.34.5', unschedulable: false, annotations: {} };
@@ -20,4 +22,37 @@ test.each(['cordoned', 'touched', 'unfinished', 'soaking'] as const)('a mark tha
 it("another release, a cordon that stayed, and a person's that went", () => {
   expect(judge({ release: '1.34.2', unschedulable: true })).toEqual(['n1 is at 1.34.2', 'n1 is cordoned']);
   expect(judge({}, 'n1')).toEqual(['n1 is not cordoned']);
+});
+
+const from = parseRelease('test', '1.34.2');
+const to = parseRelease('test', '1.34.5');
+const start: RunEvent = {
+  type: 'run-started',
+  target: to,
+  kind: 'patch',
+  running: from,
+  stages: [],
+  resumed: false,
+  nodes: [],
+};
+const told = (...phases: (NodePhase | 'start')[]): RunEvent[] =>
+  phases.map((phase) => (phase === 'start' ? start : { type: 'node', node: 'n1', phase, from, to }));
+
+it.each<[string, (NodePhase | 'start')[]]>([
+  ['never', ['start', 'draining', 'drained', 'updating', 'updated', 'soaking', 'done']],
+  ['killed while it drained', ['start', 'draining', 'start', 'draining', 'drained']],
+  ['killed at its script', ['start', 'draining', 'drained', 'updating', 'start', 'draining', 'drained']],
+  ['killed before its cordon was lifted', ['start', 'draining', 'updating', 'updated', 'start', 'draining']],
+])('a drain that had to be begun again: %s', (_when, phases) => {
+  expect(drainedAgain(told(...phases))).toEqual([]);
+});
+
+it.each<[string, (NodePhase | 'start')[]]>([
+  ['by the same process, after the script', ['start', 'draining', 'updating', 'updated', 'draining']],
+  ['by the next process, while it soaks', ['start', 'draining', 'updated', 'soaking', 'start', 'draining']],
+  ['by the next process, once it was done', ['start', 'draining', 'updated', 'done', 'start', 'draining']],
+])('a drain that did not: %s', (_when, phases) => {
+  expect(drainedAgain(told(...phases))).toEqual(['n1']);
+  const other: RunEvent = { type: 'node', node: 'n2', phase: 'draining', from, to };
+  expect(drainedAgain([...told('start', 'draining', 'done'), other])).toEqual([]);
 });
