@@ -13,7 +13,13 @@ import { anchorsOf, bashBlocks, readDocument, root } from './markdown.ts';
 const runbookPath = 'docs/runbooks/k8s-version-upgrade.md';
 const agentPath = '.claude/agents/k8s-version-upgrade.md';
 const inFolder = (folder: string) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`);
-const documents = [runbookPath, agentPath, ...inFolder('docs/architecture'), ...inFolder('docs/adr')];
+const documents = [
+  'README.md',
+  runbookPath,
+  agentPath,
+  ...inFolder('docs/architecture'),
+  ...inFolder('docs/adr'),
+];
 const runbook = readDocument(runbookPath);
 const bundled = existsSync(bundle);
 if (!bundled)

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bashBlocks, readDocument } from '../../docs/markdown.ts';
 import { type Postgres, postgresBinaries, startPostgres } from '../../tg/postgres.ts';
 import { parts } from './parts.ts';
 import { Project } from './project.ts';
@@ -81,6 +82,24 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     expect(await answers('DELETE', 'secret/metadata/k8s-upgrade')).toBe(403);
     expect(await answers('GET', 'secret/data/other')).toBe(403);
     expect(await answers('GET', 'database/static-creds/pg-terraform-state')).toBe(403);
+  });
+
+  it('the command of the runbook adds the policy to those of the role, once', async () => {
+    const runbook = bashBlocks(readDocument('docs/runbooks/k8s-version-upgrade.md'));
+    const { text = '' } = runbook.find((block) => block.text.includes('token_policies')) ?? {};
+    const [command = ''] = /^vault write .+$/m.exec(text) ?? [];
+    // This build of Vault has roles of another method only; a role's policies are the same in each.
+    await vault.ask('POST', 'sys/auth/kubernetes', { type: 'approle' });
+    const role = 'auth/kubernetes/role/external-secrets';
+    await vault.ask('POST', role, { token_policies: ['own'], token_ttl: '600s' });
+    for (const _ of ['once', 'again']) {
+      const { status, output } = await checkout.run('bash', ['-c', `ROLE=external-secrets\n${command}`]);
+      expect(status, output).toBe(0);
+      expect((await vault.ask('GET', role)).data).toMatchObject({
+        token_policies: ['k8s-upgrade-read', 'own'],
+        token_ttl: 600,
+      });
+    }
   });
 
   it('a rotated key replaces the old one, and leaves the webhook', async () => {
