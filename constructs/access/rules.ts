@@ -36,6 +36,7 @@ const core = [''];
 
 /** The killswitch, and under `accept-new` the remembered host keys. */
 function configMapRules(scope: AccessScope): Rule[] {
+  // `run`, kill-switch gate; `detect`, dispatch: is it on? Every SSH login of both under `accept-new`: the key that the node has to have.
   const readable = (...names: string[]): Rule => ({
     apiGroups: core,
     resources: ['configmaps'],
@@ -45,12 +46,14 @@ function configMapRules(scope: AccessScope): Rule[] {
   if (scope.hostKeys === 'pinned') return [readable(objectNames.killSwitch)];
   return [
     readable(objectNames.killSwitch, objectNames.knownHosts),
-    // SSH, first connection to a node: remember its key in the cluster.
+    // SSH of `run` and `detect`, first login to the first node: remember its key in the cluster.
     { apiGroups: core, resources: ['configmaps'], verbs: ['create'] },
+    // SSH of `run` and `detect`, first login to every other node: add its key to those.
     { apiGroups: core, resources: ['configmaps'], verbs: ['patch'], resourceNames: [objectNames.knownHosts] },
   ];
 }
 
+/** Who holds the lease: `run` before it takes it, `detect` before it dispatches, `submit` before it creates a leg, `status`. */
 const leaseRead: Rule = {
   apiGroups: ['coordination.k8s.io'],
   resources: ['leases'],
@@ -58,6 +61,7 @@ const leaseRead: Rule = {
   resourceNames: [objectNames.lease],
 };
 
+/** What a leg is made of: `run` for its next one, `submit` and `detect` with `dispatch.mode: job` for the first. */
 const executionTemplateRead: Rule = {
   apiGroups: ['batch'],
   resources: ['cronjobs'],
@@ -65,6 +69,7 @@ const executionTemplateRead: Rule = {
   resourceNames: [objectNames.executionCronJob],
 };
 
+/** The annotations of a rollout: of this one namespace. */
 const ownNamespace = (scope: AccessScope, verbs: string[]): Rule => ({
   apiGroups: core,
   resources: ['namespaces'],
@@ -102,18 +107,20 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'] },
       // Preflight and drain: the budget behind a refusal (F17).
       { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['list'] },
-      // All stages: the in-flight annotations. Of this one namespace.
+      // All stages: the in-flight annotations.
       ownNamespace(scope, ['get', 'patch']),
       ...blocked.cluster,
     ],
     namespace: [
-      // Before the first stage and all through: one executor at a time.
+      // Before the first stage and all through: one executor at a time takes it, renews it and gives it back.
       { ...leaseRead, verbs: ['get', 'update'] },
+      // Before the first stage of the first run in a cluster: there is no Lease yet.
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
       // Kill-switch gate; SSH host keys.
       ...configMapRules(scope),
-      // Placement: the next leg is made from the template, unless it is there already.
+      // Workers, its own node is next: the next leg is made from the template.
       executionTemplateRead,
+      // The same: creates that leg. Before the first stage: has this leg handed over already, before it was killed?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     nodeEvents: [
@@ -126,8 +133,9 @@ export function executorRules(scope: AccessScope): AccessRules {
 /** `k8s-upgrade detect`. Its Secret is mounted by the kubelet; the program never reads it through the API. */
 export function detectorRules(scope: AccessScope): AccessRules {
   const dispatchesJobs: Rule[] = [
-    // Dispatch by Job: the template and the leg.
+    // Dispatch with `dispatch.mode: job`: the template of the leg.
     executionTemplateRead,
+    // The same: creates the leg.
     { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create'] },
   ];
   return {
@@ -142,8 +150,9 @@ export function detectorRules(scope: AccessScope): AccessRules {
       leaseRead,
       // Dispatch: kill switch. Candidates: SSH host keys.
       ...configMapRules(scope),
-      // Dispatch: is a leg still running? Has a node taken it, and if none has, why (F4)?
+      // Dispatch: is a leg still running?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['list'] },
+      // Dispatch: has a node taken it, and if none has, why (F4)?
       { apiGroups: core, resources: ['pods'], verbs: ['list'] },
       ...(scope.dispatch === 'job' ? dispatchesJobs : []),
     ],
@@ -154,26 +163,28 @@ export function detectorRules(scope: AccessScope): AccessRules {
 export function submitterRules(scope: AccessScope): AccessRules {
   return {
     cluster: [
-      // Check the inputs: the running version. Placement of the first leg.
+      // `submit`, check of the inputs: the running version; placement of the first leg. `status`: the nodes.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
-      // `k8s-upgrade status`: the in-flight annotations.
+      // `status`: the in-flight annotations.
       ownNamespace(scope, ['get']),
     ],
     namespace: [
-      // Is an executor alive?
+      // `submit`: is an executor alive? `status`: which.
       leaseRead,
-      // Kill switch. The settings, which the agent's pod has no mount for.
+      // `submit`, `status`: kill switch. Both: the settings, which the agent's pod has no mount for.
       {
         apiGroups: core,
         resources: ['configmaps'],
         verbs: ['get'],
         resourceNames: [objectNames.killSwitch, objectNames.settings],
       },
-      // The template, the leg, and its progress.
+      // `submit`: the template of the leg.
       executionTemplateRead,
+      // `submit`: is a leg at work already (list)? Creates the first one; has it ended (get), and is there another after it (list)? `status`: the legs.
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list'] },
+      // `submit` follows the leg: waits for its pods (list, watch), and sees how one has ended whose log is over (get).
       { apiGroups: core, resources: ['pods'], verbs: ['get', 'list', 'watch'] },
-      // Follow the log (F30).
+      // `submit` follows the leg: its log (F30).
       { apiGroups: core, resources: ['pods/log'], verbs: ['get'] },
     ],
   };

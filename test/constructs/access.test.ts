@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { pipeline, settings } from './synthesis.ts';
 
@@ -151,6 +153,17 @@ describe('every role', () => {
   it('names resources and verbs, never all of them', () => {
     expect(all.length).toBe(7);
     expect(JSON.stringify(all.map((role) => role.rule))).not.toContain('*');
+  });
+
+  it('says beside each rule which stage or command uses it', () => {
+    const file = fileURLToPath(new URL('../../constructs/access/rules.ts', import.meta.url));
+    const lines = readFileSync(file, 'utf8').split('\n');
+    const isRule =
+      /^ {4,}(\{( apiGroups: | \.\.\.leaseRead|$)|leaseRead,|executionTemplateRead,|ownNamespace\()/;
+    const places = lines.flatMap((line, i) => (isRule.test(line) ? [i] : []));
+    expect(places.length).toBeGreaterThan(20);
+    const silent = places.filter((i) => !/^ *\/\/ \S/.test(lines[i - 1] ?? ''));
+    expect(silent.map((i) => `${i + 1}: ${lines[i]?.trim()}`)).toEqual([]);
   });
 
   it('reads no Secret through the API: the kubelet mounts the one there is', () => {
