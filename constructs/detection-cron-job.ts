@@ -30,6 +30,8 @@ export interface DetectionCronJobProps {
   readonly usesAgentService?: boolean;
   /** @default - 50m CPU, 96Mi memory, at most 256Mi */
   readonly resources?: Resources;
+  /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
+  readonly imagePullSecrets?: readonly string[];
   /** What a pod needs that others make: its account's permissions, its settings. @default - none */
   readonly dependsOn?: readonly ITerraformDependable[];
 }
@@ -98,6 +100,7 @@ export class DetectionCronJob extends Construct {
                   ...((props.usesAgentService ?? true) ? [credentialKeys.agentToken] : []),
                 ],
                 resources: props.resources ?? { cpu: '50m', memory: '96Mi', memoryLimit: '256Mi' },
+                imagePullSecrets: props.imagePullSecrets,
               }),
             },
           },

@@ -19,6 +19,8 @@ export interface ExecutionCronJobProps {
   readonly priorityClassName?: string;
   /** @default - 50m CPU, 256Mi memory and no more */
   readonly resources?: Resources;
+  /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
+  readonly imagePullSecrets?: readonly string[];
   /** What a pod needs that others make: its account's permissions, its settings. @default - none */
   readonly dependsOn?: readonly ITerraformDependable[];
 }
@@ -93,6 +95,7 @@ export class ExecutionCronJob extends Construct {
                   credentials: [credentialKeys.sshKey, credentialKeys.slackWebhook],
                   // Under pressure the kubelet first evicts whoever is above its request, and looks at priority second.
                   resources: props.resources ?? { cpu: '50m', memory: '256Mi', memoryLimit: '256Mi' },
+                  imagePullSecrets: props.imagePullSecrets,
                   env: [
                     { name: environment.nodeName, valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
                     { name: environment.podName, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },

@@ -16,6 +16,7 @@ export interface ProgramPodProps {
   /** Keys of the Secret that this program reads; it sees no others. */
   readonly credentials: readonly string[];
   readonly resources: Resources;
+  readonly imagePullSecrets?: readonly string[];
   readonly env?: Env[];
 }
 
@@ -32,6 +33,7 @@ export function programPod(props: ProgramPodProps): PodSpec {
     serviceAccountName: props.serviceAccountName,
     restartPolicy: 'Never',
     enableServiceLinks: false,
+    ...(props.imagePullSecrets && { imagePullSecrets: props.imagePullSecrets.map((name) => ({ name })) }),
     securityContext: {
       runAsNonRoot: true,
       runAsUser: user,

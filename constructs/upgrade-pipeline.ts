@@ -18,6 +18,7 @@ import { Egress, type EgressProps } from './egress.ts';
 import { ExecutionCronJob } from './execution-cron-job.ts';
 import { JobPolicy } from './job-policy.ts';
 import type { Component } from './labels.ts';
+import type { Resources } from './program-pod.ts';
 import { SettingsFile } from './settings-file.ts';
 import { type RuleTarget, UpgradeGates } from './upgrade-gates.ts';
 import { UpgradeNamespace } from './upgrade-namespace.ts';
@@ -25,6 +26,18 @@ import { UpgradeNamespace } from './upgrade-namespace.ts';
 export interface UpgradePipelineProps {
   /** Of both CronJobs, pinned by tag or digest. */
   readonly image: string;
+  /**
+   * Secrets with which the kubelet pulls that image, where its registry asks for a login. Something else has to make them in the
+   * pipeline's namespace. @default - none
+   */
+  readonly imagePullSecrets?: readonly string[];
+  /** What each program's pods ask for and may use. @default - as each CronJob has it */
+  readonly resources?: { readonly detection?: Resources; readonly execution?: Resources };
+  /**
+   * A PriorityClass that exists already, for the executor.
+   * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
+   */
+  readonly priorityClassName?: string;
   /** What the runtime reads; checked by its own schema. Its `namespace` is where everything lives. */
   readonly settings: SettingsInput;
   /** When detection runs, five cron fields. @default '0 12 * * 0' */
@@ -85,13 +98,16 @@ export class UpgradePipeline extends Construct {
       const credentials = { ...props.credentials, agentTokenPath, namespace };
       before.push(new Credentials(this, 'credentials', credentials).externalSecret);
     }
-    const { image, schedule, timeZone, enabled } = props;
+    const { image, imagePullSecrets, schedule, timeZone, enabled } = props;
     const detection = new DetectionCronJob(this, 'detection', {
-      ...{ namespace, image, schedule, timeZone, enabled, usesAgentService },
+      ...{ namespace, image, imagePullSecrets, schedule, timeZone, enabled, usesAgentService },
+      resources: props.resources?.detection,
       dependsOn: [...before, ...detector.bindings],
     });
     new ExecutionCronJob(this, 'execution', {
-      ...{ namespace, image },
+      ...{ namespace, image, imagePullSecrets },
+      resources: props.resources?.execution,
+      priorityClassName: props.priorityClassName,
       dependsOn: [...before, ...executor.bindings],
     });
     if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });

@@ -19,6 +19,7 @@ const groups = alertGroups({
   minimumPodReadyRatio: 0.9,
   workloads: [
     { alert: 'MysqlStandaloneDown', namespace: 'dbaas', kind: 'StatefulSet', name: 'mysql-standalone' },
+    { alert: 'TraefikDown', namespace: 'ingress', kind: 'Deployment', name: 'traefik' },
   ],
   detection: true,
 });
@@ -26,7 +27,7 @@ const rules = groups.flatMap((group) => group.rules);
 const cases = [...gateCases, ...pipelineCases, ...courseCases];
 
 describe('the rules', () => {
-  it('are the twelve gates, and the pipeline’s own in a group of their own', () => {
+  it('are the twelve gates and one for every other workload, and the pipeline’s own in a group of their own', () => {
     expect(groups.map((group) => [group.name, group.rules.map((rule) => rule.alert).sort()])).toEqual([
       [
         ruleGroups.gates,
@@ -43,6 +44,7 @@ describe('the rules', () => {
           'PVCStuckPending',
           'PrometheusRuleEvaluationFailing',
           'RecentNodeReboot',
+          'TraefikDown',
         ],
       ],
       [

@@ -42,6 +42,8 @@ const mysql = (values: string) =>
     { namespace: 'dbaas', statefulset: 'mysql-standalone' },
     values,
   );
+const traefik = (values: string) =>
+  kubeState('kube_deployment_status_replicas_ready', { namespace: 'ingress', deployment: 'traefik' }, values);
 const execution = (name: string, values: string) => pushed(name, 'k8s-version-upgrade', values);
 
 const pressureCases = (alert: string, name: string): AlertCase[] => [
@@ -284,6 +286,34 @@ export const gateCases: AlertCase[] = [
     title: 'it was restarted',
     alert: 'MysqlStandaloneDown',
     input: [mysql('1x5 0x3 1x60')],
+    at: '15m',
+    fires: [],
+  },
+  {
+    title: 'no replica of a Deployment is ready',
+    alert: 'TraefikDown',
+    input: [traefik('2x5 0x60')],
+    at: '15m',
+    fires: [{ ...exporter, namespace: 'ingress', deployment: 'traefik' }],
+  },
+  {
+    title: 'the Deployment is gone',
+    alert: 'TraefikDown',
+    input: [],
+    at: '15m',
+    fires: [{ namespace: 'ingress', deployment: 'traefik' }],
+  },
+  {
+    title: 'one of two replicas is ready, as while it is rolled out',
+    alert: 'TraefikDown',
+    input: [traefik('2x5 1x60')],
+    at: '15m',
+    fires: [],
+  },
+  {
+    title: 'the Deployment was away for less than 5 minutes',
+    alert: 'TraefikDown',
+    input: [traefik('2x5 0x3 2x60')],
     at: '15m',
     fires: [],
   },

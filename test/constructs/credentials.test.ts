@@ -65,13 +65,16 @@ describe('the credentials', () => {
         vaultPath: 'kv/infra/upgrade',
         agentTokenPath: 'kv/claude',
         secretStore: 'vault',
+        policyName: 'upgrade-reader',
         apiVersion: 'external-secrets.io/v1beta1',
       },
     });
     const secret = other.manifest<ExternalSecret & { apiVersion: string }>('ExternalSecret');
     expect(secret.apiVersion).toBe('external-secrets.io/v1beta1');
+    expect(secret.spec.secretStoreRef).toEqual({ kind: 'ClusterSecretStore', name: 'vault' });
     expect(secret.spec.data[0]?.remoteRef).toEqual({ key: 'infra/upgrade', property: 'ssh_key' });
-    const { policy } = other.named('vault_policy', 'k8s-upgrade-read');
+    expect(other.resources('vault_policy')).toHaveLength(1);
+    const { policy } = other.named('vault_policy', 'upgrade-reader');
     expect(policy).toContain('"kv/data/infra/upgrade"');
     expect(policy).toContain('"kv/data/claude"');
   });

@@ -10,6 +10,7 @@ interface PodTemplate {
     readonly volume: readonly { readonly name: string; readonly secret?: Record<string, unknown> }[];
     readonly toleration?: unknown;
     readonly priority_class_name?: string;
+    readonly image_pull_secrets?: unknown;
     readonly service_account_name: string;
     readonly restart_policy: string;
   };
@@ -169,6 +170,45 @@ describe.each([
 
   it('carry the label by which people find them', () => {
     expect(job.metadata.labels.app).toBe(name);
+  });
+});
+
+describe('what a cluster may ask of both programs', () => {
+  const podOf = (name: string, from: typeof stack) =>
+    cronJob(name, from).spec.job_template.spec.template.spec;
+
+  it('resources of each', () => {
+    const small = { cpu: '10m', memory: '64Mi', memoryLimit: '128Mi' };
+    const large = { cpu: '100m', memory: '512Mi', memoryLimit: '512Mi' };
+    const own = pipeline({ resources: { detection: small, execution: large } });
+    expect(podOf('k8s-version-check', own).container[0]?.resources).toEqual({
+      requests: { cpu: '10m', memory: '64Mi' },
+      limits: { memory: '128Mi' },
+    });
+    expect(podOf('k8s-version-upgrade', own).container[0]?.resources).toEqual({
+      requests: { cpu: '100m', memory: '512Mi' },
+      limits: { memory: '512Mi' },
+    });
+    const one = pipeline({ resources: { execution: large } });
+    expect(podOf('k8s-version-check', one)).toEqual(detection.spec.job_template.spec.template.spec);
+  });
+
+  it('a PriorityClass that is there already, for the executor, and then none of its own', () => {
+    const own = pipeline({ priorityClassName: 'cluster-services' });
+    expect(podOf('k8s-version-upgrade', own).priority_class_name).toBe('cluster-services');
+    expect(podOf('k8s-version-check', own).priority_class_name).toBeUndefined();
+    expect(own.types).not.toContain('kubernetes_priority_class_v1');
+  });
+
+  it('a login at the image’s registry', () => {
+    const own = pipeline({ imagePullSecrets: ['registry-login', 'mirror-login'] });
+    for (const name of ['k8s-version-check', 'k8s-version-upgrade']) {
+      expect(podOf(name, own).image_pull_secrets).toEqual([
+        { name: 'registry-login' },
+        { name: 'mirror-login' },
+      ]);
+      expect(podOf(name, stack).image_pull_secrets).toBeUndefined();
+    }
   });
 });
 

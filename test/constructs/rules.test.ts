@@ -49,6 +49,36 @@ describe('the rules', () => {
     expect(ours(parse(rules ?? '') as Values)).toEqual(names);
   });
 
+  it('are values of a release of another name in another namespace', () => {
+    const stack = pipeline({
+      alerts: {
+        runbook,
+        target: {
+          kind: 'helm-release',
+          release: { version: '27.5.1', name: 'metrics', namespace: 'observability' },
+        },
+      },
+    });
+    expect(stack.resources('helm_release')).toHaveLength(1);
+    const release = stack.named('helm_release', 'metrics');
+    expect(release).toMatchObject({ chart: 'prometheus', namespace: 'observability' });
+    expect(ours(parse((release.values as string[]).at(-1) ?? '') as Values)).toEqual(names);
+  });
+
+  it('watch the Deployments and StatefulSets of this owner, each by its own series', () => {
+    const workload = { namespace: 'ingress', name: 'traefik' };
+    const exprOf = (kind: 'Deployment' | 'StatefulSet') =>
+      pipeline({
+        alerts: { runbook, workloads: [{ alert: 'TraefikDown', kind, ...workload }] },
+      })
+        .manifest<{ spec: { groups: { rules: { alert: string; expr: string }[] }[] } }>('PrometheusRule')
+        .spec.groups[0]?.rules.find((rule) => rule.alert === 'TraefikDown')?.expr;
+    const deployment = 'kube_deployment_status_replicas_ready{namespace="ingress",deployment="traefik"}';
+    const statefulSet = 'kube_statefulset_status_replicas_ready{namespace="ingress",statefulset="traefik"}';
+    expect(exprOf('Deployment')).toBe(`(${deployment} < 1) or absent(${deployment})`);
+    expect(exprOf('StatefulSet')).toBe(`(${statefulSet} < 1) or absent(${statefulSet})`);
+  });
+
   it('are an output for a release that another stack owns', () => {
     const stack = pipeline({ alerts: { runbook, target: { kind: 'helm-values' } } });
     const values = parse(stack.output('upgrade_gates_values') as string) as Values;
