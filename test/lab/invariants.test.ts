@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
+import type { AllowedBy } from './api/auth/rbac.ts';
 import type { LabApi } from './api/index.ts';
 import { startTestLab } from './api/testing.ts';
 import { seedCluster, threeControlPlanes } from './cluster.ts';
@@ -7,6 +8,12 @@ import { Invariants } from './invariants.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 const { namespace } = objectNames;
+const asItsRole: AllowedBy = {
+  role: 'ClusterRole',
+  namespace: '',
+  name: objectNames.executorServiceAccount,
+  rule: 2,
+};
 const now = () => new Date().toISOString();
 
 describe('a lab notices', () => {
@@ -79,6 +86,22 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual([]);
     mark('k8s-master3', keys.cordoned);
     expect(invariants.broken).toEqual(['k8s-master3 is taken down while k8s-master2 is']);
+  });
+
+  it('a program that asks for what no role allows it, and not a refusal that is about something else', () => {
+    const ask = (serviceAccount: string, status: number, allowedBy?: AllowedBy) =>
+      api.requests.add({
+        ...{ time: new Date(), group: '', path: '', dryRun: false, status, allowedBy },
+        ...{ user: `system:serviceaccount:${namespace}:${serviceAccount}`, verb: 'create' },
+        ...{ resource: 'pods', subresource: 'eviction', namespace: 'apps', name: 'web' },
+      });
+    ask(objectNames.executorServiceAccount, 201, asItsRole);
+    ask(objectNames.executorServiceAccount, 403, asItsRole);
+    ask('somebody-else', 403);
+    expect(invariants.broken).toEqual([]);
+    ask(objectNames.executorServiceAccount, 403);
+    ask(objectNames.executorServiceAccount, 403);
+    expect(invariants.broken).toEqual(['k8s-version-upgrade may not create pods/web/eviction in apps']);
   });
 
   it('a kubelet that becomes newer than the API server, and not one that was before', () => {

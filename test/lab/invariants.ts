@@ -1,13 +1,14 @@
 import semver from 'semver';
 import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
-import type { LabApi } from './api/index.ts';
+import type { LabApi, RequestRecord } from './api/index.ts';
 import type { Node, Pod } from './api/types.ts';
 
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
 /**
  * What holds at every moment in every lab, whatever is played there: no node is drained while the leg at work runs on it (F1), of
- * several control-plane nodes never two are down at once, and no kubelet becomes newer than the API server.
+ * several control-plane nodes never two are down at once, no kubelet becomes newer than the API server, and no program of the pipeline asks
+ * for what its roles do not allow (F30).
  */
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */
@@ -21,11 +22,19 @@ export class Invariants {
     api.store.subscribe(({ resource, object, before }) => {
       if (resource === 'nodes') this.#nodeChanged(object as Node, before as Node | undefined);
     });
+    api.requests.subscribe((request) => this.#asked(request));
     api.requests.subscribe(({ resource, subresource, namespace, name, dryRun, status }) => {
       if (resource !== 'pods' || subresource !== 'eviction' || dryRun || status >= 300) return;
       const node = api.store.get('pods', namespace, name)?.spec?.nodeName;
       if (node !== undefined) this.#drained(node, `the eviction of ${namespace}/${name}`);
     });
+  }
+
+  /** A request that a role allows may still be refused with 403: an eviction in a namespace that is going. */
+  #asked({ user, verb, resource, subresource, namespace, name, status, allowedBy }: RequestRecord): void {
+    if (status !== 403 || allowedBy !== undefined || !programs.includes(user)) return;
+    const what = [resource, name, subresource].filter(Boolean).join('/');
+    this.#note(`${user.split(':').at(-1)} may not ${verb} ${what}${namespace && ` in ${namespace}`}`);
   }
 
   #nodeChanged(node: Node, before: Node | undefined): void {
@@ -79,6 +88,11 @@ export class Invariants {
   }
 }
 
+const programs: readonly string[] = [
+  objectNames.detectorServiceAccount,
+  objectNames.executorServiceAccount,
+  objectNames.submitterServiceAccount,
+].map((account) => `system:serviceaccount:${objectNames.namespace}:${account}`);
 const annotationsOf = (node: Node | undefined): Readonly<Record<string, string>> =>
   node?.metadata.annotations ?? {};
 const releaseOf = ({ status }: Node): string => status?.nodeInfo?.kubeletVersion.replace(/^v/, '') ?? '0.0.0';
