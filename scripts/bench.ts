@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDuration } from '../runtime/src/duration.ts';
 import { annotationKeys } from '../runtime/src/names.ts';
 import type { Node, Pod } from '../test/lab/api/index.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
-/** Prints the three figures of the README's speed section. Compare figures of one run only: machines differ and drift. */
+/** Prints the figures of the README's speed section. Compare figures of one run only: machines differ and drift. */
 
 const hook = fileURLToPath(new URL('./rss-hook.cjs', import.meta.url));
 
@@ -95,6 +98,24 @@ async function overhead(): Promise<void> {
   }
 }
 
+/** `make synth` without npm, into a directory that goes again. */
+function synthesis(runs: number): void {
+  const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+  const outdir = mkdtempSync(join(tmpdir(), 'bench-synth-'));
+  try {
+    const times = Array.from({ length: runs }, () => {
+      const started = performance.now();
+      const env = { ...process.env, CDKTF_OUTDIR: outdir };
+      const { status } = spawnSync(process.execPath, ['--import', 'tsx', main], { env, stdio: 'ignore' });
+      if (status !== 0) throw new Error(`main.ts ended with ${status}`);
+      return performance.now() - started;
+    });
+    console.log(`synthesis           ${median(times).toFixed(0)} ms (limit 1500), ${runs} runs`);
+  } finally {
+    rmSync(outdir, { recursive: true });
+  }
+}
+
 function rehearsal(): void {
   const started = performance.now();
   const main = fileURLToPath(new URL('../test/lab/rehearse/main.ts', import.meta.url));
@@ -104,5 +125,6 @@ function rehearsal(): void {
 }
 
 coldStart(11);
+synthesis(5);
 await overhead();
 rehearsal();
