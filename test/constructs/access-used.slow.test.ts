@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings.ts';
-import type { Node, PolicyRule, RequestRecord } from '../lab/api/index.ts';
+import type { KubeObject, Node, PolicyRule, RequestRecord } from '../lab/api/index.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { bundle, Lab } from '../lab/lab.ts';
 
@@ -30,6 +30,8 @@ interface Observed {
   readonly granted: ReadonlySet<Grant>;
   readonly used: ReadonlySet<Grant>;
   readonly refused: readonly RequestRecord[];
+  /** Pods that are gone, not those whose deletion was only tried. */
+  readonly deleted: readonly RequestRecord[];
 }
 
 /** Three of the five: enough for a second leg. */
@@ -41,11 +43,50 @@ const directAndAccepting = (base: SettingsInput): SettingsInput => ({
   ssh: { ...base.ssh, hostKeys: { policy: 'accept-new' } },
 });
 
+const label = { 'example.com/may-be-deleted': 'true' };
+/** A rule by labels alone can name a pod anywhere. */
+const deletingByLabel = (base: SettingsInput): SettingsInput => ({
+  ...base,
+  drain: {
+    ...base.drain,
+    timeout: '30s',
+    blockedPods: [{ podSelector: { matchLabels: label }, wait: '1s', deleteAfter: '1s' }],
+  },
+});
+/** One replica that must always be there (F17). */
+const neverEvicted = [
+  {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'ledger', namespace: 'apps' },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: label },
+      template: {
+        metadata: { labels: label },
+        spec: { containers: [{ name: 'ledger', image: 'registry.invalid/ledger:1' }] },
+      },
+    },
+  },
+  {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name: 'ledger-always', namespace: 'apps' },
+    spec: { minAvailable: 1, selector: { matchLabels: label } },
+  },
+] as KubeObject[];
+
+if (!existsSync(bundle))
+  console.log(
+    `test/constructs: ${bundle} is missing (npm run bundle), nobody sees which permissions are used`,
+  );
+
 describe.skipIf(!existsSync(bundle))('in the lab', () => {
   const observed: Observed[] = [];
 
   beforeAll(async () => {
-    observed.push(...(await Promise.all([observe(undefined), observe(directAndAccepting)])));
+    const all = [observe(), observe(directAndAccepting), observe(deletingByLabel, neverEvicted)];
+    observed.push(...(await Promise.all(all)));
   }, 180_000);
 
   it('no program is refused anything (F30)', () => {
@@ -54,15 +95,30 @@ describe.skipIf(!existsSync(bundle))('in the lab', () => {
 
   it('every permission is used: one that nobody uses is one too many (F30)', () => {
     const unused = observed.map(({ granted, used }) => [...granted].filter((one) => !used.has(one)).sort());
-    expect(unused).toEqual([[], []]);
+    expect(unused).toEqual([[], [], []]);
     for (const { granted } of observed) expect(granted.size).toBeGreaterThan(30);
+  });
+
+  it('a pod is deleted only where a rule names pods, and by a ClusterRole where that goes by labels alone (F17)', () => {
+    const byLabel = `${objectNames.executorServiceAccount}: delete pods`;
+    expect(observed.map(({ granted }) => granted.has(byLabel))).toEqual([false, false, true]);
+    expect(observed.map(({ deleted }) => deleted.length > 0)).toEqual([false, false, true]);
+    for (const { namespace, name, allowedBy } of observed.flatMap(({ deleted }) => deleted)) {
+      expect([namespace, name.replace(/-.*/, '')]).toEqual(['apps', 'ledger']);
+      expect(allowedBy).toMatchObject({ role: 'ClusterRole', name: objectNames.executorServiceAccount });
+    }
   });
 });
 
-/** One pipeline from detection to the end of its run, as the settings dispatch it. */
-async function observe(settings: ((base: SettingsInput) => SettingsInput) | undefined): Promise<Observed> {
+/** One pipeline from detection to the end of its run, as the settings dispatch it, past what else is in the cluster. */
+async function observe(
+  settings?: (base: SettingsInput) => SettingsInput,
+  seeded: KubeObject[] = [],
+): Promise<Observed> {
   const lab = await Lab.start({ nodes, ...(settings && { settings }) });
   try {
+    lab.api.apply(seeded);
+    await lab.api.settled();
     await preflightAsTheAgentDoes(lab);
     slowToBeReady(lab, 'k8s-node4');
     expect(await lab.detect(), 'exit code of the detection').toBe(0);
@@ -75,6 +131,9 @@ async function observe(settings: ((base: SettingsInput) => SettingsInput) | unde
       granted: new Set(accounts.flatMap((account) => grantsOf(lab, account))),
       used: new Set(ours.flatMap((request) => usedBy(lab, request))),
       refused: ours.filter(({ status }) => status === 403),
+      deleted: ours.filter(
+        (r) => r.verb === 'delete' && r.resource === 'pods' && !r.dryRun && r.status < 300,
+      ),
     };
   } finally {
     await lab.stop();
