@@ -165,6 +165,20 @@ describe('holding the lease', () => {
     expect(await mine.isLost()).toBe(false);
   });
 
+  it('lets go after a stop in which nobody took it, and of nobody else’s', async () => {
+    const mine = lease('run/a');
+    await acquire(mine);
+    stopProcess(800);
+    await mine.release();
+    expect(stored()).toMatchObject({ holderIdentity: '' });
+    const another = lease('run/b');
+    await acquire(another);
+    stopProcess(1_100);
+    takeOver('other/c');
+    await another.release();
+    expect(stored()).toMatchObject({ holderIdentity: 'other/c' });
+  });
+
   it('does not write after a stop in which somebody took it', async () => {
     const mine = lease('run/a');
     await acquire(mine);

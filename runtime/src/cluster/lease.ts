@@ -78,7 +78,6 @@ export class Lease {
   readonly #identity: string;
   /** Milliseconds; whole seconds, at least one. */
   readonly #duration: number;
-  #lease: V1Lease | undefined;
   #renewed: Moment = never;
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
@@ -146,10 +145,13 @@ export class Lease {
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing?.catch(() => {});
-    if (!isTrusted(this.#renewed, this.#duration) || this.#lease === undefined) return;
+    if (this.#renewed === never) return;
     this.#renewed = never;
-    this.#lease.spec = { ...this.#lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
-    await this.#replace(this.#lease).catch(() => {});
+    const lease = await readLease(this.#client, this.#namespace).catch(() => undefined);
+    if (lease === undefined || holderOf(lease)?.identity !== this.#identity) return;
+    lease.spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
+    // Over what was read: whoever has taken over in between keeps it.
+    await this.#replace(lease).catch(() => {});
   }
 
   #renewOnce(): Promise<void> {
@@ -190,7 +192,7 @@ export class Lease {
     const metadata = { ...found, labels: { ...found.labels, ...ownLabels } };
     const lease: V1Lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec };
     try {
-      this.#lease = current === undefined ? await this.#create(lease) : await this.#replace(lease);
+      await (current === undefined ? this.#create(lease) : this.#replace(lease));
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) return false;
       throw error;
