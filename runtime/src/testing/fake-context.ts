@@ -216,15 +216,21 @@ function writing(
     },
     journal: {
       read: async () => fake.inFlight,
-      async begin(wanted, kind) {
-        if (fake.inFlight?.target === wanted && fake.inFlight.kind === kind) return fake.inFlight;
+      async begin(wanted, kind, halfWay) {
+        const { inFlight } = fake;
+        if (inFlight?.target === wanted && inFlight.kind === kind) return inFlight;
         note(`journal begin ${wanted} ${kind}`);
-        fake.inFlight = inFlightSince(Date.now(), { target: wanted, kind });
+        fake.inFlight = inFlightSince(Date.now(), {
+          ...(halfWay && inFlight),
+          target: wanted,
+          kind,
+        });
         return fake.inFlight;
       },
       async recordSnapshot(path) {
+        if (fake.inFlight === undefined) return;
         note(`journal snapshot ${path}`);
-        if (fake.inFlight) fake.inFlight = { ...fake.inFlight, snapshotPath: path };
+        fake.inFlight = { ...fake.inFlight, snapshotPath: path };
       },
       acknowledge: async () => note('journal acknowledge'),
       async clear() {

@@ -26,8 +26,8 @@ export const upgraded = (node: string, role: 'master' | 'worker', after: string)
 ];
 export const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot /backup/new.db'];
 export const cleared = (...nodes: string[]) => [
-  ...nodes.map((node) => `${node} mark touched- soaking-`),
   'journal clear',
+  ...nodes.map((node) => `${node} mark touched-`),
 ];
 export const of = (fake: FakeCluster, node: string) =>
   fake.effects.filter((effect) => effect.startsWith(`${node} `));

@@ -5,6 +5,7 @@ import { controlPlaneFirst } from '../gates/versions.ts';
 import { parseRelease } from '../release.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { askGates } from './context.ts';
+import type { InFlight } from './journal.ts';
 import { runUpgrade } from './run.ts';
 
 const target = parseRelease('test', '1.34.5');
@@ -118,6 +119,53 @@ test.each(['1.34.2', '1.34.5'])(
       'k8s-master2 update_k8s --role worker --release 1.34.5',
       'k8s-master3 update_k8s --role worker --release 1.34.5',
     ]);
+  },
+);
+
+test('a node interrupted on the way to one release is finished by a run to the next, which keeps the snapshot', async () => {
+  const [first, second, third] = three();
+  const begun = { cordonedByUs: true, unschedulable: true, touchedAt: Date.now() - 1_000, ready: false };
+  const nodes = [{ ...first, ...begun }, second, third] as ClusterNode[];
+  const inFlight = { target: parseRelease('test', '1.34.4'), snapshotPath: '/backup/old.db' };
+  const { ctx, fake } = fakeContext({ nodes, inFlight });
+  const started = fake.inFlight?.started;
+  let during: InFlight | undefined;
+  fake.onScript = async (name) => {
+    during ??= fake.inFlight;
+    fake.change(name, { ready: true });
+  };
+  expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
+  expect(scripts(fake.effects)).toEqual([
+    'k8s-master update_k8s --role master --release 1.34.5',
+    'k8s-master2 update_k8s --role worker --release 1.34.5',
+    'k8s-master3 update_k8s --role worker --release 1.34.5',
+  ]);
+  expect(during).toMatchObject({ started, target, kind: 'patch', snapshotPath: '/backup/old.db' });
+  expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
+});
+
+test.each([
+  ['of which one has not begun', { release: parseRelease('test', '1.34.2') }, '1.34.4'],
+  ['of which the last has its kubelet and is not finished', { unfinished: true }, '1.34.4'],
+  ['whose kubelets are through, and one API server is not', {}, '1.34.2'],
+])(
+  'a rollout of three control-plane nodes %s is half way, wherever it goes on to',
+  async (_, change, old) => {
+    const at = { release: parseRelease('test', '1.34.4'), touchedAt: Date.now() - 1_000 };
+    const [first, second, third] = three();
+    const nodes = [
+      { ...first, ...at },
+      { ...second, ...at },
+      { ...third, ...at, ...change },
+    ] as ClusterNode[];
+    const inFlight = { target: at.release, snapshotPath: '/backup/old.db' };
+    const { ctx, fake } = fakeContext({ nodes, inFlight, server: '1.34.4' });
+    const servers = new Map(nodes.map(({ name }) => [name, name === 'k8s-master3' ? old : '1.34.4']));
+    fake.onScript = async (name) => void servers.set(name, target);
+    const pods = async () => [...fake.pods, ...[...servers].map(([name, at]) => apiServer(name, at))];
+    const cluster = { ...ctx.cluster, pods };
+    expect(await runUpgrade({ ...ctx, cluster })).toMatchObject({ outcome: 'done' });
+    expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
   },
 );
 

@@ -86,8 +86,8 @@ function remember(real: Journal): Journal {
   return {
     ...real,
     read: async () => begun ?? real.read(),
-    async begin(target, kind) {
-      begun ??= await real.begin(target, kind);
+    async begin(...rollout) {
+      begun ??= await real.begin(...rollout);
       return begun;
     },
   };

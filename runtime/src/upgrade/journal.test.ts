@@ -30,7 +30,7 @@ describe('the journal', () => {
   it('is a rollout’s annotations, from its begin to its end, and leaves others alone', async () => {
     const journal = open();
     expect(await journal.read()).toBeUndefined();
-    const begun = await journal.begin(target, 'patch');
+    const begun = await journal.begin(target, 'patch', false);
     await journal.recordSnapshot('/backup/a.db');
     expect(annotations()).toEqual({
       kept: 'yes',
@@ -44,20 +44,39 @@ describe('the journal', () => {
     expect(annotations()).toEqual({ kept: 'yes' });
   });
 
+  const marked = {
+    [keys.inFlight]: '2026-01-04T12:00:00Z',
+    [keys.target]: '1.34.5',
+    [keys.kind]: 'patch',
+    [keys.snapshotPath]: '/a.db',
+  };
+
   it('begun again for the same target keeps its start and snapshot; for another it starts anew', async () => {
     const journal = open();
-    annotate({
-      [keys.inFlight]: '2026-01-04T12:00:00Z',
-      [keys.target]: '1.34.5',
-      [keys.kind]: 'patch',
-      [keys.snapshotPath]: '/a.db',
-    });
-    const same = await journal.begin(target, 'patch');
+    annotate(marked);
+    const same = await journal.begin(target, 'patch', false);
     expect(same).toMatchObject({ started: '2026-01-04T12:00:00Z', snapshotPath: '/a.db' });
-    const other = await journal.begin(parseRelease('t', '1.34.6'), 'patch');
+    const other = await journal.begin(parseRelease('t', '1.34.6'), 'patch', false);
     expect(Date.now() - other.startedAt).toBeLessThan(10_000);
     expect(annotations()).not.toHaveProperty([keys.snapshotPath]);
     expect(annotations()).toMatchObject({ [keys.target]: '1.34.6' });
+  });
+
+  it('begun for another target half way keeps them, too; without a mark there is nothing to keep', async () => {
+    const journal = open();
+    annotate(marked);
+    const other = await journal.begin(parseRelease('t', '1.35.1'), 'minor', true);
+    expect(annotations()).toEqual({ ...marked, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    expect(await journal.read()).toEqual(other);
+    annotate({ [keys.snapshotPath]: '/a.db' });
+    const fresh = await journal.begin(target, 'patch', true);
+    expect(await journal.read()).toEqual(fresh);
+    expect(fresh.snapshotPath).toBeUndefined();
+  });
+
+  it('records no snapshot while no rollout is in flight', async () => {
+    await open().recordSnapshot('/a.db');
+    expect(annotations()).toEqual({ kept: 'yes' });
   });
 
   it('forgets what was dispatched once a run has begun', async () => {

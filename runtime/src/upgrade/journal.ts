@@ -19,8 +19,14 @@ export interface InFlight {
 export interface Journal {
   /** Undefined when no rollout is unfinished. */
   read(): Promise<InFlight | undefined>;
-  /** Marks a rollout as in flight. One that is already marked for this target keeps its start and its snapshot. */
-  begin(target: Release, kind: UpgradeKind): Promise<InFlight>;
+  /**
+   * Marks a rollout as in flight. One that is already marked for this target keeps its start and its snapshot.
+   *
+   * @param halfWay the one that is marked has begun to change the cluster: wherever it goes on to, it keeps them, too. The way
+   *   back leads to before its first change, and what it began stays its own.
+   */
+  begin(target: Release, kind: UpgradeKind, halfWay: boolean): Promise<InFlight>;
+  /** Of the rollout in flight; without one there is nobody to need it. */
   recordSnapshot(path: string): Promise<void>;
   /** A run has begun: what detection dispatched has arrived. */
   acknowledge(): Promise<void>;
@@ -43,9 +49,13 @@ export function namespaceJournal(
   };
   return {
     read,
-    async begin(target, kind) {
+    async begin(target, kind, halfWay) {
       const current = await read();
       if (current?.target === target && current.kind === kind) return current;
+      if (current !== undefined && halfWay) {
+        await writer.patchNamespace({ [keys.target]: target, [keys.kind]: kind });
+        return { ...current, target, kind };
+      }
       const now = new Date();
       const started = now.toISOString();
       await writer.patchNamespace({
@@ -56,7 +66,9 @@ export function namespaceJournal(
       });
       return { started, startedAt: now.getTime(), target, kind, snapshotPath: undefined };
     },
-    recordSnapshot: (path) => writer.patchNamespace({ [keys.snapshotPath]: path }),
+    async recordSnapshot(path) {
+      if ((await read()) !== undefined) await writer.patchNamespace({ [keys.snapshotPath]: path });
+    },
     acknowledge: () => writer.patchNamespace({ [keys.dispatched]: null }),
     clear: () =>
       writer.patchNamespace({

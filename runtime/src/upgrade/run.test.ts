@@ -1,4 +1,6 @@
+import { ApiException } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
+import { ApiError } from '../cluster/api-error.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
 import { UpgradeError } from '../errors.ts';
 import { parseRelease } from '../release.ts';
@@ -7,6 +9,7 @@ import { clusterNode } from '../testing/cluster.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
 import { cleared, of, run, snapshot, target, toldOf, upgraded, worker } from '../testing/run.ts';
+import type { Context } from './context.ts';
 import { runUpgrade } from './run.ts';
 
 describe('a fresh run', () => {
@@ -199,12 +202,20 @@ describe('a resumed run (F5)', () => {
     const started = performance.now();
     expect((await run({ ctx })).outcome).toBe('done');
     expect(performance.now() - started).toBeLessThan(2_000);
-    expect(of(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark touched- soaking-']);
+    expect(of(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark touched-']);
   });
 
-  it('is another rollout when it goes elsewhere: its own start, and a snapshot of its own', async () => {
+  const before = parseRelease('t', '1.34.4');
+  const whole = { release: before, touchedAt: Date.now() - 30_000 };
+
+  it.each([
+    ['before anything was touched', undefined, '1.34.2'],
+    ['from a cluster that is whole again', [master(whole), worker('k8s-node1', whole)], '1.34.4'],
+  ])('is another rollout when it goes elsewhere %s: its own start and snapshot', async (_, nodes, server) => {
     const { ctx, fake } = fakeContext({
-      inFlight: { target: parseRelease('t', '1.34.4'), snapshotPath: '/backup/old.db' },
+      inFlight: { target: before, snapshotPath: '/backup/old.db' },
+      ...(nodes && { nodes }),
+      server,
     });
     await run({ ctx });
     expect(fake.effects.slice(0, 4)).toEqual([
@@ -223,7 +234,82 @@ describe('the end of a rollout', () => {
       handle: (event) => void (event.type === 'run-ended' && fake.effects.push('told')),
     });
     await run({ ctx });
-    expect(fake.effects.slice(-2)).toEqual(['told', 'journal clear']);
+    expect(fake.effects.slice(-5)).toEqual(['told', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')]);
+  });
+
+  const atTarget = { release: target, touchedAt: Date.now() - 30_000 };
+  // A worker that has become a control-plane node: post-flight is what clears its soak.
+  const done = () => [
+    master({ ...atTarget, soakingSince: Date.now() - 60_000 }),
+    worker('k8s-node2', atTarget),
+    worker('k8s-node1', atTarget),
+  ];
+
+  /** Its writes from post-flight on, numbered from 1. */
+  function withWrites(ctx: Context, write: (number: number, effect: () => Promise<void>) => Promise<void>) {
+    const { patchNode } = ctx.writer;
+    const { clear } = ctx.journal;
+    let count = 0;
+    const next = (effect: () => Promise<void>) => {
+      count += 1;
+      return write(count, effect);
+    };
+    const writer: Context['writer'] = {
+      ...ctx.writer,
+      patchNode: (...args) => next(() => patchNode(...args)),
+    };
+    return { ...ctx, writer, journal: { ...ctx.journal, clear: () => next(clear) } };
+  }
+
+  const itsWrites = ['k8s-master mark soaking-', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')];
+
+  it.each(itsWrites.flatMap((what, i) => ['before', 'after'].map((when) => [when, what, i + 1] as const)))(
+    'is come to by the next process when one is killed %s “%s”, whatever alerts the rollout has caused (F5, F8)',
+    async (when, what, number) => {
+      const { ctx, fake } = fakeContext({ inFlight: {}, nodes: done() });
+      const names = fake.nodes.map(({ name }) => name);
+      fake.firing = async () => names.map((node) => ({ name: 'RecentNodeReboot', labels: { node } }));
+      const killed = withWrites(ctx, async (count, effect) => {
+        if (count < number || when === 'after') await effect();
+        if (count === number) throw new TypeError('killed');
+      });
+      expect(await rejection(run({ ctx: killed }))).toBeInstanceOf(TypeError);
+      expect(fake.effects.includes(what)).toBe(when === 'after');
+      expect((await runUpgrade(ctx, true)).outcome).toBe('done');
+      expect(fake.inFlight).toBeUndefined();
+      expect(fake.nodes.map(({ touchedAt, soakingSince }) => [touchedAt, soakingSince])).toEqual(
+        names.map(() => [undefined, undefined]),
+      );
+    },
+  );
+
+  it('finds what an earlier rollout left on a node to be none of its own', async () => {
+    const left = { touchedAt: Date.now() - 3_600_000 };
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', left)] });
+    fake.firing = async () =>
+      fake.inFlight ? [{ name: 'RecentNodeReboot', labels: { node: 'k8s-node1' } }] : [];
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('alert RecentNodeReboot is firing (node=k8s-node1)'),
+    });
+    fake.firing = async () => [];
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1')).toContain('k8s-node1 mark touched');
+    expect(fake.node('k8s-node1').touchedAt).toBeUndefined();
+  });
+
+  it('does not fail by a node that leaves before its mark is cleared', async () => {
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: done() });
+    const { patchNode } = ctx.writer;
+    const writer: Context['writer'] = {
+      ...ctx.writer,
+      async patchNode(name, ...rest) {
+        if (name === 'k8s-node1') throw new ApiError('patch node', new ApiException(404, 'gone', {}, {}));
+        return patchNode(name, ...rest);
+      },
+    };
+    expect((await run({ ctx: { ...ctx, writer } })).outcome).toBe('done');
+    expect(fake.inFlight).toBeUndefined();
   });
 
   it('is a failure when it cannot be written down', async () => {

@@ -2,15 +2,17 @@ import { LeaseHeldError } from '../cluster/lease.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
-import { isTouched } from '../gates/own-marks.ts';
+import { isInterrupted, isTouched } from '../gates/own-marks.ts';
 import { serversBehind } from '../gates/versions.ts';
 import { minorOf, oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
+import type { InFlight } from './journal.ts';
 import { isPending } from './node.ts';
 import { checkMark, checkOrder } from './order.ts';
 import { checkAgainstCluster } from './request.ts';
 import type { StageName } from './stage-names.ts';
 import { harmlessStages, stages } from './stages/index.ts';
+import { clearTouched } from './stages/postflight.ts';
 
 export interface RunResult {
   readonly outcome: Outcome;
@@ -99,15 +101,23 @@ const closesRollout = ({ request }: Context): boolean => request.stages.includes
 async function closeRollout(ctx: Context, result: RunResult): Promise<RunResult> {
   try {
     await ctx.report.flush();
-    if ((await ctx.journal.read()) !== undefined) await ctx.journal.clear();
-    // Killed between these two, the next process has only this left to say.
-    tellInFlight(ctx, undefined, false);
+    await forget(ctx);
     return result;
   } catch (error) {
     const failure = await resultOf(ctx, error);
     ctx.report.emit({ type: 'run-ended', target: ctx.request.target, ...failure });
     return failure;
   }
+}
+
+/**
+ * As long as the namespace says in flight, the nodes say what was touched: a process that has to go on knows its own alerts (F8).
+ * Killed before the last of them, the next process finds nothing to do and forgets the rest.
+ */
+async function forget(ctx: Context): Promise<void> {
+  if ((await ctx.journal.read()) !== undefined) await ctx.journal.clear();
+  tellInFlight(ctx, undefined, false);
+  await clearTouched(ctx);
 }
 
 async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: Release): Promise<RunResult> {
@@ -132,16 +142,12 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
   const known = new Set(nodes.map((node) => node.name));
-  const end = await walkAll({ ...ctx, known }).catch(async (error) => {
-    await unmarkWhenHarmless(ctx, found !== undefined).catch(() => {});
-    throw error;
-  });
+  const end = await walkAll({ ...ctx, known });
   if (end === 'handed-off') {
     return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
   }
-  await unmarkWhenHarmless(ctx, found !== undefined);
   // Whatever it would do is said before its end.
-  if (ctx.request.dryRun && closesRollout(ctx)) await ctx.journal.clear();
+  if (ctx.request.dryRun && closesRollout(ctx)) await forget(ctx);
   const took = formatDuration(Date.now() - started);
   const ended = ctx.request.dryRun
     ? 'dry-run ended, nothing was changed,'
@@ -150,8 +156,10 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
 }
 
 async function walkAll(ctx: Context): Promise<StageEnd> {
+  // A run of harmless stages only leaves the cluster as it was: there is no rollout, and no latch to leak (F7).
+  const isRollout = ctx.request.stages.some((name) => !harmlessStages.includes(name));
   for (const name of ctx.request.stages) {
-    if (name !== 'preflight') await mark(ctx);
+    if (isRollout && name !== 'preflight') await mark(ctx);
     if ((await walkStage(ctx, name)) === 'handed-off') return 'handed-off';
   }
   return 'done';
@@ -177,16 +185,23 @@ async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
 
 /** Set once preflight is through: from here on an interruption is to be noticed. */
 async function mark(ctx: Context): Promise<void> {
+  const { target, kind } = ctx.request;
   const before = await ctx.journal.read();
-  const { startedAt, snapshotPath } = await ctx.journal.begin(ctx.request.target, ctx.request.kind);
+  if (before?.target === target && before.kind === kind) return;
+  const { startedAt, snapshotPath } = await ctx.journal.begin(target, kind, await isHalfWay(ctx, before));
   if (before?.startedAt !== startedAt) tellInFlight(ctx, startedAt, snapshotPath !== undefined);
 }
 
-/** A run of harmless stages only leaves the cluster as it was, and no latch (F7). */
-async function unmarkWhenHarmless(ctx: Context, wasMarked: boolean): Promise<void> {
-  if (wasMarked || ctx.request.stages.some((name) => !harmlessStages.includes(name))) return;
-  await ctx.journal.clear();
-  tellInFlight(ctx, undefined, false);
+/** The rollout in flight has touched nodes, and has not brought all of them to where it was to go. */
+async function isHalfWay({ cluster }: Context, inFlight: InFlight | undefined): Promise<boolean> {
+  const nodes = await cluster.nodes();
+  const target = inFlight?.target;
+  return (
+    nodes.some((node) => isTouched(node, inFlight)) &&
+    (target === undefined ||
+      nodes.some((node) => node.release !== target || isInterrupted(node)) ||
+      (await serversBehind(cluster, nodes, target)).length > 0)
+  );
 }
 
 async function tellJournal(ctx: Context): Promise<void> {

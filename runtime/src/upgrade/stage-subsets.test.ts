@@ -1,15 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { UpgradeError } from '../errors.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
+import { rejection } from '../testing/files.ts';
 import { of, run, snapshot, target, toldOf, worker } from '../testing/run.ts';
+import { stageNames } from './stage-names.ts';
 
 describe('a subset of the stages', () => {
   it.each([
-    ['preflight', ['journal acknowledge', 'journal clear']],
-    [
-      'preflight,snapshot',
-      ['journal acknowledge', 'journal begin 1.34.5 patch', ...snapshot, 'journal clear'],
-    ],
+    ['preflight', ['journal acknowledge']],
+    ['preflight,snapshot', ['journal acknowledge', 'k8s-master snapshot before 1.34.5']],
   ])('%s touches no node and leaves no latch (F7)', async (stages, effects) => {
     const { ctx, fake } = fakeContext({ stages });
     expect((await run({ ctx })).outcome).toBe('done');
@@ -25,6 +24,33 @@ describe('a subset of the stages', () => {
     expect(await run({ ctx })).toMatchObject({ outcome: 'failed', message: 'no space' });
     expect(fake.inFlight).toBeUndefined();
     expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+  });
+
+  it('that is harmless leaves no latch when it is killed and started again (F5, F7); a full run takes its own', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot' });
+    const { takeSnapshot } = fake;
+    let killed = 0;
+    fake.takeSnapshot = async () => {
+      killed += 1;
+      throw new TypeError('killed');
+    };
+    expect(await rejection(run({ ctx }))).toBeInstanceOf(TypeError);
+    expect([killed, fake.inFlight]).toEqual([1, undefined]);
+    fake.takeSnapshot = takeSnapshot;
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(toldOf(fake, 'snapshot')).toMatchObject([{ path: '/backup/new.db' }]);
+    expect(fake.inFlight).toBeUndefined();
+    const told = toldOf(fake, 'in-flight').map(({ startedAt }) => startedAt);
+    expect(told.filter((startedAt) => startedAt !== undefined)).toEqual([]);
+
+    fake.effects.length = 0;
+    const full = { ...ctx, request: { ...ctx.request, stages: stageNames } };
+    expect((await run({ ctx: full })).outcome).toBe('done');
+    expect(fake.effects.slice(0, 4)).toEqual([
+      'journal acknowledge',
+      'journal begin 1.34.5 patch',
+      ...snapshot,
+    ]);
   });
 
   it('that is harmless leaves the latch of a rollout that was there', async () => {

@@ -1,3 +1,5 @@
+import { isNotFound } from '../../cluster/api-error.ts';
+import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { postflightGates } from '../../gates/gates.ts';
 import { annotationKeys } from '../../names.ts';
@@ -12,7 +14,7 @@ export const postflight: Stage = {
   async run(ctx) {
     await assertAllUpgraded(ctx);
     await waitForGates(ctx, postflightGates, 'at post-flight');
-    await clearMarks(ctx);
+    await clearSoaks(ctx);
     return 'done';
   },
 };
@@ -28,11 +30,28 @@ async function assertAllUpgraded(ctx: Context): Promise<void> {
   });
 }
 
-/** Those of the nodes. While the namespace says in flight, a crash here is resumed here; its marks go when the end was told. */
-async function clearMarks(ctx: Context): Promise<void> {
-  const keys = annotationKeys(ctx.settings.annotationPrefix);
-  for (const node of await ctx.cluster.nodes()) {
-    if (node.touchedAt === undefined && node.soakingSince === undefined) continue;
-    await ctx.writer.patchNode(node.name, { [keys.touched]: null, [keys.soaking]: null });
+/** The other marks go when the end was told: a process that has to go on from a crash here needs them. */
+async function clearSoaks(ctx: Context): Promise<void> {
+  const soaking = (await ctx.cluster.nodes()).filter((node) => node.soakingSince !== undefined);
+  await clearMark(ctx, soaking, 'soaking');
+}
+
+/** Once no rollout is in flight. One that is left says nothing: it is older than the next rollout. */
+export async function clearTouched(ctx: Context): Promise<void> {
+  const touched = (await ctx.cluster.nodes()).filter((node) => node.touchedAt !== undefined);
+  await clearMark(ctx, touched, 'touched');
+}
+
+/** A node that leaves meanwhile takes its marks along. */
+async function clearMark(
+  ctx: Context,
+  nodes: readonly ClusterNode[],
+  mark: 'touched' | 'soaking',
+): Promise<void> {
+  const key = annotationKeys(ctx.settings.annotationPrefix)[mark];
+  for (const { name } of nodes) {
+    await ctx.writer.patchNode(name, { [key]: null }).catch((error) => {
+      if (!isNotFound(error)) throw error;
+    });
   }
 }
