@@ -14,6 +14,11 @@ export interface CredentialsProps {
    * @default 'secret/claude-agent-service'
    */
   readonly agentTokenPath?: string | false;
+  /**
+   * Whether the programs write to Slack, and so need the webhook.
+   * @default true
+   */
+  readonly usesSlack?: boolean;
   /** The ClusterSecretStore in front of the mount. @default 'vault-kv' */
   readonly secretStore?: string;
   /** The API version that the External Secrets operator of the cluster serves. @default 'external-secrets.io/v1' */
@@ -72,8 +77,9 @@ export class Credentials extends Construct {
           target: { name: objectNames.credentials, creationPolicy: 'Owner', deletionPolicy: 'Retain' },
           data: [
             entry(credentialKeys.sshKey, own),
+            // For people: what belongs into authorized_keys. No program reads it.
             entry(credentialKeys.sshKeyPub, own),
-            entry(credentialKeys.slackWebhook, own),
+            ...((props.usesSlack ?? true) ? [entry(credentialKeys.slackWebhook, own)] : []),
             ...(agent === undefined ? [] : [entry(credentialKeys.agentToken, agent)]),
           ],
         },

@@ -1,6 +1,7 @@
 import { CronJobV1 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
 import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
+import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
 import { checked, pinned } from './checked.ts';
 import { programLabels } from './labels.ts';
@@ -28,6 +29,11 @@ export interface DetectionCronJobProps {
    * @default true
    */
   readonly usesAgentService?: boolean;
+  /**
+   * Whether it writes to Slack, and so needs the webhook.
+   * @default true
+   */
+  readonly usesSlack?: boolean;
   /** @default - 50m CPU, 96Mi memory, at most 256Mi */
   readonly resources?: Resources;
   /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
@@ -83,7 +89,11 @@ export class DetectionCronJob extends Construct {
                 // The provider crashes on a rule without a container.
                 {
                   action: 'FailJob',
-                  onExitCodes: { containerName: 'detect', operator: 'In', values: [2, 3] },
+                  onExitCodes: {
+                    containerName: 'detect',
+                    operator: 'In',
+                    values: [exitCodes.badInput, exitCodes.blocked],
+                  },
                 },
               ],
             },
@@ -96,7 +106,7 @@ export class DetectionCronJob extends Construct {
                 serviceAccountName: objectNames.detectorServiceAccount,
                 credentials: [
                   credentialKeys.sshKey,
-                  credentialKeys.slackWebhook,
+                  ...((props.usesSlack ?? true) ? [credentialKeys.slackWebhook] : []),
                   ...((props.usesAgentService ?? true) ? [credentialKeys.agentToken] : []),
                 ],
                 resources: props.resources ?? { cpu: '50m', memory: '96Mi', memoryLimit: '256Mi' },

@@ -17,6 +17,11 @@ export interface ExecutionCronJobProps {
    * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
    */
   readonly priorityClassName?: string;
+  /**
+   * Whether it writes to Slack, and so needs the webhook.
+   * @default true
+   */
+  readonly usesSlack?: boolean;
   /** @default - 50m CPU, 256Mi memory and no more */
   readonly resources?: Resources;
   /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
@@ -92,7 +97,10 @@ export class ExecutionCronJob extends Construct {
                   image,
                   args: ['run', '--settings', mountPaths.settingsFile],
                   serviceAccountName: objectNames.executorServiceAccount,
-                  credentials: [credentialKeys.sshKey, credentialKeys.slackWebhook],
+                  credentials: [
+                    credentialKeys.sshKey,
+                    ...((props.usesSlack ?? true) ? [credentialKeys.slackWebhook] : []),
+                  ],
                   // Under pressure the kubelet first evicts whoever is above its request, and looks at priority second.
                   resources: props.resources ?? { cpu: '50m', memory: '256Mi', memoryLimit: '256Mi' },
                   imagePullSecrets: props.imagePullSecrets,

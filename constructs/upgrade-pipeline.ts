@@ -51,7 +51,7 @@ export interface UpgradePipelineProps {
   /** Service accounts that may submit a run besides `k8s-upgrade-submit`: the agent service's own. @default - none */
   readonly submitters?: readonly AccountReference[];
   /** Where the credentials come from; `false` when something else makes the Secret. @default - Vault */
-  readonly credentials?: Omit<CredentialsProps, 'namespace'> | false;
+  readonly credentials?: Omit<CredentialsProps, 'namespace' | 'usesSlack'> | false;
   /** `false` when the cluster's network enforces no policies, or matches nodes otherwise than by address. @default - what the settings name */
   readonly egress?: Omit<EgressProps, 'settings'> | false;
   /**
@@ -88,6 +88,7 @@ export class UpgradePipeline extends Construct {
     this.settings = parseSettings('settings', written);
     const { namespace, dispatch } = this.settings;
     const usesAgentService = dispatch.mode === 'agent-service';
+    const usesSlack = this.settings.slack.enabled;
 
     const home = new UpgradeNamespace(this, 'namespace', { name: namespace });
     const { configMap } = new SettingsFile(this, 'settings', { namespace, settings: written });
@@ -95,17 +96,17 @@ export class UpgradePipeline extends Construct {
     const before: ITerraformDependable[] = [configMap];
     if (props.credentials !== false) {
       const agentTokenPath = usesAgentService ? props.credentials?.agentTokenPath : false;
-      const credentials = { ...props.credentials, agentTokenPath, namespace };
+      const credentials = { ...props.credentials, agentTokenPath, usesSlack, namespace };
       before.push(new Credentials(this, 'credentials', credentials).externalSecret);
     }
     const { image, imagePullSecrets, schedule, timeZone, enabled } = props;
     const detection = new DetectionCronJob(this, 'detection', {
-      ...{ namespace, image, imagePullSecrets, schedule, timeZone, enabled, usesAgentService },
+      ...{ namespace, image, imagePullSecrets, schedule, timeZone, enabled, usesAgentService, usesSlack },
       resources: props.resources?.detection,
       dependsOn: [...before, ...detector.bindings],
     });
     new ExecutionCronJob(this, 'execution', {
-      ...{ namespace, image, imagePullSecrets },
+      ...{ namespace, image, imagePullSecrets, usesSlack },
       resources: props.resources?.execution,
       priorityClassName: props.priorityClassName,
       dependsOn: [...before, ...executor.bindings],

@@ -79,6 +79,13 @@ describe('the detection CronJob', () => {
   });
 });
 
+it('asks for no webhook where nothing is written to Slack', () => {
+  const quiet = pipeline({ settings: { ...settings, slack: { enabled: false } } });
+  expect(secretItems(cronJob('k8s-version-check', quiet))).toEqual(['ssh_key', 'api_bearer_token']);
+  expect(secretItems(cronJob('k8s-version-upgrade', quiet))).toEqual(['ssh_key']);
+  expect(JSON.stringify(quiet)).not.toContain('slack_webhook');
+});
+
 describe('the execution CronJob', () => {
   it('is a template that never runs by itself', () => {
     expect(execution.spec).toMatchObject({ suspend: true, concurrency_policy: 'Forbid' });
