@@ -223,11 +223,13 @@ describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
   it.each(own.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
     '$number $section',
     async ({ text }) => {
-      const lab = await Lab.start();
+      const byHand = text.includes('update_k8s.sh');
+      // One goes through all nodes; for the others a rollout stands before its last one.
+      const whole = byHand || text.startsWith('k8s-upgrade submit');
+      const lab = await Lab.start(whole ? {} : { release: '1.34.5', releases: { 'k8s-node1': '1.34.2' } });
       try {
         const operator = await Operator.at(lab);
         await operator.types(text);
-        const byHand = text.includes('update_k8s.sh');
         const nodes = byHand ? everywhere(lab, '1.34.2') : everywhere(lab, '1.34.5');
         if (byHand) Object.assign(nodes, { 'k8s-master': '1.34.5', 'k8s-node3': '1.34.5' });
         await expect.poll(() => releases(lab), { timeout: 60_000, interval: 200 }).toEqual(nodes);
