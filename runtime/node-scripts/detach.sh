@@ -2,18 +2,19 @@
 # Runs a node script detached from the SSH connection that brought it, and follows it from any later connection.
 #
 #   start NAME [--] ARGS…   start the script in $payload (base64) as NAME, or join it when it already runs with the same ARGS
-#   follow NAME OFFSET      print NAME's log from byte OFFSET until it ends, then exit with its exit code
+#   follow NAME OFFSET      print NAME's log from byte OFFSET until it ends, then "ended: CODE" on standard error, and exit with that code
 #
 # Sent over one connection, as root:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
 #     ssh NODE 'sudo -n bash -s -- start update_k8s -- --role worker --release 1.34.5'
 #
 # Exit codes of its own: 2 bad input, 200 the script is gone and left no exit code (reboot, kill -9),
-# 201 NAME runs with another script or other arguments.
+# 201 NAME runs with another script or other arguments, 202 what followed NAME was disturbed: follow again.
 set -euo pipefail
 
 lost=200
 busy=201
+disturbed=202
 root="${K8S_UPGRADE_ROOT:-}"
 
 fail() {
@@ -86,6 +87,8 @@ wait_for_end() {
   recorded || flock -s 8
 }
 
+has_ended() { flock -s -n 7 && { recorded || flock -s -n 8; }; }
+
 follow() {
   local offset=$1 waiter
   [[ $offset =~ ^[0-9]{1,15}$ ]] || fail 2 "OFFSET: \"$offset\" is not allowed; expected a number of bytes"
@@ -98,7 +101,10 @@ follow() {
   trap "kill $waiter 2>/dev/null || true" EXIT
   # tail reads once more after the waiter is gone, so the last bytes are not lost.
   tail -c "+$((offset + 1))" -s 0.05 --pid="$waiter" -f "$log"
+  # The waiter may have been killed: only free locks say that the script has ended.
+  has_ended || fail "$disturbed" "what followed $name was killed"
   recorded || fail "$lost" "$name ended without an exit code: the node rebooted or somebody killed it"
+  printf 'ended: %s\n' "$(<"$state/exit")" >&2
   exit "$(<"$state/exit")"
 }
 

@@ -139,6 +139,29 @@ describe('detach.sh', () => {
     expect((await follow()).exit).toBe(200);
   });
 
+  test('a waiter that is killed says nothing of the script: 202', async () => {
+    await start(waiting, '7');
+    const waitersOf = (parent: number) =>
+      readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
+        .trim()
+        .split(' ')
+        .filter(Boolean)
+        .map(Number);
+    const following = bench.bash(['-s', '--', 'follow', 'job', '0'], detach);
+    const commandOf = (one: number) => readFileSync(`/proc/${one}/cmdline`, 'utf8');
+    await expect
+      .poll(() => waitersOf(following.pid).some((one) => commandOf(one).startsWith('tail')))
+      .toBe(true);
+    for (const one of waitersOf(following.pid))
+      if (!commandOf(one).startsWith('tail')) process.kill(one, 'SIGKILL');
+    expect(await following.ended).toMatchObject({
+      exit: 202,
+      lastError: 'error: what followed job was killed',
+    });
+    go();
+    expect(await follow()).toMatchObject({ exit: 7 });
+  });
+
   test('a follower that goes away disturbs nobody', async () => {
     await start(waiting, '5');
     const gone = bench.bash(['-s', '--', 'follow', 'job', '0'], detach);

@@ -106,7 +106,11 @@ export class Bench {
         result: resultOf(stdout),
       }),
     );
-    return { ended, kill: (signal: NodeJS.Signals) => process.kill(-(child.pid ?? 0), signal) };
+    return {
+      pid: child.pid ?? 0,
+      ended,
+      kill: (signal: NodeJS.Signals) => process.kill(-(child.pid ?? 0), signal),
+    };
   }
 
   /** The node's invocations as command lines, without most of those that only look. */

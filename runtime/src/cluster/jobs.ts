@@ -98,12 +98,14 @@ export async function newestPods(client: KubernetesClient, namespace: string): P
   const { items } = await client.call('list the pods of the legs', () =>
     client.core.listNamespacedPod({ namespace, labelSelector: jobLabels.run }),
   );
-  const oldestFirst = items.sort((a, b) => createdAt(a) - createdAt(b));
-  return new Map(oldestFirst.map((pod) => [pod.metadata?.labels?.[jobNameLabel] ?? '', pod]));
+  return new Map(oldestFirst(items).map((pod) => [pod.metadata?.labels?.[jobNameLabel] ?? '', pod]));
 }
 
-export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined =>
-  [...pods].sort((a, b) => createdAt(a) - createdAt(b)).at(-1);
+/** By age; the API lists by name, and the names of a Job's pods end in random letters. */
+export const oldestFirst = (pods: readonly V1Pod[]): V1Pod[] =>
+  [...pods].sort((a, b) => createdAt(a) - createdAt(b));
+
+export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFirst(pods).at(-1);
 
 export const hasEnded = (pod: V1Pod): boolean =>
   pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';

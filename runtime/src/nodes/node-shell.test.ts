@@ -1,4 +1,4 @@
-import { readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import type { LabNode } from '../../../test/lab/nodes/node.ts';
@@ -24,6 +24,21 @@ async function slowNode(seconds = 0.7) {
   });
   return { node, target, middle };
 }
+
+/** Processes of this node whose command line begins like that. */
+const pidsOf = (node: LabNode, pattern: string): number[] =>
+  readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        const isOurs = readFileSync(`/proc/${pid}/environ`, 'utf8').includes(node.paths.root);
+        return isOurs && new RegExp(`^\\S*${pattern}`).test(words);
+      } catch {
+        return false;
+      }
+    });
 
 describe('a script on a node', () => {
   it('gives its result, and tells its lines', async () => {
@@ -63,6 +78,34 @@ describe('a script on a node', () => {
     expect(await done).toEqual(offered);
     await shell.ended(target, 'list_packages', 20_000);
     expect([refreshed(node), heard.notices]).toEqual([1, []]);
+  });
+
+  it.each([
+    ['what prints its log', 'tail -c .*'],
+    ['what waits for its end', 'bash -s -- follow .*'],
+  ])('is not taken for ended when %s is killed on the node', async (_what, pattern) => {
+    const { node, target, middle } = await slowNode(2);
+    const { shell, heard } = shellOptions(node);
+    const done = shell.script(target, 'list_packages', args, 20_000);
+    const later = shellOptions(node);
+    await middle;
+    const waiting = later.shell.ended(target, 'list_packages', 20_000);
+    const ended = vi.fn();
+    void waiting.then(ended);
+    await vi.waitFor(() =>
+      expect([heard.lines, later.heard.lines].every(({ length }) => length > 0)).toBe(true),
+    );
+    for (const pid of pidsOf(node, pattern)) process.kill(pid, 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(ended).not.toHaveBeenCalled();
+    await waiting;
+    expect(await done).toEqual(offered);
+    expect([refreshed(node), heard.lines.filter((line) => line.includes('1.34.2-1.1')).length]).toEqual([
+      1, 1,
+    ]);
+    expect(later.heard.notices).toContainEqual(
+      expect.stringContaining('what followed list_packages there was killed'),
+    );
   });
 
   it('is not sent by a process that may no longer write', async () => {

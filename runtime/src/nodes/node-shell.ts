@@ -65,6 +65,9 @@ export interface ShellOptions extends SshOptions {
   readonly mayWrite: () => Promise<void>;
 }
 
+/** Exit codes from here on are a shell's for a signal, or detach.sh's own. */
+const killed = 128;
+
 /** How many lines of a script are kept for its error message. */
 const keptLines = 40;
 
@@ -82,7 +85,7 @@ export class SshNodeShell implements NodeShell {
     try {
       for (;;) {
         const isOurs = await this.#start(line, target, name, args);
-        const code = await this.#followToEnd(line, name, log);
+        const code = await this.#followToEnd(line, target, name, log);
         if (isOurs) {
           if (code === 0) return log.result;
           if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
@@ -98,7 +101,7 @@ export class SshNodeShell implements NodeShell {
   async ended(target: SshTarget, name: ScriptName, timeout: number) {
     const line = new Line(target, this.#options, within(timeout, this.#options.signal));
     try {
-      await this.#followToEnd(line, name, new ScriptLog(target.node, name, this.#options.onLine));
+      await this.#followToEnd(line, target, name, new ScriptLog(target.node, name, this.#options.onLine));
     } finally {
       line.close();
     }
@@ -143,13 +146,29 @@ export class SshNodeShell implements NodeShell {
     return true;
   }
 
-  /** Streams the log from where the last connection left off. */
-  async #followToEnd(line: Line, name: ScriptName, log: ScriptLog): Promise<number> {
-    const { code } = await line.run((session, signal) => {
+  /**
+   * Streams the log from where the last connection left off, until detach.sh says that the script has ended. What follows on the
+   * node may be killed there (out of memory), which says nothing of the script: it is followed again.
+   *
+   * @returns the script's exit code, or `lost`.
+   */
+  async #followToEnd(line: Line, target: SshTarget, name: ScriptName, log: ScriptLog): Promise<number> {
+    return line.run(async (session, signal) => {
+      let ended: number | undefined;
+      const onLine = (text: string, bytes: number) => {
+        const said = bytes === 0 ? /^ended: (\d+)$/.exec(text)?.[1] : undefined;
+        if (said === undefined) log.add(text, bytes);
+        else ended = Number(said);
+      };
       const words = ['bash', '-s', '--', 'follow', name, String(log.bytes)];
-      return session.run(words, followInput, (text, bytes) => log.add(text, bytes), signal);
+      const { code } = await session.run(words, followInput, onLine, signal);
+      if (ended !== undefined) return ended;
+      if (code === detachCodes.lost) return code;
+      const { user, port } = this.#options;
+      if (code === undefined || code >= killed)
+        throw new ConnectionError({ user, port, ...target }, `what followed ${name} there was killed`);
+      throw new ScriptError(target.node, name, code, log.lines);
     });
-    return code ?? detachCodes.lost;
   }
 }
 

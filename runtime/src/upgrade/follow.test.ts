@@ -1,3 +1,4 @@
+import type { V1ContainerStatus, V1Job, V1Pod } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { type TestLab, testJob } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
@@ -7,7 +8,7 @@ import type { RunEvent } from '../report/events.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
-import { followRun } from './follow.ts';
+import { followRun, outcomeOf } from './follow.ts';
 
 const namespace = 'k8s-upgrade';
 let lab: TestLab;
@@ -42,6 +43,16 @@ async function follow(run: string, unschedulable = 60_000) {
   const outcome = await followRun({ client, namespace, wait, onLine, unschedulable }, job);
   return { outcome, lines };
 }
+
+it('ends as its newest pod did, whatever the pods are called', () => {
+  const pod = (name: string, age: number, exitCode: number): V1Pod => ({
+    metadata: { name, creationTimestamp: new Date(Date.now() - age) },
+    status: { containerStatuses: [{ state: { terminated: { exitCode } } } as V1ContainerStatus] },
+  });
+  const job: V1Job = { status: { conditions: [{ type: 'Failed', status: 'True' }] } };
+  expect(outcomeOf(job, [pod('leg-aaa', 10_000, 3), pod('leg-zzz', 60_000, 137)])).toBe('blocked');
+  expect(outcomeOf(job, [pod('leg-aaa', 60_000, 3), pod('leg-zzz', 10_000, 137)])).toBe('failed');
+});
 
 describe('a run is followed to its end', () => {
   const cases: [what: string, script: string, outcome: string][] = [

@@ -10,6 +10,7 @@ import {
   legOf,
   listLegs,
   newestPod,
+  oldestFirst,
   podsOfJob,
   runOf,
   untakenDue,
@@ -119,7 +120,7 @@ async function inspect(
   followed: ReadonlySet<string>,
 ) {
   const { client, namespace } = options;
-  const fresh = pods.find((pod) => !followed.has(pod.metadata?.uid ?? '') && hasStarted(pod));
+  const fresh = oldestFirst(pods).find((pod) => !followed.has(pod.metadata?.uid ?? '') && hasStarted(pod));
   if (fresh) return { pod: fresh };
   const job = await client.call(`read Job ${name}`, () =>
     client.batch.readNamespacedJob({ name, namespace }),
@@ -133,9 +134,11 @@ async function inspect(
 
 const hasStarted = (pod: V1Pod) => hasEnded(pod) || pod.status?.phase === 'Running';
 
-/** From the exit code of the last pod; without one, from the Job's condition. */
-function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
-  const codes = pods.map((pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode);
+/** From the exit code of the newest pod; without one, from the Job's condition. */
+export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
+  const codes = oldestFirst(pods).map(
+    (pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode,
+  );
   const last = codes.findLast((code) => code !== undefined);
   if (!hasFailed(job)) return 'done';
   if (last === exitCodes.badInput)
