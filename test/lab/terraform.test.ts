@@ -54,7 +54,7 @@ describe('kubernetesObjects', () => {
     ]);
     expect(spec?.egress?.[2]).toEqual({
       to: [{ ipBlock: { cidr: '127.0.0.1/32' } }],
-      ports: [{ port: 9090, protocol: 'TCP' }],
+      ports: [{ port: 9091, protocol: 'TCP' }],
     });
   });
 
