@@ -23,6 +23,12 @@ it('the settings in the README are all there are, with their defaults', () => {
   expect(keysOf(shown)).toEqual(keysOf(defaults));
 });
 
+it('the settings for a workstation are some that the program takes', () => {
+  const settings = parseSettings('README.md', parse(block('yaml', '### Try it from a workstation')));
+  expect(settings.slack.enabled).toBe(false);
+  expect(settings.ssh.hostKeys.policy).toBe('accept-new');
+});
+
 function keysOf(value: unknown, path = ''): string[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [path];
   const entries = Object.entries(value);
