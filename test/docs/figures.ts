@@ -17,7 +17,7 @@ type PartName = keyof typeof parts;
 
 export const rowLabels = {
   nodeScripts: 'node scripts killed at one of their calls (`make test-slow`)',
-  scenarios: 'whole courses of events and their ends (`test/scenarios/`)',
+  scenarios: 'courses of events, refusals and gates in the whole program (`test/scenarios/`)',
 } as const;
 
 const marks = { begin: '<!-- figures: `make figures` writes them -->', end: '<!-- /figures -->' } as const;
