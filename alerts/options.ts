@@ -8,7 +8,7 @@ export interface AlertOptions {
   readonly stalledAfterSeconds: number;
   /** Below this the cluster's pods are not well: ready pods over all pods that should be. */
   readonly minimumPodReadyRatio: number;
-  /** Workloads of this owner whose absence closes the gate. */
+  /** Workloads of this cluster whose absence closes the gate. */
   readonly workloads: readonly WatchedWorkload[];
   /** Whether detection runs by itself; a detector that was switched off is not late. */
   readonly detection: boolean;

@@ -67,7 +67,7 @@ export interface PipelineAlertsProps {
   readonly runbook: string;
   /** How Prometheus gets the rules. @default - a PrometheusRule */
   readonly target?: RuleTarget;
-  /** Workloads of this owner that must be up for an upgrade. @default - none */
+  /** Workloads of this cluster that must be up for an upgrade. @default - none */
   readonly workloads?: readonly WatchedWorkload[];
   /** Groups of rules that others deploy and that `settings.prometheus.ruleGroups` may name. @default - none */
   readonly otherGroups?: readonly string[];

@@ -56,7 +56,7 @@ export const jobLabels = {
 } as const;
 
 /**
- * Annotation keys under the owner's prefix (`viktorbarzin.me` by default).
+ * Annotation keys under the configured prefix (`viktorbarzin.me` by default).
  *
  * @param prefix DNS name before the slash.
  */

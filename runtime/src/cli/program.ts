@@ -82,7 +82,7 @@ upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow it
   .option('--no-follow', 'return once a node has taken the Job')
   .action(async (options) => (await import('./commands/submit.ts')).submitCommand(options));
 
-upgradeCommand('run', 'upgrade from here: as a leg of a Job, or from a machine outside the cluster')
+upgradeCommand('run', 'upgrade from here: as one leg (Job) of a run, or from a machine outside the cluster')
   .addOption(new Option('--run-id <id>').hideHelp())
   .addOption(new Option('--leg <number>').hideHelp())
   .action(async (options) => (await import('./commands/run.ts')).runCommand(options));

@@ -147,7 +147,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   tell(ctx, node, 'updated', { seconds: since(started) });
 }
 
-/** When this rollout began to change the node, the first time counts; and that somebody who is interrupted there is not through. */
+/** Records on the node when this rollout first changed it, and that it is not finished there. May be called twice. */
 export async function markTouched(ctx: Context, name: string): Promise<void> {
   const node = await findNode(ctx, name);
   const touched = isTouched(node, await ctx.journal.read());
