@@ -46,7 +46,7 @@ hosts-test: setup $(bundle) ## upgrades through hosts with real sshd, apt, dpkg 
 	@test/hosts/setup.sh
 	@test/hosts/run.sh
 
-bench: $(bundle) ## the three figures: cold start, overhead per node, rehearsal
+bench: $(bundle) ## the figures: cold start, synthesis, overhead per node, rehearsal
 	@$(RUN) bench
 
 figures: $(installed) ## write what the last whole run has counted into the README's section on reliability
