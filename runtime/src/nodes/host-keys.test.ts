@@ -1,5 +1,6 @@
 import ssh2 from 'ssh2';
 import { describe, expect, it, test } from 'vitest';
+import { generateKeyPair } from '../../../test/lab/nodes/ssh.ts';
 import { ownLabels } from '../labels.ts';
 import { objectNames } from '../names.ts';
 import { parseSettings } from '../settings.ts';
@@ -9,16 +10,16 @@ import { fingerprint, keyLine, loadHostKeys, withoutComment } from './host-keys.
 const { parseKey, generateKeyPairSync } = ssh2.utils;
 
 /** A public key as its line and as it is on the wire. */
-function publicKey(pair: { public: string }) {
-  const key = parseKey(pair.public);
+function publicKey(line: string) {
+  const key = parseKey(line);
   if (key instanceof Error) throw key;
-  return { line: pair.public.trim(), wire: key.getPublicSSH() };
+  return { line, wire: key.getPublicSSH() };
 }
 
 const keys = {
-  'ssh-ed25519': publicKey(generateKeyPairSync('ed25519')),
-  'ssh-rsa': publicKey(generateKeyPairSync('rsa', { bits: 2048 })),
-  'ecdsa-sha2-nistp256': publicKey(generateKeyPairSync('ecdsa', { bits: 256 })),
+  'ssh-ed25519': publicKey(generateKeyPair().publicKey),
+  'ssh-rsa': publicKey(generateKeyPairSync('rsa', { bits: 2048 }).public.trim()),
+  'ecdsa-sha2-nistp256': publicKey(generateKeyPairSync('ecdsa', { bits: 256 }).public.trim()),
 };
 
 /** A key and its fingerprint as `ssh-keygen -l` printed it. */
