@@ -2,7 +2,9 @@
 # Runs a node script detached from the SSH connection that brought it, and follows it from any later connection.
 #
 #   start NAME [--] ARGS…   start the script in $payload (base64) as NAME, or join it when it already runs with the same ARGS
-#   follow NAME OFFSET      print NAME's log from byte OFFSET until it ends, then "ended: CODE" on standard error, and exit with that code
+#   follow NAME OFFSET [MARK]
+#                           print NAME's log from byte OFFSET until it ends, after the line MARK where one is given, and exit as it did;
+#                           only "ended: CODE" (or "ended: lost") on standard error says that it has: any other end is of what followed it
 #
 # Sent over one connection, as root:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
@@ -87,25 +89,36 @@ wait_for_end() {
   recorded || flock -s 8
 }
 
+# The waiter may have been killed: only free locks say that the script has ended.
 has_ended() { flock -s -n 7 && { recorded || flock -s -n 8; }; }
 
 follow() {
-  local offset=$1 waiter
+  local offset=$1 mark=${2:-} waiter
   [[ $offset =~ ^[0-9]{1,15}$ ]] || fail 2 "OFFSET: \"$offset\" is not allowed; expected a number of bytes"
+  [[ $mark =~ ^[a-z0-9-]{0,64}$ ]] || fail 2 "MARK: \"$mark\" is not allowed; expected lower-case letters, digits and -"
   open_state
   exec 9>&-
-  [[ -e $log ]] || fail "$lost" "$name has not run on this node"
   wait_for_end </dev/null >/dev/null 2>&1 &
   waiter=$!
   # shellcheck disable=SC2064 # the process id as it is now
   trap "kill $waiter 2>/dev/null || true" EXIT
-  # tail reads once more after the waiter is gone, so the last bytes are not lost.
-  tail -c "+$((offset + 1))" -s 0.05 --pid="$waiter" -f "$log"
-  # The waiter may have been killed: only free locks say that the script has ended.
+  # A login shell may have printed something before.
+  [[ -z $mark ]] || printf '%s\n' "$mark"
+  if [[ -e $log ]]; then
+    # tail reads once more after the waiter is gone, so the last bytes are not lost.
+    tail -c "+$((offset + 1))" -s 0.05 --pid="$waiter" -f "$log"
+  else
+    # It has not run, or somebody removed the log of one that runs.
+    wait "$waiter" || true
+  fi
   has_ended || fail "$disturbed" "what followed $name was killed"
-  recorded || fail "$lost" "$name ended without an exit code: the node rebooted or somebody killed it"
-  printf 'ended: %s\n' "$(<"$state/exit")" >&2
-  exit "$(<"$state/exit")"
+  if recorded; then
+    printf 'ended: %s\n' "$(<"$state/exit")" >&2
+    exit "$(<"$state/exit")"
+  fi
+  printf 'ended: lost\n' >&2
+  [[ -e $log ]] || fail "$lost" "$name has not run on this node"
+  fail "$lost" "$name ended without an exit code: the node rebooted or somebody killed it"
 }
 
 main() {
@@ -114,7 +127,7 @@ main() {
   [[ $name =~ ^[a-z][a-z0-9_]{0,31}$ ]] || fail 2 "NAME: \"$name\" is not allowed; expected lower-case letters, digits and _"
   shift 2
   if [[ $command == follow ]]; then
-    (($# == 1)) || fail 2 "follow: expected NAME and OFFSET"
+    (($# == 1 || $# == 2)) || fail 2 "follow: expected NAME and OFFSET, and at most MARK"
   fi
   "$command" "$@"
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bench, scriptText } from './harness.ts';
@@ -24,7 +24,8 @@ const detach = scriptText('detach.sh');
 const encode = (script: string) => `payload='${Buffer.from(script).toString('base64')}'\n`;
 const start = (script: string, ...args: string[]) =>
   bench.bash(['-s', '--', 'start', 'job', '--', ...args], encode(script) + detach).ended;
-const follow = (offset = 0) => bench.bash(['-s', '--', 'follow', 'job', String(offset)], detach).ended;
+const follow = (offset = 0, ...mark: string[]) =>
+  bench.bash(['-s', '--', 'follow', 'job', String(offset), ...mark], detach).ended;
 const stateFile = (name: string) => join(bench.node.paths.root, 'run/k8s-upgrade/job', name);
 const pid = () => Number(readFileSync(stateFile('pid'), 'utf8'));
 const log = () => bench.node.read('/var/log/k8s-upgrade/job.log');
@@ -54,6 +55,31 @@ describe('detach.sh', () => {
     expect((await follow(0)).stdout).toBe('abcdef');
     expect(await follow(4)).toMatchObject({ exit: 0, stdout: 'ef' });
     expect(await follow(6)).toMatchObject({ exit: 0, stdout: '' });
+  });
+
+  test('a mark is printed before the log, wherever in it that begins', async () => {
+    await start('printf abcdef');
+    expect((await follow(0, 'here-it-is')).stdout).toBe('here-it-is\nabcdef');
+    expect((await follow(4, 'here-it-is')).stdout).toBe('here-it-is\nef');
+  });
+
+  test('its end is said beside the log: with the exit code, also with 200, or that there is none', async () => {
+    expect(await follow()).toMatchObject({ exit: 200, stderr: expect.stringMatching(/^ended: lost\n/) });
+    for (const code of [0, 7, 200]) {
+      await start(`exit ${code}`);
+      expect(await follow()).toMatchObject({ exit: code, stderr: `ended: ${code}\n` });
+    }
+    await start('sleep 0.01; kill -9 $PPID; kill -9 $$');
+    expect(await follow()).toMatchObject({ exit: 200, stderr: expect.stringMatching(/^ended: lost\n/) });
+  });
+
+  test('a script whose log somebody removed has not ended for that', async () => {
+    await start(waiting, '7');
+    await expect.poll(log).toBe('begin\n');
+    rmSync(join(bench.node.paths.root, 'var/log/k8s-upgrade/job.log'));
+    // Long enough for a follower that does not wait to have given up.
+    setTimeout(go, 500);
+    expect(await follow()).toMatchObject({ exit: 7, stdout: '', stderr: 'ended: 7\n' });
   });
 
   test('nothing of a long log is lost, and two may follow', async () => {
@@ -199,6 +225,7 @@ describe('bad input', () => {
     [['stop', 'job'], '"stop" is not a command'],
     [['start', '../job'], 'NAME: "../job" is not allowed'],
     [['follow', 'job', 'x'], 'OFFSET: "x" is not allowed'],
+    [['follow', 'job', '0', '$(id)'], 'MARK: "$(id)" is not allowed'],
     [['follow', 'job'], 'follow: expected NAME and OFFSET'],
     [['start', 'job'], 'no script'],
   ])('refuses %j', async (args, message) => {

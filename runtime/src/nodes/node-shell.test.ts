@@ -40,6 +40,23 @@ const pidsOf = (node: LabNode, pattern: string): number[] =>
       }
     });
 
+/** Puts these lines of bash before a program of the node; `$once` is a file that is not there yet. */
+function before(node: LabNode, program: string, bash: string): void {
+  const path = join(node.paths.bin, program);
+  const real = readlinkSync(path);
+  rmSync(path);
+  const lines = ['#!/bin/bash', `real='${real}' once='${path}.once'`, bash, `exec '${real}' "$@"`, ''];
+  writeFileSync(path, lines.join('\n'), { mode: 0o755 });
+}
+
+/** Its log, without the line that is for the caller. */
+const logOf = (node: LabNode): string[] =>
+  node
+    .read('/var/log/k8s-upgrade/list_packages.log')
+    .trimEnd()
+    .split('\n')
+    .filter((line) => !line.startsWith('result:'));
+
 describe('a script on a node', () => {
   it('gives its result, and tells its lines', async () => {
     const { node, target } = await startNode();
@@ -104,8 +121,59 @@ describe('a script on a node', () => {
       1, 1,
     ]);
     expect(later.heard.notices).toContainEqual(
-      expect.stringContaining('what followed list_packages there was killed'),
+      expect.stringContaining('what followed list_packages was killed'),
     );
+  });
+
+  it.each(['script', 'ended'] as const)('is not taken for ended where sudo fails (%s)', async (what) => {
+    const { node, target, middle } = await slowNode(1.5);
+    const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    const failing = 'if [[ $* == *follow* && ! -e $once ]]; then echo "sudo: no fork" >&2; exit 1; fi';
+    before(node, 'sudo', failing);
+    const { shell, heard } = shellOptions(node);
+    const ended = vi.fn();
+    const later =
+      what === 'script'
+        ? shell.script(target, 'list_packages', args, 20_000)
+        : shell.ended(target, 'list_packages', 20_000);
+    void later.then(ended, ended);
+    await vi.waitFor(() => expect(heard.lines).toEqual(['sudo: no fork', 'sudo: no fork']), 5_000);
+    expect(ended).not.toHaveBeenCalled();
+    writeFileSync(join(node.paths.bin, 'sudo.once'), '');
+    expect(await later).toEqual(what === 'script' ? offered : undefined);
+    expect(heard.lines.filter((line) => line !== 'sudo: no fork')).toEqual(logOf(node));
+    expect(heard.notices).toEqual([
+      'on k8s-node1 what followed list_packages ended with exit code 1: sudo: no fork; following it again',
+    ]);
+    expect(await first).toEqual(offered);
+    expect(refreshed(node)).toBe(1);
+  });
+
+  it('that cannot be followed within its time limit says why', async () => {
+    const { node, target } = await startNode();
+    before(node, 'sudo', 'if [[ $* == *follow* ]]; then echo "sudo: no fork" >&2; exit 1; fi');
+    const { shell } = shellOptions(node);
+    // Its end can come in the middle of a try, too.
+    const message = /^SSH to k8s-node1 \(127\.0\.0\.1\): no end within its time limit/;
+    expect(await rejection(shell.ended(target, 'list_packages', 1_500))).toMatchObject({
+      name: 'ConnectionError',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it('is not known by half of its last line, where what prints its log was killed in the middle of it', async () => {
+    const { node, target } = await startNode();
+    const half =
+      'for log; do :; done; until grep -q ^result: "$log"; do sleep 0.02; done; head -c -40 "$log"; kill -9 $$';
+    before(node, 'tail', `if [[ ! -e $once ]]; then : >"$once"; ${half}; fi`);
+    const { shell, heard } = shellOptions(node);
+    expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
+    const ofBash = (line: string) => line.includes(' Killed ');
+    expect(heard.lines.filter((line) => !ofBash(line))).toEqual(logOf(node));
+    expect(heard.notices).toEqual([
+      'on k8s-node1 what followed list_packages was killed; following it again',
+    ]);
   });
 
   it('is not sent by a process that may no longer write', async () => {
@@ -153,18 +221,16 @@ describe('a connection that is lost (F5)', () => {
     expect(
       heard.notices.filter((notice) => notice.endsWith('connection lost; connecting again')),
     ).toHaveLength(2);
-    const log = node.read('/var/log/k8s-upgrade/list_packages.log').trimEnd().split('\n');
-    expect(heard.lines).toEqual(log.filter((line) => !line.startsWith('result:')));
+    expect(heard.lines).toEqual(logOf(node));
   });
 
-  it('loses no line either where sudo or ssh say something beside the script', async () => {
+  it.each([
+    ['sudo or ssh say something', "'sudo: unable to resolve host k8s-node1: Temporary failure' >&2"],
+    ['the login shell prints a line', "'Welcome to k8s-node1, which has been up for 42 days'"],
+    ['the login shell prints no whole line', "-n 'Welcome to k8s-node1'"],
+  ])('loses no line either where %s beside the script', async (_what, echo) => {
     const { node, target } = await startNode();
-    const sudo = join(node.paths.bin, 'sudo');
-    const real = readlinkSync(sudo);
-    rmSync(sudo);
-    const noise = 'sudo: unable to resolve host k8s-node1: Temporary failure in name resolution';
-    const wrapper = `#!/bin/bash\n[[ "$*" != *follow* ]] || echo '${noise}' >&2\nexec ${real} "$@"\n`;
-    writeFileSync(sudo, wrapper, { mode: 0o755 });
+    before(node, 'sudo', `[[ "$*" != *follow* ]] || echo ${echo}`);
     const lines: string[] = [];
     const onLine = (_node: string, _script: string, line: string) => {
       lines.push(line);
@@ -173,9 +239,9 @@ describe('a connection that is lost (F5)', () => {
     };
     const { shell } = shellOptions(node, { onLine });
     expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
-    const log = node.read('/var/log/k8s-upgrade/list_packages.log').trimEnd().split('\n');
-    expect(lines.filter((line) => line !== noise)).toEqual(log.filter((line) => !line.startsWith('result:')));
-    expect(lines.filter((line) => line === noise)).toHaveLength(2);
+    const isNoise = (line: string) => line.includes('host k8s-node1') || line.includes('to k8s-node1');
+    expect(lines.filter((line) => !isNoise(line))).toEqual(logOf(node));
+    expect(lines.filter(isNoise)).toHaveLength(echo.startsWith('-n') ? 0 : 2);
   });
 
   it('for longer than allowed ends the wait, not the script', async () => {

@@ -1,6 +1,14 @@
 import { UpgradeError } from '../errors.ts';
 import { pause, signalOf, type Wait, within } from '../wait.ts';
-import { detachCodes, followInput, type ScriptName, startInput } from './scripts.ts';
+import {
+  busyCode,
+  endIn,
+  followInput,
+  logMark,
+  type ScriptEnd,
+  type ScriptName,
+  startInput,
+} from './scripts.ts';
 import { ConnectionError, type SshOptions, SshSession, type SshTarget } from './ssh.ts';
 
 /** Work on a node, as root. */
@@ -68,6 +76,9 @@ export interface ShellOptions extends SshOptions {
 /** Exit codes from here on are a shell's for a signal, or detach.sh's own. */
 const killed = 128;
 
+/** What was killed on a node is not at once followed again and again: milliseconds until the next time, twice as many each time. */
+const followAgain = { first: 200, longest: 10_000 };
+
 /** How many lines of a script are kept for its error message. */
 const keptLines = 40;
 
@@ -85,10 +96,10 @@ export class SshNodeShell implements NodeShell {
     try {
       for (;;) {
         const isOurs = await this.#start(line, target, name, args);
-        const code = await this.#followToEnd(line, target, name, log);
+        const end = await this.#followToEnd(line, target, name, log);
         if (isOurs) {
-          if (code === 0) return log.result;
-          if (code !== detachCodes.lost) throw new ScriptError(target.node, name, code, log.lines);
+          if (end === 0) return log.result;
+          if (end !== 'lost') throw new ScriptError(target.node, name, end, log.lines);
           this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
         }
         log.reset();
@@ -136,7 +147,7 @@ export class SshNodeShell implements NodeShell {
       await this.#options.mayWrite();
       return session.run(words, input, (text) => lines.push(text), signal);
     });
-    if (code === detachCodes.busy) {
+    if (code === busyCode) {
       this.#options.onNotice(
         `${name} on ${target.node} still runs with other arguments; waiting for its end`,
       );
@@ -147,29 +158,54 @@ export class SshNodeShell implements NodeShell {
   }
 
   /**
-   * Streams the log from where the last connection left off, until detach.sh says that the script has ended. What follows on the
-   * node may be killed there (out of memory), which says nothing of the script: it is followed again.
-   *
-   * @returns the script's exit code, or `lost`.
+   * Streams the log from where the last connection left off, until detach.sh says that the script has ended. That what followed it
+   * was killed there (out of memory) or could not begin (sudo, a busy lock) says nothing of the script: it is followed again.
    */
-  async #followToEnd(line: Line, target: SshTarget, name: ScriptName, log: ScriptLog): Promise<number> {
-    return line.run(async (session, signal) => {
-      let ended: number | undefined;
-      const onLine = (text: string, bytes: number) => {
-        const said = bytes === 0 ? /^ended: (\d+)$/.exec(text)?.[1] : undefined;
-        if (said === undefined) log.add(text, bytes);
-        else ended = Number(said);
-      };
-      const words = ['bash', '-s', '--', 'follow', name, String(log.bytes)];
-      const { code } = await session.run(words, followInput, onLine, signal);
-      if (ended !== undefined) return ended;
-      if (code === detachCodes.lost) return code;
-      const { user, port } = this.#options;
-      if (code === undefined || code >= killed)
-        throw new ConnectionError({ user, port, ...target }, `what followed ${name} there was killed`);
-      throw new ScriptError(target.node, name, code, log.lines);
-    });
+  async #followToEnd(line: Line, target: SshTarget, name: ScriptName, log: ScriptLog): Promise<ScriptEnd> {
+    let told: string | undefined;
+    for (let ms = followAgain.first; ; ms = Math.min(2 * ms, followAgain.longest)) {
+      const followed = await line.run((session, signal) => follow(session, signal, name, log));
+      if ('end' in followed) return followed.end;
+      const { why } = followed;
+      if (why !== told) this.#options.onNotice(`on ${target.node} ${why}; following it again`);
+      told = why;
+      await line.rest(ms, why);
+    }
   }
+}
+
+/** Once: to the script's end, or to that of what followed it. */
+async function follow(
+  session: SshSession,
+  signal: AbortSignal,
+  name: ScriptName,
+  log: ScriptLog,
+): Promise<{ end: ScriptEnd } | { why: string }> {
+  let hasBegun = false;
+  let end: ScriptEnd | undefined;
+  let error = '';
+  const onError = (text: string) => {
+    end ??= endIn(text);
+    if (end !== undefined) return;
+    error = text;
+    log.tell(text);
+  };
+  const onOutput = (text: string, bytes: number) => {
+    if (hasBegun) log.add(text, bytes);
+    // At the end of a line: what came before may have had no line end.
+    else if (text.endsWith(logMark)) hasBegun = true;
+    else log.tell(text);
+  };
+  log.forgetHalf();
+  const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logMark];
+  const onLine = (text: string, bytes: number) => (bytes === 0 ? onError(text) : onOutput(text, bytes));
+  const { code } = await session.run(words, followInput, onLine, signal);
+  if (end !== undefined) {
+    log.takeHalf();
+    return { end };
+  }
+  if (code === undefined || code >= killed) return { why: `what followed ${name} was killed` };
+  return { why: `what followed ${name} ended with exit code ${code}${error && `: ${error}`}` };
 }
 
 /** The way to a node for one piece of work: one connection, and another one whenever it is lost. */
@@ -188,6 +224,12 @@ class Line {
   close(): void {
     this.#session?.close();
     this.#session = undefined;
+  }
+
+  /** Before the same is asked again of a node that answers. @throws when the time is over, with why it was asked again. */
+  async rest(ms: number, why: string): Promise<void> {
+    await pause(ms, this.#wait);
+    if (Date.now() >= this.#wait.deadline) throw this.#over(undefined, why);
   }
 
   /** Does `work`, again and again while the connection is what fails. */
@@ -227,10 +269,10 @@ class Line {
     await pause(Math.min(2_000, 200 + lostFor / 2), this.#wait);
   }
 
-  #over(error: unknown, why: string | undefined): ConnectionError {
+  #over(cause: unknown, why: string | undefined): ConnectionError {
     const { user, port } = this.#options;
     const last = why === undefined ? '' : `; the last connection: ${why}`;
-    return new ConnectionError({ user, port, ...this.#target }, `no end within its time limit${last}`, error);
+    return new ConnectionError({ user, port, ...this.#target }, `no end within its time limit${last}`, cause);
   }
 }
 
@@ -243,6 +285,8 @@ class ScriptLog {
   readonly #node: string;
   readonly #name: string;
   readonly #onLine: ShellOptions['onLine'];
+  /** The last line, while it may be half of one: what prints the log can be killed in the middle of a line. */
+  #half: { line: string; bytes: number } | undefined;
 
   constructor(node: string, name: string, onLine: ShellOptions['onLine']) {
     this.#node = node;
@@ -250,18 +294,43 @@ class ScriptLog {
     this.#onLine = onLine;
   }
 
-  /** @param bytes of the log that the line took; none for what sudo or ssh say beside it. */
+  /** What sudo, ssh or the login shell say beside the log. */
+  tell(line: string): void {
+    this.#onLine(this.#node, this.#name, line);
+  }
+
+  /** @param bytes of the log that the line took. */
   add(line: string, bytes: number): void {
+    this.takeHalf();
+    // With its line end a line takes one byte more than its text; where the text is no UTF-8 that is not known, and does no harm.
+    if (bytes > Buffer.byteLength(line)) this.#take(line, bytes);
+    else this.#half = { line, bytes };
+  }
+
+  /** The last line is whole: another one comes after it, or the script has ended. */
+  takeHalf(): void {
+    const half = this.#half;
+    this.#half = undefined;
+    if (half !== undefined) this.#take(half.line, half.bytes);
+  }
+
+  /** The last line will be read again. */
+  forgetHalf(): void {
+    this.#half = undefined;
+  }
+
+  #take(line: string, bytes: number): void {
     this.bytes += bytes;
     this.lines = [...this.lines.slice(1 - keptLines), line];
     if (line.startsWith('result: ')) this.result = parseResult(line.slice('result: '.length));
-    else this.#onLine(this.#node, this.#name, line);
+    else this.tell(line);
   }
 
   reset(): void {
     this.bytes = 0;
     this.lines = [];
     this.result = {};
+    this.#half = undefined;
   }
 }
 

@@ -21,8 +21,20 @@ export function startInput(name: ScriptName): string {
   return `payload='${Buffer.from(nodeScripts[name]).toString('base64')}'\n${detachScript}`;
 }
 
-/** What `bash -s -- follow NAME OFFSET` reads. */
+/** What `bash -s -- follow NAME OFFSET MARK` reads. */
 export const followInput: string = detachScript;
 
-/** Exit codes of detach.sh beside the script's own. */
-export const detachCodes = { lost: 200, busy: 201 } as const;
+/** The line before the log: whatever the login shell prints comes before it, and every byte after it is the log's. */
+export const logMark = 'k8s-upgrade-log-begins';
+
+/** How a script ended: its exit code, or that a reboot or a kill left none. */
+export type ScriptEnd = number | 'lost';
+
+/** @returns what this line of detach.sh's error output says of the script's end: nothing but that line says it. */
+export function endIn(errorLine: string): ScriptEnd | undefined {
+  const said = /ended: (\d+|lost)$/.exec(errorLine)?.[1];
+  return said === undefined || said === 'lost' ? said : Number(said);
+}
+
+/** The exit code of `start` where the script runs with other arguments. */
+export const busyCode = 201;
