@@ -1,0 +1,174 @@
+import { expect, onTestFinished } from 'vitest';
+import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
+import { Lab } from '../lab/lab.ts';
+import { type Scenario, scenarios } from '../lab/rehearse/scenarios.ts';
+import { changesByPrograms, cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+
+/** What the cluster and its surroundings look like after each scenario. */
+const endStates: Record<string, (lab: Lab) => void> = {
+  patch(lab) {
+    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+    expectFinished(lab, '1.34.5');
+    expect(
+      lab.node('k8s-master').history.filter((run) => run.args[0] === 'upgrade' && run.args[1] === 'apply'),
+    ).toHaveLength(1);
+    expect(
+      lab.api.requests.all.filter(
+        (r) => r.resource === 'jobs' && r.verb === 'create' && r.user.includes('system:serviceaccount'),
+      ),
+    ).toHaveLength(2);
+  },
+  minor(lab) {
+    expectFinished(lab, '1.35.3');
+    for (const node of lab.nodes.values()) {
+      expect(node.read('/etc/apt/sources.list.d/kubernetes.list')).toContain('/v1.35/deb/');
+    }
+  },
+  'dry-run'(lab) {
+    expectUntouched(lab, '1.34.2');
+    expect(lab.pushgateway.history.filter((push) => push.grouping.job === 'k8s-version-upgrade')).toEqual([]);
+    expect(lab.slack.messages.every(({ text }) => text.startsWith('[dry-run] '))).toBe(true);
+  },
+  alert(lab) {
+    expectFinished(lab, '1.34.5');
+    expect(
+      lab.slack.messages.some(
+        ({ text }) => text.includes('NodeMemoryPressure') && text.includes('k8s-node1'),
+      ),
+    ).toBe(true);
+    // Stopped between the second and the third node, and drained none of them twice.
+    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+  },
+  'worker-fails'(lab) {
+    expectFinished(lab, '1.34.5');
+    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+  },
+  pdb(lab) {
+    expectUntouched(lab, '1.34.2');
+    const last = lab.slack.messages.at(-1)?.text;
+    expect(last).toContain('default/ledger-always');
+    expect(last).toMatch(/default\/ledger-[a-z0-9]+-[a-z0-9]+ on k8s-node/);
+    expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
+  },
+  'up-to-date'(lab) {
+    expectUntouched(lab, '1.34.5');
+    expect(lab.agentService.jobs).toEqual([]);
+    expect(lab.pushgateway.samples(metrics.available.name)).toEqual([]);
+    expect(lab.pushgateway.value(metrics.detectionLastRun.name)).toBeGreaterThan(Date.now() / 1000 - 60);
+  },
+};
+
+/** What a scenario of two runs says between them, and what the cluster looks like then. */
+const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab: Lab) => void }> = {
+  alert: {
+    said: 'the alert clears',
+    assert(lab) {
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched: nodesAfterTheSecond });
+      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
+      expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
+      expect(lab.slack.messages.at(-1)?.text).toContain('alert NodeMemoryPressure is firing');
+    },
+  },
+  'worker-fails': {
+    said: 'somebody mends k8s-node3',
+    assert(lab) {
+      const untouched = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched });
+      const failed = cluster(lab).nodes.find(({ name }) => name === 'k8s-node3');
+      expect(failed).toMatchObject({ release: '1.34.2', unschedulable: true });
+      expect(Object.keys(failed?.annotations ?? {})).toContain(keys.cordoned);
+      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3']);
+      expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'failed' })).toBe(1);
+      expect(lab.slack.messages.at(-1)?.text).toContain('k8s-node3 stays cordoned at 1.34.2');
+    },
+  },
+};
+
+/** By name, which is not their order. */
+const nodesAfterTheSecond = ['k8s-node1', 'k8s-node2', 'k8s-node3'];
+
+function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; untouched: readonly string[] }) {
+  const { nodes, namespace, lease } = cluster(lab);
+  const named = (names: readonly string[]) => nodes.filter(({ name }) => names.includes(name));
+  const { upgraded, untouched } = expected;
+  expect(named(upgraded).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    upgraded.map((name) => [name, '1.34.5', false]),
+  );
+  expect(named(untouched).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    untouched.map((name) => [name, '1.34.2', false]),
+  );
+  const marks = named(untouched).flatMap(({ annotations }) => Object.keys(annotations));
+  expect(marks.filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
+  const changes = changesByPrograms(lab).filter((line) => untouched.includes(line.split(':')[0] ?? ''));
+  expect(changes).toEqual([]);
+  expect(namespace).toMatchObject({ [keys.inFlight]: expect.any(String), [keys.target]: '1.34.5' });
+  expect(lease).toBe('');
+  expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(1);
+  expect(slackEnds(lab, 'done')).toEqual([]);
+}
+
+function expectFinished(lab: Lab, release: string): void {
+  const { nodes, namespace, lease } = cluster(lab);
+  expect(nodes.map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    [...lab.nodes.keys()].sort().map((name) => [name, release, false]),
+  );
+  expect(lab.api.version).toBe(release);
+  const ours: readonly string[] = Object.values(keys);
+  const marks = [...nodes.map((node) => node.annotations), namespace].flatMap((annotations) =>
+    Object.keys(annotations).filter((key) => ours.includes(key)),
+  );
+  expect(marks).toEqual([]);
+  expect(lease).toBe('');
+  expect(kubeadmOverlaps(lab)).toEqual([]);
+  expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
+  expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'done' })).toBe(1);
+  expect(slackEnds(lab, 'done')).toHaveLength(1);
+  for (const node of lab.nodes.values()) {
+    expect(node.history.filter((run) => run.program === 'apt-mark').at(-1)?.args).toEqual(
+      expect.arrayContaining(['hold']),
+    );
+  }
+}
+
+function expectUntouched(lab: Lab, release: string): void {
+  const { nodes, namespace } = cluster(lab);
+  expect(nodes.every((node) => node.release === release && !node.unschedulable)).toBe(true);
+  expect(
+    nodes.flatMap((node) => Object.keys(node.annotations)).filter((key) => key.startsWith('viktorbarzin.me')),
+  ).toEqual([]);
+  expect(Object.keys(namespace).filter((key) => key === keys.inFlight)).toEqual([]);
+  expect(changesByPrograms(lab)).toEqual([]);
+}
+
+/** Whole upgrades beyond the default one: played by `make test-slow`. */
+const long = ['minor', 'alert', 'worker-fails'];
+
+export const shortScenarios = scenarios.filter(({ name }) => !long.includes(name));
+export const longScenarios = scenarios.filter(({ name }) => long.includes(name));
+
+/** Plays the scenario in a lab of its own, and looks at every exit code and at the state between its runs and at its end. */
+export async function playToItsEnd(scenario: Scenario): Promise<void> {
+  const { name } = scenario;
+  const assertEnd = endStates[name];
+  if (assertEnd === undefined) throw new Error(`no end state is written down for ${name}`);
+  const lab = await Lab.start(scenario.options);
+  onTestFinished(() => lab.stop());
+  const warnings: string[] = [];
+  lab.events.on('log', (line) => line.includes('Warning') && warnings.push(line));
+  const said: string[] = [];
+  const { runs } = await scenario.play(lab, {
+    say(text) {
+      said.push(text);
+      if (text === betweenRuns[name]?.said) betweenRuns[name].assert(lab);
+    },
+  });
+  expect(runs).toEqual(scenario.expects);
+  if (betweenRuns[name]) expect(said).toContain(betweenRuns[name].said);
+  assertEnd(lab);
+  expect(warnings, 'what Node.js has to say of the program').toEqual([]);
+  expect(
+    lab.api.requests.all.filter((r) => r.status === 403 && r.user.includes(objectNames.namespace)),
+  ).toEqual([]);
+}
