@@ -6,7 +6,14 @@ import { temporaryFile } from '../../runtime/src/testing/files.ts';
 import { root } from './markdown.ts';
 
 const applyTest = 'test/conformance/terraform/apply.test.ts';
-const report = (project: string, tests: readonly { file: string; fullName: string; status: string }[]) => ({
+interface Test {
+  readonly file: string;
+  readonly fullName: string;
+  readonly status: string;
+  readonly failureMessages?: readonly string[];
+}
+
+const report = (project: string, tests: readonly Test[]) => ({
   numPassedTests: tests.filter(({ status }) => status === 'passed').length,
   numFailedTests: 0,
   numPendingTests: tests.filter(({ status }) => status === 'pending').length,
@@ -14,6 +21,8 @@ const report = (project: string, tests: readonly { file: string; fullName: strin
 });
 
 interface Ci {
+  /** How many tests passed after a failure. */
+  readonly again?: number;
   /** Of the tests that `make conformance` reports beside one that passes. */
   readonly skipped?: { readonly file: string; readonly fullName: string };
   /** Bash that `make` runs for each target. */
@@ -22,11 +31,15 @@ interface Ci {
 }
 
 /** `.ci/run` in a checkout of its own, with a `make` that does nothing but report. */
-function ci({ skipped, make = '', seconds }: Ci) {
+function ci({ skipped, again = 0, make = '', seconds }: Ci) {
   const project = dirname(temporaryFile(''));
   for (const directory of ['.ci', '.cache', 'bin']) mkdirSync(join(project, directory));
   copyFileSync(join(root, '.ci/run'), join(project, '.ci/run'));
-  const tests = [{ file: 'test/one.test.ts', fullName: 'one', status: 'passed' }];
+  const tests: Test[] = [{ file: 'test/one.test.ts', fullName: 'one', status: 'passed' }];
+  for (let n = 1; n <= again; n += 1) {
+    const test = { file: `test/again-${n}.test.ts`, fullName: 'again', status: 'passed' };
+    tests.push({ ...test, failureMessages: ['Error: timed out'] });
+  }
   if (skipped !== undefined) tests.push({ ...skipped, status: 'pending' });
   writeFileSync(join(project, 'report.json'), JSON.stringify(report(project, tests)));
   const program = `#!/usr/bin/env bash\necho "$1" >>made\n${make}\n[[ $1 != conformance ]] || cp report.json .cache/tests-conformance.json\n`;
@@ -77,6 +90,14 @@ describe('.ci/run', () => {
     const { status, stderr, last } = ci({ skipped: { file, fullName } });
     expect([status, last]).toEqual([1, '1 passed, 1 failed, 1 skipped']);
     expect(stderr).toContain(`skipped: ${file}: ${fullName}`);
+  });
+
+  it('names what passed at its second try, and lets few do so', () => {
+    const few = ci({ again: 3 });
+    expect([few.status, few.last]).toEqual([0, '4 passed, 0 failed, 0 skipped']);
+    expect(few.stderr).toContain('passed at its second try: test/again-3.test.ts: again: Error: timed out');
+    const many = ci({ again: 4 });
+    expect([many.status, many.last]).toEqual([1, '5 passed, 1 failed, 0 skipped']);
   });
 
   it('prints its last line in time, whatever hangs', () => {
