@@ -70,7 +70,7 @@ export function annotationKeys(prefix: string) {
     kind: `${prefix}/k8s-upgrade-kind`,
     /** Namespace: path of the verified etcd snapshot, on the first control-plane node. */
     snapshotPath: `${prefix}/k8s-upgrade-snapshot-path`,
-    /** Namespace: what detection last dispatched, `X.Y.Z RFC3339 ID`. */
+    /** Namespace: what detection last dispatched, `X.Y.Z RFC3339 PROCESS`. */
     dispatched: `${prefix}/k8s-upgrade-dispatched`,
     /** Node: set with our own cordon; its value is the run that cordoned. Only such a cordon is ever lifted. */
     cordoned: `${prefix}/k8s-upgrade-cordoned`,

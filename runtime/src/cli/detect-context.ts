@@ -26,5 +26,15 @@ export async function detectContext(
   const shell = readOnly ? undefined : await open();
   await cluster.serverRelease();
   const repository = new PackageRepository(settings.packages, signals.stop);
-  return { settings, client, cluster, writer, shell, repository, logger, signal: signals.stop };
+  return {
+    settings,
+    client,
+    cluster,
+    writer,
+    shell,
+    repository,
+    logger,
+    signal: signals.stop,
+    process: session.process,
+  };
 }

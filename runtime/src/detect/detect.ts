@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isConflict } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
@@ -34,6 +33,8 @@ export interface DetectContext {
   readonly repository: PackageRepository;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Who detects: no other process has this name. */
+  readonly process: string;
 }
 
 export interface Detection {
@@ -142,7 +143,7 @@ async function whyHeld(
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
   const { busy, dispatched, lastLegAt = 0 } = rollout;
   if (busy !== undefined) return `a run is in flight: ${busy}`;
-  const [release, time = ''] = dispatched?.split(' ') ?? [];
+  const [release, time = '', by] = dispatched?.split(' ') ?? [];
   const at = Date.parse(time);
   const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
@@ -150,7 +151,8 @@ async function whyHeld(
   const { dispatch, timing } = ctx.settings;
   const neverBegan = age > timing.apiOutage + timing.apiRequest && lastLegAt < Math.floor(at / 1000) * 1000;
   if (dispatch.mode === 'job' && neverBegan) return undefined;
-  return `it was dispatched ${formatDuration(age)} ago and has not begun (k8s-upgrade clear forgets that)`;
+  const whom = by === undefined ? '' : ` by ${by}`;
+  return `it was dispatched ${formatDuration(age)} ago${whom} and has not begun (k8s-upgrade clear forgets that)`;
 }
 
 /**
@@ -185,7 +187,7 @@ async function tellIdle({ settings, logger }: DetectContext, dryRun: boolean): P
  */
 async function claim(ctx: DetectContext, { version }: Rollout, target: Release): Promise<boolean> {
   const key = annotationKeys(ctx.settings.annotationPrefix).dispatched;
-  const note = `${target} ${new Date().toISOString()} ${randomBytes(4).toString('hex')}`;
+  const note = `${target} ${new Date().toISOString()} ${ctx.process}`;
   try {
     await ctx.writer.patchNamespace({ [key]: note }, version);
     return true;
