@@ -2,7 +2,7 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DetectContext } from '../detect/detect.ts';
 import { PackageRepository } from '../detect/repository.ts';
 import { openNodeShell } from '../nodes/open-shell.ts';
-import type { Session } from './options.ts';
+import type { Session } from './session.ts';
 
 /**
  * What detection works with: the cluster, one node's package list and the package repository.

@@ -16,7 +16,7 @@ export interface ClusterReader {
   /** In the order of a rollout; without those that cannot be read. */
   nodes(): Promise<ClusterNode[]>;
   /** One for each node that cannot be read. Before a rollout that is bad input, in the middle of one it closes a gate. */
-  oddNodes(): Promise<InputError[]>;
+  unreadableNodes(): Promise<InputError[]>;
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
   budgets(): Promise<V1PodDisruptionBudget[]>;
@@ -41,7 +41,7 @@ export function clusterReader(client: KubernetesClient, settings: Settings): Clu
       return release;
     },
     nodes: async () => inOrder((await read()).nodes, settings.nodes),
-    oddNodes: async () => (await read()).odd,
+    unreadableNodes: async () => (await read()).odd,
     async pods() {
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
       return items;

@@ -117,7 +117,7 @@ describe('the reader', () => {
       if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.35.0-rc.1';
     });
     expect((await open().nodes()).map((node) => node.name)).toEqual(['one']);
-    expect((await open().oddNodes()).map((one) => one.message)).toEqual([
+    expect((await open().unreadableNodes()).map((one) => one.message)).toEqual([
       expect.stringContaining('node two kubeletVersion: "v1.35.0-rc.1" is not allowed'),
     ]);
   });

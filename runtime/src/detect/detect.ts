@@ -3,7 +3,7 @@ import { isConflict } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
-import { untakenText, whyUntaken } from '../cluster/taken.ts';
+import { untakenText, whyUntaken } from '../cluster/untaken-leg.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { formatDuration } from '../duration.ts';
 import { type Outcome, UpgradeError } from '../errors.ts';

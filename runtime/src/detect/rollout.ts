@@ -1,9 +1,9 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import { isActive, listLegs, newestPods, untakenDue, untakenReason } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
-import { isLost, lostText } from '../cluster/lost.ts';
+import { isLost, lostText } from '../cluster/lost-leg.ts';
 import { timeOf } from '../cluster/nodes.ts';
-import { untakenText } from '../cluster/taken.ts';
+import { untakenText } from '../cluster/untaken-leg.ts';
 import type { ReleaseSource } from '../gates/gate.ts';
 import { annotationKeys } from '../names.ts';
 import { minorOf, type Release } from '../release.ts';

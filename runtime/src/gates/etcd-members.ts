@@ -26,7 +26,7 @@ export const etcdMembers: Gate = {
   name: 'etcd-members',
   summary: 'every member of etcd is there and healthy',
   closes: 'blocked',
-  passes: true,
+  opensByWaiting: true,
   async check(ctx) {
     const { nodes, shell, inFlight } = ctx;
     if (await hasExternalEtcd(ctx))

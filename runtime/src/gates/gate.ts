@@ -44,7 +44,7 @@ export interface Gate {
   /** `held`: only time opens it. `blocked`: somebody can act (F15). */
   readonly closes: 'held' | 'blocked';
   /** Waiting can open it; without this a rollout under way stops at once. */
-  readonly passes?: boolean;
+  readonly opensByWaiting?: boolean;
   check(ctx: GateContext): Promise<Findings>;
 }
 
@@ -56,7 +56,7 @@ export interface Verdict extends Findings {
   /** Why it could not, where a setting points at the wrong thing; what is there may also be wrong for a moment only. */
   readonly badInput?: UpgradeError;
   readonly closes: Gate['closes'];
-  readonly passes: boolean;
+  readonly opensByWaiting: boolean;
   readonly notes: readonly string[];
 }
 
@@ -66,11 +66,11 @@ export async function checkGates(gates: readonly Gate[], ctx: GateContext): Prom
 }
 
 async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
-  const { name, closes, passes = false } = gate;
+  const { name, closes, opensByWaiting = false } = gate;
   try {
     const { reasons, notes = [], idle } = await gate.check(ctx);
     const open = reasons.length === 0;
-    const verdict = { gate: name, closes, passes, open, unknown: false, reasons, notes };
+    const verdict = { gate: name, closes, opensByWaiting, open, unknown: false, reasons, notes };
     return idle === undefined ? verdict : { ...verdict, idle };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
@@ -79,7 +79,7 @@ async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
     const verdict = {
       gate: name,
       closes: 'blocked',
-      passes,
+      opensByWaiting,
       open: false,
       unknown: true,
       reasons,

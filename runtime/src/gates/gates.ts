@@ -26,9 +26,9 @@ const nodesReady: Gate = {
   name: 'nodes',
   summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
   closes: 'blocked',
-  passes: true,
+  opensByWaiting: true,
   async check({ cluster, nodes, settings, inFlight }) {
-    const odd = await cluster.oddNodes();
+    const odd = await cluster.unreadableNodes();
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
     const ours = nodes.filter((n) => !n.ready && isBegun(n, inFlight));
@@ -56,7 +56,7 @@ const controlPlanePods: Gate = {
   name: 'control-plane',
   summary: 'the control-plane pods of every control-plane node are Ready',
   closes: 'blocked',
-  passes: true,
+  opensByWaiting: true,
   async check({ cluster, nodes, inFlight }) {
     const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
     const members = nodes.filter((n) => n.controlPlane);
@@ -81,7 +81,7 @@ const alertGate: Gate = {
   name: 'alerts',
   summary: 'no alert of the gating groups is firing',
   closes: 'blocked',
-  passes: true,
+  opensByWaiting: true,
   async check(ctx) {
     const own = ownMarks(ctx);
     const firing = await ctx.alerts.firing();
@@ -119,7 +119,7 @@ const podRatio: Gate = {
   name: 'pod-ratio',
   summary: 'enough of the pods that should be Ready are',
   closes: 'blocked',
-  passes: true,
+  opensByWaiting: true,
   async check({ cluster, settings }) {
     const pods = (await cluster.pods()).filter((pod) => !isFinished(pod));
     const unready = pods.filter((pod) => !isReady(pod));

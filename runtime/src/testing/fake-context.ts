@@ -170,7 +170,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
     cluster: {
       serverRelease: async () => fake.server,
       nodes: async () => fake.nodes,
-      oddNodes: async () => fake.odd,
+      unreadableNodes: async () => fake.odd,
       pods: async () => fake.pods,
       budgets: async () => [],
       killSwitch: async () => fake.killSwitch,

@@ -3,7 +3,7 @@ import { KubernetesClient } from '../cluster/client.ts';
 import { drain } from '../cluster/drain.ts';
 import { Lease } from '../cluster/lease.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
-import { assertTaken } from '../cluster/taken.ts';
+import { assertTaken } from '../cluster/untaken-leg.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { PackageRepository } from '../detect/repository.ts';
 import { prometheusMetrics } from '../gates/metrics-source.ts';

@@ -2,7 +2,7 @@ import type { V1ContainerStatus, V1Job, V1Pod } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { type TestLab, testJob } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
-import { assertTaken } from '../cluster/taken.ts';
+import { assertTaken } from '../cluster/untaken-leg.ts';
 import { jobLabels } from '../names.ts';
 import type { RunEvent } from '../report/events.ts';
 import { connect, startLab } from '../testing/api.ts';

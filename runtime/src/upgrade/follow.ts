@@ -16,7 +16,7 @@ import {
   untakenDue,
   untakenReason,
 } from '../cluster/jobs.ts';
-import { untaken } from '../cluster/taken.ts';
+import { untaken } from '../cluster/untaken-leg.ts';
 import { waitForObjects } from '../cluster/watch.ts';
 import { exitCodes, type Outcome, UpgradeError } from '../errors.ts';
 import type { RunEvent } from '../report/events.ts';

@@ -9,8 +9,8 @@ import { ScriptError } from '../nodes/node-shell.ts';
 import { ConnectionError } from '../nodes/ssh.ts';
 import type { NodePhase } from '../report/events.ts';
 import { TimeoutError, within } from '../wait.ts';
+import { catchUp } from './catch-up.ts';
 import type { Context } from './context.ts';
-import { catchUp } from './joined.ts';
 import { soakUntil, waitForGates } from './wait-for-gates.ts';
 
 /** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */

@@ -8,7 +8,7 @@ import { minorOf, oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
 import type { InFlight } from './journal.ts';
 import { isPending } from './node.ts';
-import { checkMark, checkOrder } from './order.ts';
+import { checkMark, checkOrder } from './preconditions.ts';
 import { checkAgainstCluster } from './request.ts';
 import type { StageName } from './stage-names.ts';
 import { harmlessStages, stages } from './stages/index.ts';
@@ -68,7 +68,7 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   const [nodes, server, [odd], found] = await Promise.all([
     ctx.cluster.nodes(),
     ctx.cluster.serverRelease(),
-    ctx.cluster.oddNodes(),
+    ctx.cluster.unreadableNodes(),
     ctx.journal.read(),
   ]);
   // In the middle of a rollout something was touched: there the gates say it.

@@ -1,7 +1,7 @@
 import type { V1Job } from '@kubernetes/client-node';
 import { isActive, listLegs, newestPods } from '../cluster/jobs.ts';
 import { readHolder } from '../cluster/lease.ts';
-import { isLost, lost } from '../cluster/lost.ts';
+import { isLost, lost } from '../cluster/lost-leg.ts';
 import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
 import { type LegPorts, newRunId, submitLeg } from './legs.ts';
@@ -23,7 +23,7 @@ export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<
   const [nodes, server, [odd]] = await Promise.all([
     ports.cluster.nodes(),
     ports.cluster.serverRelease(),
-    ports.cluster.oddNodes(),
+    ports.cluster.unreadableNodes(),
   ]);
   if (odd !== undefined) throw odd;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);

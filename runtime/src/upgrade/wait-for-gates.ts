@@ -23,7 +23,7 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
     const closed = verdicts.filter((verdict) => !verdict.open);
     if (closed.length === 0) return verdicts;
     const reasons = reasonsOf(closed);
-    if (Date.now() >= wait.deadline || closed.some((v) => !v.passes && !v.unknown)) {
+    if (Date.now() >= wait.deadline || closed.some((v) => !v.opensByWaiting && !v.unknown)) {
       throw stopped(closed, what);
     }
     if (reasons.join() !== told) {

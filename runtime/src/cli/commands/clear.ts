@@ -5,7 +5,7 @@ import { isInterrupted } from '../../gates/own-marks.ts';
 import { annotationKeys, metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal } from '../../upgrade/journal.ts';
-import { type CommonOptions, openSession } from '../options.ts';
+import { type CommonOptions, openSession } from '../session.ts';
 
 export interface ClearOptions extends CommonOptions {
   readonly force?: boolean;

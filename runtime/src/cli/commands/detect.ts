@@ -4,7 +4,7 @@ import { outcomeOf, publishMetrics, publishSlack } from '../../detect/publish.ts
 import { exitCodes, type Outcome } from '../../errors.ts';
 import { slackPost } from '../../report/slack.ts';
 import { detectContext } from '../detect-context.ts';
-import { type CommonOptions, openSession } from '../options.ts';
+import { type CommonOptions, openSession } from '../session.ts';
 
 export interface DetectOptions extends CommonOptions {
   readonly dryRun?: boolean;

@@ -2,7 +2,7 @@ import { isConflict, isNotFound } from '../../cluster/api-error.ts';
 import { mergePatch } from '../../cluster/client.ts';
 import { InputError } from '../../errors.ts';
 import { objectNames } from '../../names.ts';
-import { type CommonOptions, openSession } from '../options.ts';
+import { type CommonOptions, openSession } from '../session.ts';
 
 export interface HaltOptions extends CommonOptions {
   readonly reason: string;

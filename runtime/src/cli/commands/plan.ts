@@ -11,14 +11,8 @@ import type { UpgradeRequest } from '../../upgrade/request.ts';
 import { checkRequest } from '../../upgrade/run.ts';
 import { stageNames } from '../../upgrade/stage-names.ts';
 import { detectContext } from '../detect-context.ts';
-import {
-  type CommonOptions,
-  isRequested,
-  openSession,
-  type RequestOptions,
-  readRequest,
-  type Session,
-} from '../options.ts';
+import { isRequested, type RequestOptions, readRequest } from '../request-options.ts';
+import { type CommonOptions, openSession, type Session } from '../session.ts';
 
 export type PlanOptions = CommonOptions & RequestOptions;
 

@@ -1,7 +1,8 @@
 import { exitCodes } from '../../errors.ts';
 import { execute } from '../../upgrade/execute.ts';
 import { newRunId } from '../../upgrade/legs.ts';
-import { type CommonOptions, openSession, type RequestOptions, readRequest } from '../options.ts';
+import { type RequestOptions, readRequest } from '../request-options.ts';
+import { type CommonOptions, openSession } from '../session.ts';
 
 export interface RunOptions extends CommonOptions, RequestOptions {
   readonly runId?: string;

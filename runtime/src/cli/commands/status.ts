@@ -3,7 +3,7 @@ import { readHolder } from '../../cluster/lease.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { annotationKeys } from '../../names.ts';
 import { inFlightOf } from '../../upgrade/journal.ts';
-import { type CommonOptions, openSession } from '../options.ts';
+import { type CommonOptions, openSession } from '../session.ts';
 
 export interface StatusOptions extends CommonOptions {
   readonly json?: boolean;

@@ -1,4 +1,4 @@
-import { assertTaken } from '../../cluster/taken.ts';
+import { assertTaken } from '../../cluster/untaken-leg.ts';
 import { clusterWriter } from '../../cluster/writer.ts';
 import { exitCodes } from '../../errors.ts';
 import { readableLine } from '../../report/log.ts';
@@ -6,13 +6,8 @@ import { followRun } from '../../upgrade/follow.ts';
 import { longestRun } from '../../upgrade/longest-run.ts';
 import { submit } from '../../upgrade/submit.ts';
 import { within } from '../../wait.ts';
-import {
-  type CommonOptions,
-  openSession,
-  outputStyle,
-  type RequestOptions,
-  readRequest,
-} from '../options.ts';
+import { type RequestOptions, readRequest } from '../request-options.ts';
+import { type CommonOptions, openSession, outputStyle } from '../session.ts';
 
 export interface SubmitOptions extends CommonOptions, RequestOptions {
   readonly follow: boolean;

@@ -1,5 +1,5 @@
+import { setRepository } from '../catch-up.ts';
 import type { Stage } from '../context.ts';
-import { setRepository } from '../joined.ts';
 import { isPending } from '../node.ts';
 
 export const repo: Stage = {

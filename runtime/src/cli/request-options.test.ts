@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { firstAnswer, isRequested, readRequest } from './options.ts';
+import { isRequested, readRequest } from './request-options.ts';
 
 const inputs = '{"target_version":"1.34.5","kind":"patch"}';
 
@@ -29,11 +29,4 @@ describe('a request', () => {
     expect(isRequested({ kind: 'minor' })).toBe(true);
     expect(isRequested({ stages: 'nonsense' })).toBe(true);
   });
-});
-
-test('a first answer is waited for shortly where a person waits, and as any other in a pod, the detector’s too', () => {
-  expect(firstAnswer({}, 600_000)).toBe(10_000);
-  expect(firstAnswer({}, 3_000)).toBe(3_000);
-  // Its CronJob gives the detector no variables of its own.
-  expect(firstAnswer({ KUBERNETES_SERVICE_HOST: '10.96.0.1' }, 600_000)).toBe(600_000);
 });
