@@ -5,7 +5,7 @@ import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
 import { checked, pinned } from './checked.ts';
 import { programLabels } from './labels.ts';
-import { programPod, type Resources } from './program-pod.ts';
+import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 import { cronSchedule, longestGapSeconds, timeZone } from './schedule.ts';
 
 export interface DetectionCronJobProps {
@@ -44,7 +44,6 @@ export interface DetectionCronJobProps {
 
 /** The package list may wait 15 minutes for apt's lock, and 20 in all: what is wrong is to be said by the run, not by its deadline. */
 const deadlineSeconds = 1800;
-const weekSeconds = 7 * 24 * 3600;
 
 /** The weekly look for a new release: `k8s-upgrade detect`. */
 export class DetectionCronJob extends Construct {
@@ -81,7 +80,7 @@ export class DetectionCronJob extends Construct {
           spec: {
             backoffLimit: 2,
             activeDeadlineSeconds: deadlineSeconds,
-            ttlSecondsAfterFinished: String(weekSeconds),
+            ttlSecondsAfterFinished: finishedJobSeconds,
             // Bad input and a closed gate are the same a minute later; a service that did not answer may not be.
             podFailurePolicy: {
               rule: [

@@ -6,7 +6,7 @@ import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, environment, mountPaths, objectNames } from '../runtime/src/names.ts';
 import { checked, pinned } from './checked.ts';
 import { labelsOf, programLabels } from './labels.ts';
-import { programPod, type Resources } from './program-pod.ts';
+import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 
 export interface ExecutionCronJobProps {
   readonly namespace: string;
@@ -30,7 +30,6 @@ export interface ExecutionCronJobProps {
   readonly dependsOn?: readonly ITerraformDependable[];
 }
 
-const weekSeconds = 7 * 24 * 3600;
 const ownPriorityClass = 'k8s-version-upgrade';
 
 /**
@@ -71,7 +70,7 @@ export class ExecutionCronJob extends Construct {
           spec: {
             // Crashes. A restarted executor resumes, so trying again is cheap (F5).
             backoffLimit: 6,
-            ttlSecondsAfterFinished: String(weekSeconds),
+            ttlSecondsAfterFinished: finishedJobSeconds,
             podFailurePolicy: {
               rule: [
                 // A drain or a reboot is nobody's failure, and counts against nothing. A node that never comes back keeps its pod,

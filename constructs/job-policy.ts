@@ -72,7 +72,7 @@ interface Validation {
 function validations(image: string): Validation[] {
   const text = JSON.stringify;
   const { detectorServiceAccount: detector, executorServiceAccount: executor } = objectNames;
-  const variables = [...Object.values(environment), 'DRY_RUN'];
+  const variables = Object.values(environment);
   return [
     {
       expression: 'size(variables.pod.containers) == 1 && !has(variables.pod.initContainers)',

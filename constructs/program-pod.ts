@@ -7,6 +7,9 @@ import { mountPaths, objectNames } from '../runtime/src/names.ts';
 /** The user `node` of the image. */
 const user = '1000';
 
+/** A Job that has ended is kept for a week, to the next detection: seconds. */
+export const finishedJobSeconds = String(7 * 24 * 3600);
+
 export interface ProgramPodProps {
   /** Name of the container. */
   readonly name: string;

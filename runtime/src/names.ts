@@ -44,8 +44,14 @@ export const mountPaths = {
   credentials: '/etc/k8s-upgrade/credentials',
 } as const;
 
-/** Environment of the execution pods, from the downward API. */
-export const environment = { nodeName: 'NODE_NAME', podName: 'POD_NAME' } as const;
+/** Environment of the pods. */
+export const environment = {
+  /** Of a leg, from the downward API. */
+  nodeName: 'NODE_NAME',
+  podName: 'POD_NAME',
+  /** Of a detection that is tried by hand: `true`. */
+  dryRun: 'DRY_RUN',
+} as const;
 
 /** Labels on the Jobs of a run. */
 export const jobLabels = {

@@ -1,16 +1,14 @@
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitCodes, UpgradeError } from '../errors.ts';
+import { environment, mountPaths } from '../names.ts';
+import { stageSummaries } from '../upgrade/stage-names.ts';
 
-const stageList = `
-Stages (--stages), in their order:
-  preflight   ask every gate before anything is touched
-  snapshot    save and verify an etcd snapshot
-  containerd  bring containerd on the control plane up to the workers, where it is behind
-  repo        point the package repository of every node at the new minor (minor only)
-  master      upgrade the control plane
-  workers     upgrade the workers one by one, each with a soak
-  postflight  verify the cluster as a whole and clear the marks of the rollout`;
+const stageList = [
+  '',
+  'Stages (--stages), in their order:',
+  ...Object.entries(stageSummaries).map(([name, summary]) => `  ${name.padEnd(10)}  ${summary}`),
+].join('\n');
 
 /**
  * Commands are loaded when they run: `--help` and `--version` need no client of anything. What the options say is checked by
@@ -47,7 +45,7 @@ function command(name: string, description: string): Command {
     .addOption(
       new Option('--settings <file>', 'settings, YAML or JSON')
         .env('K8S_UPGRADE_SETTINGS')
-        .default('/etc/k8s-upgrade/settings/settings.yaml'),
+        .default(mountPaths.settingsFile),
     )
     .option(
       '--kubeconfig <file>',
@@ -75,7 +73,7 @@ const upgradeCommand = (name: string, description: string): Command =>
   );
 
 command('detect', 'look for a newer release and dispatch it, as the weekly CronJob does')
-  .option('--dry-run', 'do not dispatch (also DRY_RUN=true)')
+  .option('--dry-run', `do not dispatch (also ${environment.dryRun}=true)`)
   .action(async (options) => (await import('./commands/detect.ts')).detectCommand(options));
 
 upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow its log')

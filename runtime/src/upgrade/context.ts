@@ -51,8 +51,6 @@ export interface Context {
 export type StageEnd = 'done' | 'handed-off';
 
 export interface Stage {
-  readonly name: string;
-  readonly summary: string;
   /** Why there is nothing to do, asked of the cluster; undefined when there is. */
   idle(ctx: Context): Promise<string | undefined>;
   /** Picks up wherever the cluster is; may be run any number of times. */

@@ -5,6 +5,7 @@ import { describeDeletion, ruleFor } from '../cluster/drain-rules.ts';
 import { serversBehind } from '../gates/versions.ts';
 import type { Context } from './context.ts';
 import { isPending } from './node.ts';
+import { stageSummaries } from './stage-names.ts';
 import { stages } from './stages/index.ts';
 
 /** What a run would do, in words: stage by stage, and node by node where it drains. */
@@ -14,7 +15,7 @@ export async function planSteps(ctx: Context): Promise<string[]> {
   const steps: string[] = [];
   for (const name of ctx.request.stages) {
     const why = await stages[name].idle(ctx);
-    steps.push(`${name.padEnd(10)}  ${why === undefined ? stages[name].summary : `nothing to do: ${why}`}`);
+    steps.push(`${name.padEnd(10)}  ${why === undefined ? stageSummaries[name] : `nothing to do: ${why}`}`);
     if (name !== 'master' && name !== 'workers') continue;
     const members = nodes.filter(
       (node) => node.controlPlane === (name === 'master') && (isPending(ctx, node) || behind.includes(node)),

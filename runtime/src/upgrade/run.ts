@@ -1,16 +1,17 @@
 import { LeaseHeldError } from '../cluster/lease.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
-import { BlockedError, InputError, type Outcome, UpgradeError } from '../errors.ts';
+import { InputError, type Outcome, UpgradeError } from '../errors.ts';
 import { isInterrupted, isTouched } from '../gates/own-marks.ts';
 import { serversBehind } from '../gates/versions.ts';
 import { minorOf, oldest, type Release } from '../release.ts';
 import type { Context, StageEnd } from './context.ts';
 import type { InFlight } from './journal.ts';
+import { assertNotHalted } from './kill-switch.ts';
 import { isPending } from './node.ts';
 import { checkMark, checkOrder } from './preconditions.ts';
 import { checkAgainstCluster } from './request.ts';
-import type { StageName } from './stage-names.ts';
+import { type StageName, stageSummaries } from './stage-names.ts';
 import { harmlessStages, stages } from './stages/index.ts';
 import { clearTouched } from './stages/postflight.ts';
 
@@ -123,21 +124,13 @@ async function forget(ctx: Context): Promise<void> {
 async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: Release): Promise<RunResult> {
   const { target, kind } = ctx.request;
   const found = await ctx.journal.read();
-  if (
-    found === undefined &&
-    nodes.every((node) => !isPending(ctx, node)) &&
-    ctx.request.stages.includes('workers') &&
-    (await serversBehind(ctx.cluster, nodes, target)).length === 0
-  ) {
+  if (found === undefined && (await isDone(ctx, nodes)))
     return { outcome: 'done', message: `every node is at ${target} already`, nothingToDo: true };
-  }
   const resumed = found !== undefined && nodes.some((node) => isTouched(node, found));
   tellInFlight(ctx, found?.startedAt, found?.snapshotPath !== undefined);
   ctx.report.emit({ type: 'run-started', target, kind, running, stages: ctx.request.stages, resumed, nodes });
   await ctx.journal.acknowledge();
-  const halted = await ctx.cluster.killSwitch();
-  if (halted !== undefined)
-    throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  await assertNotHalted(ctx.cluster);
   checkMark(ctx, found);
   await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
@@ -153,6 +146,12 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
     ? 'dry-run ended, nothing was changed,'
     : describeStages(ctx.request.stages);
   return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
+}
+
+/** There is nothing left of what is asked for. */
+async function isDone(ctx: Context, nodes: readonly ClusterNode[]): Promise<boolean> {
+  if (!ctx.request.stages.includes('workers') || nodes.some((node) => isPending(ctx, node))) return false;
+  return (await serversBehind(ctx.cluster, nodes, ctx.request.target)).length === 0;
 }
 
 async function walkAll(ctx: Context): Promise<StageEnd> {
@@ -174,7 +173,7 @@ async function walkStage(ctx: Context, name: StageName): Promise<StageEnd> {
     return 'done';
   }
   const started = Date.now();
-  ctx.report.emit({ type: 'stage-started', stage: name, summary: stage.summary });
+  ctx.report.emit({ type: 'stage-started', stage: name, summary: stageSummaries[name] });
   const end = await stage.run(ctx);
   if (end === 'done') {
     ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });

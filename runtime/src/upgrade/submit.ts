@@ -4,6 +4,7 @@ import { readHolder } from '../cluster/lease.ts';
 import { isLost, lost } from '../cluster/lost-leg.ts';
 import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
+import { assertNotHalted } from './kill-switch.ts';
 import { type LegPorts, newRunId, submitLeg } from './legs.ts';
 import { checkAgainstCluster, inputsOf, type UpgradeRequest } from './request.ts';
 
@@ -27,9 +28,7 @@ export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<
   ]);
   if (odd !== undefined) throw odd;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
-  const halted = await ports.cluster.killSwitch();
-  if (halted !== undefined)
-    throw new BlockedError('upgrades are halted', [halted], { hint: 'k8s-upgrade resume lifts it.' });
+  await assertNotHalted(ports.cluster);
   const active = (await listLegs(ports.client, ports.namespace)).find(isActive);
   const holder = await readHolder(ports.client, ports.namespace);
   if (active && (holder === undefined || holder.expired)) await assertNotLost(ports, active);

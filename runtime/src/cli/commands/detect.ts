@@ -2,6 +2,7 @@ import { clusterWriter } from '../../cluster/writer.ts';
 import { type Detection, detect } from '../../detect/detect.ts';
 import { outcomeOf, publishMetrics, publishSlack } from '../../detect/publish.ts';
 import { exitCodes, type Outcome } from '../../errors.ts';
+import { environment } from '../../names.ts';
 import { slackPost } from '../../report/slack.ts';
 import { detectContext } from '../detect-context.ts';
 import { type CommonOptions, openSession } from '../session.ts';
@@ -13,7 +14,8 @@ export interface DetectOptions extends CommonOptions {
 export async function detectCommand(options: DetectOptions): Promise<void> {
   const session = openSession(options, 'finish');
   const { settings, client, logger } = session;
-  const dryRun = options.dryRun === true || process.env.DRY_RUN === 'true' || settings.dispatch.dryRun;
+  const dryRun =
+    options.dryRun === true || process.env[environment.dryRun] === 'true' || settings.dispatch.dryRun;
   const post = slackPost(settings.slack);
   const ctx = await detectContext(session, clusterWriter(client, settings.namespace), false);
   const tell = async (outcome: Outcome, message: string, news: boolean, found?: Detection) => {

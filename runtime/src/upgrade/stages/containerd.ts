@@ -13,8 +13,6 @@ import { waitForGates } from '../wait-for-gates.ts';
 const notToBeHad = 4;
 
 export const containerd: Stage = {
-  name: 'containerd',
-  summary: 'bring containerd on the control plane up to the workers, where it is behind',
   async idle(ctx) {
     const { behind, beyond, version } = await findSkew(ctx);
     if (behind.length > 0) return undefined;

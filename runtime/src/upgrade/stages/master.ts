@@ -9,8 +9,6 @@ import { rollNodes } from '../roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 export const master: Stage = {
-  name: 'master',
-  summary: 'upgrade the control plane: kubeadm upgrade apply on its first node, upgrade node on the others',
   async idle(ctx) {
     const { target } = ctx.request;
     const nodes = await ctx.cluster.nodes();

@@ -8,8 +8,6 @@ import { isPending } from '../node.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 export const postflight: Stage = {
-  name: 'postflight',
-  summary: 'verify the cluster as a whole and clear the marks of the rollout',
   idle: async () => undefined,
   async run(ctx) {
     await assertAllUpgraded(ctx);

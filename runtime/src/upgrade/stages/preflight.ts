@@ -6,8 +6,6 @@ import { askGates, type Context, type Stage } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 
 export const preflight: Stage = {
-  name: 'preflight',
-  summary: 'ask every gate before anything is touched',
   idle: async () => undefined,
   async run(ctx) {
     // A rollout under way has shaken the cluster itself: give it the time that a drain would give it.

@@ -3,8 +3,6 @@ import type { Stage } from '../context.ts';
 import { isPending } from '../node.ts';
 
 export const repo: Stage = {
-  name: 'repo',
-  summary: 'point the package repository of every node at the new minor',
   async idle(ctx) {
     if (ctx.request.kind !== 'minor') return 'a patch comes from the repository that is configured';
     const pending = (await ctx.cluster.nodes()).some((node) => isPending(ctx, node));

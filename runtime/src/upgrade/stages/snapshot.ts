@@ -6,8 +6,6 @@ import { serversBehind } from '../../gates/versions.ts';
 import type { Stage } from '../context.ts';
 
 export const snapshot: Stage = {
-  name: 'snapshot',
-  summary: 'save and verify an etcd snapshot',
   async idle(ctx) {
     if (await hasExternalEtcd(ctx))
       return 'etcd is outside the cluster (gates.externalEtcdVersion), and so are its snapshots: take one there';

@@ -3,8 +3,6 @@ import { isPending } from '../node.ts';
 import { rollNodes } from '../roll.ts';
 
 export const workers: Stage = {
-  name: 'workers',
-  summary: 'upgrade the workers one by one, each with a soak',
   async idle(ctx) {
     const left = (await ctx.cluster.nodes()).some(
       (node) => !node.controlPlane && (isPending(ctx, node) || node.soakingSince !== undefined),
