@@ -43,6 +43,27 @@ export function pinned(prop: string, image: string): string {
   return image;
 }
 
+/** Names of objects of the cluster, such as of Secrets. */
+export function objectNamesIn(prop: string, given: readonly string[]): string[] {
+  for (const name of given) {
+    if (name.length > 253 || !/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(name))
+      throw notAllowed(prop, name, 'the name of an object: lower-case letters, digits, - and .');
+  }
+  return [...given];
+}
+
+/** An amount of CPU or memory in Kubernetes' notation. */
+export function quantity(prop: string, given: string): string {
+  if (/^\d+(\.\d+)?(m|k|[KMGT]i?)?$/.test(given)) return given;
+  throw notAllowed(prop, given, 'a quantity such as 50m, 1 or 256Mi');
+}
+
+/** A port of TCP. */
+export function port(prop: string, given: number): number {
+  if (Number.isInteger(given) && given > 0 && given < 65_536) return given;
+  throw notAllowed(prop, given, 'a port from 1 to 65535');
+}
+
 /** Stands in for settings that are wrong, so that the rest of the tree can be built and checked. */
 export const placeholderSettings = {
   prometheus: { url: 'http://invalid' },

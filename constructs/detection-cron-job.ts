@@ -3,7 +3,7 @@ import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
 import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, mountPaths, objectNames } from '../runtime/src/names.ts';
-import { checked, pinned } from './checked.ts';
+import { checked } from './checked.ts';
 import { programLabels } from './labels.ts';
 import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 import { cronSchedule, longestGapSeconds, timeZone } from './schedule.ts';
@@ -58,7 +58,6 @@ export class DetectionCronJob extends Construct {
       '0 12 * * 0',
     );
     const zone = checked(this, () => timeZone('timeZone', props.timeZone ?? 'Etc/UTC'), 'Etc/UTC');
-    const image = checked(this, () => pinned('image', props.image), props.image);
     this.longestGapSeconds = longestGapSeconds(schedule);
     const name = objectNames.detectionCronJob;
     const labels = programLabels('detector', name);
@@ -98,9 +97,9 @@ export class DetectionCronJob extends Construct {
             },
             template: {
               metadata: { labels },
-              spec: programPod({
+              spec: programPod(this, {
                 name: 'detect',
-                image,
+                image: props.image,
                 args: ['detect', '--settings', mountPaths.settingsFile],
                 serviceAccountName: objectNames.detectorServiceAccount,
                 credentials: [

@@ -4,9 +4,10 @@ import {
   NetworkPolicyV1,
 } from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
 import { Construct } from 'constructs';
+import { z } from 'zod';
 import { objectNames } from '../runtime/src/names.ts';
 import { parseSettings, type SettingsInput } from '../runtime/src/settings.ts';
-import { checked, notAllowed, placeholderSettings } from './checked.ts';
+import { checked, notAllowed, placeholderSettings, port } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
 export interface EgressProps {
@@ -54,7 +55,9 @@ export class Egress extends Construct {
     const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
     const dnsCidrs = checked(this, () => cidrs('dnsCidrs', props.dnsCidrs ?? nodeLocalDns), []);
     const to = (url: string, service: keyof typeof usualPodPorts): EgressRule => {
-      const given = props.podPorts?.[service];
+      const asked = props.podPorts?.[service];
+      const given =
+        asked === undefined ? undefined : checked(this, () => port(`podPorts.${service}`, asked), 1);
       return given === undefined
         ? toPlace(url, [usualPodPorts[service], ...writtenPort(url)])
         : toPlace(url, [given]);
@@ -106,14 +109,12 @@ export class Egress extends Construct {
 
 function cidrs(prop: string, given: readonly string[]): string[] {
   for (const cidr of given) {
-    const [address = '', length = ''] = cidr.split('/');
-    const longest = isIP(address) === 6 ? 128 : 32;
-    if (isIP(address) === 0 || !/^\d{1,3}$/.test(length) || Number(length) > longest) {
-      throw notAllowed(prop, cidr, 'networks such as 10.0.20.0/24');
-    }
+    if (!network.safeParse(cidr).success) throw notAllowed(prop, cidr, 'networks such as 10.0.20.0/24');
   }
   return [...given];
 }
+
+const network = z.union([z.cidrv4(), z.cidrv6()]);
 
 const tcp = (numbers: number[]) =>
   [...new Set(numbers)].map((port) => ({ port: String(port), protocol: 'TCP' }));

@@ -4,7 +4,7 @@ import type { ITerraformDependable } from 'cdktf';
 import { Construct } from 'constructs';
 import { exitCodes } from '../runtime/src/errors.ts';
 import { credentialKeys, environment, mountPaths, objectNames } from '../runtime/src/names.ts';
-import { checked, pinned } from './checked.ts';
+import { checked, objectNamesIn } from './checked.ts';
 import { labelsOf, programLabels } from './labels.ts';
 import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 
@@ -39,10 +39,11 @@ const ownPriorityClass = 'k8s-version-upgrade';
 export class ExecutionCronJob extends Construct {
   constructor(scope: Construct, id: string, props: ExecutionCronJobProps) {
     super(scope, id);
-    const image = checked(this, () => pinned('image', props.image), props.image);
     const name = objectNames.executionCronJob;
     const labels = programLabels('executor', name);
 
+    const { priorityClassName = ownPriorityClass } = props;
+    checked(this, () => objectNamesIn('priorityClassName', [priorityClassName]), []);
     const dependsOn = [...(props.dependsOn ?? [])];
     if (props.priorityClassName === undefined) {
       const priorityClass = new PriorityClassV1(this, 'priority-class', {
@@ -91,9 +92,9 @@ export class ExecutionCronJob extends Construct {
             template: {
               metadata: { labels },
               spec: {
-                ...programPod({
+                ...programPod(this, {
                   name: 'run',
-                  image,
+                  image: props.image,
                   args: ['run', '--settings', mountPaths.settingsFile],
                   serviceAccountName: objectNames.executorServiceAccount,
                   credentials: [
@@ -108,7 +109,7 @@ export class ExecutionCronJob extends Construct {
                     { name: environment.podName, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
                   ],
                 }),
-                priorityClassName: props.priorityClassName ?? ownPriorityClass,
+                priorityClassName,
                 // So that it can finish its report and give back the lease.
                 terminationGracePeriodSeconds: 60,
                 // When every worker is still to be drained, an upgraded control-plane node takes the leg (F1, F4).

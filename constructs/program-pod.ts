@@ -2,7 +2,9 @@ import type {
   CronJobV1SpecJobTemplateSpecTemplateSpecContainerEnv as Env,
   CronJobV1SpecJobTemplateSpecTemplateSpec as PodSpec,
 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
+import type { Construct } from 'constructs';
 import { mountPaths, objectNames } from '../runtime/src/names.ts';
+import { checked, objectNamesIn, pinned, quantity } from './checked.ts';
 
 /** The user `node` of the image. */
 const user = '1000';
@@ -30,13 +32,21 @@ export interface Resources {
   readonly memoryLimit: string;
 }
 
-/** A pod that passes Pod Security `restricted`, with its settings and credentials mounted read-only. */
-export function programPod(props: ProgramPodProps): PodSpec {
+/**
+ * A pod that passes Pod Security `restricted`, with its settings and credentials mounted read-only.
+ *
+ * @param scope reports a prop that is wrong.
+ */
+export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
+  const image = checked(scope, () => pinned('image', props.image), props.image);
+  const secrets = checked(scope, () => objectNamesIn('imagePullSecrets', props.imagePullSecrets ?? []), []);
+  const amount = (key: keyof Resources) =>
+    checked(scope, () => quantity(`resources.${key}`, props.resources[key]), '0');
   return {
     serviceAccountName: props.serviceAccountName,
     restartPolicy: 'Never',
     enableServiceLinks: false,
-    ...(props.imagePullSecrets && { imagePullSecrets: props.imagePullSecrets.map((name) => ({ name })) }),
+    ...(secrets.length > 0 && { imagePullSecrets: secrets.map((name) => ({ name })) }),
     securityContext: {
       runAsNonRoot: true,
       runAsUser: user,
@@ -47,13 +57,13 @@ export function programPod(props: ProgramPodProps): PodSpec {
     container: [
       {
         name: props.name,
-        image: props.image,
+        image,
         imagePullPolicy: 'IfNotPresent',
         args: props.args,
         env: props.env,
         resources: {
-          requests: { cpu: props.resources.cpu, memory: props.resources.memory },
-          limits: { memory: props.resources.memoryLimit },
+          requests: { cpu: amount('cpu'), memory: amount('memory') },
+          limits: { memory: amount('memoryLimit') },
         },
         securityContext: {
           // As for the pod: where it is not written, the provider sends false, which Pod Security refuses.
