@@ -1,8 +1,10 @@
+import { CoreV1Api } from '@kubernetes/client-node';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
 import type { AllowedBy } from './api/auth/rbac.ts';
 import type { LabApi } from './api/index.ts';
 import { startTestLab } from './api/testing.ts';
+import { clientConfig } from './api/testing-client.ts';
 import { seedCluster, threeControlPlanes } from './cluster.ts';
 import { Invariants } from './invariants.ts';
 
@@ -67,6 +69,23 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual([]);
     mark('k8s-node1', keys.cordoned);
     expect(invariants.broken).toEqual(['k8s-node1 is drained (its cordon) under leg-1']);
+  });
+
+  it('the eviction of a pod on the node under the leg at work', async () => {
+    leg(1, 'k8s-node1');
+    const evict = async (node: string) => {
+      const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: `pod-of-${node}`, namespace } };
+      api.apply([{ ...pod, spec: { nodeName: node, containers: [{ name: 'c', image: 'i' }] } }] as never);
+      const core = clientConfig(api, 'admin').makeApiClient(CoreV1Api);
+      const name = pod.metadata.name;
+      await core.createNamespacedPodEviction({ name, namespace, body: { metadata: { name, namespace } } });
+    };
+    await evict('k8s-node2');
+    expect(invariants.broken).toEqual([]);
+    await evict('k8s-node1');
+    expect(invariants.broken).toEqual([
+      `k8s-node1 is drained (the eviction of ${namespace}/pod-of-k8s-node1) under leg-1`,
+    ]);
   });
 
   it('and not the end of a leg that has handed over', () => {

@@ -21,13 +21,9 @@ export class Invariants {
     this.#keys = annotationKeys(annotationPrefix);
     api.store.subscribe(({ resource, object, before }) => {
       if (resource === 'nodes') this.#nodeChanged(object as Node, before as Node | undefined);
+      if (resource === 'pods') this.#podChanged(object as Pod, before as Pod | undefined);
     });
     api.requests.subscribe((request) => this.#asked(request));
-    api.requests.subscribe(({ resource, subresource, namespace, name, dryRun, status }) => {
-      if (resource !== 'pods' || subresource !== 'eviction' || dryRun || status >= 300) return;
-      const node = api.store.get('pods', namespace, name)?.spec?.nodeName;
-      if (node !== undefined) this.#drained(node, `the eviction of ${namespace}/${name}`);
-    });
   }
 
   /** A request that a role allows may still be refused with 403: an eviction in a namespace that is going. */
@@ -53,6 +49,13 @@ export class Invariants {
       .filter((one) => isControlPlane(one) && one.metadata.name !== name);
     const down = others.filter((one) => this.#isDown(one)).map((one) => one.metadata.name);
     if (down.length > 0) this.#note(`${name} is taken down while ${down.join(', ')} is`);
+  }
+
+  /** By the pod and not by the request: once that is answered, another pod may have the name. */
+  #podChanged(pod: Pod, before: Pod | undefined): void {
+    const node = pod.spec?.nodeName;
+    if (node === undefined || !isEvicted(pod) || (before !== undefined && isEvicted(before))) return;
+    this.#drained(node, `the eviction of ${pod.metadata.namespace}/${pod.metadata.name}`);
   }
 
   #drained(node: string, by: string): void {
@@ -88,6 +91,8 @@ export class Invariants {
   }
 }
 
+const isEvicted = ({ status }: Pod): boolean =>
+  status?.conditions?.some(({ type, status }) => type === 'DisruptionTarget' && status === 'True') ?? false;
 const programs: readonly string[] = [
   objectNames.detectorServiceAccount,
   objectNames.executorServiceAccount,
