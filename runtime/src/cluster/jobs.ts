@@ -98,8 +98,11 @@ export async function newestPods(client: KubernetesClient, namespace: string): P
   const { items } = await client.call('list the pods of the legs', () =>
     client.core.listNamespacedPod({ namespace, labelSelector: jobLabels.run }),
   );
-  return new Map(oldestFirst(items).map((pod) => [pod.metadata?.labels?.[jobNameLabel] ?? '', pod]));
+  return new Map(oldestFirst(items).map((pod) => [jobOf(pod), pod]));
 }
+
+/** The name of the Job that made the pod. */
+export const jobOf = (pod: V1Pod): string => pod.metadata?.labels?.[jobNameLabel] ?? '';
 
 /** By age; the API lists by name, and the names of a Job's pods end in random letters. */
 export const oldestFirst = (pods: readonly V1Pod[]): V1Pod[] =>

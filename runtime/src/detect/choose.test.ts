@@ -38,12 +38,12 @@ describe('observing', () => {
     const nodes = ['1.34.5', '1.34.10', '1.34.2', '1.34.5'].map((release, n) =>
       clusterNode(`node${n}`, { release: r(release), controlPlane: n === 0 }),
     );
-    expect(observe(nodes, r('1.34.10'), undefined).running).toBe('1.34.2');
+    expect(observe(nodes, r('1.34.10'), undefined, undefined).running).toBe('1.34.2');
   });
 
   it('takes the API server for it where every kubelet is ahead', () => {
     const nodes = [clusterNode('node1', { release: r('1.34.5') })];
-    expect(observe(nodes, r('1.34.4'), undefined).running).toBe('1.34.4');
+    expect(observe(nodes, r('1.34.4'), undefined, undefined).running).toBe('1.34.4');
   });
 
   it('names every kubelet that is more than one minor behind the API server, which no run can bring forward', () => {
@@ -327,12 +327,12 @@ describe('whatever the cluster, the repository and policy are', () => {
         return days === undefined ? undefined : now - days * day;
       },
     } as unknown as PackageRepository;
-    const running = observe(nodes, server, inFlight).running;
+    const running = observe(nodes, server, inFlight, undefined).running;
     // The node has at least what it runs, or it is an error.
     const shell = {
       script: async () => ({ versions: [...versions, `${running}-1.1`] }),
     } as unknown as NodeShell;
-    const observation = observe(nodes, server, inFlight);
+    const observation = observe(nodes, server, inFlight, undefined);
     const candidates = await findCandidates(nodes, running, shell, repository);
     const used = { ...policy, minimumMinorPatch, deny: deny.map((one) => ({ version: one, reason: 'no' })) };
     return { observation, candidates, used, ageOf, decision: choose(observation, candidates, used, now) };

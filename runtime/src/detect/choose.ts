@@ -11,6 +11,8 @@ export interface Observation {
   readonly running: Release;
   /** Of the rollout that is marked as in flight. */
   readonly inFlight: Release | undefined;
+  /** Kind of that rollout, while there is a node that it has begun and not finished: at its target, too. */
+  readonly begun?: UpgradeKind | undefined;
 }
 
 export interface Candidates {
@@ -78,12 +80,13 @@ export function unfinishedCandidate(seen: Observation): Candidates | undefined {
 
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
-  const { server, running, inFlight } = seen;
+  const { server, running, inFlight, begun } = seen;
   const furthest = furthestOf(seen);
   // What was overtaken, or is not one step away, is not what this cluster is half way to.
   for (const release of [inFlight, server]) {
-    if (release === undefined || release === running || compareReleases(release, furthest) < 0) continue;
-    const kind = kindOf(running, release);
+    if (release === undefined || compareReleases(release, furthest) < 0) continue;
+    const kindThere = release === inFlight ? begun : undefined;
+    const kind = release === running ? kindThere : kindOf(running, release);
     const why =
       release === inFlight ? 'finishes the rollout in flight' : `the API server runs ${release} already`;
     if (kind !== undefined) return { release, kind, why };

@@ -204,6 +204,28 @@ describe('a detection', () => {
     expect(dispatched()).toEqual(['1.35.1']);
   });
 
+  it('finishes a minor that stopped after its repositories, however long ago', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    lab.api.setVersion('1.34.5');
+    annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    await detect(context(['1.35.0', '1.35.1', '1.35.2']), false);
+    expect(dispatched()).toEqual(['1.35.1']);
+    expect(annotations()).toMatchObject({ [keys.inFlight]: longAgo });
+  });
+
+  it.each(['patch', 'minor'])(
+    'finishes the last node, which has its kubelet and was not let in again (%s)',
+    async (kind) => {
+      const begun = { [keys.cordoned]: longAgo, [keys.touched]: longAgo };
+      lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5', begun)]);
+      lab.api.setVersion('1.34.5');
+      annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.34.5', [keys.kind]: kind });
+      const { message } = await detect(context(['1.34.5', '1.34.6']), false);
+      expect(message).toContain(`1.34.5 → 1.34.5 (${kind}, finishes the rollout in flight)`);
+      expect(dispatched()).toEqual(['1.34.5']);
+    },
+  );
+
   it.each(['1.34.9', '1.36.1'])(
     'does not finish one to %s, which nothing runs and no repository has',
     async (target) => {
@@ -302,6 +324,21 @@ describe('a leg that no node takes (F4)', () => {
     lab.api.apply([quota]);
     const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
     expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was made for it')]);
+  });
+
+  it('so that no pod of it is made is told by the next detection, too', async () => {
+    fresh();
+    lab.api.apply([
+      { ...job({}), spec: { template: { spec: { ...template.spec, ...nowhere } } } } as KubeObject,
+    ]);
+    const ctx = context(offered, 'agent-service', '10ms');
+    const none = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] };
+    ctx.client.core.listNamespacedPod = async () => none as unknown as V1PodList;
+    const { outcome, message } = await detect(ctx, false);
+    expect([outcome, message]).toEqual([
+      'blocked',
+      expect.stringContaining('not dispatched, no node takes leg: no pod was made for it'),
+    ]);
   });
 
   it('and hangs is blocked at the next detection, and held for as long as one may yet take it', async () => {

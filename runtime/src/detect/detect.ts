@@ -7,7 +7,7 @@ import { untakenText, whyUntaken } from '../cluster/untaken-leg.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { formatDuration } from '../duration.ts';
 import { type Outcome, UpgradeError } from '../errors.ts';
-import { isInterrupted, isTouched } from '../gates/own-marks.ts';
+import { isBegun } from '../gates/own-marks.ts';
 import { annotationKeys } from '../names.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release, UpgradeKind } from '../release.ts';
@@ -62,7 +62,8 @@ export async function decide(
   ]);
   checkReach(nodes, server);
   const running = [server, ...nodes.map((node) => node.release)];
-  const seen = observe(nodes, server, await targetInFlight(rollout, running, ctx.repository));
+  const target = await targetInFlight(rollout, running, ctx.repository);
+  const seen = observe(nodes, server, target, rollout.inFlight?.kind);
   // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
   const candidates =
     unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));
@@ -97,8 +98,8 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   for (let claimed = false; !claimed; ) {
     const rollout = await readRollout(ctx.client, ctx.settings);
     const held = await whyHeld(ctx, rollout, target.release, nodes.length);
-    if (rollout.untaken !== undefined)
-      return result('blocked', `${found}: not dispatched, ${rollout.untaken}`);
+    const { podless, untaken = podless && (await whyNotTaken(ctx, podless)) } = rollout;
+    if (untaken !== undefined) return result('blocked', `${found}: not dispatched, ${untaken}`);
     if (held !== undefined) return result('held', `${found}: not dispatched, ${held}`);
     if (dryRun) return result('done', `${found}: would be dispatched (dry-run)`);
     claimed = await claim(ctx, rollout, target.release);
@@ -160,13 +161,17 @@ async function whyHeld(
  * way. One that is half way is left for the dispatch that finishes it. Without a mark, the gauge is to show none either.
  */
 async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryRun: boolean): Promise<void> {
-  const { inFlight, busy } = await readRollout(ctx.client, ctx.settings);
+  const rollout = await readRollout(ctx.client, ctx.settings);
+  const { inFlight, busy } = rollout;
   if (busy !== undefined) return;
   if (inFlight === undefined) return tellIdle(ctx, dryRun);
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, ctx.settings)) return;
-  const releases = new Set([await ctx.cluster.serverRelease(), ...nodes.map((node) => node.release)]);
-  const halfWay = releases.size > 1 || nodes.some((node) => isTouched(node, inFlight) && isInterrupted(node));
+  const running = [await ctx.cluster.serverRelease(), ...nodes.map((node) => node.release)];
+  const halfWay = new Set(running).size > 1 || nodes.some((node) => isBegun(node, inFlight));
   if (halfWay) return;
+  // Nothing is drained yet, and nodes' repositories may be of its minor already: they offer no patch of the old one.
+  const target = await targetInFlight(rollout, running, ctx.repository);
+  if (inFlight.kind === 'minor' && target !== undefined && !running.includes(target)) return;
   ctx.logger.warn(
     `a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`,
   );
@@ -227,12 +232,20 @@ async function dispatch(
 
 /** Nobody follows a Job that the detector made: why no node takes it is for the detector to tell (F4). */
 async function untakenLeg(ctx: DetectContext, job: string): Promise<string | undefined> {
-  const { client, settings, signal, writer } = ctx;
-  const { namespace, timing, annotationPrefix } = settings;
+  const why = await whyNotTaken(ctx, job);
+  if (why === undefined) return undefined;
+  // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
+  const { dispatched } = annotationKeys(ctx.settings.annotationPrefix);
+  await ctx.writer.patchNamespace({ [dispatched]: null });
+  return why;
+}
+
+async function whyNotTaken(
+  { client, settings, signal }: DetectContext,
+  job: string,
+): Promise<string | undefined> {
+  const { namespace, timing } = settings;
   const { unschedulable } = timing;
   const reason = await whyUntaken({ client, namespace, unschedulable, signal }, job);
-  if (reason === undefined) return undefined;
-  // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
-  await writer.patchNamespace({ [annotationKeys(annotationPrefix).dispatched]: null });
-  return untakenText(namespace, job, reason);
+  return reason === undefined ? undefined : untakenText(namespace, job, reason);
 }

@@ -1,19 +1,32 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
+import { isInterrupted } from '../gates/own-marks.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import { packageList } from '../nodes/package-list.ts';
-import { compareReleases, minorOf, minorsBetween, nextMinorOf, oldest, type Release } from '../release.ts';
+import {
+  compareReleases,
+  minorOf,
+  minorsBetween,
+  nextMinorOf,
+  oldest,
+  type Release,
+  type UpgradeKind,
+} from '../release.ts';
 import type { Candidates, Observation } from './choose.ts';
 import { newestFirst } from './packages.ts';
 import type { Candidate, PackageRepository } from './repository.ts';
 
+/** @param inFlight what the rollout that is marked goes to. @param kind of that rollout. */
 export function observe(
   nodes: readonly ClusterNode[],
   server: Release,
   inFlight: Release | undefined,
+  kind: UpgradeKind | undefined,
 ): Observation {
   const kubelets = nodes.map((node) => node.release);
-  return { server, kubelets, running: oldest([server, ...kubelets]) ?? server, inFlight };
+  const running = oldest([server, ...kubelets]) ?? server;
+  const begun = nodes.some(isInterrupted) ? (kind ?? 'patch') : undefined;
+  return { server, kubelets, running, inFlight, begun };
 }
 
 /**

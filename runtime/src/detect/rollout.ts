@@ -21,6 +21,8 @@ export interface Rollout {
   readonly busy: string | undefined;
   /** Why the leg that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself. */
   readonly untaken: string | undefined;
+  /** Job of the leg that should be at it, while it has no pod: there may be none for a moment, or somebody keeps it from being made. */
+  readonly podless: string | undefined;
   /** When the last leg was created, epoch milliseconds. */
   readonly lastLegAt: number | undefined;
 }
@@ -50,6 +52,7 @@ export async function readRollout(client: KubernetesClient, settings: Settings):
     dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
     busy,
     untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : gone,
+    podless: leg && !leg.spec?.suspend && pod === undefined && !atWork ? name : undefined,
     lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
   };
 }

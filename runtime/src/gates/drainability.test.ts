@@ -54,6 +54,24 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     expect(lab.api.store.list('nodes').some((node) => node.spec?.unschedulable)).toBe(false);
   });
 
+  it('is asked of a node at the target, too: its API server may be behind, or it was begun', async () => {
+    const never = disruptionBudget('always', 'web', { minAvailable: 1 });
+    await seed(runningPod('web', 'one'), never);
+    const change = (labels: Record<string, string>, annotations: Record<string, string>) =>
+      lab.api.store.modify('nodes', undefined, 'one', (node) => {
+        node.metadata = { ...node.metadata, labels, annotations };
+        if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.34.9';
+      });
+    change({}, {});
+    lab.api.setVersion('1.34.9');
+    expect(await ask('admin', '1.34.9')).toMatchObject({ open: true });
+    change({}, { 'viktorbarzin.me/k8s-upgrade-cordoned': '2026-01-01T00:00:00Z' });
+    expect(await ask('admin', '1.34.9')).toMatchObject({ open: false });
+    change({ 'node-role.kubernetes.io/control-plane': '' }, {});
+    lab.api.setVersion('1.34.8');
+    expect(await ask('admin', '1.34.9')).toMatchObject({ open: false });
+  });
+
   it('names every pod and budget that never allows it', async () => {
     await seed(
       runningPod('web', 'one'),

@@ -2,6 +2,8 @@ import { judgePods } from '../cluster/drain.ts';
 import { podName } from '../cluster/drain-filter.ts';
 import { evictionRefusals } from './evictions.ts';
 import type { Gate } from './gate.ts';
+import { isInterrupted } from './own-marks.ts';
+import { pendingNodes } from './versions.ts';
 
 /** The pods that a rollout may delete are one note, so that they are one message. */
 const inOneNote = (deletions: readonly string[]): string[] =>
@@ -15,9 +17,11 @@ export const drainability: Gate = {
   name: 'drain',
   summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
   closes: 'blocked',
-  async check({ cluster, client, nodes, target, settings }) {
-    const budgets = await cluster.budgets();
-    const pending = nodes.filter((node) => node.release !== target);
+  async check(ctx) {
+    const { cluster, client, nodes, settings } = ctx;
+    const [budgets, left] = await Promise.all([cluster.budgets(), pendingNodes(ctx)]);
+    // One that was interrupted is drained again, whatever release it has reached.
+    const pending = nodes.filter((node) => left.includes(node) || isInterrupted(node));
     const judged = (await Promise.all(pending.map((node) => judgePods(client, node.name)))).flat();
     const refused = judged.filter((one) => one.verdict.action === 'refuse');
     const leaving = judged.filter((one) => one.verdict.action === 'evict').map((one) => one.pod);

@@ -37,11 +37,23 @@ export const versionPath: Gate = {
   },
 };
 
+const isApiServer = ({ metadata }: V1Pod): boolean =>
+  metadata?.namespace === 'kube-system' && metadata.labels?.component === 'kube-apiserver';
+
+/** The pod as it is once its node is at the target: an API server's image says so, any other pod stays. */
+export function withServerImage(pod: V1Pod, target: Release): V1Pod {
+  const [container] = pod.spec?.containers ?? [];
+  if (container === undefined || !isApiServer(pod)) return pod;
+  return {
+    ...pod,
+    spec: { ...pod.spec, containers: [{ ...container, image: `kube-apiserver:v${target}` }] },
+  };
+}
+
 /** Node name → what its API server runs; without those whose image does not say it. */
 function apiServersOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
-  for (const { metadata, spec } of pods) {
-    if (metadata?.namespace !== 'kube-system' || metadata.labels?.component !== 'kube-apiserver') continue;
+  for (const { spec } of pods.filter(isApiServer)) {
     const tag = spec?.containers[0]?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
     const release = releaseOf(tag);
     if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);
@@ -75,12 +87,12 @@ export const controlPlaneFirst: Gate = {
   name: 'control-plane-first',
   summary: 'the whole control plane is at the target',
   closes: 'blocked',
-  async check({ nodes, server, target }) {
+  async check({ cluster, nodes, target }) {
     const behind = nodes.filter((node) => node.controlPlane && node.release !== target);
     const begun = nodes.filter((node) => node.controlPlane && node.release === target && isInterrupted(node));
-    const old = compareReleases(server, target) < 0 ? [`the API server is at ${server}`] : [];
+    const old = await serversBehind(cluster, nodes, target);
     const reasons = [
-      ...old,
+      ...old.map((node) => `the API server of ${node.name} is older than ${target}`),
       ...behind.map((node) => `${node.name} is at ${node.release}`),
       ...begun.map((node) => `${node.name} was begun and is not finished`),
     ];

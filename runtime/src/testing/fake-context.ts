@@ -2,6 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
 import type { Alert } from '../gates/prometheus.ts';
+import { withServerImage } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
@@ -250,8 +251,12 @@ function writing(
         if (name === 'list_packages') return { versions: [`${target}-1.1`] };
         note(`${node} ${name} ${args.join(' ')}`);
         await fake.onScript(node, name);
-        if (name === 'update_k8s') fake.change(node, { release: target });
-        if (name === 'update_k8s' && args.includes('master')) fake.server = target;
+        if (name !== 'update_k8s') return {};
+        fake.change(node, { release: target });
+        fake.pods = fake.pods.map((pod) =>
+          pod.spec?.nodeName === node ? withServerImage(pod, target) : pod,
+        );
+        if (args.includes('master')) fake.server = target;
         return {};
       },
     },

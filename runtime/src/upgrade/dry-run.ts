@@ -6,6 +6,7 @@ import { podName } from '../cluster/drain-filter.ts';
 import { ruleFor } from '../cluster/drain-rules.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
+import { withServerImage } from '../gates/versions.ts';
 import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
 import type { Settings } from '../settings.ts';
@@ -66,12 +67,18 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
   const nodes = async () => {
     const found = await real.nodes();
     return found.map((node) =>
-      upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false } : node,
+      upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false, unfinished: false } : node,
     );
   };
   return {
     ...real,
     nodes,
+    async pods() {
+      const found = await real.pods();
+      return found.map((pod) =>
+        upgraded.has(pod.spec?.nodeName ?? '') ? withServerImage(pod, target) : pod,
+      );
+    },
     async serverRelease() {
       const applied = (await nodes()).some((node) => node.controlPlane && upgraded.has(node.name));
       return applied ? target : real.serverRelease();

@@ -1,5 +1,5 @@
 import type { V1ContainerStatus, V1Job, V1Pod } from '@kubernetes/client-node';
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, test } from 'vitest';
 import { type TestLab, testJob } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { assertTaken } from '../cluster/untaken-leg.ts';
@@ -101,9 +101,55 @@ it.each([
   lab.api.faults.clear();
 });
 
+describe('a follower', () => {
+  /** A pod that shows Running, and whose log cannot be had. */
+  async function silentLeg(run: string, deletedAt?: Date) {
+    lab.api.apply([leg(run, 1, 'sleep 30')]);
+    const client = connect(lab);
+    const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+    lab.api.faults.add({ match: { resource: 'pods', subresource: 'log' }, action: { status: 500 } });
+    onTestFinished(() => lab.api.faults.clear());
+    const { readNamespacedPod } = client.core;
+    client.core.readNamespacedPod = async (...args) => {
+      const pod = await readNamespacedPod.apply(client.core, args);
+      return deletedAt ? { ...pod, metadata: { ...pod.metadata, deletionTimestamp: deletedAt } } : pod;
+    };
+    const wait = within(deletedAt ? 20_000 : 2_000, client.options.signal);
+    const options = { client, namespace, wait, onLine: () => {}, unschedulable: 60_000 };
+    return { error: await rejection(followRun(options, job)) };
+  }
+
+  it('gives up at its limit, and asks no more', async () => {
+    const before = lab.api.requests.all.length;
+    const { error } = await silentLeg('unheard');
+    expect(error).toMatchObject({ name: 'TimeoutError' });
+    expect(error.message).toMatch(/^waiting for the end of unheard-1-\w+: gave up after [12]\.\ds$/);
+    expect(lab.api.requests.all.length - before).toBeLessThan(40);
+  });
+
+  it('says so when the node under the leg is gone for good', async () => {
+    const { error } = await silentLeg('gone', new Date(Date.now() - 10 * 60_000));
+    expect(error).toMatchObject({ code: 'blocked' });
+    expect(error.message).toContain('gone-1 waits for a node that is away');
+  });
+});
+
 describe('a leg that no node takes (F4)', () => {
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const reason = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
+
+  it('is told when no pod is made for it at all', async () => {
+    lab.api.apply([leg('unmade', 1, 'true', nowhere)]);
+    const client = connect(lab);
+    const job = await client.batch.readNamespacedJob({ name: 'unmade-1', namespace });
+    const none = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] };
+    client.core.listNamespacedPod = async () => none as never;
+    const wait = within(20_000, client.options.signal);
+    const options = { client, namespace, wait, onLine: () => {}, unschedulable: 500 };
+    const error = await rejection(followRun(options, job));
+    expect(error).toMatchObject({ code: 'blocked' });
+    expect(error.message).toContain('no pod was made for it');
+  });
 
   it('is told at the limit, though nothing happens then', async () => {
     lab.api.apply([leg('pending', 1, 'true', nowhere)]);

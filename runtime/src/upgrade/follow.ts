@@ -7,6 +7,7 @@ import {
   hasEnded,
   hasFailed,
   isActive,
+  jobOf,
   legOf,
   listLegs,
   newestPod,
@@ -16,11 +17,12 @@ import {
   untakenDue,
   untakenReason,
 } from '../cluster/jobs.ts';
+import { isLost, lost } from '../cluster/lost-leg.ts';
 import { untaken } from '../cluster/untaken-leg.ts';
 import { waitForObjects } from '../cluster/watch.ts';
 import { exitCodes, type Outcome, UpgradeError } from '../errors.ts';
 import type { RunEvent } from '../report/events.ts';
-import { pause, type Wait } from '../wait.ts';
+import { pause, TimeoutError, type Wait } from '../wait.ts';
 
 export interface FollowOptions {
   readonly client: KubernetesClient;
@@ -89,6 +91,12 @@ async function nextPod(
 ): Promise<{ pod: V1Pod } | { outcome: Outcome }> {
   const { client, namespace, wait } = options;
   const labelSelector = podsOfJob(name);
+  const started = Date.now();
+  // Between two pods of a Job there may be none for a moment; before the first one, somebody keeps it from being made.
+  const dueOf = (pods: readonly V1Pod[]) =>
+    pods.length === 0 && followed.size === 0
+      ? started + options.unschedulable
+      : untakenDue(newestPod(pods), options.unschedulable);
   const source = {
     path: `/api/v1/namespaces/${namespace}/pods`,
     query: { labelSelector },
@@ -96,7 +104,7 @@ async function nextPod(
       client.call(`list the pods of ${name}`, () =>
         client.core.listNamespacedPod({ namespace, labelSelector }),
       ),
-    due: (pods: readonly V1Pod[]) => untakenDue(newestPod(pods), options.unschedulable),
+    due: (pods: readonly V1Pod[]) => dueOf(pods),
   };
   for (;;) {
     const what = `waiting for ${name}`;
@@ -104,12 +112,13 @@ async function nextPod(
       client,
       source,
       what,
-      (pods) => inspect(options, name, pods, followed),
+      (pods) => inspect(options, name, pods, followed, dueOf(pods)),
       wait,
     );
     if (found !== 'later') return found;
     // The pods have ended and the Job's controller has not said so yet.
     await pause(250, wait);
+    assertInTime(wait, started, what);
   }
 }
 
@@ -118,6 +127,7 @@ async function inspect(
   name: string,
   pods: readonly V1Pod[],
   followed: ReadonlySet<string>,
+  due: number | undefined,
 ) {
   const { client, namespace } = options;
   const fresh = oldestFirst(pods).find((pod) => !followed.has(pod.metadata?.uid ?? '') && hasStarted(pod));
@@ -126,9 +136,11 @@ async function inspect(
     client.batch.readNamespacedJob({ name, namespace }),
   );
   if (!isActive(job)) return { outcome: outcomeOf(job, pods) };
-  const newest = newestPod(pods);
-  const due = untakenDue(newest, options.unschedulable);
-  if (due !== undefined && Date.now() >= due) throw untaken(namespace, name, untakenReason(newest));
+  if (due !== undefined && Date.now() >= due) {
+    // A person's doing, and theirs to undo.
+    if (job.spec?.suspend) return 'later';
+    throw untaken(namespace, name, untakenReason(newestPod(pods)));
+  }
   return pods.length > 0 && pods.every(hasEnded) ? ('later' as const) : undefined;
 }
 
@@ -151,6 +163,7 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
   const { client, namespace, wait } = options;
   const name = pod.metadata?.name ?? '';
   const container = pod.spec?.containers[0]?.name ?? '';
+  const started = Date.now();
   for (let seen = 0; ; ) {
     const stream = new PassThrough();
     // A connection that breaks off ends its body and not what it was piped into.
@@ -176,19 +189,29 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
     await Promise.all([streaming, reading]).catch(() => stream.destroy());
     wait.signal.removeEventListener('abort', abort);
     wait.signal.throwIfAborted();
-    if (await isOver(client, namespace, name)) return;
+    if (await isOver(client, namespace, pod)) return;
     await pause(500, wait);
+    assertInTime(wait, started, `waiting for the end of ${name}`);
   }
 }
 
-async function isOver(client: KubernetesClient, namespace: string, name: string): Promise<boolean> {
+/** @throws BlockedError when it will never be over: its node is away for good. */
+async function isOver(client: KubernetesClient, namespace: string, { metadata }: V1Pod): Promise<boolean> {
+  const name = metadata?.name ?? '';
   try {
     const pod = await client.call(`read pod ${name}`, () =>
       client.core.readNamespacedPod({ name, namespace }),
     );
+    if (isLost(pod)) throw lost(namespace, jobOf(pod), pod);
     return hasEnded(pod);
   } catch (error) {
     if (isNotFound(error)) return true;
     throw error;
   }
+}
+
+/** @throws TimeoutError */
+function assertInTime({ deadline }: Wait, started: number, what: string): void {
+  const now = Date.now();
+  if (now >= deadline) throw new TimeoutError(what, now - started);
 }

@@ -247,7 +247,7 @@ describe('a script that fails', () => {
     };
     expect(await run({ ctx })).toMatchObject({
       outcome: 'failed',
-      message: expect.stringContaining('still answers 1.34.2'),
+      message: expect.stringContaining('the API server of k8s-master is still older than 1.34.5'),
     });
     expect(of(fake, 'k8s-node2')).toEqual([]);
   });

@@ -113,7 +113,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   const { settings, request } = ctx;
   const started = Date.now();
   tell(ctx, node, 'updating');
-  await markTouched(ctx, node.name);
+  await markTouched(ctx, node.name, () => true);
   const options = (flag: string, values: readonly string[]) =>
     values.length > 0 ? [flag, values.join(',')] : [];
   const args = [
@@ -147,8 +147,16 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   tell(ctx, node, 'updated', { seconds: since(started) });
 }
 
-/** Records on the node when this rollout first changed it, and that it is not finished there. May be called twice. */
-export async function markTouched(ctx: Context, name: string): Promise<void> {
+/**
+ * Records on the node when this rollout first changed it, and that it is not finished there. May be called twice.
+ *
+ * @param needsMark where no cordon of ours says that it is not finished.
+ */
+export async function markTouched(
+  ctx: Context,
+  name: string,
+  needsMark: (node: ClusterNode) => boolean,
+): Promise<void> {
   const node = await findNode(ctx, name);
   const touched = isTouched(node, await ctx.journal.read());
   if (touched && isInterrupted(node)) return;
@@ -156,8 +164,8 @@ export async function markTouched(ctx: Context, name: string): Promise<void> {
   const now = new Date().toISOString();
   await ctx.writer.patchNode(name, {
     ...(!touched && { [keys.touched]: now }),
-    // Our cordon says it as well. A node at the target has nothing that a drain could finish.
-    ...(!isInterrupted(node) && node.release !== ctx.request.target && { [keys.unfinished]: now }),
+    // Our cordon says it as well.
+    ...(!isInterrupted(node) && needsMark(node) && { [keys.unfinished]: now }),
   });
 }
 

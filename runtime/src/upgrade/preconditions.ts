@@ -5,11 +5,8 @@ import { controlPlaneFirst } from '../gates/versions.ts';
 import type { Context } from './context.ts';
 import type { InFlight } from './journal.ts';
 import type { StageName } from './stage-names.ts';
-import { harmlessStages } from './stages/index.ts';
+import { changingStages } from './stages/index.ts';
 import { waitForGates } from './wait-for-gates.ts';
-
-/** Stages that change nodes. */
-const changing: readonly StageName[] = ['containerd', 'repo', 'master', 'workers'];
 
 const stageOf = (node: ClusterNode): StageName => (node.controlPlane ? 'master' : 'workers');
 
@@ -32,7 +29,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
   }
   if (stages.includes('workers') && !stages.includes('master'))
     await waitForGates(ctx, [controlPlaneFirst], 'before the first stage');
-  if (stages.some((name) => changing.includes(name))) await awaitScripts(ctx, begun);
+  if (stages.some((name) => changingStages.includes(name))) await awaitScripts(ctx, begun);
 }
 
 /** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
@@ -50,7 +47,7 @@ export function checkMark({ request }: Context, inFlight: InFlight | undefined):
   const { target, stages } = request;
   const { target: marked } = inFlight ?? {};
   if (marked === undefined || marked === target || !stages.includes('snapshot')) return;
-  if (stages.some((name) => !harmlessStages.includes(name))) return;
+  if (stages.some((name) => changingStages.includes(name))) return;
   throw new BlockedError('another rollout is in flight', [`to ${marked}, and this is for ${target}`], {
     hint: `Ask for ${marked}, or finish that first; k8s-upgrade clear forgets it.`,
   });

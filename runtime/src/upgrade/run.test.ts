@@ -149,7 +149,7 @@ describe('a resumed run (F5)', () => {
     expect(of(fake, 'k8s-master').slice(0, 4)).toEqual([
       'k8s-master update_k8s ended',
       'k8s-master drain',
-      'k8s-master update_k8s --role worker --release 1.34.5',
+      'k8s-master update_k8s --role master --release 1.34.5',
       'k8s-master uncordon cordoned- soaking-',
     ]);
   });

@@ -12,7 +12,7 @@ import { isPending } from './node.ts';
 import { checkMark, checkOrder } from './preconditions.ts';
 import { checkAgainstCluster } from './request.ts';
 import { type StageName, stageSummaries } from './stage-names.ts';
-import { harmlessStages, stages } from './stages/index.ts';
+import { changingStages, stages } from './stages/index.ts';
 import { clearTouched } from './stages/postflight.ts';
 
 export interface RunResult {
@@ -155,8 +155,8 @@ async function isDone(ctx: Context, nodes: readonly ClusterNode[]): Promise<bool
 }
 
 async function walkAll(ctx: Context): Promise<StageEnd> {
-  // A run of harmless stages only leaves the cluster as it was: there is no rollout, and no latch to leak (F7).
-  const isRollout = ctx.request.stages.some((name) => !harmlessStages.includes(name));
+  // What changes no node leaves the cluster as it was: there is no rollout, and no latch to leak (F7).
+  const isRollout = ctx.request.stages.some((name) => changingStages.includes(name));
   for (const name of ctx.request.stages) {
     if (isRollout && name !== 'preflight') await mark(ctx);
     if ((await walkStage(ctx, name)) === 'handed-off') return 'handed-off';

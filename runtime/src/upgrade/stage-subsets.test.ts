@@ -53,6 +53,13 @@ describe('a subset of the stages', () => {
     ]);
   });
 
+  it('that only verifies is no rollout either, whatever it finds (F7)', async () => {
+    const { ctx, fake } = fakeContext({ stages: 'preflight,postflight' });
+    expect((await run({ ctx })).outcome).toBe('failed');
+    expect(fake.inFlight).toBeUndefined();
+    expect(fake.effects).toEqual(['journal acknowledge']);
+  });
+
   it('that is harmless leaves the latch of a rollout that was there', async () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot', inFlight: {} });
     await run({ ctx });
@@ -71,7 +78,7 @@ describe('a subset of the stages', () => {
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
       message: expect.stringContaining(
-        'control-plane-first: the API server is at 1.34.2; the stage master brings it to 1.35.3 first',
+        'control-plane-first: the API server of k8s-master is older than 1.35.3; the stage master brings it to 1.35.3 first',
       ),
     });
     expect(fake.effects).toEqual(['journal acknowledge']);

@@ -35,7 +35,8 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   await waitForGates(ctx, [...drainGates, ...controlPlaneGates, etcdMembers], `before containerd of ${name}`);
   const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
-  await markTouched(ctx, name);
+  // A node at the target has nothing that a drain could finish.
+  await markTouched(ctx, name, ({ release }) => release !== ctx.request.target);
   const target = { node: name, address: node.address };
   const { script } = ctx.settings.timing;
   await ctx.shell.script(target, 'update_containerd', ['--version', version], script).catch((error) => {

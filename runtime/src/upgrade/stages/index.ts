@@ -19,5 +19,5 @@ export const stages: Readonly<Record<StageName, Stage>> = {
   postflight,
 };
 
-/** Stages that change no node: a run of only these leaves no rollout behind. */
-export const harmlessStages: readonly StageName[] = ['preflight', 'snapshot'];
+/** Stages that change nodes: a run without any of these begins no rollout. */
+export const changingStages: readonly StageName[] = ['containerd', 'repo', 'master', 'workers'];

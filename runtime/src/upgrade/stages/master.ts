@@ -2,6 +2,7 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { etcdMembers } from '../../gates/etcd-members.ts';
 import { controlPlaneGates } from '../../gates/gates.ts';
+import { isInterrupted } from '../../gates/own-marks.ts';
 import { serversBehind } from '../../gates/versions.ts';
 import type { Context, Stage } from '../context.ts';
 import { isPending } from '../node.ts';
@@ -19,8 +20,12 @@ export const master: Stage = {
   },
   async run(ctx) {
     const { target } = ctx.request;
+    // One that was interrupted may have applied half of it: `upgrade node` would take that back to what was uploaded last.
     const isApplied = (nodes: readonly ClusterNode[], behind: readonly ClusterNode[]) =>
-      nodes.some((node) => node.controlPlane && node.release === target && !behind.includes(node));
+      nodes.some(
+        (node) =>
+          node.controlPlane && node.release === target && !behind.includes(node) && !isInterrupted(node),
+      );
     const end = await rollNodes(ctx, {
       belongs: (node) => node.controlPlane,
       role: (nodes, behind) => (isApplied(nodes, behind) ? 'worker' : 'master'),
@@ -31,11 +36,11 @@ export const master: Stage = {
     });
     if (end === 'handed-off') return end;
     await waitForGates(ctx, controlPlaneGates, 'after the control plane');
-    const server = await ctx.cluster.serverRelease();
-    if (server === target) return 'done';
+    const old = await serversBehind(ctx.cluster, await ctx.cluster.nodes(), target);
+    if (old.length === 0) return 'done';
     throw new UpgradeError(
       'failed',
-      `the control plane was upgraded, and the API server still answers ${server}`,
+      `the control plane was upgraded, and the API server of ${old.map(({ name }) => name).join(', ')} is still older than ${target}`,
       {
         hint: 'Look at the kube-apiserver static pod: crictl ps -a, /etc/kubernetes/manifests.',
       },

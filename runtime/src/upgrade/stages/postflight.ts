@@ -2,6 +2,7 @@ import { isNotFound } from '../../cluster/api-error.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { postflightGates } from '../../gates/gates.ts';
+import { serversBehind } from '../../gates/versions.ts';
 import { annotationKeys } from '../../names.ts';
 import type { Context, Stage } from '../context.ts';
 import { isPending } from '../node.ts';
@@ -19,9 +20,12 @@ export const postflight: Stage = {
 
 async function assertAllUpgraded(ctx: Context): Promise<void> {
   const { target } = ctx.request;
-  const [nodes, server] = await Promise.all([ctx.cluster.nodes(), ctx.cluster.serverRelease()]);
-  const behind = nodes.filter((node) => isPending(ctx, node)).map((node) => `${node.name} (${node.release})`);
-  if (server !== target) behind.unshift(`API server (${server})`);
+  const nodes = await ctx.cluster.nodes();
+  const old = await serversBehind(ctx.cluster, nodes, target);
+  const behind = [
+    ...old.map((node) => `the API server of ${node.name}`),
+    ...nodes.filter((node) => isPending(ctx, node)).map((node) => `${node.name} (${node.release})`),
+  ];
   if (behind.length === 0) return;
   throw new UpgradeError('failed', `not everything is at ${target}: ${behind.join(', ')}`, {
     hint: 'Run again with all stages.',

@@ -12,8 +12,9 @@ export const snapshot: Stage = {
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
     const node = firstControlPlane(nodes);
     const { target } = ctx.request;
-    if (node.release === target && !(await serversBehind(ctx.cluster, nodes, target)).includes(node))
-      return `${node.name} is at ${target} already`;
+    const isThere = nodes.every((one) => !one.controlPlane || one.release === target);
+    if (isThere && (await serversBehind(ctx.cluster, nodes, target)).length === 0)
+      return `the control plane is at ${target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
     // However old: the way back leads to before the first change, and a later one would be taken for it.

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { clusterNode } from '../testing/cluster.ts';
+import { fakeContext, master } from '../testing/fake-context.ts';
+import { run } from '../testing/run.ts';
+import { dryRunPorts } from './dry-run.ts';
+
+/** A whole dry-run over these nodes, with what it would do on them. */
+async function dryRun(options: Parameters<typeof fakeContext>[0]) {
+  const { ctx, fake } = fakeContext(options);
+  const would: string[] = [];
+  const real = { ...ctx, drainSettings: ctx.settings.drain };
+  const { drain: _, ...ports } = dryRunPorts(real, ctx.request.target, (action) => void would.push(action));
+  const request = { ...ctx.request, dryRun: true };
+  const drain = async () => ({ evicted: [] });
+  const result = await run({ ctx: { ...ctx, ...ports, drain, request } });
+  return { result, scripts: would.filter((action) => action.includes('update_k8s')), fake };
+}
+
+test.each([
+  ['our mark, where a person has cordoned it', { unfinished: true, unschedulable: true }],
+  ['our cordon', { cordonedByUs: true, unschedulable: true }],
+])('would upgrade a node with %s once, as any other', async (_what, begun) => {
+  const nodes = [master(), clusterNode('k8s-node1', begun), clusterNode('k8s-node2')];
+  const { result, scripts } = await dryRun({ nodes, inFlight: {} });
+  expect(result.outcome).toBe('done');
+  expect(scripts.filter((action) => action.startsWith('run'))).toEqual([
+    'run update_k8s.sh --role master --release 1.34.5 on k8s-master',
+    'run update_k8s.sh --role worker --release 1.34.5 on k8s-node1',
+    'run update_k8s.sh --role worker --release 1.34.5 on k8s-node2',
+  ]);
+});
+
+test('would upgrade each of several API servers once', async () => {
+  const names = ['k8s-master', 'k8s-master2'];
+  const nodes = names.map((name, i) => master({ name, address: `10.0.0.1${i}` }));
+  const { result, scripts } = await dryRun({ nodes });
+  expect(result.outcome).toBe('done');
+  expect(scripts).toHaveLength(2);
+});
