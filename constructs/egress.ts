@@ -15,9 +15,11 @@ export interface EgressProps {
   readonly settings: SettingsInput;
   /** Networks of the nodes, and of the API server. @default - the private networks of RFC 1918 */
   readonly nodeCidrs?: readonly string[];
+  /** Ports on which API servers listen, behind their service: `localAPIEndpoint.bindPort`. @default - 443 and 6443 */
+  readonly apiServerPorts?: readonly number[];
   /**
    * Where names are resolved besides the pods of kube-system: a resolver on the node's own network is none of them.
-   * @default - NodeLocal DNSCache's usual address
+   * @default - where NodeLocal DNSCache answers: its usual address, and that of kube-dns with kubeadm's service network
    */
   readonly dnsCidrs?: readonly string[];
   /**
@@ -32,9 +34,11 @@ export interface EgressProps {
 }
 
 const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
-/** Link-local, so that it is never anything else: where there is no such cache, nothing answers. */
-const nodeLocalDns = ['169.254.20.10/32'];
-const apiServerPorts = [443, 6443];
+/**
+ * The first is link-local, so that it is never anything else: where there is no such cache, nothing answers. With kube-proxy's iptables
+ * the cache takes the address of kube-dns itself, and a policy sees that one (kubernetes/kubernetes#70555).
+ */
+const nodeLocalDns = ['169.254.20.10/32', '10.96.0.10/32'];
 const usualPodPorts = { prometheus: 9090, pushgateway: 9091, agentService: 8080 };
 
 /**
@@ -54,6 +58,9 @@ export class Egress extends Construct {
     const { namespace } = settings;
     const nodeCidrs = checked(this, () => cidrs('nodeCidrs', props.nodeCidrs ?? privateNetworks), []);
     const dnsCidrs = checked(this, () => cidrs('dnsCidrs', props.dnsCidrs ?? nodeLocalDns), []);
+    const apiServerPorts = (props.apiServerPorts ?? [443, 6443]).map((given) =>
+      checked(this, () => port('apiServerPorts', given), 443),
+    );
     const to = (url: string, service: keyof typeof usualPodPorts): EgressRule => {
       const asked = props.podPorts?.[service];
       const given =

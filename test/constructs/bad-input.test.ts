@@ -140,6 +140,13 @@ const cases: [string, Wrong, string, string, string][] = [
     'podPorts.pushgateway: 0',
     '65535',
   ],
+  [
+    'an API server without a port',
+    { egress: { apiServerPorts: [0] } },
+    'egress',
+    'apiServerPorts: 0',
+    '65535',
+  ],
   ['a network that is none', { egress: { nodeCidrs: ['10.0.20.0'] } }, 'egress', 'nodeCidrs', '10.0.20.0/24'],
   ['a resolver that is none', { egress: { dnsCidrs: ['10.0.20.53'] } }, 'egress', 'dnsCidrs', '10.0.20.0/24'],
 ];

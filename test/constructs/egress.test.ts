@@ -25,7 +25,7 @@ describe('the network policies', () => {
     });
   };
   const everyProgramReaches = [
-    'kube-system 169.254.20.10/32: 53/udp,53',
+    'kube-system 169.254.20.10/32 10.96.0.10/32: 53/udp,53',
     '10.0.0.0/8 172.16.0.0/12 192.168.0.0/16: 443,6443,22',
     'monitoring: 9091',
     '*: 443',
@@ -100,11 +100,11 @@ describe('the network policies', () => {
         slack: { enabled: false },
         ssh: { port: 2222 },
       },
-      egress: { nodeCidrs: ['10.0.20.0/24'], dnsCidrs: ['10.0.20.53/32'] },
+      egress: { nodeCidrs: ['10.0.20.0/24'], dnsCidrs: ['10.0.20.53/32'], apiServerPorts: [8443] },
     });
     expect(reached('k8s-version-upgrade', stack)).toEqual([
       'kube-system 10.0.20.53/32: 53/udp,53',
-      '10.0.20.0/24: 443,6443,2222',
+      '10.0.20.0/24: 8443,2222',
       '*: 8443',
       '*: 443',
       '10.1.2.3/32: 9090',
