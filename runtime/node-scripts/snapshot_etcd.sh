@@ -151,9 +151,20 @@ find_etcd() {
   endpoint=$(as_root cat "$manifest" | sed -nE 's/^ *- --listen-client-urls=//p' | tr , '\n' |
     grep -Exm 1 'https://(127\.0\.0\.1|\[::1\]):[0-9]+' || true)
   endpoint=${endpoint:-https://127.0.0.1:2379}
-  container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
-  [[ -n $container ]] || command -v etcdctl >/dev/null ||
-    die "etcd's container is not running; see crictl ps -a on this node"
+  container=''
+  # kubeadm's package brings no crictl since 1.32.
+  if command -v crictl >/dev/null; then
+    container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
+  fi
+  [[ -n $container ]] || command -v etcdctl >/dev/null || die "$(why_no_etcd)"
+}
+
+why_no_etcd() {
+  if command -v crictl >/dev/null; then
+    printf "etcd's container is not running; see crictl ps -a on this node"
+  else
+    printf 'crictl is missing on this node, and etcd is reached through it: apt-get install cri-tools'
+  fi
 }
 
 # etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates. A distribution's

@@ -331,6 +331,9 @@ components_at_release() {
 check_role() {
   if [[ $role == master ]]; then
     is_control_plane || die "--role master, but this node runs no API server; use --role worker"
+    # Not for this script: the snapshot that comes before it asks etcd through crictl, and kubeadm's package brings none since 1.32.
+    [[ -z $(component_tag etcd || true) ]] || command -v crictl >/dev/null || command -v etcdctl >/dev/null ||
+      die "crictl is missing on this node, and etcd is reached through it: apt-get install cri-tools"
   fi
   as_root test -e "$root/etc/kubernetes/kubelet.conf" || die "this node has not joined a cluster (no /etc/kubernetes/kubelet.conf)"
 }

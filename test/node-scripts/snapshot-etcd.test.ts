@@ -164,6 +164,11 @@ describe('snapshot_etcd.sh', () => {
     expect((await save()).lastError).toContain('with an external etcd take the snapshot there');
   });
 
+  test('a host without crictl, which kubeadm brings no more, is told so', async () => {
+    rmSync(join(bench.node.paths.bin, 'crictl'));
+    expect((await save()).lastError).toContain('crictl is missing on this node');
+  });
+
   test("a host's own etcdctl is asked only while etcd does not run, and for the API v3", async () => {
     const calls = join(bench.directory, 'host-etcdctl');
     // Older than 3.5: it reads snapshots itself, as etcdutl does since.

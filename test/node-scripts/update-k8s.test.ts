@@ -242,6 +242,15 @@ describe('update_k8s.sh refuses bad input', () => {
 describe('update_k8s.sh refuses', () => {
   afterEach(() => bench.close());
 
+  test('a control plane whose etcd cannot be reached, as its snapshot could not be taken', async () => {
+    await open();
+    rmSync(join(bench.node.paths.bin, 'crictl'));
+    const { exit, lastError } = await update('--role', 'master', '--release', '1.34.5', '--dry-run');
+    expect([exit, lastError]).toEqual([1, expect.stringContaining('crictl is missing on this node')]);
+    rmSync(join(bench.node.paths.root, 'etc/kubernetes/manifests/etcd.yaml'));
+    expect((await update('--role', 'master', '--release', '1.34.5', '--dry-run')).exit).toBe(0);
+  });
+
   test.each([
     ['a worker told to be master', worker, ['--role', 'master'], 'runs no API server'],
     ['a release from before kubeadm', {}, ['--role', 'master'], 'is older than kubeadm 1.34.9'],

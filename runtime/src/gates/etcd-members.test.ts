@@ -54,6 +54,15 @@ test.each<[what: string, output: string, reasons: string[]]>([
   expect(await reasonsFor(output)).toEqual(reasons);
 });
 
+test.each(['sudo: crictl: command not found', 'bash: line 1: crictl: not found'])(
+  'no crictl: %s',
+  async (said) => {
+    expect(await reasonsFor('', said)).toEqual([
+      'crictl is missing on k8s-master2, and etcd is reached through it: apt-get install cri-tools',
+    ]);
+  },
+);
+
 test('an etcd outside the cluster, as the settings say, is not looked for in it', async () => {
   const settings = testSettings({ gates: { externalEtcdVersion: '3.5.26' } });
   const ctx = { nodes, settings, cluster: { pods: async () => [] } } as unknown as GateContext;

@@ -39,6 +39,12 @@ export const etcdMembers: Gate = {
     const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];
     if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const output = await healthFrom(shell, asked);
+    if (output === 'no crictl')
+      return {
+        reasons: [
+          `crictl is missing on ${asked.name}, and etcd is reached through it: apt-get install cri-tools`,
+        ],
+      };
     if (output === undefined)
       return { reasons: [`etcd is not running on ${asked.name}; see crictl ps -a on that node`] };
     return judge(members, begun, asked, output);
@@ -57,6 +63,8 @@ async function healthFrom(shell: NodeShell, { name, address }: ClusterNode): Pro
     'io.kubernetes.container.name=etcd',
     '-q',
   ]);
+  // Of sudo, of a shell.
+  if (/crictl: (command )?not found/.test(container.output)) return 'no crictl';
   const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
   if (id === undefined) return undefined;
   return (await shell.read(target, ['crictl', 'exec', id, ...askMembers(address)])).output;
