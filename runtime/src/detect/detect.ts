@@ -170,8 +170,8 @@ async function healLatch(ctx: DetectContext, nodes: readonly ClusterNode[], dryR
   const halfWay = new Set(running).size > 1 || nodes.some((node) => isBegun(node, inFlight));
   if (halfWay) return;
   // Nothing is drained yet, and nodes' repositories may be of its minor already: they offer no patch of the old one.
-  const target = await targetInFlight(rollout, running, ctx.repository);
-  if (inFlight.kind === 'minor' && target !== undefined && !running.includes(target)) return;
+  const target = inFlight.kind === 'minor' && (await targetInFlight(rollout, running, ctx.repository));
+  if (target && !running.includes(target)) return;
   ctx.logger.warn(
     `a rollout to ${inFlight.target} was marked as in flight since ${inFlight.started}, and nobody is at it; clearing the mark`,
   );

@@ -15,7 +15,7 @@ export interface Rollout {
   /** Of the namespace, by which a change after this reading is noticed. */
   readonly version: string | undefined;
   readonly inFlight: InFlight | undefined;
-  /** `X.Y.Z RFC3339 ID` of the last dispatch. */
+  /** `X.Y.Z RFC3339 PROCESS` of the last dispatch. */
   readonly dispatched: string | undefined;
   /** Who is at it right now, in words. */
   readonly busy: string | undefined;

@@ -38,21 +38,17 @@ export const etcdMembers: Gate = {
     const others = members.filter((node) => !begun.includes(node));
     const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];
     if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
-    const output = await healthFrom(shell, asked);
-    if (output === 'no crictl')
-      return {
-        reasons: [
-          `crictl is missing on ${asked.name}, and etcd is reached through it: apt-get install cri-tools`,
-        ],
-      };
-    if (output === undefined)
-      return { reasons: [`etcd is not running on ${asked.name}; see crictl ps -a on that node`] };
-    return judge(members, begun, asked, output);
+    const health = await healthFrom(shell, asked);
+    if ('why' in health) return { reasons: [health.why] };
+    return judge(members, begun, asked, health.output);
   },
 };
 
-/** What etcdctl prints; it is in etcd's container. Undefined when that is not running. */
-async function healthFrom(shell: NodeShell, { name, address }: ClusterNode): Promise<string | undefined> {
+/** What etcdctl prints; it is in etcd's container. Or why it cannot be asked. */
+async function healthFrom(
+  shell: NodeShell,
+  { name, address }: ClusterNode,
+): Promise<{ output: string } | { why: string }> {
   const target = { node: name, address };
   const container = await shell.read(target, [
     'crictl',
@@ -64,10 +60,12 @@ async function healthFrom(shell: NodeShell, { name, address }: ClusterNode): Pro
     '-q',
   ]);
   // Of sudo, of a shell.
-  if (/crictl: (command )?not found/.test(container.output)) return 'no crictl';
+  if (/crictl: (command )?not found/.test(container.output))
+    return { why: `crictl is missing on ${name}, and etcd is reached through it: apt-get install cri-tools` };
   const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
-  if (id === undefined) return undefined;
-  return (await shell.read(target, ['crictl', 'exec', id, ...askMembers(address)])).output;
+  if (id === undefined) return { why: `etcd is not running on ${name}; see crictl ps -a on that node` };
+  const { output } = await shell.read(target, ['crictl', 'exec', id, ...askMembers(address)]);
+  return { output };
 }
 
 interface Endpoint {

@@ -104,7 +104,7 @@ async function nextPod(
       client.call(`list the pods of ${name}`, () =>
         client.core.listNamespacedPod({ namespace, labelSelector }),
       ),
-    due: (pods: readonly V1Pod[]) => dueOf(pods),
+    due: dueOf,
   };
   for (;;) {
     const what = `waiting for ${name}`;
