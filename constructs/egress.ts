@@ -6,7 +6,7 @@ import {
 import { Construct } from 'constructs';
 import { z } from 'zod';
 import { objectNames } from '../runtime/src/names.ts';
-import { parseSettings, type SettingsInput } from '../runtime/src/settings.ts';
+import { parseSettings, type SettingsInput } from '../runtime/src/settings/settings.ts';
 import { checked, notAllowed, placeholderSettings, port } from './checked.ts';
 import { labelsOf } from './labels.ts';
 

@@ -5,7 +5,7 @@ export {
   alertGroups,
   type WatchedWorkload,
 } from '../alerts/index.ts';
-export { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings.ts';
+export { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings/settings.ts';
 export { type AccountReference, ProgramAccess, type ProgramAccessProps } from './access/program-access.ts';
 export {
   type AccessRules,

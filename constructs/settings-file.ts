@@ -3,7 +3,7 @@ import { ConfigMapV1 } from '@cdktf/provider-kubernetes/lib/config-map-v1/index.
 import { Construct } from 'constructs';
 import { stringify } from 'yaml';
 import { mountPaths, objectNames } from '../runtime/src/names.ts';
-import { parseSettings, type SettingsInput } from '../runtime/src/settings.ts';
+import { parseSettings, type SettingsInput } from '../runtime/src/settings/settings.ts';
 import { checked } from './checked.ts';
 import { labelsOf } from './labels.ts';
 import { literal } from './terraform-text.ts';

@@ -2,7 +2,7 @@ import { dependable, type ITerraformDependable, TerraformResource } from 'cdktf'
 import { Construct } from 'constructs';
 import type { WatchedWorkload } from '../alerts/index.ts';
 import { objectNames } from '../runtime/src/names.ts';
-import { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings.ts';
+import { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings/settings.ts';
 import { type AccountReference, ProgramAccess } from './access/program-access.ts';
 import {
   type AccessRules,

@@ -1,6 +1,6 @@
-import { type BlockedPodRule, namespacesOf } from '../../runtime/src/cluster/blocked-pods.ts';
 import { objectNames } from '../../runtime/src/names.ts';
-import type { Settings } from '../../runtime/src/settings.ts';
+import { type BlockedPodRule, namespacesOf } from '../../runtime/src/settings/blocked-pods.ts';
+import type { Settings } from '../../runtime/src/settings/settings.ts';
 
 /** One rule of a Role or ClusterRole. */
 export interface Rule {

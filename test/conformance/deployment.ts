@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { objectNames } from '../../runtime/src/names.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { collectionOf, type Rest } from '../lab/api/contract/rest.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { deployedObjects } from '../lab/stack.ts';

@@ -1,8 +1,8 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KubernetesClient } from '../../runtime/src/cluster/client.ts';
-import { drain } from '../../runtime/src/cluster/drain.ts';
 import { clusterWriter } from '../../runtime/src/cluster/writer.ts';
+import { drain } from '../../runtime/src/drain/drain.ts';
 import { budget, namespace, pod } from '../lab/api/contract/objects.ts';
 import { Rest } from '../lab/api/contract/rest.ts';
 import { hasKubectl, kubectl } from '../lab/api/testing.ts';

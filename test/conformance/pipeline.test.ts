@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotationKeys, objectNames } from '../../runtime/src/names.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { Job, KubeObject, Node } from '../lab/api/types.ts';
 import { grantsOf, ofPipeline } from './audit.ts';
 import { RealLab, type RealLabOptions } from './real-lab.ts';

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { UserRef } from '../lab/api/auth/tokens.ts';
 import { Rest } from '../lab/api/contract/rest.ts';
 import { isReady } from '../lab/api/controllers/pods.ts';

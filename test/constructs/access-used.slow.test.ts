@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { objectNames } from '../../runtime/src/names.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { KubeObject, Node, PolicyRule, RequestRecord } from '../lab/api/index.ts';
 import { labNodes } from '../lab/cluster.ts';
 import { bundle, Lab } from '../lab/lab.ts';

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { settingsSchema } from '../../runtime/src/settings.ts';
+import { settingsSchema } from '../../runtime/src/settings/settings.ts';
 import { pipeline, settings } from './synthesis.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { parseSettings } from '../../runtime/src/settings.ts';
+import { parseSettings } from '../../runtime/src/settings/settings.ts';
 import { pipeline, settings } from './synthesis.ts';
 
 interface PodTemplate {

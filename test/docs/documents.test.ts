@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { alertGroups } from '../../alerts/index.ts';
 import { annotationKeys, metrics, objectNames, ruleGroups } from '../../runtime/src/names.ts';
+import { stageNames } from '../../runtime/src/rollout/stages.ts';
 import { temporaryFile } from '../../runtime/src/testing/files.ts';
-import { stageNames } from '../../runtime/src/upgrade/stage-names.ts';
 import { bundle } from '../lab/lab.ts';
 import { anchorsOf, bashBlocks, readDocument, root } from './markdown.ts';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { parseSettings } from '../../runtime/src/settings.ts';
+import { parseSettings } from '../../runtime/src/settings/settings.ts';
 import { scenarios } from '../lab/rehearse/scenarios.ts';
 import { readDocument, root } from './markdown.ts';
 

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
-import { parseSettings } from '../../runtime/src/settings.ts';
+import { parseSettings } from '../../runtime/src/settings/settings.ts';
 import { bundle, Lab } from '../lab/lab.ts';
 import { LabNode } from '../lab/nodes/node.ts';
 import { bashBlocks, readDocument, root } from './markdown.ts';

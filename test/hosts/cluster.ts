@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { connectNode } from '../lab/kubelet-hooks.ts';
 import { Lab } from '../lab/lab.ts';
 import { Etcd } from './etcd.ts';

@@ -15,7 +15,7 @@ import {
 import { stringify as toYaml } from 'yaml';
 import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
 import { containerdOf, type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';

@@ -6,7 +6,7 @@ import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { TerraformStack, Testing } from 'cdktf';
 import { UpgradePipeline } from '../../constructs/upgrade-pipeline.ts';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { kubernetesObjects } from './terraform.ts';
 
 /** Custom resources, whose operators the lab has not, and admission policies, whose expressions it does not evaluate. */

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import type { SettingsInput } from '../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { issueServerIdentity } from '../lab/api/auth/pki.ts';
 import { type CliResult, Lab } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';

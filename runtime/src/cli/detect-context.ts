@@ -1,7 +1,7 @@
 import type { ClusterWriter } from '../cluster/writer.ts';
-import type { DetectContext } from '../detect/detect.ts';
-import { PackageRepository } from '../detect/repository.ts';
-import { openNodeShell } from '../nodes/open-shell.ts';
+import type { DetectContext } from '../detect/detection.ts';
+import { PackageRepository } from '../releases/repository.ts';
+import { openNodeShell } from '../ssh/open-shell.ts';
 import type { Session } from './session.ts';
 
 /**

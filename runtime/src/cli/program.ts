@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitCodes, UpgradeError } from '../errors.ts';
 import { environment, mountPaths } from '../names.ts';
-import { stageSummaries } from '../upgrade/stage-names.ts';
+import { stageSummaries } from '../rollout/stages.ts';
 
 const stageList = [
   '',

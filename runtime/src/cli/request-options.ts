@@ -1,5 +1,5 @@
 import { InputError } from '../errors.ts';
-import { parseInputs, requestOf, type UpgradeRequest } from '../upgrade/request.ts';
+import { parseInputs, requestOf, type UpgradeRequest } from '../rollout/request.ts';
 
 /** What to upgrade to: the JSON or the same as flags. */
 export interface RequestOptions {

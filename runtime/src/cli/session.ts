@@ -8,7 +8,7 @@ import { type ClusterReader, clusterReader } from '../cluster/reader.ts';
 import { InputError } from '../errors.ts';
 import { environment } from '../names.ts';
 import { createLogger } from '../report/log.ts';
-import { parseSettings, type Settings } from '../settings.ts';
+import { parseSettings, type Settings } from '../settings/settings.ts';
 import { type Signals, watchSignals } from './signals.ts';
 
 /** Options that every command takes. */

@@ -2,7 +2,7 @@ import type { V1Node, V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-no
 import { InputError } from '../errors.ts';
 import { objectNames } from '../names.ts';
 import { type Release, releaseOf } from '../release.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../settings/settings.ts';
 import type { Wait } from '../wait.ts';
 import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';

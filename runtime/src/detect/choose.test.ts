@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import type { NodeShell } from '../nodes/node-shell.ts';
 import {
   compareReleases,
   isRelease,
@@ -10,11 +9,12 @@ import {
   parseRelease,
   type Release,
 } from '../release.ts';
+import type { Candidate, PackageRepository } from '../releases/repository.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
 import { nearRelease } from '../testing/arbitraries.ts';
 import { clusterNode, testSettings } from '../testing/cluster.ts';
 import { type Candidates, choose, knownBadReleases, type Observation } from './choose.ts';
 import { checkReach, findCandidates, observe } from './observe.ts';
-import type { Candidate, PackageRepository } from './repository.ts';
 
 const r = (text: string): Release => parseRelease('test', text);
 const day = 86_400_000;

@@ -1,7 +1,7 @@
 import { formatDuration } from '../duration.ts';
 import { compareReleases, kindOf, newest, patchLevelOf, type Release, type UpgradeKind } from '../release.ts';
-import type { Settings } from '../settings.ts';
-import type { Candidate } from './repository.ts';
+import type { Candidate } from '../releases/repository.ts';
+import type { Settings } from '../settings/settings.ts';
 
 /** What the cluster runs. */
 export interface Observation {

@@ -1,8 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
-import { isInterrupted } from '../gates/own-marks.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
-import { packageList } from '../nodes/package-list.ts';
+import { isInterrupted } from '../gates/alerts.ts';
 import {
   compareReleases,
   minorOf,
@@ -12,9 +10,11 @@ import {
   type Release,
   type UpgradeKind,
 } from '../release.ts';
+import { newestFirst } from '../releases/packages.ts';
+import type { Candidate, PackageRepository } from '../releases/repository.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import { packageList } from '../ssh/package-list.ts';
 import type { Candidates, Observation } from './choose.ts';
-import { newestFirst } from './packages.ts';
-import type { Candidate, PackageRepository } from './repository.ts';
 
 /** @param inFlight what the rollout that is marked goes to. @param kind of that rollout. */
 export function observe(

@@ -1,9 +1,9 @@
 import { isIPv6 } from 'node:net';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import { isBegun } from './alerts.ts';
 import { hasExternalEtcd } from './external-etcd.ts';
 import type { Findings, Gate } from './gate.ts';
-import { isBegun } from './own-marks.ts';
 
 const pki = '/etc/kubernetes/pki/etcd';
 /** kubeadm has etcd listen on the loopback address of the node's family, and names both in the certificate; so is localhost. */

@@ -1,14 +1,14 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
-import type { PackageRepository } from '../detect/repository.ts';
 import { UpgradeError } from '../errors.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
+import type { AlertSource } from '../prometheus/alerts.ts';
+import type { MetricsSource } from '../prometheus/metrics.ts';
 import type { Release } from '../release.ts';
-import type { Settings } from '../settings.ts';
-import type { InFlight } from '../upgrade/journal.ts';
-import type { MetricsSource } from './metrics-source.ts';
-import type { AlertSource } from './prometheus.ts';
+import type { PackageRepository } from '../releases/repository.ts';
+import type { InFlight } from '../rollout/journal.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
 
 /** What a gate may ask. Read once for all gates of one check, so that they judge the same moment. */
 export interface GateContext {

@@ -1,9 +1,9 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
-import type { SshTarget } from '../nodes/ssh.ts';
 import type { Release } from '../release.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import type { SshTarget } from '../ssh/session.ts';
+import { isBegun } from './alerts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
-import { isBegun } from './own-marks.ts';
 import { pendingNodes } from './versions.ts';
 
 /**

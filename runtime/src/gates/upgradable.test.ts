@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { ConnectionError } from '../nodes/ssh.ts';
 import { parseRelease } from '../release.ts';
+import { ConnectionError } from '../ssh/session.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { askGate } from '../testing/gate-context.ts';
 import { upgradable } from './upgradable.ts';

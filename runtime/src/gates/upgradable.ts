@@ -1,11 +1,11 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
-import { ScriptError } from '../nodes/node-shell.ts';
-import { packageList } from '../nodes/package-list.ts';
-import { nodeScripts } from '../nodes/scripts.ts';
 import { minorOf } from '../release.ts';
+import { ScriptError } from '../ssh/node-shell.ts';
+import { packageList } from '../ssh/package-list.ts';
+import { nodeScripts } from '../ssh/scripts.ts';
+import { isBegun } from './alerts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
-import { isBegun } from './own-marks.ts';
 import { pendingNodes } from './versions.ts';
 
 /**

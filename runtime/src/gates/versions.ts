@@ -2,8 +2,8 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, minorsBetween, newest, type Release, releaseOf } from '../release.ts';
+import { isInterrupted } from './alerts.ts';
 import type { Gate, GateContext } from './gate.ts';
-import { isInterrupted } from './own-marks.ts';
 
 /**
  * A kubelet may be some patches ahead of the API server, as one that joined late is: going to its release or beyond ends that. It may

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { Pushgateway } from '../../../test/lab/services/pushgateway.ts';
-import { publishMetrics } from '../detect/publish.ts';
+import { publishMetrics } from '../detect/report.ts';
 import { metricJobs, metrics } from '../names.ts';
 import { parseRelease } from '../release.ts';
 import { testSettings } from '../testing/cluster.ts';

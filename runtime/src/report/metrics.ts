@@ -2,7 +2,7 @@ import pRetry from 'p-retry';
 import { Gauge, Pushgateway, Registry } from 'prom-client';
 import { type Outcome, outcomes, UpgradeError } from '../errors.ts';
 import { type Metric, metricJobs, metrics } from '../names.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../settings/settings.ts';
 import type { RunEvent, Sink } from './events.ts';
 
 /** The gauges of one Pushgateway group, pushed as a whole: `PUT` leaves no stale label set behind. */

@@ -2,7 +2,7 @@ import { IncomingWebhook } from '@slack/webhook';
 import pRetry from 'p-retry';
 import { InputError } from '../errors.ts';
 import { readSecret } from '../secret-file.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../settings/settings.ts';
 import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 

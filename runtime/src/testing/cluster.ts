@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
-import { parseSettings, type Settings, type SettingsInput } from '../settings.ts';
+import { parseSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
 
 export const controlPlaneTaint = {
   key: 'node-role.kubernetes.io/control-plane',

@@ -3,8 +3,8 @@ import type { RequestRecord } from '../../../test/lab/api/request-log.ts';
 import { type TestLab, until } from '../../../test/lab/api/testing.ts';
 import type { KubeObject, Node } from '../../../test/lab/api/types.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
-import { type DrainOptions, type DrainResult, drain } from '../cluster/drain.ts';
 import { clusterWriter } from '../cluster/writer.ts';
+import { type DrainOptions, type DrainResult, drain } from '../drain/drain.ts';
 import { connect, startLab } from './api.ts';
 
 /** A lab with the nodes `one` and `two` in front of each test, and what a test of drains asks of it. */

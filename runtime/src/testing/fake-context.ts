@@ -1,16 +1,16 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
-import type { Alert } from '../gates/prometheus.ts';
 import { withServerImage } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
+import type { Alert } from '../prometheus/alerts.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
-import type { SettingsInput } from '../settings.ts';
+import type { InFlight } from '../rollout/journal.ts';
+import { requestOf } from '../rollout/request.ts';
+import type { SettingsInput } from '../settings/settings.ts';
+import type { Snapshot } from '../ssh/snapshots.ts';
 import type { Context } from '../upgrade/context.ts';
-import type { InFlight } from '../upgrade/journal.ts';
-import { requestOf } from '../upgrade/request.ts';
-import type { Snapshot } from '../upgrade/snapshots.ts';
 import { TimeoutError } from '../wait.ts';
 import { clusterNode, controlPlaneTaint, testSettings } from './cluster.ts';
 

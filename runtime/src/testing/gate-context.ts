@@ -1,11 +1,11 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import type { RepositoryPackage } from '../detect/packages.ts';
 import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
-import type { Sample } from '../gates/metrics-source.ts';
+import type { Sample } from '../prometheus/metrics.ts';
 import { parseRelease } from '../release.ts';
-import type { SettingsInput } from '../settings.ts';
-import type { InFlight } from '../upgrade/journal.ts';
+import type { RepositoryPackage } from '../releases/packages.ts';
+import type { InFlight } from '../rollout/journal.ts';
+import type { SettingsInput } from '../settings/settings.ts';
 import { clusterNode, testSettings } from './cluster.ts';
 import { inFlightSince } from './fake-context.ts';
 

@@ -5,9 +5,9 @@ import { onTestFinished } from 'vitest';
 import { LabNode } from '../../../test/lab/nodes/node.ts';
 import { generateKeyPair } from '../../../test/lab/nodes/ssh.ts';
 import { PackageRepository } from '../../../test/lab/services/packages.ts';
-import type { HostKeys } from '../nodes/host-keys.ts';
-import { type ShellOptions, SshNodeShell } from '../nodes/node-shell.ts';
-import type { SshTarget } from '../nodes/ssh.ts';
+import type { HostKeys } from '../ssh/host-keys.ts';
+import { type ShellOptions, SshNodeShell } from '../ssh/node-shell.ts';
+import type { SshTarget } from '../ssh/session.ts';
 
 const pair = generateKeyPair();
 

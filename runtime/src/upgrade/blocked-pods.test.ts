@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { listBudgets } from '../cluster/disruption-budgets.ts';
 import { clusterWriter } from '../cluster/writer.ts';
-import type { SettingsInput } from '../settings.ts';
+import type { SettingsInput } from '../settings/settings.ts';
 import { connect, disruptionBudget, runningPod } from '../testing/api.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { drainLabs } from '../testing/drain-lab.ts';

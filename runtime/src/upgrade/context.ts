@@ -1,18 +1,18 @@
 import type { KubernetesClient } from '../cluster/client.ts';
-import type { DrainResult } from '../cluster/drain.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
+import type { DrainResult } from '../drain/drain.ts';
 import { checkGates, type Gate, type GateContext, type ReleaseSource, type Verdict } from '../gates/gate.ts';
-import type { MetricsSource } from '../gates/metrics-source.ts';
-import type { AlertSource } from '../gates/prometheus.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
+import type { Legs } from '../jobs/next-job.ts';
+import type { AlertSource } from '../prometheus/alerts.ts';
+import type { MetricsSource } from '../prometheus/metrics.ts';
 import type { Report } from '../report/events.ts';
-import type { Settings } from '../settings.ts';
-import type { Journal } from './journal.ts';
-import type { Legs } from './legs.ts';
-import type { UpgradeRequest } from './request.ts';
-import type { Snapshots } from './snapshots.ts';
+import type { Journal } from '../rollout/journal.ts';
+import type { UpgradeRequest } from '../rollout/request.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import type { Snapshots } from '../ssh/snapshots.ts';
 
 /** Empties a node; the cordon is asked for again whenever somebody lifts it. */
 export type Drainer = (

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { controlPlaneFirst } from '../gates/versions.ts';
 import { parseRelease } from '../release.ts';
+import type { InFlight } from '../rollout/journal.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { askGates } from './context.ts';
-import type { InFlight } from './journal.ts';
 import { runUpgrade } from './run.ts';
 
 const target = parseRelease('test', '1.34.5');

@@ -1,18 +1,18 @@
 import { ApiError } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor } from '../cluster/disruption-budgets.ts';
-import { judgePods } from '../cluster/drain.ts';
-import { podName } from '../cluster/drain-filter.ts';
-import { ruleFor } from '../cluster/drain-rules.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
+import { judgePods } from '../drain/drain.ts';
+import { podName } from '../drain/filter.ts';
+import { ruleFor } from '../drain/rules.ts';
 import { withServerImage } from '../gates/versions.ts';
-import type { NodeShell } from '../nodes/node-shell.ts';
 import type { Release } from '../release.ts';
-import type { Settings } from '../settings.ts';
+import type { InFlight, Journal } from '../rollout/journal.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import type { Snapshots } from '../ssh/snapshots.ts';
 import type { Drainer } from './context.ts';
-import type { InFlight, Journal } from './journal.ts';
-import type { Snapshots } from './snapshots.ts';
 
 /**
  * The writing ports of a dry-run. They say what they would do, and the cluster is then read as if it had been done,

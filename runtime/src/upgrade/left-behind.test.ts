@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ScriptError } from '../nodes/node-shell.ts';
 import { parseRelease } from '../release.ts';
+import { ScriptError } from '../ssh/node-shell.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { imagePod } from '../testing/gate-context.ts';

@@ -1,11 +1,11 @@
 import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
-import { judgePods } from '../cluster/drain.ts';
-import { podName } from '../cluster/drain-filter.ts';
-import { describeDeletion, ruleFor } from '../cluster/drain-rules.ts';
+import { judgePods } from '../drain/drain.ts';
+import { podName } from '../drain/filter.ts';
+import { describeDeletion, ruleFor } from '../drain/rules.ts';
 import { serversBehind } from '../gates/versions.ts';
+import { stageSummaries } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
-import { isPending } from './node.ts';
-import { stageSummaries } from './stage-names.ts';
+import { isPending } from './nodes/node.ts';
 import { stages } from './stages/index.ts';
 
 /** What a run would do, in words: stage by stage, and node by node where it drains. */

@@ -1,10 +1,10 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
-import { isInterrupted } from '../gates/own-marks.ts';
+import { isInterrupted } from '../gates/alerts.ts';
 import { controlPlaneFirst } from '../gates/versions.ts';
+import type { InFlight } from '../rollout/journal.ts';
+import type { StageName } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
-import type { InFlight } from './journal.ts';
-import type { StageName } from './stage-names.ts';
 import { changingStages } from './stages/index.ts';
 import { waitForGates } from './wait-for-gates.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { UpgradeError } from '../errors.ts';
+import { stageNames } from '../rollout/stages.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
 import { of, run, snapshot, target, toldOf, worker } from '../testing/run.ts';
-import { stageNames } from './stage-names.ts';
 
 describe('a subset of the stages', () => {
   it.each([

@@ -1,4 +1,4 @@
-import type { SettingsInput } from '../../../runtime/src/settings.ts';
+import type { SettingsInput } from '../../../runtime/src/settings/settings.ts';
 import { labNodes, threeControlPlanes } from '../cluster.ts';
 import { Lab, type LabOptions } from '../lab.ts';
 import type { CallRecord } from './points.ts';

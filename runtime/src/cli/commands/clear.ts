@@ -1,10 +1,10 @@
 import { clusterWriter } from '../../cluster/writer.ts';
-import { readRollout } from '../../detect/rollout.ts';
 import { BlockedError } from '../../errors.ts';
-import { isInterrupted } from '../../gates/own-marks.ts';
+import { isInterrupted } from '../../gates/alerts.ts';
+import { readRollout } from '../../jobs/at-work.ts';
 import { annotationKeys, metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
-import { namespaceJournal } from '../../upgrade/journal.ts';
+import { namespaceJournal } from '../../rollout/journal.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 export interface ClearOptions extends CommonOptions {

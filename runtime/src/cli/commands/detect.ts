@@ -1,6 +1,6 @@
 import { clusterWriter } from '../../cluster/writer.ts';
-import { type Detection, detect } from '../../detect/detect.ts';
-import { outcomeOf, publishMetrics, publishSlack } from '../../detect/publish.ts';
+import { type Detection, detect } from '../../detect/detection.ts';
+import { outcomeOf, publishMetrics, publishSlack } from '../../detect/report.ts';
 import { exitCodes, type Outcome } from '../../errors.ts';
 import { environment } from '../../names.ts';
 import { slackPost } from '../../report/slack.ts';

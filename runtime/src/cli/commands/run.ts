@@ -1,6 +1,6 @@
 import { exitCodes } from '../../errors.ts';
+import { newRunId } from '../../jobs/next-job.ts';
 import { execute } from '../../upgrade/execute.ts';
-import { newRunId } from '../../upgrade/legs.ts';
 import { type RequestOptions, readRequest } from '../request-options.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 

@@ -1,8 +1,8 @@
-import { hasFailed, isActive, listLegs } from '../../cluster/jobs.ts';
 import { readHolder } from '../../cluster/lease.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
+import { hasFailed, isActive, listLegs } from '../../jobs/job.ts';
 import { annotationKeys } from '../../names.ts';
-import { inFlightOf } from '../../upgrade/journal.ts';
+import { inFlightOf } from '../../rollout/journal.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 export interface StatusOptions extends CommonOptions {

@@ -1,10 +1,10 @@
-import { assertTaken } from '../../cluster/untaken-leg.ts';
 import { clusterWriter } from '../../cluster/writer.ts';
 import { exitCodes } from '../../errors.ts';
+import { followRun } from '../../jobs/follow.ts';
+import { submit } from '../../jobs/submit.ts';
+import { assertTaken } from '../../jobs/unscheduled.ts';
 import { readableLine } from '../../report/log.ts';
-import { followRun } from '../../upgrade/follow.ts';
-import { longestRun } from '../../upgrade/longest-run.ts';
-import { submit } from '../../upgrade/submit.ts';
+import { longestRun } from '../../rollout/longest-run.ts';
 import { within } from '../../wait.ts';
 import { type RequestOptions, readRequest } from '../request-options.ts';
 import { type CommonOptions, openSession, outputStyle } from '../session.ts';

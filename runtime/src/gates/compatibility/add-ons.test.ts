@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { parseSettings } from '../../settings.ts';
+import { parseSettings } from '../../settings/settings.ts';
 import { askGate, imagePod } from '../../testing/gate-context.ts';
 import { addOns } from './add-ons.ts';
 

@@ -1,9 +1,9 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
-import { isFinished } from '../../cluster/drain-filter.ts';
+import { isFinished } from '../../drain/filter.ts';
 import { UpgradeError } from '../../errors.ts';
 import { minorOf, type Release } from '../../release.ts';
-import type { AddOnRule } from './add-on-rule.ts';
+import type { AddOnRule } from '../../settings/add-on-rule.ts';
 import { beforeMinor } from './before-minor.ts';
 
 export const addOns = beforeMinor({

@@ -1,4 +1,4 @@
-import type { Settings } from '../../settings.ts';
+import type { Settings } from '../../settings/settings.ts';
 import { beforeMinor, isCrossed } from './before-minor.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { cgroupV1Refused } from './tables.ts';

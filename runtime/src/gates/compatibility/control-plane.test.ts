@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
+import type { Sample } from '../../prometheus/metrics.ts';
 import { parseRelease } from '../../release.ts';
 import { clusterNode } from '../../testing/cluster.ts';
 import { askGate, imagePod } from '../../testing/gate-context.ts';
-import type { Sample } from '../metrics-source.ts';
 import { etcdEdge } from './etcd.ts';
 import { removedApis, requestedQuery, scrapedQuery } from './removed-apis.ts';
 

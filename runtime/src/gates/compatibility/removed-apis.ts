@@ -1,8 +1,8 @@
 import semver from 'semver';
 import { UpgradeError } from '../../errors.ts';
+import type { Sample } from '../../prometheus/metrics.ts';
 import { minorOf, type Release } from '../../release.ts';
 import type { GateContext } from '../gate.ts';
-import type { Sample } from '../metrics-source.ts';
 import { beforeMinor } from './before-minor.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { BlockedError } from '../../errors.ts';
-import { ScriptError } from '../../nodes/node-shell.ts';
+import { ScriptError } from '../../ssh/node-shell.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { of, run, target, toldOf, worker } from '../../testing/run.ts';
 

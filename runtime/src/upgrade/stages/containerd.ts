@@ -1,12 +1,12 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
+import { isInterrupted } from '../../gates/alerts.ts';
 import { etcdMembers } from '../../gates/etcd-members.ts';
-import { controlPlaneGates, drainGates } from '../../gates/gates.ts';
-import { isInterrupted } from '../../gates/own-marks.ts';
+import { controlPlaneGates, drainGates } from '../../gates/index.ts';
 import { annotationKeys } from '../../names.ts';
-import { ScriptError } from '../../nodes/node-shell.ts';
+import { ScriptError } from '../../ssh/node-shell.ts';
 import type { Context, Stage } from '../context.ts';
-import { markTouched } from '../node.ts';
+import { markTouched } from '../nodes/node.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 /** Exit code of update_containerd.sh when the node's package manager does not offer the version. */

@@ -1,5 +1,5 @@
+import type { StageName } from '../../rollout/stages.ts';
 import type { Stage } from '../context.ts';
-import type { StageName } from '../stage-names.ts';
 import { containerd } from './containerd.ts';
 import { master } from './master.ts';
 import { postflight } from './postflight.ts';

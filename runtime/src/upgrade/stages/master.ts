@@ -1,12 +1,12 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
+import { isInterrupted } from '../../gates/alerts.ts';
 import { etcdMembers } from '../../gates/etcd-members.ts';
-import { controlPlaneGates } from '../../gates/gates.ts';
-import { isInterrupted } from '../../gates/own-marks.ts';
+import { controlPlaneGates } from '../../gates/index.ts';
 import { serversBehind } from '../../gates/versions.ts';
 import type { Context, Stage } from '../context.ts';
-import { isPending } from '../node.ts';
-import { rollNodes } from '../roll.ts';
+import { isPending } from '../nodes/node.ts';
+import { rollNodes } from '../nodes/roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 export const master: Stage = {

@@ -1,11 +1,11 @@
 import { isNotFound } from '../../cluster/api-error.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { postflightGates } from '../../gates/gates.ts';
+import { postflightGates } from '../../gates/index.ts';
 import { serversBehind } from '../../gates/versions.ts';
 import { annotationKeys } from '../../names.ts';
 import type { Context, Stage } from '../context.ts';
-import { isPending } from '../node.ts';
+import { isPending } from '../nodes/node.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 export const postflight: Stage = {

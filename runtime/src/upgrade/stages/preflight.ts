@@ -1,7 +1,7 @@
 import { BlockedError } from '../../errors.ts';
-import { drainability } from '../../gates/drainability.ts';
+import { drainability } from '../../gates/drainable.ts';
 import type { Verdict } from '../../gates/gate.ts';
-import { preflightGates } from '../../gates/gates.ts';
+import { preflightGates } from '../../gates/index.ts';
 import { askGates, type Context, type Stage } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 

@@ -1,6 +1,6 @@
-import { setRepository } from '../catch-up.ts';
 import type { Stage } from '../context.ts';
-import { isPending } from '../node.ts';
+import { setRepository } from '../nodes/joined-node.ts';
+import { isPending } from '../nodes/node.ts';
 
 export const repo: Stage = {
   async idle(ctx) {

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { ScriptError } from '../../nodes/node-shell.ts';
+import { ScriptError } from '../../ssh/node-shell.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { run, target, worker } from '../../testing/run.ts';
 

@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
+import { isTouched } from '../../gates/alerts.ts';
 import { hasExternalEtcd } from '../../gates/external-etcd.ts';
-import { isTouched } from '../../gates/own-marks.ts';
 import { serversBehind } from '../../gates/versions.ts';
 import type { Stage } from '../context.ts';
 

@@ -1,6 +1,6 @@
 import type { Stage } from '../context.ts';
-import { isPending } from '../node.ts';
-import { rollNodes } from '../roll.ts';
+import { isPending } from '../nodes/node.ts';
+import { rollNodes } from '../nodes/roll.ts';
 
 export const workers: Stage = {
   async idle(ctx) {

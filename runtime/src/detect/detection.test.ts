@@ -1,0 +1,541 @@
+import type { V1PodList } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { type TestLab, testNode, until } from '../../../test/lab/api/testing.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { AgentService } from '../../../test/lab/services/agent-service.ts';
+import { clusterReader } from '../cluster/reader.ts';
+import { clusterWriter } from '../cluster/writer.ts';
+import { annotationKeys, jobLabels } from '../names.ts';
+import { minorOf, parseRelease, type Release } from '../release.ts';
+import type { PackageRepository } from '../releases/repository.ts';
+import type { NodeShell } from '../ssh/node-shell.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { terminating, testSettings } from '../testing/cluster.ts';
+import { rejection, temporaryFile } from '../testing/files.ts';
+import { type DetectContext, detect } from './detection.ts';
+
+const keys = annotationKeys('viktorbarzin.me');
+const minutes = (n: number) => new Date(Date.now() - n * 60_000).toISOString();
+/** Longer than any run may take. */
+const longAgo = minutes(60 * 24 * 30);
+
+let lab: TestLab;
+let service: AgentService;
+let said: string[];
+beforeEach(async () => {
+  lab = await startLab();
+  for (const name of ['one', 'two']) lab.api.store.remove('nodes', undefined, name);
+  service = await new AgentService({ token: 't', submit: async () => ({ exitCode: 0, output: '' }) }).start();
+  said = [];
+});
+afterEach(async () => {
+  await service.stop();
+  await lab.stop();
+});
+
+function node(name: string, release: string, annotations: Record<string, string> = {}): KubeObject {
+  const made = testNode(name) as KubeObject & { status: { nodeInfo: object } };
+  const role = name.includes('master') ? { 'node-role.kubernetes.io/control-plane': '' } : {};
+  return {
+    ...made,
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, ...role }, annotations },
+    status: { ...made.status, nodeInfo: { kubeletVersion: `v${release}` } },
+  } as KubeObject;
+}
+
+/** A context over the lab; `offered` is what repository and node have, all of it old enough. */
+function context(
+  offered: string[],
+  mode: 'agent-service' | 'job' = 'agent-service',
+  unschedulable = '2m',
+): DetectContext {
+  const client = connect(lab);
+  const settings = testSettings({
+    timing: { unschedulable },
+    dispatch: { mode, agentService: { url: service.url, tokenFile: temporaryFile('t') } },
+  });
+  const of = (minor: string) =>
+    offered.map((text) => parseRelease('t', text)).filter((r) => minorOf(r) === minor);
+  const repository = {
+    hasMinor: async (minor: string) => of(minor).length > 0,
+    packages: async (minor: string) => of(minor).map((release: Release) => ({ release, filename: release })),
+    publishedAt: async () => 0,
+  } as unknown as PackageRepository;
+  const shell = { script: async () => ({ versions: offered }) } as unknown as NodeShell;
+  const logger = {
+    info: (text: string) => said.push(text),
+    warn: (text: string) => said.push(text),
+  } as unknown as Logger;
+  const cluster = clusterReader(client, settings);
+  const writer = clusterWriter(client, 'k8s-upgrade');
+  const { signal } = client.options;
+  contexts += 1;
+  return {
+    settings,
+    client,
+    cluster,
+    writer,
+    shell,
+    repository,
+    logger,
+    signal,
+    process: `detector-${contexts}`,
+  };
+}
+/** How many there were: each is a process of its own. */
+let contexts = 0;
+
+/** As deployed. @param podSpec what of its pods is otherwise. */
+function executionCronJob(podSpec: object = {}): KubeObject {
+  const pod = { ...template, spec: { ...template.spec, ...podSpec } };
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+    spec: { schedule: '0 0 31 2 *', suspend: true, jobTemplate: { spec: { template: pod } } },
+  } as KubeObject;
+}
+
+const annotations = () =>
+  lab.api.store.get('namespaces', undefined, 'k8s-upgrade')?.metadata.annotations ?? {};
+const annotate = (given: Record<string, string>) =>
+  lab.api.store.modify('namespaces', undefined, 'k8s-upgrade', (found) => {
+    found.metadata.annotations = given;
+  });
+const dispatched = () =>
+  service.jobs.map((job) => job.request.prompt.replace(/^.*target_version":"([^"]*)".*$/, '$1'));
+const lease = (time: string): KubeObject => {
+  const renewTime = time.replace('Z', '000Z');
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+    spec: { holderIdentity: 'run/pod', acquireTime: renewTime, renewTime, leaseDurationSeconds: 60 },
+  } as KubeObject;
+};
+const template = {
+  spec: { restartPolicy: 'Never', containers: [{ name: 'upgrade', image: 'upgrade:1', args: ['run'] }] },
+};
+const job = (status: object): KubeObject =>
+  ({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name: 'leg',
+      namespace: 'k8s-upgrade',
+      labels: { [jobLabels.run]: 'r', [jobLabels.leg]: '1' },
+    },
+    spec: { template, suspend: true },
+    status,
+  }) as KubeObject;
+const killSwitch = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'k8s-upgrade-killswitch', namespace: 'k8s-upgrade' },
+  data: { reason: 'disk swap' },
+};
+const fresh = () => lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
+
+describe('a detection', () => {
+  it('dispatches the newest patch, and notes that it did', async () => {
+    fresh();
+    const found = await detect(context(['1.34.2', '1.34.4', '1.34.5', '1.35.1']), false);
+    expect(found).toMatchObject({
+      outcome: 'done',
+      running: '1.34.2',
+      available: [
+        { kind: 'patch', release: '1.34.5' },
+        { kind: 'minor', release: '1.35.1' },
+      ],
+      news: true,
+    });
+    expect(found.message).toMatch(
+      /^1\.34\.2 → 1\.34\.5 \(patch, .*\): dispatched to the agent service as job /,
+    );
+    expect(dispatched()).toEqual(['1.34.5']);
+    expect(annotations()[keys.dispatched]).toMatch(/^1\.34\.5 20\d\d-/);
+  });
+
+  it('as a dry-run writes and dispatches nothing', async () => {
+    fresh();
+    annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.34.1' });
+    const before = annotations();
+    expect(await detect(context(['1.34.2', '1.34.5']), true)).toMatchObject({
+      outcome: 'done',
+      message: expect.stringContaining('would be dispatched'),
+    });
+    expect([dispatched(), annotations()]).toEqual([[], before]);
+  });
+
+  it('is no news when the cluster is up to date', async () => {
+    fresh();
+    expect(await detect(context(['1.34.2']), false)).toMatchObject({
+      outcome: 'done',
+      news: false,
+      available: [],
+    });
+  });
+
+  it('is held when policy holds everything that is newer (F15)', async () => {
+    fresh();
+    const found = await detect(context(['1.34.2', '1.35.0']), false);
+    expect(found).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('1.35.0 (denied: kubeadm'),
+    });
+    expect(said).toContainEqual(expect.stringContaining('not taking minor 1.35.0: denied'));
+  });
+
+  it('finishes a rollout that was left half way (F10)', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.2')]);
+    lab.api.setVersion('1.34.5');
+    await detect(context(['1.34.2', '1.34.5', '1.34.6']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('finishes a minor whose repository the nodes have already, and shows it as available', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    lab.api.setVersion('1.34.5');
+    annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    const found = await detect(context(['1.35.0', '1.35.1', '1.35.2']), false);
+    expect(found.message).toContain('1.34.5 → 1.35.1 (minor, finishes the rollout in flight): dispatched');
+    expect(found.available).toEqual([{ kind: 'minor', release: '1.35.1' }]);
+    expect(dispatched()).toEqual(['1.35.1']);
+  });
+
+  it('finishes a minor that stopped after its repositories, however long ago', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    lab.api.setVersion('1.34.5');
+    annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    await detect(context(['1.35.0', '1.35.1', '1.35.2']), false);
+    expect(dispatched()).toEqual(['1.35.1']);
+    expect(annotations()).toMatchObject({ [keys.inFlight]: longAgo });
+  });
+
+  it.each(['patch', 'minor'])(
+    'finishes the last node, which has its kubelet and was not let in again (%s)',
+    async (kind) => {
+      const begun = { [keys.cordoned]: longAgo, [keys.touched]: longAgo };
+      lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5', begun)]);
+      lab.api.setVersion('1.34.5');
+      annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.34.5', [keys.kind]: kind });
+      const { message } = await detect(context(['1.34.5', '1.34.6']), false);
+      expect(message).toContain(`1.34.5 → 1.34.5 (${kind}, finishes the rollout in flight)`);
+      expect(dispatched()).toEqual(['1.34.5']);
+    },
+  );
+
+  it.each(['1.34.9', '1.36.1'])(
+    'does not finish one to %s, which nothing runs and no repository has',
+    async (target) => {
+      lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
+      annotate({ [keys.inFlight]: minutes(60), [keys.target]: target });
+      expect((await detect(context(['1.34.2', '1.34.5']), false)).outcome).toBe('done');
+      expect(dispatched()).toEqual(['1.34.5']);
+    },
+  );
+
+  it('does not take a worker that joined ahead for a rollout: policy holds what it is at', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.5')]);
+    const ctx = context(['1.34.2', '1.34.5']);
+    const deny = [{ version: parseRelease('t', '1.34.5'), reason: 'our CNI' }];
+    const settings = { ...ctx.settings, policy: { ...ctx.settings.policy, deny } };
+    expect(await detect({ ...ctx, settings }, false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('1.34.5 (denied: our CNI)'),
+    });
+    expect(dispatched()).toEqual([]);
+    expect((await detect(ctx, false)).message).toContain('1.34.2 → 1.34.5 (patch, newest patch');
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('is not up to date while the API server alone is behind', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
+    await detect(context(['1.34.2', '1.34.5']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('is blocked, and asks no repository, when a kubelet is two minors behind', async () => {
+    lab.api.apply([node('master', '1.34.5'), node('node1', '1.32.4')]);
+    lab.api.setVersion('1.34.5');
+    annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.33.9' });
+    const asked = () => Promise.reject(new Error('asked'));
+    const repository = {
+      hasMinor: asked,
+      packages: asked,
+      publishedAt: asked,
+    } as unknown as PackageRepository;
+    const shell = { script: asked } as unknown as NodeShell;
+    expect(await rejection(detect({ ...context([]), repository, shell }, false))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining('kubelet 1.32.4 of node1 is 2 minors behind'),
+    });
+  });
+
+  it('creates the first leg itself where there is no agent service', async () => {
+    fresh();
+    lab.api.apply([executionCronJob()]);
+    const found = await detect(context(['1.34.2', '1.34.5'], 'job'), false);
+    const [leg, ...more] = lab.api.store.list('jobs', 'k8s-upgrade');
+    expect([found.message.endsWith(`as Job ${leg?.metadata.name}`), more]).toEqual([true, []]);
+    expect(leg?.spec?.template.spec?.containers[0]?.args).toEqual(
+      expect.arrayContaining([
+        'run',
+        '--inputs',
+        '{"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
+      ]),
+    );
+    expect(JSON.stringify(leg?.spec?.template.spec?.affinity)).toContain(
+      '"operator":"NotIn","values":["master"]',
+    );
+  });
+});
+
+describe('a leg that no node takes (F4)', () => {
+  const offered = ['1.34.2', '1.34.5'];
+  const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
+  const noNode = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
+
+  it('that the detector made is told by the detector in time, with the reason of the scheduler', async () => {
+    fresh();
+    lab.api.apply([executionCronJob(nowhere)]);
+    const began = Date.now();
+    const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
+    expect(Date.now() - began).toBeLessThan(10_000);
+    const [leg] = lab.api.store.list('jobs', 'k8s-upgrade');
+    const name = leg?.metadata.name ?? '';
+    expect(outcome).toBe('blocked');
+    expect(message).toContain(`dispatched as Job ${name}, and no node takes ${name}: ${noNode}`);
+    expect(message).toContain(`kubectl -n k8s-upgrade delete job ${name}`);
+    // Removed as the message says, it is dispatched anew at once.
+    lab.api.store.remove('jobs', 'k8s-upgrade', name);
+    lab.api.apply([executionCronJob()]);
+    expect((await detect(context(offered, 'job', '1s'), false)).outcome).toBe('done');
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
+  });
+
+  it('so that no pod of it is made is told, too', async () => {
+    fresh();
+    const quota = executionCronJob() as {
+      spec: { jobTemplate: { spec: { suspend?: boolean } } };
+    } & KubeObject;
+    quota.spec.jobTemplate.spec.suspend = true;
+    lab.api.apply([quota]);
+    const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
+    expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was made for it')]);
+  });
+
+  it('so that no pod of it is made is told by the next detection, too', async () => {
+    fresh();
+    lab.api.apply([
+      { ...job({}), spec: { template: { spec: { ...template.spec, ...nowhere } } } } as KubeObject,
+    ]);
+    const ctx = context(offered, 'agent-service', '10ms');
+    const none = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] };
+    ctx.client.core.listNamespacedPod = async () => none as unknown as V1PodList;
+    const { outcome, message } = await detect(ctx, false);
+    expect([outcome, message]).toEqual([
+      'blocked',
+      expect.stringContaining('not dispatched, no node takes leg: no pod was made for it'),
+    ]);
+  });
+
+  it('and hangs is blocked at the next detection, and held for as long as one may yet take it', async () => {
+    fresh();
+    const metadata = { labels: { [jobLabels.run]: 'r' } };
+    const spec = { template: { metadata, spec: { ...template.spec, ...nowhere } } };
+    lab.api.apply([{ ...job({}), spec } as KubeObject]);
+    await until(lab.api, () =>
+      lab.api.store.list('pods', 'k8s-upgrade').find(({ status }) => JSON.stringify(status).includes(noNode)),
+    );
+    expect(await detect(context(offered), false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('Job leg has not ended'),
+    });
+    const { outcome, message } = await detect(context(offered, 'agent-service', '10ms'), false);
+    expect([outcome, message]).toEqual([
+      'blocked',
+      expect.stringContaining(`not dispatched, no node takes leg: ${noNode}`),
+    ]);
+    expect(dispatched()).toEqual([]);
+  });
+});
+
+it('a leg whose node is gone for good is blocked with the command that helps', async () => {
+  fresh();
+  lab.api.apply([job({ terminating: 1 }), lease(minutes(12))]);
+  const ctx = context(['1.34.2', '1.34.5']);
+  ctx.client.core.listNamespacedPod = async () =>
+    ({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [terminating('leg', 10)] }) as V1PodList;
+  const { outcome, message } = await detect(ctx, false);
+  expect(outcome).toBe('blocked');
+  expect(message).toContain('leg waits for a node that is away: pod leg-pod on node7 is being deleted');
+  expect(message).toContain('kubectl -n k8s-upgrade delete job leg');
+  lab.api.apply([lease(minutes(0))]);
+  expect((await detect(ctx, false)).outcome).toBe('held');
+  expect(dispatched()).toEqual([]);
+});
+
+describe('nothing is dispatched', () => {
+  const cases: [why: string, prepare: () => void, message: string][] = [
+    [
+      'while somebody holds the lease',
+      () => lab.api.apply([lease(minutes(0))]),
+      'a run is in flight: run/pod has been at work',
+    ],
+    [
+      'while a Job is active',
+      () => lab.api.apply([job({ active: 1 })]),
+      'a run is in flight: Job leg has not ended',
+    ],
+    ['while upgrades are halted', () => lab.api.apply([killSwitch]), 'upgrades are halted: disk swap'],
+    [
+      'while the last dispatch has not begun',
+      () => annotate({ [keys.dispatched]: `1.34.5 ${minutes(5)}` }),
+      'ago and has not begun',
+    ],
+  ];
+  test.each(cases)('%s', async (_why, prepare, message) => {
+    fresh();
+    prepare();
+    const before = annotations();
+    expect(await detect(context(['1.34.2', '1.34.5']), false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining(message),
+    });
+    expect([dispatched(), annotations()]).toEqual([[], before]);
+  });
+
+  const past: [what: string, prepare: () => void][] = [
+    ['a lease that has expired', () => lab.api.apply([lease(minutes(5))])],
+    [
+      'a Job that has failed (F6)',
+      () => lab.api.apply([job({ conditions: [{ type: 'Failed', status: 'True' }] })]),
+    ],
+    ['an old dispatch that never began', () => annotate({ [keys.dispatched]: `1.34.5 ${longAgo}` })],
+    ['a dispatch of another target', () => annotate({ [keys.dispatched]: `1.34.4 ${minutes(5)}` })],
+    ['a note that cannot be read', () => annotate({ [keys.dispatched]: 'nonsense' })],
+  ];
+  test.each(past)('but not because of %s', async (_what, prepare) => {
+    fresh();
+    prepare();
+    await detect(context(['1.34.2', '1.34.5']), false);
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+});
+
+describe('a leaked latch (F7)', () => {
+  const leaked = (started: string) =>
+    annotate({
+      [keys.inFlight]: started,
+      [keys.target]: '1.34.2',
+      [keys.kind]: 'patch',
+      [keys.snapshotPath]: '/x.db',
+    });
+
+  it('is cleared when it is older than any run, nobody is at it and no node is half way', async () => {
+    fresh();
+    leaked(longAgo);
+    await detect(context(['1.34.2']), false);
+    expect(annotations()).toEqual({});
+    expect(said).toContainEqual(expect.stringContaining('clearing the mark'));
+  });
+
+  const kept: [what: string, prepare: () => void][] = [
+    ['younger than a run may be', () => leaked(minutes(60))],
+    ['of somebody at work', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
+    ['of a cluster with two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
+    ['of a cluster whose API server alone is behind', () => [leaked(longAgo), lab.api.setVersion('1.34.1')]],
+    [
+      'of a node that is cordoned in the middle',
+      () => [
+        leaked(longAgo),
+        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.touched]: minutes(1) })]),
+      ],
+    ],
+  ];
+  test.each(kept)('stays when it is that %s', async (_what, prepare) => {
+    fresh();
+    prepare();
+    await detect(context(['1.34.2', '1.34.5']), true);
+    await detect(context(['1.34.2']), false);
+    expect(annotations()[keys.inFlight]).toBeDefined();
+  });
+});
+
+describe('a dispatch that fails', () => {
+  it('for want of a token is bad input, and writes nothing', async () => {
+    lab.api.apply([node('master', '1.34.2')]);
+    const ctx = context(['1.34.2', '1.34.5']);
+    const { dispatch } = ctx.settings;
+    const agentService = { ...dispatch.agentService, tokenFile: '/nowhere/token' };
+    const settings = { ...ctx.settings, dispatch: { ...dispatch, agentService } };
+    expect(await rejection(detect({ ...ctx, settings }, false))).toMatchObject({ code: 'badInput' });
+    expect(annotations()).toEqual({});
+  });
+
+  it('is forgotten when it certainly did not arrive, so that the next detection tries again', async () => {
+    fresh();
+    service.queueFull = true;
+    const ctx = context(['1.34.2', '1.34.5']);
+    expect(await rejection(detect(ctx, false))).toMatchObject({ code: 'held' });
+    expect(annotations()[keys.dispatched]).toBeUndefined();
+    service.queueFull = false;
+    expect((await detect(ctx, false)).outcome).toBe('done');
+  });
+
+  it('is remembered when it may have arrived, so that it does not arrive twice', async () => {
+    fresh();
+    service.faults = { reset: true };
+    const ctx = context(['1.34.2', '1.34.5']);
+    expect(await rejection(detect(ctx, false))).toMatchObject({ code: 'failed' });
+    expect(annotations()[keys.dispatched]).toMatch(/^1\.34\.5 /);
+    service.faults = {};
+    expect(await detect(ctx, false)).toMatchObject({ outcome: 'held' });
+    expect(dispatched()).toEqual([]);
+  });
+
+  it('two at the same moment dispatch once, and the other says so', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
+    const both = [context(['1.34.5']), context(['1.34.5'])];
+    const ends = await Promise.all(
+      both.map(async (ctx) => ({ by: ctx.process, ...(await detect(ctx, false)) })),
+    );
+    expect(dispatched()).toEqual(['1.34.5']);
+    const first = ends.find(({ outcome }) => outcome === 'done');
+    const other = ends.find(({ outcome }) => outcome === 'held');
+    expect(other?.message).toMatch(
+      new RegExp(`not dispatched, it was dispatched \\S+ ago by ${first?.by} and has not begun`),
+    );
+  });
+
+  it('its own note that was taken twice, because the answer was lost, is its own', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
+    const ctx = context(['1.34.5']);
+    const patchNamespace = async (note: Record<string, string | null>, version?: string) => {
+      await ctx.writer.patchNamespace(note, version);
+      if (version !== undefined) await ctx.writer.patchNamespace(note, version);
+    };
+    const { outcome } = await detect({ ...ctx, writer: { ...ctx.writer, patchNamespace } }, false);
+    expect(outcome).toBe('done');
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('two at the same moment create one Job', async () => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
+    const ends = await Promise.all([1, 2].map(() => detect(context(['1.34.5'], 'job'), false)));
+    expect(ends.map(({ outcome }) => outcome).sort()).toEqual(['done', 'held']);
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
+  });
+
+  it.each([
+    ['held while the Job may still be on its way', 5, 'held', 0],
+    ['made again when it never came', 15, 'done', 1],
+  ])('a Job that was noted and is not there: %s', async (_what, age, outcome, jobs) => {
+    lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
+    annotate({ [keys.dispatched]: `1.34.5 ${minutes(age)} 0badcafe` });
+    expect((await detect(context(['1.34.5'], 'job'), false)).outcome).toBe(outcome);
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(jobs);
+  });
+});

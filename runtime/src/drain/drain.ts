@@ -1,0 +1,201 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { isNotFound } from '../cluster/api-error.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
+import { LeaseHeldError } from '../cluster/lease.ts';
+import { type ObjectSource, waitForObjects } from '../cluster/watch.ts';
+import type { ClusterWriter } from '../cluster/writer.ts';
+import { BlockedError, UpgradeError } from '../errors.ts';
+import { TimeoutError, type Wait, within } from '../wait.ts';
+import { type EvictionOptions, evictUntilAccepted, type Leaving } from './eviction.ts';
+import { controllingDaemonSet, judgePod, type PodVerdict, podName } from './filter.ts';
+
+export interface DrainOptions extends EvictionOptions {
+  /** For the whole node, milliseconds. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  /** Makes the node unschedulable, again if somebody undid it. */
+  readonly cordon: () => Promise<'cordoned' | 'already'>;
+}
+
+export interface DrainResult {
+  /** `namespace/name` of the pods that were evicted, or deleted as a rule has it. */
+  readonly evicted: readonly string[];
+}
+
+const podsOn = (client: KubernetesClient, node: string): ObjectSource<V1Pod> => ({
+  path: '/api/v1/pods',
+  query: { fieldSelector: `spec.nodeName=${node}` },
+  list: () =>
+    client.call(`list the pods on ${node}`, () =>
+      client.core.listPodForAllNamespaces({ fieldSelector: `spec.nodeName=${node}` }),
+    ),
+});
+
+/** Lists the pods of a node with what a drain would do with each. */
+export async function judgePods(
+  client: KubernetesClient,
+  node: string,
+): Promise<{ pod: V1Pod; verdict: PodVerdict }[]> {
+  const { items } = await podsOn(client, node).list();
+  const judge = async (pod: V1Pod) => ({ pod, verdict: judgePod(pod, await daemonSetExists(client, pod)) });
+  return Promise.all(items.map(judge));
+}
+
+async function daemonSetExists(client: KubernetesClient, pod: V1Pod): Promise<boolean | Error> {
+  const name = controllingDaemonSet(pod);
+  const namespace = pod.metadata?.namespace ?? '';
+  if (name === undefined) return false;
+  try {
+    await client.call(`read DaemonSet ${namespace}/${name}`, () =>
+      client.apps.readNamespacedDaemonSet({ name, namespace }),
+    );
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    client.options.signal.throwIfAborted();
+    return error as Error;
+  }
+}
+
+/**
+ * Cordons the node and evicts what `kubectl drain --ignore-daemonsets --delete-emptydir-data --force` would,
+ * all pods at once, until they are gone. May be called again on a node that is half drained.
+ *
+ * @throws BlockedError when a pod may not be evicted at all or time ran out, naming pods and budgets;
+ *   LeaseHeldError when another process has taken over; UpgradeError when the API refuses an eviction for another reason. The node stays cordoned: the caller decides.
+ */
+export async function drain(
+  client: KubernetesClient,
+  writer: ClusterWriter,
+  node: string,
+  options: DrainOptions,
+): Promise<DrainResult> {
+  const wait = within(options.timeout, options.signal);
+  const evicted: string[] = [];
+  let uncordoned: boolean;
+  await options.cordon();
+  do {
+    uncordoned = false;
+    const leaving = await choosePods(client, node);
+    evicted.push(...leaving.map(({ pod }) => podName(pod)));
+    await emptyNode(client, writer, node, leaving, options, wait, () => {
+      uncordoned = true;
+    });
+  } while (uncordoned);
+  return { evicted };
+}
+
+async function choosePods(client: KubernetesClient, node: string): Promise<Leaving[]> {
+  const judged = await judgePods(client, node);
+  const refused = judged.filter(({ verdict }) => verdict.action === 'refuse');
+  if (refused.length > 0) {
+    const reasons = refused.map(({ pod, verdict }) => `${podName(pod)}: ${verdict.why}`);
+    throw new BlockedError(`node ${node} cannot be drained`, reasons);
+  }
+  return judged.filter(({ verdict }) => verdict.action === 'evict').map(({ pod }) => ({ pod }));
+}
+
+async function emptyNode(
+  client: KubernetesClient,
+  writer: ClusterWriter,
+  node: string,
+  leaving: readonly Leaving[],
+  options: DrainOptions,
+  wait: Wait,
+  onUncordoned: () => void,
+): Promise<void> {
+  if (leaving.length === 0) return;
+  const stop = new AbortController();
+  const stoppable = { deadline: wait.deadline, signal: AbortSignal.any([wait.signal, stop.signal]) };
+  const evictions = Promise.all(
+    leaving.map((one) => evictUntilAccepted(client, writer, one, options, stoppable)),
+  );
+  try {
+    await waitUntilEmpty(client, node, leaving, options, wait, evictions, onUncordoned);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new BlockedError(`node ${node} was not empty after its time-out`, error.pending, {
+      hint: hintFor(leaving),
+    });
+  } finally {
+    stop.abort();
+    await evictions;
+  }
+  const lost = leaseLost(leaving);
+  if (lost !== undefined) throw lost;
+  const fatal = leaving.filter((one) => one.fatal !== undefined);
+  if (fatal.length > 0) {
+    throw new UpgradeError('failed', `node ${node}: ${fatal.map((one) => one.fatal?.message).join('; ')}`);
+  }
+}
+
+/** No failure of the drain: another process goes on with it, and this one has nothing more to write or to wait for. */
+const leaseLost = (leaving: readonly Leaving[]): Error | undefined =>
+  leaving.find((one) => one.fatal instanceof LeaseHeldError)?.fatal;
+
+const hintFor = (leaving: readonly Leaving[]): string =>
+  leaving.some((one) => one.held !== undefined)
+    ? 'Free the named pods, raise drain.timeout, or name them in drain.blockedPods; then run again.'
+    : 'Free the named pods, or raise drain.timeout; then run again.';
+
+/** Returns when every pod is gone or refused for good. */
+async function waitUntilEmpty(
+  client: KubernetesClient,
+  node: string,
+  leaving: readonly Leaving[],
+  options: DrainOptions,
+  wait: Wait,
+  evictions: Promise<unknown>,
+  onUncordoned: () => void,
+): Promise<void> {
+  const settled = settledForGood(leaving, evictions);
+  const remaining = (pods: readonly V1Pod[]) =>
+    leaving.filter((one) => {
+      const seen = pods.find((pod) => isSamePod(pod, one.pod));
+      if (seen !== undefined) one.pod = seen;
+      return seen !== undefined;
+    });
+  const look = (signal: AbortSignal) =>
+    waitForObjects(
+      client,
+      podsOn(client, node),
+      `drain of ${node}`,
+      async (pods) => {
+        if ((await options.cordon()) === 'cordoned') {
+          options.onNotice(`somebody uncordoned ${node} during its drain; cordoned again`);
+          onUncordoned();
+        }
+        const isOver = leaseLost(leaving) || remaining(pods).every((one) => one.fatal !== undefined);
+        return isOver ? true : undefined;
+      },
+      { deadline: wait.deadline, signal },
+      (pods) => remaining(pods).map(describeLeft),
+    );
+  try {
+    await look(AbortSignal.any([wait.signal, settled]));
+  } catch (error) {
+    if (error !== settled.reason) throw error;
+    await look(wait.signal);
+  }
+}
+
+/** Fires when nothing more is asked for and something was refused for good, which no watch tells of. */
+function settledForGood(leaving: readonly Leaving[], evictions: Promise<unknown>): AbortSignal {
+  const settled = new AbortController();
+  void evictions.then(() => {
+    if (leaving.some((one) => one.fatal !== undefined)) settled.abort();
+  });
+  return settled.signal;
+}
+
+/** What a person needs to free a pod: what holds it back, or what its end waits for. */
+function describeLeft({ pod, held, fatal }: Leaving): string {
+  const { deletionTimestamp, finalizers = [] } = pod.metadata ?? {};
+  const why = fatal?.message ?? held;
+  if (deletionTimestamp === undefined) return podName(pod) + (why ? ` (${why})` : '');
+  const waits = finalizers.length > 0 ? `, waits for ${finalizers.join(' and ')}` : '';
+  return `${podName(pod)} (terminating${waits})`;
+}
+
+/** Gone means 404 or another UID: a StatefulSet makes a new pod of the same name. */
+const isSamePod = (a: V1Pod, b: V1Pod) => a.metadata?.uid === b.metadata?.uid;

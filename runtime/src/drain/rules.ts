@@ -1,0 +1,35 @@
+import type { V1LabelSelector, V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { selects } from '../cluster/disruption-budgets.ts';
+import { formatDuration } from '../duration.ts';
+import type { BlockedPodRule } from '../settings/blocked-pods.ts';
+
+/**
+ * The first rule that names the pod. A pod that no budget speaks for has none: nothing would hold it back.
+ *
+ * @param budgets those that speak for this pod.
+ */
+export function ruleFor(
+  pod: V1Pod,
+  budgets: readonly V1PodDisruptionBudget[],
+  rules: readonly BlockedPodRule[],
+): BlockedPodRule | undefined {
+  if (budgets.length === 0) return undefined;
+  const names = budgets.map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
+  return rules.find(
+    (rule) =>
+      (rule.namespaces?.includes(pod.metadata?.namespace ?? '') ?? true) &&
+      (rule.disruptionBudgets === undefined || names.every((n) => rule.disruptionBudgets?.includes(n))) &&
+      (rule.podSelector === undefined ||
+        selects(rule.podSelector as V1LabelSelector, pod.metadata?.labels ?? {})),
+  );
+}
+
+/** `deleted when still refused after 10m (drain.blockedPods.0)` */
+export function describeDeletion(rule: BlockedPodRule, rules: readonly BlockedPodRule[]): string {
+  const after = formatDuration(rule.wait + rule.deleteAfter);
+  return `deleted when still refused after ${after} (${settingOf(rule, rules)})`;
+}
+
+/** Where the rule stands in the settings. */
+export const settingOf = (rule: BlockedPodRule, rules: readonly BlockedPodRule[]): string =>
+  `drain.blockedPods.${rules.indexOf(rule)}`;

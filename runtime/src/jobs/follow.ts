@@ -1,0 +1,217 @@
+import { createInterface } from 'node:readline';
+import { PassThrough, type Readable } from 'node:stream';
+import { Log, type V1Job, type V1Pod } from '@kubernetes/client-node';
+import { isNotFound } from '../cluster/api-error.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
+import { waitForObjects } from '../cluster/watch.ts';
+import { exitCodes, type Outcome, UpgradeError } from '../errors.ts';
+import type { RunEvent } from '../report/events.ts';
+import { pause, TimeoutError, type Wait } from '../wait.ts';
+import {
+  hasEnded,
+  hasFailed,
+  isActive,
+  jobOf,
+  legOf,
+  listLegs,
+  newestPod,
+  oldestFirst,
+  podsOfJob,
+  runOf,
+  untakenDue,
+  untakenReason,
+} from './job.ts';
+import { isLost, lost } from './stranded.ts';
+import { untaken } from './unscheduled.ts';
+
+export interface FollowOptions {
+  readonly client: KubernetesClient;
+  readonly namespace: string;
+  /** After this, a pod that no node takes is reported, milliseconds. */
+  readonly unschedulable: number;
+  readonly wait: Wait;
+  /** Each line of the legs' logs. */
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * Follows a run from one leg to the next until it ends. May be begun again at any time, and the run does not notice
+ * when it is given up.
+ *
+ * @returns how the run ended. @throws BlockedError with the scheduler's reason when no node takes a leg.
+ */
+export async function followRun(options: FollowOptions, first: V1Job): Promise<Outcome> {
+  let job: V1Job | undefined = first;
+  let outcome: Outcome = 'failed';
+  while (job !== undefined) {
+    const current: V1Job = job;
+    outcome = await followLeg(options, current);
+    if (outcome !== 'done') return outcome;
+    const legs = await listLegs(options.client, options.namespace, runOf(current));
+    job = legs.find((one) => legOf(one) > legOf(current));
+  }
+  return outcome;
+}
+
+/** One Job, through every pod that it starts. */
+async function followLeg(options: FollowOptions, job: V1Job): Promise<Outcome> {
+  const name = job.metadata?.name ?? '';
+  const followed = new Set<string>();
+  let told: Outcome | undefined;
+  const onLine = (line: string) => {
+    told = outcomeIn(line) ?? told;
+    options.onLine(line);
+  };
+  for (;;) {
+    const next = await nextPod(options, name, followed);
+    // Both end with exit code 0: only what the executor said last tells them apart (F15).
+    if ('outcome' in next) return next.outcome === 'done' && told === 'held' ? 'held' : next.outcome;
+    followed.add(next.pod.metadata?.uid ?? '');
+    told = undefined;
+    await followLog({ ...options, onLine }, next.pod);
+  }
+}
+
+/** How the run ended, when this line of an executor's log says so. */
+function outcomeIn(line: string): Outcome | undefined {
+  if (!line.includes('"run-ended"')) return undefined;
+  try {
+    const { event } = JSON.parse(line) as { event?: RunEvent };
+    return event?.type === 'run-ended' ? event.outcome : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Waits for a pod of the Job that has started and was not followed yet, or for the end of the Job. */
+async function nextPod(
+  options: FollowOptions,
+  name: string,
+  followed: ReadonlySet<string>,
+): Promise<{ pod: V1Pod } | { outcome: Outcome }> {
+  const { client, namespace, wait } = options;
+  const labelSelector = podsOfJob(name);
+  const started = Date.now();
+  // Between two pods of a Job there may be none for a moment; before the first one, somebody keeps it from being made.
+  const dueOf = (pods: readonly V1Pod[]) =>
+    pods.length === 0 && followed.size === 0
+      ? started + options.unschedulable
+      : untakenDue(newestPod(pods), options.unschedulable);
+  const source = {
+    path: `/api/v1/namespaces/${namespace}/pods`,
+    query: { labelSelector },
+    list: () =>
+      client.call(`list the pods of ${name}`, () =>
+        client.core.listNamespacedPod({ namespace, labelSelector }),
+      ),
+    due: dueOf,
+  };
+  for (;;) {
+    const what = `waiting for ${name}`;
+    const found = await waitForObjects(
+      client,
+      source,
+      what,
+      (pods) => inspect(options, name, pods, followed, dueOf(pods)),
+      wait,
+    );
+    if (found !== 'later') return found;
+    // The pods have ended and the Job's controller has not said so yet.
+    await pause(250, wait);
+    assertInTime(wait, started, what);
+  }
+}
+
+async function inspect(
+  options: FollowOptions,
+  name: string,
+  pods: readonly V1Pod[],
+  followed: ReadonlySet<string>,
+  due: number | undefined,
+) {
+  const { client, namespace } = options;
+  const fresh = oldestFirst(pods).find((pod) => !followed.has(pod.metadata?.uid ?? '') && hasStarted(pod));
+  if (fresh) return { pod: fresh };
+  const job = await client.call(`read Job ${name}`, () =>
+    client.batch.readNamespacedJob({ name, namespace }),
+  );
+  if (!isActive(job)) return { outcome: outcomeOf(job, pods) };
+  if (due !== undefined && Date.now() >= due) {
+    // A person's doing, and theirs to undo.
+    if (job.spec?.suspend) return 'later';
+    throw untaken(namespace, name, untakenReason(newestPod(pods)));
+  }
+  return pods.length > 0 && pods.every(hasEnded) ? ('later' as const) : undefined;
+}
+
+const hasStarted = (pod: V1Pod) => hasEnded(pod) || pod.status?.phase === 'Running';
+
+/** From the exit code of the newest pod; without one, from the Job's condition. */
+export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
+  const codes = oldestFirst(pods).map(
+    (pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode,
+  );
+  const last = codes.findLast((code) => code !== undefined);
+  if (!hasFailed(job)) return 'done';
+  if (last === exitCodes.badInput)
+    throw new UpgradeError('badInput', `${job.metadata?.name} refused its input; see its log`);
+  return last === exitCodes.blocked ? 'blocked' : 'failed';
+}
+
+/** Streams a pod's log to its end, going on where a lost connection left off. */
+async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
+  const { client, namespace, wait } = options;
+  const name = pod.metadata?.name ?? '';
+  const container = pod.spec?.containers[0]?.name ?? '';
+  const started = Date.now();
+  for (let seen = 0; ; ) {
+    const stream = new PassThrough();
+    // A connection that breaks off ends its body and not what it was piped into.
+    stream.once('pipe', (body: Readable) =>
+      body.once('error', (e) => stream.destroy(e)).once('close', () => stream.end()),
+    );
+    let index = 0;
+    const reading = (async () => {
+      for await (const line of createInterface({ input: stream })) {
+        index += 1;
+        if (index <= seen) continue;
+        seen = index;
+        options.onLine(line);
+      }
+    })();
+    const streaming = new Log(client.kubeConfig).log(namespace, name, container, stream, { follow: true });
+    const abort = () => {
+      stream.destroy(new Error('called off'));
+      void streaming.then((request) => request.abort()).catch(() => {});
+    };
+    wait.signal.addEventListener('abort', abort, { once: true });
+    // Called off before the server has answered, the reader fails first.
+    await Promise.all([streaming, reading]).catch(() => stream.destroy());
+    wait.signal.removeEventListener('abort', abort);
+    wait.signal.throwIfAborted();
+    if (await isOver(client, namespace, pod)) return;
+    await pause(500, wait);
+    assertInTime(wait, started, `waiting for the end of ${name}`);
+  }
+}
+
+/** @throws BlockedError when it will never be over: its node is away for good. */
+async function isOver(client: KubernetesClient, namespace: string, { metadata }: V1Pod): Promise<boolean> {
+  const name = metadata?.name ?? '';
+  try {
+    const pod = await client.call(`read pod ${name}`, () =>
+      client.core.readNamespacedPod({ name, namespace }),
+    );
+    if (isLost(pod)) throw lost(namespace, jobOf(pod), pod);
+    return hasEnded(pod);
+  } catch (error) {
+    if (isNotFound(error)) return true;
+    throw error;
+  }
+}
+
+/** @throws TimeoutError */
+function assertInTime({ deadline }: Wait, started: number, what: string): void {
+  const now = Date.now();
+  if (now >= deadline) throw new TimeoutError(what, now - started);
+}

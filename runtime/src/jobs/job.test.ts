@@ -1,0 +1,158 @@
+import type { V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
+import { describe, expect, it, test } from 'vitest';
+import { jobLabels } from '../names.ts';
+import { hasFailed, isActive, legAffinity, legJob, legOf, runOf, untakenDue, untakenReason } from './job.ts';
+
+const template = {
+  metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
+  spec: {
+    schedule: '0 0 31 2 *',
+    suspend: true,
+    jobTemplate: {
+      metadata: { labels: { app: 'upgrade' }, annotations: { note: 'kept' } },
+      spec: {
+        backoffLimit: 6,
+        template: {
+          metadata: { labels: { app: 'upgrade' }, annotations: { pod: 'kept' } },
+          spec: {
+            serviceAccountName: 'k8s-version-upgrade',
+            restartPolicy: 'Never',
+            affinity: { podAntiAffinity: {} },
+            containers: [
+              { name: 'upgrade', image: 'upgrade:1', args: ['run', '--settings', 'file'] },
+              { name: 'sidecar', image: 'sidecar:1', args: ['as', 'it', 'is'] },
+            ],
+          },
+        },
+      },
+    },
+  },
+} satisfies V1CronJob;
+const spec = { run: '1-34-5-abc', leg: 2, args: ['--leg', '2'], affinity: legAffinity(['a'], ['b']) };
+
+describe('the Job of a leg', () => {
+  it('is what kubectl would make of the CronJob, with its own labels, arguments and placement', () => {
+    const before = structuredClone(template);
+    const job = legJob(template, spec);
+    const labels = { app: 'upgrade', [jobLabels.run]: '1-34-5-abc', [jobLabels.leg]: '2' };
+    expect(job).toEqual({
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: {
+        name: expect.stringMatching(/^k8s-version-upgrade-2-[0-9a-f]{8}$/),
+        labels,
+        annotations: { note: 'kept', 'cronjob.kubernetes.io/instantiate': 'manual' },
+      },
+      spec: {
+        backoffLimit: 6,
+        template: {
+          metadata: { labels, annotations: { pod: 'kept' } },
+          spec: {
+            ...template.spec.jobTemplate.spec.template.spec,
+            affinity: { podAntiAffinity: {}, ...spec.affinity },
+            containers: [
+              { name: 'upgrade', image: 'upgrade:1', args: ['run', '--settings', 'file', '--leg', '2'] },
+              { name: 'sidecar', image: 'sidecar:1', args: ['as', 'it', 'is'] },
+            ],
+          },
+        },
+      },
+    });
+    expect(template).toEqual(before);
+  });
+
+  it('has a name of its own each time, so that a dead one never stands in the way (F6)', () => {
+    const names = Array.from({ length: 50 }, () => legJob(template, spec).metadata?.name);
+    expect(new Set(names).size).toBe(50);
+  });
+
+  it('has a name that Kubernetes takes, and one that its pods can be labelled with', () => {
+    expect(legJob(template, { ...spec, leg: 99 }).metadata?.name).toMatch(
+      /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    );
+  });
+
+  test.each([
+    [
+      'no container',
+      {
+        ...template,
+        spec: { ...template.spec, jobTemplate: { spec: { template: { spec: { containers: [] } } } } },
+      },
+    ],
+    ['no spec', { metadata: template.metadata }],
+  ])('needs a template: %s', (_what, cronJob) => {
+    expect(() => legJob(cronJob as V1CronJob, spec)).toThrow('CronJob k8s-version-upgrade has no container');
+  });
+});
+
+describe('where a leg may run', () => {
+  const key = 'kubernetes.io/hostname';
+  const required = (values: string[]) => ({
+    requiredDuringSchedulingIgnoredDuringExecution: {
+      nodeSelectorTerms: [{ matchExpressions: [{ key, operator: 'NotIn', values }] }],
+    },
+  });
+  const preferred = (values: string[]) => ({
+    preferredDuringSchedulingIgnoredDuringExecution: [
+      { weight: 100, preference: { matchExpressions: [{ key, operator: 'In', values }] } },
+    ],
+  });
+  test.each([
+    [['a', 'b'], ['c'], { ...required(['a', 'b']), ...preferred(['c']) }],
+    [['a'], [], required(['a'])],
+    [[], ['c'], preferred(['c'])],
+    [[], [], {}],
+  ])('drains %j, prefers %j (F1)', (drains, prefers, nodeAffinity) => {
+    expect(legAffinity(drains, prefers)).toEqual({ nodeAffinity });
+  });
+});
+
+describe('reading a Job', () => {
+  const job = (...conditions: [string, string][]): V1Job => ({
+    metadata: { labels: { [jobLabels.run]: 'r', [jobLabels.leg]: '3' } },
+    status: { conditions: conditions.map(([type, status]) => ({ type, status })) },
+  });
+  test.each([
+    ['new', {} as V1Job, true, false],
+    ['complete', job(['Complete', 'True']), false, false],
+    ['failed (F6)', job(['Failed', 'True']), false, true],
+    ['failing', job(['FailureTarget', 'True']), true, false],
+    ['not complete', job(['Complete', 'False']), true, false],
+  ])('that is %s: active %s, failed %s', (_what, given, active, failed) => {
+    expect([isActive(given), hasFailed(given)]).toEqual([active, failed]);
+  });
+
+  it('gives its run and leg', () => {
+    expect([runOf(job()), legOf(job()), runOf({}), legOf({})]).toEqual(['r', 3, '', 0]);
+  });
+});
+
+describe('why no node takes a pod (F4)', () => {
+  const pod = (condition: object): V1Pod => ({
+    status: {
+      conditions: [
+        { type: 'Ready', status: 'False' },
+        { type: 'PodScheduled', status: 'False', ...condition },
+      ],
+    },
+  });
+  test.each([
+    [pod({ message: '0/5 nodes are available', reason: 'Unschedulable' }), '0/5 nodes are available'],
+    [pod({ reason: 'Unschedulable' }), 'Unschedulable'],
+    [pod({}), 'the scheduler has not looked at it'],
+    [{}, 'the scheduler has not looked at it'],
+    [undefined, 'no pod was made for it: a quota, or admission'],
+  ])('%j', (given, reason) => {
+    expect(untakenReason(given)).toBe(reason);
+  });
+
+  const created = { metadata: { creationTimestamp: new Date(1_000_000) } };
+  test.each([
+    ['waits', { ...created, status: { phase: 'Pending' } }, 1_000_500],
+    ['a node has', { ...created, spec: { nodeName: 'one', containers: [] } }, undefined],
+    ['has ended', { ...created, status: { phase: 'Failed' } }, undefined],
+  ])('a pod that %s is to be reported at %s', (_what, given, due) => {
+    expect(untakenDue(given, 500)).toBe(due);
+  });
+});

@@ -1,0 +1,273 @@
+import type { V1PodList } from '@kubernetes/client-node';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { type TestLab, testNode } from '../../../test/lab/api/testing.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { clusterReader } from '../cluster/reader.ts';
+import { clusterWriter } from '../cluster/writer.ts';
+import { jobLabels } from '../names.ts';
+import { requestOf } from '../rollout/request.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
+import { rejection } from '../testing/files.ts';
+import { jobLegs, type LegPorts, laterLeg, newRunId } from './next-job.ts';
+import { submit } from './submit.ts';
+
+const request = requestOf({ target_version: '1.34.5', kind: 'patch' });
+const namespace = 'k8s-upgrade';
+let lab: TestLab;
+beforeEach(async () => {
+  lab = await startLab();
+  for (const name of ['one', 'two']) lab.api.store.remove('nodes', undefined, name);
+  lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2'), node('node2', '1.34.2'), cronJob()]);
+});
+afterEach(() => lab.stop());
+
+function node(name: string, release: string, spec: object = {}): KubeObject {
+  const made = testNode(name) as KubeObject & { status: object };
+  const isMaster = name === 'master';
+  const role = isMaster ? { 'node-role.kubernetes.io/control-plane': '' } : {};
+  return {
+    ...made,
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, ...role } },
+    spec: { ...(isMaster && { taints: [controlPlaneTaint] }), ...spec },
+    status: { ...made.status, nodeInfo: { kubeletVersion: `v${release}` } },
+  } as KubeObject;
+}
+
+/** Its Jobs are made suspended: they stay active and start nothing. */
+const cronJob = (): KubeObject =>
+  ({
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: { name: 'k8s-version-upgrade', namespace },
+    spec: {
+      schedule: '0 0 31 2 *',
+      suspend: true,
+      jobTemplate: {
+        spec: {
+          suspend: true,
+          template: {
+            spec: {
+              restartPolicy: 'Never',
+              tolerations: [{ key: controlPlaneTaint.key, operator: 'Exists', effect: 'NoSchedule' }],
+              containers: [{ name: 'upgrade', image: 'upgrade:1', args: ['run'] }],
+            },
+          },
+        },
+      },
+    },
+  }) as KubeObject;
+
+function ports(): LegPorts {
+  const client = connect(lab);
+  return {
+    client,
+    cluster: clusterReader(client, testSettings()),
+    writer: clusterWriter(client, namespace),
+    namespace,
+  };
+}
+const jobs = () => lab.api.store.list('jobs', namespace);
+/** Values of the required and of the preferred node affinity. */
+function placement(job: ReturnType<typeof jobs>[number] | undefined) {
+  const { nodeAffinity } = (job?.spec?.template.spec?.affinity ?? {}) as {
+    nodeAffinity?: {
+      requiredDuringSchedulingIgnoredDuringExecution?: {
+        nodeSelectorTerms: { matchExpressions: { values: string[] }[] }[];
+      };
+      preferredDuringSchedulingIgnoredDuringExecution?: {
+        preference: { matchExpressions: { values: string[] }[] };
+      }[];
+    };
+  };
+  return {
+    not: nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms[0]
+      ?.matchExpressions[0]?.values,
+    rather:
+      nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.[0]?.preference.matchExpressions[0]
+        ?.values,
+  };
+}
+const fail = (name: string | undefined) =>
+  lab.api.store.modify('jobs', namespace, name ?? '', (job) => {
+    job.status = { conditions: [{ type: 'Failed', status: 'True' }] } as never;
+  });
+
+describe('submitting', () => {
+  it('creates the first leg, away from what it drains', async () => {
+    const { job, joined } = await submit(ports(), request);
+    expect(joined).toBe(false);
+    expect(jobs().map((one) => one.metadata.name)).toEqual([job.metadata?.name]);
+    expect(job.spec?.template.spec?.containers[0]?.args).toEqual([
+      'run',
+      '--inputs',
+      '{"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
+      '--run-id',
+      job.metadata?.labels?.[jobLabels.run],
+      '--leg',
+      '1',
+    ]);
+    expect(placement(jobs()[0])).toEqual({ not: ['master', 'node1'], rather: ['node2'] });
+  });
+
+  it('the same again joins what is at work, and something else is refused', async () => {
+    const first = await submit(ports(), request);
+    const again = await submit(ports(), request);
+    expect([again.joined, again.job.metadata?.name]).toEqual([true, first.job.metadata?.name]);
+    const other = requestOf({ target_version: '1.34.5', kind: 'patch', stages: 'preflight' });
+    expect(await rejection(submit(ports(), other))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining(`Job ${first.job.metadata?.name}`),
+    });
+    expect(jobs()).toHaveLength(1);
+  });
+
+  it('says so when the node of the leg at work is gone for good, and follows it for as long as it may come back', async () => {
+    const { job } = await submit(ports(), request);
+    const name = job.metadata?.name ?? '';
+    const after = (minutes: number) => {
+      const given = ports();
+      given.client.core.listNamespacedPod = async () =>
+        ({
+          kind: 'PodList',
+          apiVersion: 'v1',
+          metadata: {},
+          items: [terminating(name, minutes)],
+        }) as V1PodList;
+      return submit(given, request);
+    };
+    expect((await after(1)).joined).toBe(true);
+    expect(await rejection(after(10))).toMatchObject({
+      code: 'blocked',
+      message: expect.stringContaining('pod leg-pod on node7 is being deleted and does not go'),
+      hint: expect.stringContaining(`kubectl -n k8s-upgrade delete job ${name}, then dispatch again`),
+    });
+  });
+
+  it('is not kept from it by a Job that has failed (F6)', async () => {
+    const first = await submit(ports(), request);
+    fail(first.job.metadata?.name);
+    const second = await submit(ports(), request);
+    expect(second.joined).toBe(false);
+    expect(second.job.metadata?.name).not.toBe(first.job.metadata?.name);
+  });
+
+  it('finds its own Job when the answer to its creation was lost', async () => {
+    lab.api.faults.add({ match: { resource: 'jobs', verb: 'create' }, times: 1, action: { reset: 'after' } });
+    const { job } = await submit(ports(), request);
+    expect(jobs().map((one) => one.metadata.name)).toEqual([job.metadata?.name]);
+  });
+
+  const now = () => new Date().toISOString().replace('Z', '000Z');
+  const cases: [why: string, prepare: () => void, code: string, message: string][] = [
+    [
+      'upgrades are halted',
+      () =>
+        lab.api.apply([
+          {
+            apiVersion: 'v1',
+            kind: 'ConfigMap',
+            metadata: { name: 'k8s-upgrade-killswitch', namespace },
+            data: { reason: 'disk swap' },
+          } as KubeObject,
+        ]),
+      'blocked',
+      'upgrades are halted:\n  - disk swap',
+    ],
+    [
+      'somebody is at work outside the cluster',
+      () =>
+        lab.api.apply([
+          {
+            apiVersion: 'coordination.k8s.io/v1',
+            kind: 'Lease',
+            metadata: { name: 'k8s-version-upgrade', namespace },
+            spec: {
+              holderIdentity: 'run/laptop',
+              acquireTime: now(),
+              renewTime: now(),
+              leaseDurationSeconds: 60,
+            },
+          } as KubeObject,
+        ]),
+      'blocked',
+      'another run is at work:\n  - run/laptop since',
+    ],
+    [
+      'no node would take it (F4)',
+      () =>
+        lab.api.apply([
+          node('node1', '1.34.2', { unschedulable: true }),
+          node('node2', '1.34.2', { unschedulable: true }),
+        ]),
+      'blocked',
+      'node2: cordoned',
+    ],
+    [
+      'the pipeline is not deployed',
+      () => lab.api.store.remove('cronjobs', namespace, 'k8s-version-upgrade'),
+      'blocked',
+      'CronJob k8s-upgrade/k8s-version-upgrade does not exist',
+    ],
+    [
+      'a node cannot be read',
+      () =>
+        lab.api.store.modify('nodes', undefined, 'node2', (found) => {
+          if (found.status) found.status.addresses = [];
+        }),
+      'badInput',
+      'node node2 status.addresses',
+    ],
+    [
+      'the target is older than the cluster',
+      () => lab.api.setVersion('1.34.9'),
+      'badInput',
+      'target_version: "1.34.5"',
+    ],
+  ];
+  test.each(cases)('creates nothing when %s', async (_why, prepare, code, message) => {
+    prepare();
+    expect(await rejection(submit(ports(), request))).toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+    expect(jobs()).toEqual([]);
+  });
+});
+
+describe('the next leg', () => {
+  const upgradeAll = (...names: string[]) => lab.api.apply(names.map((name) => node(name, '1.34.5')));
+
+  it('is on an upgraded node, and never on the one that it drains (F1)', async () => {
+    upgradeAll('master', 'node1');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const job = jobs().find((one) => one.metadata.name === name);
+    expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.leg]: '2' });
+    expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
+  });
+
+  it('keeps off the one that hands over, also where its API server alone is left', async () => {
+    upgradeAll('master', 'node1', 'node2');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('master');
+    const job = jobs().find((one) => one.metadata.name === name);
+    expect(placement(job)).toEqual({ not: ['master'], rather: ['node1', 'node2'] });
+  });
+
+  it('is found by a leg that was killed after submitting it, also once it has ended (F5)', async () => {
+    upgradeAll('master', 'node1');
+    const client = connect(lab);
+    const after = (run: string, leg: number) => laterLeg(client, namespace, run, leg);
+    expect(await after('run', 1)).toBeUndefined();
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    expect(await after('run', 1)).toBe(name);
+    fail(name);
+    expect(await after('run', 1)).toBe(name);
+    expect([await after('run', 2), await after('other', 1)]).toEqual([undefined, undefined]);
+  });
+});
+
+describe('the identity of a run', () => {
+  it('can be a label, and half of a lease’s holder', () => {
+    expect(newRunId('1.34.5')).toMatch(/^1-34-5-[a-z0-9]{6,}$/);
+  });
+});

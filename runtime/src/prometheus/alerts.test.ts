@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import type { HttpFaults } from '../../../test/lab/services/http.ts';
+import { Prometheus } from '../../../test/lab/services/prometheus.ts';
+import { testSettings } from '../testing/cluster.ts';
+import { rejection } from '../testing/files.ts';
+import { PrometheusAlerts } from './alerts.ts';
+
+let prometheus: Prometheus;
+beforeEach(async () => {
+  prometheus = await new Prometheus().start();
+});
+afterEach(() => prometheus.stop());
+
+const firing = (ruleGroups = ['Upgrade Gates'], url = prometheus.url) => {
+  const settings = testSettings({ prometheus: { url, ruleGroups, timeout: '2s' } });
+  return new PrometheusAlerts(settings.prometheus, new AbortController().signal).firing();
+};
+const rules = (rule: object) =>
+  JSON.stringify({
+    status: 'success',
+    data: {
+      groups: [{ name: 'Upgrade Gates', rules: [{ name: 'Broken', type: 'alerting', alerts: [], ...rule }] }],
+    },
+  });
+
+describe('firing alerts', () => {
+  it('are none while nothing fires', async () => {
+    expect(await firing()).toEqual([]);
+  });
+
+  it('come with their labels, one for each instance', async () => {
+    prometheus.fire('RecentNodeReboot', { node: 'k8s-node1' });
+    prometheus.fire('RecentNodeReboot', { node: 'k8s-node2' });
+    expect(await firing(undefined, `${prometheus.url}/`)).toEqual(
+      ['k8s-node1', 'k8s-node2'].map((node) => ({
+        name: 'RecentNodeReboot',
+        labels: expect.objectContaining({ node }),
+      })),
+    );
+  });
+
+  it('count in the gating groups only (F32)', async () => {
+    prometheus.groups.set('Other', ['Noise']);
+    prometheus.fire('Noise');
+    expect(await firing()).toEqual([]);
+    expect((await firing(['Upgrade Gates', 'Other'])).map((alert) => alert.name)).toEqual(['Noise']);
+  });
+
+  it('count in the gating groups only, of a server that answers with all of them', async () => {
+    prometheus.filtersRules = false;
+    prometheus.groups.set('Other', ['Noise']);
+    prometheus.fire('Noise');
+    expect(await firing()).toEqual([]);
+  });
+
+  it('do not count while pending', async () => {
+    prometheus.faults = { body: rules({ health: 'ok', alerts: [{ state: 'pending', labels: {} }] }) };
+    expect(await firing()).toEqual([]);
+    prometheus.faults = { body: rules({ health: 'ok', alerts: [{ state: 'firing', labels: { a: 'b' } }] }) };
+    expect(await firing()).toEqual([{ name: 'Broken', labels: { a: 'b' } }]);
+  });
+});
+
+describe('what Prometheus cannot tell is not "nothing fires" (F31)', () => {
+  const whole = rules({ health: 'ok' });
+  const cases: [what: string, faults: HttpFaults, code: string, message: string][] = [
+    ['HTML', { body: '<html>Sign in</html>' }, 'badInput', 'answering <html>'],
+    ['an empty answer', { body: '' }, 'badInput', 'an empty answer'],
+    ['truncated JSON', { body: whole.slice(0, whole.length / 2) }, 'badInput', 'which answers JSON'],
+    ['another API', { body: '{"kind":"Status"}' }, 'badInput', 'expected the URL of Prometheus'],
+    ['an error', { body: '{"status":"error","error":"x"}' }, 'badInput', 'prometheus.url'],
+    ['a redirect loop', { redirectLoop: true }, 'badInput', 'redirect loop'],
+    ['404', { status: 404 }, 'failed', 'answered 404'],
+    ['503', { status: 503 }, 'failed', 'answered 503'],
+    ['a cut connection', { reset: true }, 'failed', 'no answer'],
+  ];
+  test.concurrent.each(cases)('%s is %s', async (_what, faults, code, message) => {
+    const own = await new Prometheus().start();
+    own.faults = faults;
+    const error = await rejection(firing(undefined, own.url)).finally(() => own.stop());
+    expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
+    expect(error.message).toContain('prometheus.url');
+  });
+
+  it('a group that is empty or not loaded is blocked by name', async () => {
+    prometheus.groups.set('Upgrade Gates', []);
+    const empty = await rejection(firing());
+    expect(empty).toMatchObject({ code: 'blocked', message: 'Prometheus has no rule group "Upgrade Gates"' });
+    const missing = await rejection(firing(['Nobody’s']));
+    expect(missing).toMatchObject({ code: 'blocked', message: expect.stringContaining('"Nobody’s"') });
+  });
+
+  test.each([
+    ['err', 'many-to-many matching', 'Broken (many-to-many matching)'],
+    ['unknown', undefined, 'Broken (unknown)'],
+  ])('a rule of health %s is blocked, with its error', async (health, lastError, message) => {
+    prometheus.faults = { body: rules({ health, lastError }) };
+    expect(await rejection(firing())).toMatchObject({
+      code: 'blocked',
+      message: `rules that do not evaluate: ${message}`,
+    });
+  });
+
+  it('nobody listening has failed', async () => {
+    await prometheus.stop();
+    expect(await rejection(firing())).toMatchObject({
+      code: 'failed',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
+  });
+});

@@ -1,0 +1,14 @@
+import type { Settings } from '../settings/settings.ts';
+
+/**
+ * The longest that a healthy run may take, milliseconds: every node waits for its gates, drains, runs its script, becomes
+ * Ready and soaks as long as it is allowed to, plus the stages before and after. The agent service is told to let its
+ * agent follow for that long (F2), and a latch that is older belongs to nobody (F7).
+ */
+export function longestRun(nodeCount: number, settings: Settings): number {
+  const { timing, gates, drain, ssh } = settings;
+  const perNode =
+    gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + timing.nodeReady + timing.soak;
+  const around = 3 * timing.script + 2 * gates.alertWait + timing.apiOutage;
+  return nodeCount * perNode + around;
+}

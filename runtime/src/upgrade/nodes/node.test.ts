@@ -1,0 +1,303 @@
+import { ApiException } from '@kubernetes/client-node';
+import { describe, expect, it } from 'vitest';
+import { ApiError } from '../../cluster/api-error.ts';
+import { BlockedError, UpgradeError } from '../../errors.ts';
+import { ScriptError } from '../../ssh/node-shell.ts';
+import { ConnectionError } from '../../ssh/session.ts';
+import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
+import { rejection } from '../../testing/files.ts';
+import { of, run, target, toldOf, worker } from '../../testing/run.ts';
+import { runUpgrade } from '../run.ts';
+
+describe('a person’s cordon (F11)', () => {
+  it('does not hide that a node was begun and not finished: it is finished, with its soak', async () => {
+    const begun = { release: target, touchedAt: Date.now() - 30_000, unschedulable: true, unfinished: true };
+    const { ctx, fake } = fakeContext({
+      inFlight: {},
+      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1', begun)],
+      server: '1.34.5',
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1').slice(0, 5)).toEqual([
+      'k8s-node1 update_k8s ended',
+      'k8s-node1 drain',
+      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      'k8s-node1 mark cordoned- soaking unfinished-',
+      'k8s-node1 mark soaking-',
+    ]);
+    expect(fake.effects.indexOf('k8s-node1 drain')).toBeLessThan(fake.effects.indexOf('k8s-node2 drain'));
+    expect(fake.node('k8s-node1')).toMatchObject({ unschedulable: true, unfinished: false });
+  });
+
+  it('is there before and after', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(of(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
+    expect(of(fake, 'k8s-node1')).toContain('k8s-node1 update_k8s --role worker --release 1.34.5');
+    expect(fake.node('k8s-node1')).toMatchObject({
+      unschedulable: true,
+      cordonedByUs: false,
+      release: target,
+    });
+  });
+
+  it.each([
+    ['ours is set', 'k8s-node1 cordon', { unschedulable: true, cordonedByUs: false }],
+    ['ours is lifted', 'k8s-node1 uncordon', { unschedulable: true, cordonedByUs: false }],
+  ])('that is made right before %s is seen', async (_when, write, expected) => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1')] });
+    const { patchNode } = ctx.writer;
+    let changed = false;
+    ctx.writer.patchNode = async (name, annotations, unschedulable, version) => {
+      const what = `${name} ${unschedulable === undefined ? 'mark' : unschedulable ? 'cordon' : 'uncordon'}`;
+      if (what !== write || changed) return patchNode(name, annotations, unschedulable, version);
+      changed = true;
+      // Lifted by somebody who then makes one of their own, or made where there was none.
+      fake.change(name, { unschedulable: true, cordonedByUs: false, version: '2' });
+      throw new ApiError('patch node', new ApiException(409, 'changed', {}, {}));
+    };
+    fake.change('k8s-node1', { version: '1' });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(changed).toBe(true);
+    expect(fake.node('k8s-node1')).toMatchObject({ release: target, ...expected });
+  });
+
+  it('is not lifted by a drain that fails either', async () => {
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') throw new BlockedError('no', ['budget']);
+    };
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-node1').unschedulable).toBe(true);
+  });
+});
+
+describe('a drain that fails', () => {
+  const failing = (fake: FakeCluster) => {
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node2')
+        throw new BlockedError('node k8s-node2 was not empty', ['apps/web'], { hint: 'free it' });
+    };
+  };
+
+  it('lifts our cordon, leaves the rest alone, and stays in flight (F11)', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake);
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('apps/web'),
+      hint: 'free it',
+    });
+    expect(of(fake, 'k8s-node2')).toEqual([
+      'k8s-node2 cordon cordoned',
+      'k8s-node2 drain',
+      'k8s-node2 uncordon cordoned- soaking-',
+    ]);
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
+    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['blocked']);
+  });
+
+  it('leaves a node cordoned whose packages may have changed', async () => {
+    const touched = { unschedulable: true, cordonedByUs: true, touchedAt: Date.now() };
+    const nodes = [master({ release: target }), worker('k8s-node2', touched)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
+    failing(fake);
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-node2').unschedulable).toBe(true);
+  });
+
+  it('is followed by a run that finishes', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake);
+    await run({ ctx });
+    fake.onDrain = async () => {};
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.nodes.every((node) => node.release === target && !node.unschedulable)).toBe(true);
+  });
+
+  it('lifts our cordon when the run is called off in it', async () => {
+    const stop = new AbortController();
+    const { ctx, fake } = fakeContext({ signal: stop.signal });
+    fake.onDrain = async () => {
+      stop.abort(new Error('SIGTERM'));
+      stop.signal.throwIfAborted();
+    };
+    expect((await rejection(runUpgrade(ctx))).message).toBe('SIGTERM');
+    expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, cordonedByUs: false });
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+  });
+});
+
+describe('a script that fails', () => {
+  const failing = (fake: FakeCluster, name: string, before: () => void = () => {}) => {
+    fake.onScript = async (node) => {
+      if (node !== name) return;
+      before();
+      throw new ScriptError(node, 'update_k8s', 1, ['error: kubeadm gave up']);
+    };
+  };
+
+  it('leaves its node cordoned and the rollout in flight, and says what to do', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-node2');
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+      hint: expect.stringMatching(
+        /^k8s-node2 stays cordoned at 1\.34\.2\. Its log is on k8s-node2 .*run again/,
+      ),
+    });
+    expect(of(fake, 'k8s-node2').at(-1)).toContain('update_k8s');
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.inFlight).toBeDefined();
+  });
+
+  it('is what the run says even when nobody answers what has become of the node', async () => {
+    const { ctx, fake } = fakeContext();
+    const { nodes } = ctx.cluster;
+    failing(fake, 'k8s-node2', () => {
+      ctx.cluster.nodes = async () => {
+        ctx.cluster.nodes = nodes;
+        throw new UpgradeError('failed', 'list nodes: no answer from the API server');
+      };
+    });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+  });
+
+  it('is forgiven when its node is at the target and Ready (F20)', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-master', () => {
+      fake.change('k8s-master', { release: target });
+      fake.server = target;
+    });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(toldOf(fake, 'notice').map((event) => event.text)).toContainEqual(
+      expect.stringContaining('but the node is Ready at 1.34.5, going on'),
+    );
+  });
+
+  it('is not forgiven for a kubelet that was at the target from the start', async () => {
+    const begun = { release: target, touchedAt: Date.now() - 30_000, unfinished: true };
+    const nodes = [master({ release: target }), worker('k8s-node2', begun)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes, server: target });
+    failing(fake, 'k8s-node2');
+    expect(await run({ ctx })).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('is not forgiven when its node is at the target and not Ready', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-node2', () => fake.change('k8s-node2', { release: target, ready: false }));
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'update_k8s on k8s-node2 failed with exit code 1: kubeadm gave up',
+    });
+  });
+
+  it('or a node that does not come up leaves it cordoned', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => fake.change(node, { ready: node !== 'k8s-node2' });
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('waiting for k8s-node2 to be Ready at 1.34.5: gave up'),
+      hint: expect.stringMatching(
+        /^k8s-node2 stays cordoned at 1\.34\.5\. journalctl -u kubelet .*run again/,
+      ),
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+  });
+
+  it('or has no end in its time leaves its node cordoned, and says that it may still run, and where its log is', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      const at = { node, address: '10.0.20.5', user: 'wizard', port: 22 };
+      if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within its time limit');
+    };
+    const { outcome, hint } = await run({ ctx });
+    expect(outcome).toBe('failed');
+    expect(hint).toContain('k8s-node2 stays cordoned at 1.34.2. update_k8s.sh may still run there');
+    expect(hint).toContain('/var/log/k8s-upgrade/update_k8s.log. Try it by hand: ssh -p 22 wizard@10.0.20.5');
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
+  });
+
+  it('or a host key that has changed since preflight (F27) leaves its node cordoned, and says so', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      if (node === 'k8s-node2')
+        throw new UpgradeError('blocked', 'another host key', { hint: 'Compare it.' });
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'another host key',
+      hint: expect.stringMatching(/^k8s-node2 stays cordoned at 1\.34\.2\. Compare it\. /),
+    });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+
+  it('or an API server that did not change ends the run after the control plane', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      fake.change(node, { release: target });
+      throw new ScriptError(node, 'update_k8s', 1, []);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('the API server of k8s-master is still older than 1.34.5'),
+    });
+    expect(of(fake, 'k8s-node2')).toEqual([]);
+  });
+});
+
+describe('the node under the run (F1)', () => {
+  it('is left to the next leg, after everything else', async () => {
+    const { ctx, fake } = fakeContext({ ownNode: 'k8s-node2' });
+    expect(await run({ ctx })).toMatchObject({ outcome: 'done', handedOff: true });
+    expect(of(fake, 'k8s-node2')).toEqual([]);
+    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 mark soaking-', 'next leg, not on k8s-node2']);
+    expect(toldOf(fake, 'run-ended')).toEqual([]);
+    expect(toldOf(fake, 'handed-off')).toEqual([
+      { type: 'handed-off', job: 'leg-2', why: 'k8s-node2 is the node under this process' },
+    ]);
+    expect(fake.inFlight).toBeDefined();
+  });
+
+  it('that is the control plane is not drained, and nothing behind it either', async () => {
+    const { ctx, fake } = fakeContext({ ownNode: 'k8s-master' });
+    expect(await run({ ctx })).toMatchObject({ handedOff: true });
+    expect(fake.effects.filter((effect) => effect.endsWith('drain'))).toEqual([]);
+  });
+});
+
+describe('a node that leaves in the middle', () => {
+  it('of its soak has been seen through', async () => {
+    const { ctx, fake } = fakeContext();
+    const { patchNode } = ctx.writer;
+    ctx.writer.patchNode = async (name, annotations, unschedulable) => {
+      if (name !== 'k8s-node2' || !fake.node(name).soakingSince)
+        return patchNode(name, annotations, unschedulable);
+      fake.nodes = fake.nodes.filter((one) => one.name !== name);
+      throw new ApiError('patch node', new ApiException(404, 'gone', {}, {}));
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.node('k8s-node1').release).toBe(target);
+  });
+
+  it('fails the run by name', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async (node) => {
+      if (node !== 'k8s-node2') return;
+      fake.nodes = fake.nodes.filter((one) => one.name !== node);
+      throw new BlockedError('time-out', []);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'node k8s-node2 has left the cluster in the middle of its upgrade',
+    });
+    expect(of(fake, 'k8s-node1')).toEqual([]);
+  });
+});

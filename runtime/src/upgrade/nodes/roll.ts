@@ -1,0 +1,51 @@
+import type { ClusterNode } from '../../cluster/nodes.ts';
+import { isInterrupted } from '../../gates/alerts.ts';
+import type { Context, StageEnd } from '../context.ts';
+import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
+
+/** The nodes that a stage rolls, and how. */
+interface NodeGroup {
+  readonly belongs: (node: ClusterNode) => boolean;
+  /** Decided anew for each node. @param behind what {@link NodeGroup.behind} found. */
+  readonly role: (nodes: readonly ClusterNode[], behind: readonly ClusterNode[]) => NodeRole;
+  /** Nodes with something left to do beside their kubelet. Each is taken for that once only. */
+  readonly behind?: (nodes: readonly ClusterNode[]) => Promise<readonly ClusterNode[]>;
+  /** Whether each node soaks before the next. */
+  readonly soak: boolean;
+  /** Called before each node. Throws to stop there. */
+  readonly before?: (next: ClusterNode, nodes: readonly ClusterNode[]) => Promise<void>;
+}
+
+/**
+ * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
+ * meanwhile (F26). The node under this process is left to the next leg (F1).
+ */
+export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
+  const { belongs, role, soak, before } = group;
+  const taken = new Set<string>();
+  for (;;) {
+    const nodes = await ctx.cluster.nodes();
+    for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
+      await finishSoak(ctx, node.name);
+    const behind = ((await group.behind?.(nodes)) ?? []).filter(({ name }) => !taken.has(name));
+    const isLeft = (node: ClusterNode) => isPending(ctx, node) || behind.includes(node);
+    const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isLeft(node)));
+    const next = pending.find((node) => node.name !== ctx.ownNode);
+    if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
+    await before?.(next, nodes);
+    await upgradeNode(ctx, next, role(nodes, behind), soak);
+    taken.add(next.name);
+  }
+}
+
+/** What was begun is finished before anything else is opened; otherwise the given order stays. */
+const interruptedFirst = (nodes: readonly ClusterNode[]): ClusterNode[] => [
+  ...nodes.filter(isInterrupted),
+  ...nodes.filter((node) => !isInterrupted(node)),
+];
+
+async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
+  const job = await ctx.legs.next(node.name);
+  ctx.report.emit({ type: 'handed-off', job, why: `${node.name} is the node under this process` });
+  return 'handed-off';
+}
