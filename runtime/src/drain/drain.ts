@@ -2,12 +2,13 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
+import { podName } from '../cluster/pods.ts';
 import { type ObjectSource, waitForObjects } from '../cluster/watch.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import { TimeoutError, type Wait, within } from '../wait.ts';
 import { type EvictionOptions, evictUntilAccepted, type Leaving } from './eviction.ts';
-import { controllingDaemonSet, judgePod, type PodVerdict, podName } from './filter.ts';
+import { controllingDaemonSet, judgePod, type PodVerdict } from './filter.ts';
 
 export interface DrainOptions extends EvictionOptions {
   /** For the whole node, milliseconds. */

@@ -2,11 +2,11 @@ import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { ApiError, isConflict, isNamespaceTerminating, isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor, describeBudget, listBudgets } from '../cluster/disruption-budgets.ts';
+import { podName } from '../cluster/pods.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { formatDuration } from '../duration.ts';
 import type { BlockedPodRule } from '../settings/blocked-pods.ts';
 import { pause, type Wait } from '../wait.ts';
-import { podName } from './filter.ts';
 import { ruleFor, settingOf } from './rules.ts';
 
 /** A pod on its way out. */

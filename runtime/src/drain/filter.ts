@@ -1,15 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { isFinished, isMirror } from '../cluster/pods.ts';
 
 /** What a drain does with one pod. `refuse` stops the drain of the node before its first eviction. */
 export type PodVerdict = { readonly action: 'evict' | 'skip' | 'refuse'; readonly why: string };
-
-export const podName = (pod: V1Pod): string => `${pod.metadata?.namespace}/${pod.metadata?.name}`;
-
-export const isFinished = (pod: V1Pod): boolean =>
-  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
-
-export const isMirror = (pod: V1Pod): boolean =>
-  'kubernetes.io/config.mirror' in (pod.metadata?.annotations ?? {});
 
 /** The name of the DaemonSet that controls the pod. */
 export function controllingDaemonSet(pod: V1Pod): string | undefined {

@@ -2,9 +2,9 @@ import type { V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { ApiError, isConflict, isNamespaceTerminating, isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
+import { podName } from '../cluster/pods.ts';
 import { type ClusterWriter, clusterWriter } from '../cluster/writer.ts';
 import type { BlockedPodRule } from '../settings/blocked-pods.ts';
-import { podName } from './filter.ts';
 import { describeDeletion, ruleFor } from './rules.ts';
 
 /** What drains of these pods will meet, in sentences, each sorted. */

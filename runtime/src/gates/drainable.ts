@@ -1,5 +1,5 @@
+import { podName } from '../cluster/pods.ts';
 import { judgePods } from '../drain/drain.ts';
-import { podName } from '../drain/filter.ts';
 import { evictionRefusals } from '../drain/refusals.ts';
 import { isInterrupted } from './alerts.ts';
 import type { Gate } from './gate.ts';

@@ -47,10 +47,9 @@ export const etcdMembers: Gate = {
 /** What etcdctl prints; it is in etcd's container. Or why it cannot be asked. */
 async function healthFrom(
   shell: NodeShell,
-  { name, address }: ClusterNode,
+  node: ClusterNode,
 ): Promise<{ output: string } | { why: string }> {
-  const target = { node: name, address };
-  const container = await shell.read(target, [
+  const container = await shell.read(node, [
     'crictl',
     'ps',
     '--state',
@@ -61,10 +60,12 @@ async function healthFrom(
   ]);
   // Of sudo, of a shell.
   if (/crictl: (command )?not found/.test(container.output))
-    return { why: `crictl is missing on ${name}, and etcd is reached through it: apt-get install cri-tools` };
+    return {
+      why: `crictl is missing on ${node.name}, and etcd is reached through it: apt-get install cri-tools`,
+    };
   const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
-  if (id === undefined) return { why: `etcd is not running on ${name}; see crictl ps -a on that node` };
-  const { output } = await shell.read(target, ['crictl', 'exec', id, ...askMembers(address)]);
+  if (id === undefined) return { why: `etcd is not running on ${node.name}; see crictl ps -a on that node` };
+  const { output } = await shell.read(node, ['crictl', 'exec', id, ...askMembers(node.address)]);
   return { output };
 }
 

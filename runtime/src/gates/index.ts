@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { isFinished, podName } from '../drain/filter.ts';
+import { isFinished, podName } from '../cluster/pods.ts';
 import { formatDuration } from '../duration.ts';
 import { closesGate, describeAlert, isBegun, isTouched, ownMarks } from './alerts.ts';
 import { compatibilityGates } from './compatibility/index.ts';

@@ -1,7 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Release } from '../release.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
-import type { SshTarget } from '../ssh/session.ts';
 import { isBegun } from './alerts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 import { pendingNodes } from './versions.ts';
@@ -56,7 +55,7 @@ async function judgePlan({ shell, target, settings }: GateContext, first: Cluste
  */
 async function askPlan(shell: NodeShell, first: ClusterNode, target: Release, ignored: readonly string[]) {
   const flags = ignored.length > 0 ? [`--ignore-preflight-errors=${ignored.join(',')}`] : [];
-  const ask = () => shell.read(sshTo(first), ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
+  const ask = () => shell.read(first, ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
   const plan = await ask();
   return plan.output.includes('[ERROR CreateJob]') ? ask() : plan;
 }
@@ -69,7 +68,7 @@ function explainRefusal(output: string): string {
 }
 
 async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
-  const { code, output } = await shell.read(sshTo(node), ['kubeadm', 'upgrade', 'diff', `v${target}`]);
+  const { code, output } = await shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]);
   if (code !== 0) {
     const why = output.slice(-200);
     return {
@@ -83,8 +82,6 @@ async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Pro
   );
   return { reasons };
 }
-
-const sshTo = (node: ClusterNode): SshTarget => ({ node: node.name, address: node.address });
 
 /** `v1.34.5` and not `v1.34.50`. */
 const offers = (plan: string, target: Release): boolean =>

@@ -30,7 +30,7 @@ it('is closed for every node that is not, with what it is offered', async () => 
 
 it('is closed for a node that cannot be reached (F25), beside what the others say', async () => {
   const away = new ConnectionError(
-    { node: 'k8s-node1', address: '10.0.20.5', user: 'wizard', port: 22 },
+    { name: 'k8s-node1', address: '10.0.20.5', user: 'wizard', port: 22 },
     'no answer',
   );
   const offered = { 'k8s-master': [], 'k8s-node1': away };

@@ -44,11 +44,7 @@ async function judge(ctx: GateContext, node: ClusterNode): Promise<Findings> {
 async function rehearse({ shell, target }: GateContext, node: ClusterNode): Promise<void> {
   const role = node.controlPlane ? 'master' : 'worker';
   const words = ['bash', '-s', '--', '--role', role, '--release', target, '--dry-run'];
-  const { code, output } = await shell.read(
-    { node: node.name, address: node.address },
-    words,
-    nodeScripts.update_k8s,
-  );
+  const { code, output } = await shell.read(node, words, nodeScripts.update_k8s);
   if (code !== 0) throw new ScriptError(node.name, 'update_k8s --dry-run', code, output.split('\n'));
 }
 

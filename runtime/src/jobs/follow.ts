@@ -3,12 +3,12 @@ import { PassThrough, type Readable } from 'node:stream';
 import { Log, type V1Job, type V1Pod } from '@kubernetes/client-node';
 import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
+import { isFinished } from '../cluster/pods.ts';
 import { waitForObjects } from '../cluster/watch.ts';
 import { exitCodes, type Outcome, UpgradeError } from '../errors.ts';
 import type { RunEvent } from '../report/events.ts';
 import { pause, TimeoutError, type Wait } from '../wait.ts';
 import {
-  hasEnded,
   hasFailed,
   isActive,
   jobOf,
@@ -141,10 +141,10 @@ async function inspect(
     if (job.spec?.suspend) return 'later';
     throw untaken(namespace, name, untakenReason(newestPod(pods)));
   }
-  return pods.length > 0 && pods.every(hasEnded) ? ('later' as const) : undefined;
+  return pods.length > 0 && pods.every(isFinished) ? ('later' as const) : undefined;
 }
 
-const hasStarted = (pod: V1Pod) => hasEnded(pod) || pod.status?.phase === 'Running';
+const hasStarted = (pod: V1Pod) => isFinished(pod) || pod.status?.phase === 'Running';
 
 /** From the exit code of the newest pod; without one, from the Job's condition. */
 export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
@@ -203,7 +203,7 @@ async function isOver(client: KubernetesClient, namespace: string, { metadata }:
       client.core.readNamespacedPod({ name, namespace }),
     );
     if (isLost(pod)) throw lost(namespace, jobOf(pod), pod);
-    return hasEnded(pod);
+    return isFinished(pod);
   } catch (error) {
     if (isNotFound(error)) return true;
     throw error;

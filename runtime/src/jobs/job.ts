@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { V1Affinity, V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
 import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
+import { isFinished } from '../cluster/pods.ts';
 import { UpgradeError } from '../errors.ts';
 import { jobLabels, objectNames } from '../names.ts';
 
@@ -110,11 +111,8 @@ export const oldestFirst = (pods: readonly V1Pod[]): V1Pod[] =>
 
 export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFirst(pods).at(-1);
 
-export const hasEnded = (pod: V1Pod): boolean =>
-  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
-
 /** A node has it, or had it. */
-export const isTaken = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || hasEnded(pod);
+export const isTaken = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
 
 /** When a pod that waits for a node is to be reported, epoch milliseconds; undefined when a node has it. */
 export const untakenDue = (pod: V1Pod | undefined, patience: number): number | undefined =>

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { isFinished } from '../cluster/pods.ts';
 import { BlockedError } from '../errors.ts';
-import { hasEnded } from './job.ts';
 
 /** A node that answers takes its pod away soon after the grace period, which ends at the deletion timestamp; milliseconds. */
 const patience = 5 * 60_000;
@@ -8,7 +8,7 @@ const patience = 5 * 60_000;
 /** A leg whose node went away for good: the pod stays, terminating, and its Job makes no other one before it has gone. */
 export function isLost(pod: V1Pod | undefined): boolean {
   const deleted = pod?.metadata?.deletionTimestamp;
-  if (pod === undefined || deleted === undefined || hasEnded(pod)) return false;
+  if (pod === undefined || deleted === undefined || isFinished(pod)) return false;
   return Date.now() - new Date(deleted).getTime() > patience;
 }
 

@@ -84,7 +84,7 @@ export class SshNodeShell implements NodeShell {
 
   async script(target: SshTarget, name: ScriptName, args: readonly string[], timeout: number) {
     const wait = within(timeout, this.#options.signal);
-    const log = new ScriptLog(target.node, name, this.#options.onLine);
+    const log = new ScriptLog(target.name, name, this.#options.onLine);
     const connection = new NodeConnection(target, this.#options, wait);
     try {
       for (;;) {
@@ -92,8 +92,8 @@ export class SshNodeShell implements NodeShell {
         const end = await this.#followToEnd(connection, target, name, log);
         if (isOurs) {
           if (end === 0) return log.result;
-          if (end !== 'lost') throw new ScriptError(target.node, name, end, log.lines);
-          this.#options.onNotice(`${name} on ${target.node} was interrupted (a reboot?); starting it again`);
+          if (end !== 'lost') throw new ScriptError(target.name, name, end, log.lines);
+          this.#options.onNotice(`${name} on ${target.name} was interrupted (a reboot?); starting it again`);
         }
         log.reset();
       }
@@ -109,7 +109,7 @@ export class SshNodeShell implements NodeShell {
         connection,
         target,
         name,
-        new ScriptLog(target.node, name, this.#options.onLine),
+        new ScriptLog(target.name, name, this.#options.onLine),
       );
     } finally {
       connection.close();
@@ -152,11 +152,11 @@ export class SshNodeShell implements NodeShell {
     });
     if (code === busyCode) {
       this.#options.onNotice(
-        `${name} on ${target.node} still runs with other arguments; waiting for its end`,
+        `${name} on ${target.name} still runs with other arguments; waiting for its end`,
       );
       return false;
     }
-    if (code !== 0) throw new ScriptError(target.node, name, code ?? -1, lines);
+    if (code !== 0) throw new ScriptError(target.name, name, code ?? -1, lines);
     return true;
   }
 
@@ -175,7 +175,7 @@ export class SshNodeShell implements NodeShell {
       const followed = await connection.run((session, signal) => follow(session, signal, name, log));
       if ('end' in followed) return followed.end;
       const { why } = followed;
-      if (why !== told) this.#options.onNotice(`on ${target.node} ${why}; following it again`);
+      if (why !== told) this.#options.onNotice(`on ${target.name} ${why}; following it again`);
       told = why;
       await connection.rest(ms, why);
     }

@@ -21,8 +21,7 @@ export interface PackageList {
  * @throws UpgradeError when the node cannot be reached or its package manager has none.
  */
 export async function packageList(shell: NodeShell, node: ClusterNode): Promise<PackageList | undefined> {
-  const target = { node: node.name, address: node.address };
-  const result = await shell.script(target, 'list_packages', ['--package', 'kubeadm'], listTimeout);
+  const result = await shell.script(node, 'list_packages', ['--package', 'kubeadm'], listTimeout);
   if (result.dryRun === true) return undefined;
   const versions = Array.isArray(result.versions) ? result.versions.map(String) : [];
   return {

@@ -3,8 +3,9 @@ import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import { UpgradeError } from '../errors.ts';
 import { fingerprint, type HostKeys, keyLine, withoutComment } from './host-keys.ts';
 
+/** A node as SSH sees it; a node of the cluster is one. */
 export interface SshTarget {
-  readonly node: string;
+  readonly name: string;
   /** InternalIP. */
   readonly address: string;
 }
@@ -38,8 +39,8 @@ export interface CommandResult {
 export class ConnectionError extends UpgradeError {
   readonly why: string;
 
-  constructor({ node, address, user, port }: SshTarget & SshLogin, why: string, cause?: unknown) {
-    super('failed', `SSH to ${node} (${address}): ${why}`, {
+  constructor({ name, address, user, port }: SshTarget & SshLogin, why: string, cause?: unknown) {
+    super('failed', `SSH to ${name} (${address}): ${why}`, {
       cause,
       hint: `Try it by hand: ssh -p ${port} ${user}@${address}`,
     });
@@ -197,7 +198,7 @@ class LineSplitter {
 }
 
 function connectConfig(target: SshTarget, options: SshOptions, refusal: { error?: Error }): ConnectConfig {
-  const known = options.hostKeys.known(target.node);
+  const known = options.hostKeys.known(target.name);
   return {
     host: target.address,
     port: options.port,
@@ -230,11 +231,11 @@ async function checkHostKey(
   known: string | undefined,
   shown: string,
 ): Promise<void> {
-  if (known === undefined) return hostKeys.accept(target.node, shown);
+  if (known === undefined) return hostKeys.accept(target.name, shown);
   if (withoutComment(known) === shown) return;
   throw new UpgradeError(
     'blocked',
-    `node ${target.node} (${target.address}) shows the host key ${fingerprint(shown)}, known is ${fingerprint(known)}`,
+    `node ${target.name} (${target.address}) shows the host key ${fingerprint(shown)}, known is ${fingerprint(known)}`,
     {
       hint: `If the node was reinstalled, replace its key in ssh.hostKeys.known or in the ConfigMap; if not, somebody answers in its place.`,
     },
@@ -245,9 +246,9 @@ function connectFailure(target: SshTarget, options: SshOptions, error: Error & {
   if (error.level === 'client-authentication') {
     return new UpgradeError(
       'blocked',
-      `SSH to ${target.node} (${target.address}): the key is not accepted for ${options.user}`,
+      `SSH to ${target.name} (${target.address}): the key is not accepted for ${options.user}`,
       {
-        hint: `Append the public key to ~${options.user}/.ssh/authorized_keys on ${target.node}.`,
+        hint: `Append the public key to ~${options.user}/.ssh/authorized_keys on ${target.name}.`,
       },
     );
   }

@@ -47,9 +47,9 @@ export function etcdSnapshots(
       if (snapshot.success) return snapshot.data;
       throw new UpgradeError(
         'failed',
-        `the etcd snapshot on ${node.node} did not verify: ${snapshot.error.issues[0]?.message}`,
+        `the etcd snapshot on ${node.name} did not verify: ${snapshot.error.issues[0]?.message}`,
         {
-          hint: `Its log is on ${node.node} in /var/log/k8s-upgrade/snapshot_etcd.log. Nothing was changed.`,
+          hint: `Its log is on ${node.name} in /var/log/k8s-upgrade/snapshot_etcd.log. Nothing was changed.`,
         },
       );
     },

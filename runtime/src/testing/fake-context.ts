@@ -245,8 +245,8 @@ function writing(
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },
-      ended: async ({ node }, name) => note(`${node} ${name} ended`),
-      async script({ node }, name, args) {
+      ended: async (node, name) => note(`${node.name} ${name} ended`),
+      async script({ name: node }, name, args) {
         // A question, and no effect.
         if (name === 'list_packages') return { versions: [`${target}-1.1`] };
         note(`${node} ${name} ${args.join(' ')}`);
@@ -261,7 +261,7 @@ function writing(
       },
     },
     snapshots: {
-      async take({ node }, wanted) {
+      async take({ name: node }, wanted) {
         note(`${node} snapshot before ${wanted}`);
         return fake.takeSnapshot();
       },

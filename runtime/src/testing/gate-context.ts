@@ -70,11 +70,11 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
       packages: async (minor: string) => publishedOf(given, minor),
     },
     shell: {
-      async read({ node }: { node: string }) {
+      async read({ name: node }: { name: string }) {
         asked.push(node);
         return { code: given.saidCode ?? 0, output: given.said ?? factsOf(node, given) };
       },
-      async script({ node }: { node: string }) {
+      async script({ name: node }: { name: string }) {
         asked.push(node);
         const versions = given.offered?.[node] === undefined ? [] : given.offered[node];
         if (versions instanceof Error) throw versions;

@@ -32,7 +32,7 @@ export async function startNode(): Promise<{ node: LabNode; target: SshTarget }>
     await repository.stop();
     rmSync(directory, { recursive: true, force: true });
   });
-  return { node, target: { node: node.name, address: node.address } };
+  return { node, target: { name: node.name, address: node.address } };
 }
 
 /** Knows these keys and takes no others. */

@@ -1,10 +1,10 @@
 import { ApiError } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor } from '../cluster/disruption-budgets.ts';
+import { podName } from '../cluster/pods.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { judgePods } from '../drain/drain.ts';
-import { podName } from '../drain/filter.ts';
 import { ruleFor } from '../drain/rules.ts';
 import { withServerImage } from '../gates/versions.ts';
 import type { Release } from '../release.ts';
@@ -44,16 +44,16 @@ export function dryRunPorts(real: RealPorts, target: Release, would: (action: st
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
       read: (...args) => real.shell.read(...args),
-      ended: async (node, name) => would(`wait for ${name}.sh on ${node.node} to end, where it still runs`),
+      ended: async (node, name) => would(`wait for ${name}.sh on ${node.name} to end, where it still runs`),
       async script(node, name, args) {
-        would(`run ${name}.sh ${args.join(' ')} on ${node.node}`);
-        if (name === 'update_k8s') upgraded.add(node.node);
+        would(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
+        if (name === 'update_k8s') upgraded.add(node.name);
         return { dryRun: true };
       },
     },
     snapshots: {
       async take(node, release) {
-        would(`save and verify an etcd snapshot on ${node.node} before ${release}`);
+        would(`save and verify an etcd snapshot on ${node.name} before ${release}`);
         return undefined;
       },
       verify: async () => false,

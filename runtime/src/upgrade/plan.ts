@@ -1,6 +1,6 @@
 import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-budgets.ts';
+import { podName } from '../cluster/pods.ts';
 import { judgePods } from '../drain/drain.ts';
-import { podName } from '../drain/filter.ts';
 import { describeDeletion, ruleFor } from '../drain/rules.ts';
 import { serversBehind } from '../gates/versions.ts';
 import { stageSummaries } from '../rollout/stages.ts';

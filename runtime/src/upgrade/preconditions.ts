@@ -34,8 +34,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
 
 /** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
 async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promise<void> {
-  for (const { name, address } of begun)
-    await ctx.shell.ended({ node: name, address }, 'update_k8s', ctx.settings.timing.script);
+  for (const node of begun) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
 }
 
 /**

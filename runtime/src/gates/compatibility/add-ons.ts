@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
-import { isFinished } from '../../drain/filter.ts';
+import { isFinished } from '../../cluster/pods.ts';
 import { UpgradeError } from '../../errors.ts';
 import { minorOf, type Release } from '../../release.ts';
 import type { AddOnRule } from '../../settings/add-on-rule.ts';

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
-import { podName } from '../../drain/filter.ts';
+import { podName } from '../../cluster/pods.ts';
 import { UpgradeError } from '../../errors.ts';
 import { isEtcd } from '../external-etcd.ts';
 import type { GateContext } from '../gate.ts';

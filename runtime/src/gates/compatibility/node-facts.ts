@@ -43,8 +43,7 @@ export function nodeFacts(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, No
 
 async function readAll(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, NodeFacts>> {
   const read = async (node: ClusterNode): Promise<[ClusterNode, NodeFacts]> => {
-    const target = { node: node.name, address: node.address };
-    const { code, output } = await ctx.shell.read(target, ['bash', '-s'], factsScript);
+    const { code, output } = await ctx.shell.read(node, ['bash', '-s'], factsScript);
     return [node, parseFacts(node.name, code, output)];
   };
   return new Map(await Promise.all(crossingNodes(ctx).map(read)));

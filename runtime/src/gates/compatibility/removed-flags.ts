@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { podName } from '../../drain/filter.ts';
+import { podName } from '../../cluster/pods.ts';
 import { minorOf, type Release } from '../../release.ts';
 import type { GateContext } from '../gate.ts';
 import { beforeMinor, isCrossed } from './before-minor.ts';

@@ -5,10 +5,10 @@ import type { Context } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 /** Points the node's package repository at the target's minor. May be called twice. */
-export async function setRepository(ctx: Context, { name, address }: ClusterNode): Promise<void> {
+export async function setRepository(ctx: Context, node: ClusterNode): Promise<void> {
   const { settings, request } = ctx;
   const args = ['--minor', minorOf(request.target), '--url', settings.packages.repository];
-  await ctx.shell.script({ node: name, address }, 'set_repository', args, settings.timing.script);
+  await ctx.shell.script(node, 'set_repository', args, settings.timing.script);
 }
 
 /**

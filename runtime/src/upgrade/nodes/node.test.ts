@@ -215,7 +215,7 @@ describe('a script that fails', () => {
   it('or has no end in its time leaves its node cordoned, and says that it may still run, and where its log is', async () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => {
-      const at = { node, address: '10.0.20.5', user: 'wizard', port: 22 };
+      const at = { name: node, address: '10.0.20.5', user: 'wizard', port: 22 };
       if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within its time limit');
     };
     const { outcome, hint } = await run({ ctx });

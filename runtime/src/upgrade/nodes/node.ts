@@ -125,12 +125,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
     ...options('--ignore-preflight-errors', settings.kubeadm.ignorePreflightErrors),
   ];
   try {
-    await ctx.shell.script(
-      { node: node.name, address: node.address },
-      'update_k8s',
-      args,
-      settings.timing.script,
-    );
+    await ctx.shell.script(node, 'update_k8s', args, settings.timing.script);
   } catch (error) {
     if (error instanceof ConnectionError)
       throw await leftOver(

@@ -37,9 +37,8 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   if (node === undefined) return;
   // A node at the target has nothing that a drain could finish.
   await markTouched(ctx, name, ({ release }) => release !== ctx.request.target);
-  const target = { node: name, address: node.address };
   const { script } = ctx.settings.timing;
-  await ctx.shell.script(target, 'update_containerd', ['--version', version], script).catch((error) => {
+  await ctx.shell.script(node, 'update_containerd', ['--version', version], script).catch((error) => {
     // Such as a worker's containerd of another repository. Nothing was changed, and kubeadm does not need it.
     if (!(error instanceof ScriptError) || error.exitCode !== notToBeHad) throw error;
     ctx.report.emit({

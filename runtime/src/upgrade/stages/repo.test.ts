@@ -21,7 +21,7 @@ describe('the repository', () => {
     const { read } = ctx.shell;
     const asked: string[] = [];
     ctx.shell.read = async (node, words) => {
-      if (words[0] === 'bash') asked.push(node.node);
+      if (words[0] === 'bash') asked.push(node.name);
       return read(node, words);
     };
     fake.onDrain = async (node) => {
@@ -41,7 +41,7 @@ describe('the repository', () => {
     const old = worker('k8s-node9', { release: parseRelease('t', '1.34.2') });
     const { read } = ctx.shell;
     ctx.shell.read = async (node, words) =>
-      words[0] === 'bash' && node.node === old.name
+      words[0] === 'bash' && node.name === old.name
         ? { code: 0, output: 'cgroup v1\nfile /var/lib/kubelet/config.yaml e30K\nend' }
         : read(node, words);
     fake.onDrain = async (node) => {

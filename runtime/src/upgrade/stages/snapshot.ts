@@ -20,12 +20,12 @@ export const snapshot: Stage = {
     // However old: the way back leads to before the first change, and a later one would be taken for it.
     if (nodes.some((one) => isTouched(one, inFlight))) return `${taken} is from before the first change`;
     if (Date.now() - takenAt(taken, inFlight.startedAt) > ctx.settings.snapshot.maximumAge) return undefined;
-    const verified = await ctx.snapshots.verify({ node: node.name, address: node.address }, taken);
+    const verified = await ctx.snapshots.verify(node, taken);
     return verified ? `${taken} was verified again` : undefined;
   },
   async run(ctx) {
     const node = firstControlPlane(await ctx.cluster.nodes());
-    const taken = await ctx.snapshots.take({ node: node.name, address: node.address }, ctx.request.target);
+    const taken = await ctx.snapshots.take(node, ctx.request.target);
     if (taken === undefined) return 'done';
     await ctx.journal.recordSnapshot(taken.path);
     const { path, hash, revision, totalSize: size } = taken;
