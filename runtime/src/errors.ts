@@ -30,6 +30,18 @@ export class UpgradeError extends Error {
   }
 }
 
+const outcomeOfCode: Readonly<Record<ErrorCode, Outcome>> = {
+  done: 'done',
+  held: 'held',
+  blocked: 'blocked',
+  failed: 'failed',
+  badInput: 'failed',
+};
+
+/** How a run or a detection ends that an error has ended; anything but an UpgradeError is a failure, and so is bad input. */
+export const outcomeOf = (error: unknown): Outcome =>
+  error instanceof UpgradeError ? outcomeOfCode[error.code] : 'failed';
+
 /** Bad input: names the field, what was given, what is allowed. Exit 2, nothing touched. */
 export class InputError extends UpgradeError {
   constructor(field: string, given: unknown, allowed: string) {

@@ -2,12 +2,12 @@ import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitCodes, UpgradeError } from '../errors.ts';
 import { environment, mountPaths } from '../names.ts';
-import { stageSummaries } from '../rollout/stages.ts';
+import { stageRows } from '../rollout/stages.ts';
 
 const stageList = [
   '',
   'Stages (--stages), in their order:',
-  ...Object.entries(stageSummaries).map(([name, summary]) => `  ${name.padEnd(10)}  ${summary}`),
+  ...stageRows.map(({ name, summary }) => `  ${name.padEnd(10)}  ${summary}`),
 ].join('\n');
 
 /**

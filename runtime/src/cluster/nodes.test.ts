@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
+import { marksReader } from '../rollout/node-marks.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { inOrder, readNode, timeOf } from './nodes.ts';
 
@@ -35,11 +36,11 @@ const v1Node = (change: Change = {}): V1Node => ({
     } as NonNullable<V1Node['status']>['nodeInfo'] & object,
   },
 });
-const read = (change?: Change) => readNode(v1Node(change), prefix);
+const read = (change?: Change) => readNode(v1Node(change), marksReader(prefix));
 
 describe('reading a node', () => {
   it('takes what is there, and the defaults of what is not', () => {
-    expect(readNode(v1Node(), prefix)).toEqual({
+    expect(readNode(v1Node(), marksReader(prefix))).toEqual({
       name: 'k8s-node1',
       address: '10.0.0.1',
       controlPlane: false,

@@ -1,10 +1,24 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
-import { annotationKeys } from '../names.ts';
 import { type Release, releaseOf } from '../release.ts';
 
+/** What a rollout has noted on a node, in annotations that `rollout/node-marks.ts` reads and writes. */
+export interface NodeMarks {
+  /** The cordon is this program's own, so it may be lifted (F11). */
+  readonly cordonedByUs: boolean;
+  /** When a rollout began to change this node, epoch milliseconds. */
+  readonly touchedAt: number | undefined;
+  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it. */
+  readonly unfinished: boolean;
+  /** When its soak began, epoch milliseconds, if no one has seen it through. */
+  readonly soakingSince: number | undefined;
+}
+
+/** @param annotations of a node. */
+export type ReadMarks = (annotations: Readonly<Record<string, string>>) => NodeMarks;
+
 /** A node as the upgrade sees it. */
-export interface ClusterNode {
+export interface ClusterNode extends NodeMarks {
   readonly name: string;
   /** `resourceVersion`, by which a change after this reading is noticed. */
   readonly version: string | undefined;
@@ -21,14 +35,6 @@ export interface ClusterNode {
   /** Pressure conditions that are true, such as `DiskPressure`. */
   readonly pressures: readonly string[];
   readonly unschedulable: boolean;
-  /** The cordon is this program's own, so it may be lifted (F11). */
-  readonly cordonedByUs: boolean;
-  /** When a rollout began to change this node, epoch milliseconds. */
-  readonly touchedAt: number | undefined;
-  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it. */
-  readonly unfinished: boolean;
-  /** When its soak began, if no one has seen it through. */
-  readonly soakingSince: number | undefined;
   readonly taints: readonly { key: string; value: string; effect: string }[];
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -36,15 +42,10 @@ export interface ClusterNode {
 const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.kubernetes.io/master'];
 const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 
-/**
- * @param prefix annotation prefix.
- * @throws InputError for a node without an InternalIP or with a kubelet that reports no release.
- */
-export function readNode(node: V1Node, prefix: string): ClusterNode {
+/** @throws InputError for a node without an InternalIP or with a kubelet that reports no release. */
+export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
   const name = node.metadata?.name ?? '';
   const labels = node.metadata?.labels ?? {};
-  const annotations = node.metadata?.annotations ?? {};
-  const keys = annotationKeys(prefix);
   const conditions = node.status?.conditions ?? [];
   const readyCondition = conditions.find((c) => c.type === 'Ready');
   return {
@@ -64,10 +65,7 @@ export function readNode(node: V1Node, prefix: string): ClusterNode {
       .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
       .map((c) => c.type),
     unschedulable: node.spec?.unschedulable ?? false,
-    cordonedByUs: keys.cordoned in annotations,
-    touchedAt: timeOf(annotations[keys.touched]),
-    unfinished: keys.unfinished in annotations,
-    soakingSince: timeOf(annotations[keys.soaking]),
+    ...readMarks(node.metadata?.annotations ?? {}),
     taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
     labels,
   };
@@ -76,13 +74,13 @@ export function readNode(node: V1Node, prefix: string): ClusterNode {
 /** Those that can be read, and what is odd about the others: a node that is just joining, or one that no kubelet runs. */
 export function readNodes(
   items: readonly V1Node[],
-  prefix: string,
+  readMarks: ReadMarks,
 ): { nodes: ClusterNode[]; odd: InputError[] } {
   const nodes: ClusterNode[] = [];
   const odd: InputError[] = [];
   for (const item of items) {
     try {
-      nodes.push(readNode(item, prefix));
+      nodes.push(readNode(item, readMarks));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       odd.push(error);

@@ -1,13 +1,11 @@
 import type { V1Node, V1Pod, V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
-import { objectNames } from '../names.ts';
 import { type Release, releaseOf } from '../release.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Wait } from '../wait.ts';
-import { isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './disruption-budgets.ts';
-import { type ClusterNode, inOrder, readNodes } from './nodes.ts';
+import { type ClusterNode, inOrder, type ReadMarks, readNodes } from './nodes.ts';
 import { waitForObjects } from './watch.ts';
 
 /** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
@@ -22,15 +20,17 @@ export interface ClusterReader {
   budgets(): Promise<V1PodDisruptionBudget[]>;
   /** Waits until `done` accepts the node. @throws TimeoutError */
   waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
-  /** The reason in the kill switch; undefined when it is not set. */
-  killSwitch(): Promise<string | undefined>;
 }
 
-export function clusterReader(client: KubernetesClient, settings: Settings): ClusterReader {
+export function clusterReader(
+  client: KubernetesClient,
+  settings: Settings,
+  readMarks: ReadMarks,
+): ClusterReader {
   const read = async () => {
     const { items } = await client.call('list nodes', () => client.core.listNode());
     if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
-    return readNodes(items, settings.annotationPrefix);
+    return readNodes(items, readMarks);
   };
   return {
     async serverRelease() {
@@ -54,21 +54,9 @@ export function clusterReader(client: KubernetesClient, settings: Settings): Clu
         list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
       };
       const accepts = (items: readonly V1Node[]) =>
-        readNodes(items, settings.annotationPrefix).nodes.some(done) ? true : undefined;
+        readNodes(items, readMarks).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
     budgets: () => listBudgets(client),
-    killSwitch: () => readKillSwitch(client, settings.namespace),
   };
-}
-
-async function readKillSwitch(client: KubernetesClient, namespace: string): Promise<string | undefined> {
-  try {
-    const request = { name: objectNames.killSwitch, namespace };
-    const map = await client.call('read the kill switch', () => client.core.readNamespacedConfigMap(request));
-    return map.data?.reason ?? 'no reason given';
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
 }

@@ -1,6 +1,7 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { marksReader } from '../rollout/node-marks.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
@@ -110,7 +111,7 @@ describe('waiting for objects', () => {
 });
 
 describe('the reader', () => {
-  const open = () => clusterReader(connect(lab), testSettings());
+  const open = () => clusterReader(connect(lab), testSettings(), marksReader('viktorbarzin.me'));
 
   it('gives what can be read of the nodes, and what is odd about the others', async () => {
     lab.api.store.modify('nodes', undefined, 'two', (node) => {
@@ -131,20 +132,6 @@ describe('the reader', () => {
     await open().waitForNode('two', 'its upgrade', (node) => node.release === '1.34.5', within(5_000, never));
     const refused = open().waitForNode('two', 'a miracle', () => false, within(50, never));
     expect((await rejection(refused)).message).toContain('a miracle: gave up after');
-  });
-
-  it('gives the reason of the kill switch, also when there is none in it', async () => {
-    const map = (data: object) => ({
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'k8s-upgrade-killswitch', namespace: 'k8s-upgrade' },
-      data,
-    });
-    expect(await open().killSwitch()).toBeUndefined();
-    lab.api.apply([map({ reason: 'disk swap' })]);
-    expect(await open().killSwitch()).toBe('disk swap');
-    lab.api.apply([map({})]);
-    expect(await open().killSwitch()).toBe('no reason given');
   });
 
   it('gives the release of the API server', async () => {

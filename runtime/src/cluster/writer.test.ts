@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
+import { marksReader } from '../rollout/node-marks.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
@@ -15,7 +16,7 @@ afterEach(() => lab.stop());
 it('writes to a node only over what was read of it (F11)', async () => {
   const client = connect(lab);
   const writer = clusterWriter(client, 'k8s-upgrade');
-  const [node] = await clusterReader(client, testSettings()).nodes();
+  const [node] = await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes();
   lab.api.store.modify('nodes', undefined, 'one', ({ spec }) => {
     if (spec) spec.unschedulable = true;
   });
@@ -23,7 +24,9 @@ it('writes to a node only over what was read of it (F11)', async () => {
   expect(await rejection(late)).toMatchObject({ status: 409 });
   // Again while it is late: a controller writes to a cordoned node, too.
   await vi.waitFor(async () => {
-    const now = (await clusterReader(client, testSettings()).nodes()).find(({ name }) => name === 'one');
+    const now = (await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes()).find(
+      ({ name }) => name === 'one',
+    );
     expect(now?.unschedulable).toBe(true);
     await writer.patchNode('one', { 'example.com/cordoned': null }, false, now?.version);
   });

@@ -1,6 +1,7 @@
+import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
-import { isInterrupted } from '../gates/alerts.ts';
+import { type AtWork, readAtWork } from '../jobs/at-work.ts';
 import {
   compareReleases,
   minorOf,
@@ -11,10 +12,54 @@ import {
   type UpgradeKind,
 } from '../release.ts';
 import { newestFirst } from '../releases/packages.ts';
-import type { Candidate, PackageRepository } from '../releases/repository.ts';
+import type { Candidate, PackageRepository, ReleaseSource } from '../releases/repository.ts';
+import { type InFlight, type RolloutNotes, readNotes } from '../rollout/journal.ts';
+import { isInterrupted } from '../rollout/node-marks.ts';
+import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
 import type { Candidates, Observation } from './choose.ts';
+import type { DetectContext } from './detection.ts';
+
+/** What the namespace, the lease and the Jobs say of a rollout. */
+export interface Rollout extends RolloutNotes {
+  readonly atWork: AtWork;
+}
+
+export async function readRollout(client: KubernetesClient, settings: Settings): Promise<Rollout> {
+  const { namespace, annotationPrefix } = settings;
+  const [notes, atWork] = await Promise.all([
+    readNotes(client, namespace, annotationPrefix),
+    readAtWork(client, namespace),
+  ]);
+  return { ...notes, atWork };
+}
+
+/** The cluster at one moment. */
+export interface Reading {
+  readonly nodes: readonly ClusterNode[];
+  readonly server: Release;
+  readonly rollout: Rollout;
+}
+
+export async function readCluster({
+  client,
+  cluster,
+  settings,
+}: Pick<DetectContext, 'client' | 'cluster' | 'settings'>): Promise<Reading> {
+  const [nodes, server, rollout] = await Promise.all([
+    cluster.nodes(),
+    cluster.serverRelease(),
+    readRollout(client, settings),
+  ]);
+  return { nodes, server, rollout };
+}
+
+/** Everything that API server and kubelets run. */
+export const releasesIn = ({ nodes, server }: Reading): Release[] => [
+  server,
+  ...nodes.map((node) => node.release),
+];
 
 /** @param inFlight what the rollout that is marked goes to. @param kind of that rollout. */
 export function observe(
@@ -27,6 +72,23 @@ export function observe(
   const running = oldest([server, ...kubelets]) ?? server;
   const begun = nodes.some(isInterrupted) ? (kind ?? 'patch') : undefined;
   return { server, kubelets, running, inFlight, begun };
+}
+
+/**
+ * What the rollout in flight goes to. One that nothing runs and no repository has was mistyped: there is nothing to finish.
+ *
+ * @param running everything that nodes and API server run.
+ */
+export async function targetInFlight(
+  inFlight: InFlight | undefined,
+  running: readonly Release[],
+  repository: ReleaseSource,
+): Promise<Release | undefined> {
+  const target = inFlight?.target;
+  if (target === undefined || running.includes(target)) return target;
+  const minor = minorOf(target);
+  const published = (await repository.hasMinor(minor)) ? await repository.packages(minor) : [];
+  return published.some(({ release }) => release === target) ? target : undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Outcome, UpgradeError } from '../errors.ts';
+import type { Outcome } from '../errors.ts';
 import { metricJobs, metrics } from '../names.ts';
 import { MetricGroup, nowSeconds } from '../report/metrics.ts';
 import type { SlackPost } from '../report/slack.ts';
@@ -34,9 +34,3 @@ const icons = { done: ':telescope:', held: ':hourglass:', blocked: ':no_entry:',
 
 export const publishSlack = (post: SlackPost, outcome: Outcome, message: string): Promise<void> =>
   post(`${icons[outcome]} Kubernetes version check: ${message}`);
-
-/** The outcome behind an error; bad input fails a detection. */
-export function outcomeOf(error: unknown): Outcome {
-  if (!(error instanceof UpgradeError) || error.code === 'badInput') return 'failed';
-  return error.code as Outcome;
-}

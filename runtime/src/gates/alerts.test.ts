@@ -1,7 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
 import { parseRelease } from '../release.ts';
+import { isTouched } from '../rollout/node-marks.ts';
 import { clusterNode } from '../testing/cluster.ts';
-import { closesGate, describeAlert, isTouched, ownMarks } from './alerts.ts';
+import { closesGate, describeAlert, ownMarks } from './alerts.ts';
 
 const inFlight = {
   started: '2026-01-04T12:00:00.000Z',

@@ -1,9 +1,25 @@
-import type { ClusterNode } from '../cluster/nodes.ts';
 import { alertNames } from '../names.ts';
 import type { Alert } from '../prometheus/alerts.ts';
 import { kindOf, newest, oldest, type Release } from '../release.ts';
-import type { InFlight } from '../rollout/journal.ts';
-import type { GateContext } from './gate.ts';
+import { isTouched } from '../rollout/node-marks.ts';
+import type { Gate, GateContext } from './gate.ts';
+
+export const alertGate: Gate = {
+  name: 'alerts',
+  summary: 'no alert of the gating groups is firing',
+  closes: 'blocked',
+  opensByWaiting: true,
+  async check(ctx) {
+    const own = ownMarks(ctx);
+    const firing = await ctx.alerts.firing();
+    const closing = firing.filter((alert) => closesGate(alert, own));
+    const ignored = firing.filter((alert) => !closing.includes(alert));
+    return {
+      reasons: closing.map(describeAlert),
+      notes: ignored.map((a) => `${describeAlert(a)}: this rollout's own mark`),
+    };
+  },
+};
 
 /** What the run itself has done to the cluster, so that its marks do not close its own gates (F8). */
 export interface OwnMarks {
@@ -16,17 +32,6 @@ export interface OwnMarks {
 }
 
 type OwnContext = Pick<GateContext, 'nodes' | 'server' | 'target' | 'inFlight'>;
-
-/** A node counts as touched when this rollout, not an earlier one, began to change it. */
-export const isTouched = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
-  inFlight !== undefined && node.touchedAt !== undefined && node.touchedAt >= inFlight.startedAt;
-
-/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
-export const isInterrupted = (node: ClusterNode): boolean => node.cordonedByUs || node.unfinished;
-
-/** This rollout is in the middle of this node: what is not well on it, finishing it cures (F5). */
-export const isBegun = (node: ClusterNode, inFlight: InFlight | undefined): boolean =>
-  isTouched(node, inFlight) && isInterrupted(node);
 
 export function ownMarks({ nodes, server, target, inFlight }: OwnContext): OwnMarks {
   const touched = nodes

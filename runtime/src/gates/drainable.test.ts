@@ -3,6 +3,8 @@ import { namespace, type TestLab, until } from '../../../test/lab/api/testing.ts
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { parseRelease } from '../release.ts';
+import { marksReader } from '../rollout/node-marks.ts';
+import { remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import { connect, disruptionBudget, runningPod, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
@@ -30,11 +32,13 @@ async function ask(
   settings: Settings = testSettings(),
 ) {
   const client = connect(lab, {}, user);
-  const cluster = clusterReader(client, settings);
-  const nodes = await clusterReader(connect(lab), testSettings()).nodes();
+  const cluster = clusterReader(client, settings, marksReader(settings.annotationPrefix));
+  const nodes = await clusterReader(connect(lab), testSettings(), marksReader('viktorbarzin.me')).nodes();
+  const to = parseRelease('test', target);
+  const left = () => remaining(cluster, to, nodes);
   const ctx = {
-    ...{ settings, client, cluster, nodes },
-    target: parseRelease('test', target),
+    ...{ settings, client, cluster, nodes, remaining: left },
+    target: to,
   } as unknown as GateContext;
   const [verdict] = await checkGates(
     preflightGates.filter((gate) => gate.name === 'drain'),

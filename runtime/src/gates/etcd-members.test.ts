@@ -16,8 +16,8 @@ const member = (i: number, error?: string) => ({
 const id = '3f2a9c0d1e77';
 
 async function reasonsFor(output: string, container = id): Promise<readonly string[]> {
-  const read = async ({ node }: { node: string }, words: readonly string[]) => {
-    expect(node).toBe('k8s-master2');
+  const read = async ({ name }: { name: string }, words: readonly string[]) => {
+    expect(name).toBe('k8s-master2');
     if (words[1] === 'ps') return { code: 0, output: container };
     expect(words.slice(0, 3)).toEqual(['crictl', 'exec', id]);
     return { code: output.includes('false') ? 1 : 0, output };

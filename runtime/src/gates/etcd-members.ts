@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import { isBegun } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
-import { isBegun } from './alerts.ts';
 import { hasExternalEtcd } from './external-etcd.ts';
 import type { Findings, Gate } from './gate.ts';
 

@@ -5,8 +5,10 @@ import { UpgradeError } from '../errors.ts';
 import type { AlertSource } from '../prometheus/alerts.ts';
 import type { MetricsSource } from '../prometheus/metrics.ts';
 import type { Release } from '../release.ts';
-import type { PackageRepository } from '../releases/repository.ts';
+import type { ReleaseSource } from '../releases/repository.ts';
 import type { InFlight } from '../rollout/journal.ts';
+import type { KillSwitch } from '../rollout/kill-switch.ts';
+import type { Remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 
@@ -18,16 +20,16 @@ export interface GateContext {
   readonly nodes: readonly ClusterNode[];
   /** The unfinished rollout that this run resumes. */
   readonly inFlight: InFlight | undefined;
+  /** What is left to do until the cluster is at the target; read once for all gates that ask. */
+  readonly remaining: () => Promise<Remaining>;
   readonly cluster: ClusterReader;
   readonly client: KubernetesClient;
+  readonly killSwitch: KillSwitch;
   readonly shell: NodeShell;
   readonly alerts: AlertSource;
   readonly metrics: MetricsSource;
   readonly repository: ReleaseSource;
 }
-
-/** What is out. */
-export type ReleaseSource = Pick<PackageRepository, 'hasMinor' | 'packages'>;
 
 export interface Findings {
   /** Why the gate is closed; none = open. */

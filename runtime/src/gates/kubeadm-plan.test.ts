@@ -1,9 +1,10 @@
 import { describe, expect, it, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
+import { remaining } from '../rollout/remaining.ts';
 import { clusterNode, testSettings } from '../testing/cluster.ts';
 import type { GateContext } from './gate.ts';
-import { droppedFlags, planGate } from './kubeadm-plan.ts';
+import { droppedFlags, kubeadmPlan } from './kubeadm-plan.ts';
 
 const hunk = (manifest: string, ...lines: string[]) =>
   [
@@ -62,19 +63,21 @@ describe('the plan gate', () => {
   ) {
     const asked: string[] = [];
     const plans = [answers.plan ?? []].flat();
-    const read = async (node: { node: string }, words: readonly string[]) => {
-      asked.push(`${node.node}: ${words.join(' ')}`);
+    const read = async ({ name }: { name: string }, words: readonly string[]) => {
+      asked.push(`${name}: ${words.join(' ')}`);
       return (
-        (words[2] === 'plan' ? plans.shift() : (answers.diffs?.[node.node] ?? answers.diff)) ?? {
+        (words[2] === 'plan' ? plans.shift() : (answers.diffs?.[name] ?? answers.diff)) ?? {
           code: 1,
           output: 'not expected',
         }
       );
     };
     const server = more.server ?? nodes.find((node) => node.controlPlane)?.release ?? target;
-    const findings = await planGate.check({
+    const cluster = { nodes: async () => nodes, serverRelease: async () => server, pods: async () => [] };
+    const findings = await kubeadmPlan.check({
       nodes,
-      cluster: { serverRelease: async () => server, pods: async () => [] },
+      cluster,
+      remaining: () => remaining(cluster, target),
       target,
       shell: { read },
       settings: testSettings(),

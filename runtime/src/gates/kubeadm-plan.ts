@@ -1,16 +1,15 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Release } from '../release.ts';
+import { isBegun } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
-import { isBegun } from './alerts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
-import { pendingNodes } from './versions.ts';
 
 /**
  * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
  * `kubeadm upgrade apply vX.Y.Z` when it offers that version. A control plane that is already at the target prints
  * no such line, so it is not asked then (F9).
  */
-export const planGate: Gate = {
+export const kubeadmPlan: Gate = {
   name: 'kubeadm-plan',
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
   closes: 'blocked',
@@ -18,10 +17,11 @@ export const planGate: Gate = {
     const { nodes, inFlight } = ctx;
     const [first, ...others] = nodes.filter((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
-    const left = await pendingNodes(ctx);
-    const idle = whyNotPlanned(ctx, first, left.includes(first));
+    const left = await ctx.remaining();
+    const isBehind = left.kubelets.includes(first) || left.servers.includes(first);
+    const idle = whyNotPlanned(ctx, first, isBehind);
     // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
-    const pending = others.filter((node) => left.includes(node) && !isBegun(node, inFlight));
+    const pending = others.filter((node) => left.nodes.includes(node) && !isBegun(node, inFlight));
     const found = await Promise.all([
       idle === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [idle] },
       ...(idle === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
@@ -33,9 +33,9 @@ export const planGate: Gate = {
 function whyNotPlanned(
   { server, target, inFlight }: GateContext,
   first: ClusterNode,
-  isPending: boolean,
+  isBehind: boolean,
 ): string | undefined {
-  if (!isPending) return `${first.name} is at ${target} already`;
+  if (!isBehind) return `${first.name} is at ${target} already`;
   // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
   if (isBegun(first, inFlight)) return `${first.name} is being upgraded by this rollout; it was asked before`;
   if (server === target) return `the control plane is at ${target} already; its kubelet is not`;

@@ -1,33 +1,41 @@
 import { expect, it } from 'vitest';
 import { clusterNode } from '../testing/cluster.ts';
 import { askGate } from '../testing/gate-context.ts';
-import { packages } from './target-published.ts';
+import { targetPublished } from './target-published.ts';
 
 const published = ['1.34.2', '1.34.5', '1.34.10', '1.35.3'];
 
 it('a release that the repository has is open, a patch and a minor', async () => {
-  expect(await askGate(packages, { from: '1.34.2', to: '1.34.5', published })).toMatchObject({ open: true });
-  expect(await askGate(packages, { from: '1.34.2', to: '1.35.3', published })).toMatchObject({ open: true });
+  expect(await askGate(targetPublished, { from: '1.34.2', to: '1.34.5', published })).toMatchObject({
+    open: true,
+  });
+  expect(await askGate(targetPublished, { from: '1.34.2', to: '1.35.3', published })).toMatchObject({
+    open: true,
+  });
 });
 
 it('one that it has not is closed, with its newest', async () => {
-  const { open, closes, reasons } = await askGate(packages, { from: '1.34.2', to: '1.34.11', published });
+  const { open, closes, reasons } = await askGate(targetPublished, {
+    from: '1.34.2',
+    to: '1.34.11',
+    published,
+  });
   expect({ open, closes }).toEqual({ open: false, closes: 'blocked' });
   expect(reasons).toEqual(['the package repository for v1.34 has no kubeadm 1.34.11, up to 1.34.10']);
 });
 
 it('a minor without a repository is closed', async () => {
-  const { reasons } = await askGate(packages, { from: '1.35.3', to: '1.36.1', published });
+  const { reasons } = await askGate(targetPublished, { from: '1.35.3', to: '1.36.1', published });
   expect(reasons).toEqual(['no package repository for v1.36 is out']);
 });
 
 it('is not asked once every node is there, when nothing is installed any more', async () => {
   const nodes = [clusterNode('k8s-node1', { release: '1.34.9' as never })];
-  const { open, idle } = await askGate(packages, { nodes, to: '1.34.9', published });
+  const { open, idle } = await askGate(targetPublished, { nodes, to: '1.34.9', published });
   expect({ open, idle }).toEqual({ open: true, idle: 'not asked: every node is at 1.34.9 already' });
 });
 
 it('a repository that cannot be asked is unknown, so closed', async () => {
-  const { open, unknown } = await askGate(packages, { from: '1.34.2', to: '1.34.5' });
+  const { open, unknown } = await askGate(targetPublished, { from: '1.34.2', to: '1.34.5' });
   expect({ open, unknown }).toEqual({ open: false, unknown: true });
 });

@@ -1,19 +1,18 @@
 import { minorOf } from '../release.ts';
 import { newestFirst } from '../releases/packages.ts';
 import type { Gate } from './gate.ts';
-import { pendingNodes } from './versions.ts';
 
 /**
  * A node asks its package manager only once it is drained: a release that is not to be had would leave it empty and cordoned.
  * Asked of the repository and not of the nodes' lists, which are as old as their last refresh and of the minor before (F13).
  */
-export const packages: Gate = {
+export const targetPublished: Gate = {
   name: 'packages',
   summary: 'the package repository has the target',
   closes: 'blocked',
   async check(ctx) {
     const { target, repository } = ctx;
-    if ((await pendingNodes(ctx)).length === 0)
+    if ((await ctx.remaining()).nodes.length === 0)
       return { reasons: [], idle: `not asked: every node is at ${target} already` };
     const minor = minorOf(target);
     if (!(await repository.hasMinor(minor)))

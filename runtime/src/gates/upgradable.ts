@@ -1,12 +1,11 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { minorOf } from '../release.ts';
+import { isBegun } from '../rollout/node-marks.ts';
 import { ScriptError } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
 import { nodeScripts } from '../ssh/scripts.ts';
-import { isBegun } from './alerts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
-import { pendingNodes } from './versions.ts';
 
 /**
  * What would otherwise be found out only once a node is empty and cordoned: it lets nobody in or shows another host key (F27), sudo
@@ -18,7 +17,7 @@ export const upgradable: Gate = {
   closes: 'blocked',
   async check(ctx) {
     const { target, inFlight } = ctx;
-    const pending = (await pendingNodes(ctx)).filter((node) => !isBegun(node, inFlight));
+    const pending = (await ctx.remaining()).nodes.filter((node) => !isBegun(node, inFlight));
     if (pending.length === 0)
       return { reasons: [], idle: `not asked: every node is at ${target}, or was begun` };
     const found = await Promise.all(pending.map((node) => judge(ctx, node)));

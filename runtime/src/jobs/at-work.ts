@@ -1,75 +1,68 @@
+import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import type { KubernetesClient } from '../cluster/client.ts';
-import { readHolder } from '../cluster/lease.ts';
-import { timeOf } from '../cluster/nodes.ts';
-import type { ReleaseSource } from '../gates/gate.ts';
-import { annotationKeys } from '../names.ts';
-import { minorOf, type Release } from '../release.ts';
-import { type InFlight, inFlightOf } from '../rollout/journal.ts';
-import type { Settings } from '../settings/settings.ts';
+import { type Holder, readHolder } from '../cluster/lease.ts';
 import { isActive, listLegs, newestPods, untakenDue, untakenReason } from './job.ts';
 import { isLost, lostText } from './stranded.ts';
 import { untakenText } from './unscheduled.ts';
 
-/** What the namespace and the Jobs say of a rollout. */
-export interface Rollout {
-  /** Of the namespace, by which a change after this reading is noticed. */
-  readonly version: string | undefined;
-  readonly inFlight: InFlight | undefined;
-  /** `X.Y.Z RFC3339 PROCESS` of the last dispatch. */
-  readonly dispatched: string | undefined;
-  /** Who is at it right now, in words. */
-  readonly busy: string | undefined;
-  /** Why the leg that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself. */
-  readonly untaken: string | undefined;
-  /** Job of the leg that should be at it, while it has no pod: there may be none for a moment, or somebody keeps it from being made. */
-  readonly podless: string | undefined;
-  /** When the last leg was created, epoch milliseconds. */
-  readonly lastLegAt: number | undefined;
+/** Who is at work on a rollout, as the lease and the Jobs say. */
+export interface AtWork {
+  /** The executor that holds the lease; undefined when none does, or its time is over. */
+  readonly holder: Holder | undefined;
+  /** The Jobs of all runs, newest first. */
+  readonly jobs: readonly V1Job[];
+  /** The Job that should be at it: it has not ended. */
+  readonly active: ActiveJob | undefined;
 }
 
-export async function readRollout(client: KubernetesClient, settings: Settings): Promise<Rollout> {
-  const { namespace, annotationPrefix, timing } = settings;
-  const [{ metadata }, holder, legs, pods] = await Promise.all([
-    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
+export interface ActiveJob {
+  readonly name: string;
+  readonly job: V1Job;
+  /** Its newest pod. */
+  readonly pod: V1Pod | undefined;
+}
+
+export async function readAtWork(client: KubernetesClient, namespace: string): Promise<AtWork> {
+  const [holder, jobs, pods] = await Promise.all([
     readHolder(client, namespace),
     listLegs(client, namespace),
     newestPods(client, namespace),
   ]);
-  const annotations = metadata?.annotations ?? {};
-  const leg = legs.find(isActive);
-  const name = leg?.metadata?.name ?? '';
-  const pod = pods.get(name);
-  const due = untakenDue(pod, timing.unschedulable);
-  const hangs = due !== undefined && Date.now() >= due;
-  const atWork = holder !== undefined && !holder.expired;
-  const gone = !atWork && isLost(pod) ? lostText(namespace, name, pod) : undefined;
-  let busy: string | undefined;
-  if (atWork) busy = `${holder.identity} has been at work since ${holder.since}`;
-  else if (leg) busy = `Job ${name} has not ended`;
+  const job = jobs.find(isActive);
+  const name = job?.metadata?.name ?? '';
   return {
-    version: metadata?.resourceVersion,
-    inFlight: inFlightOf(annotations, annotationPrefix),
-    dispatched: annotations[annotationKeys(annotationPrefix).dispatched],
-    busy,
-    untaken: hangs ? untakenText(namespace, name, untakenReason(pod)) : gone,
-    podless: leg && !leg.spec?.suspend && pod === undefined && !atWork ? name : undefined,
-    lastLegAt: timeOf(legs[0]?.metadata?.creationTimestamp),
+    holder: holder?.expired ? undefined : holder,
+    jobs,
+    active: job && { name, job, pod: pods.get(name) },
   };
 }
 
-/**
- * What the rollout in flight goes to. One that nothing runs and no repository has was mistyped: there is nothing to finish.
- *
- * @param running everything that nodes and API server run.
- */
-export async function targetInFlight(
-  { inFlight }: Rollout,
-  running: readonly Release[],
-  repository: ReleaseSource,
-): Promise<Release | undefined> {
-  const target = inFlight?.target;
-  if (target === undefined || running.includes(target)) return target;
-  const minor = minorOf(target);
-  const published = (await repository.hasMinor(minor)) ? await repository.packages(minor) : [];
-  return published.some(({ release }) => release === target) ? target : undefined;
+/** Who is at it right now, in words; undefined when nobody is. */
+export function describeAtWork({ holder, active }: AtWork): string | undefined {
+  if (holder) return `${holder.identity} has been at work since ${holder.since}`;
+  return active && `Job ${active.name} has not ended`;
 }
+
+/** The Job's node is gone for good, and no executor is alive. */
+export const isStranded = ({ holder, active }: AtWork): boolean =>
+  holder === undefined && isLost(active?.pod);
+
+/**
+ * Why the Job that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself.
+ *
+ * @param unschedulable after this, a pod that no node takes is reported, milliseconds.
+ */
+export function whyIdle(atWork: AtWork, namespace: string, unschedulable: number): string | undefined {
+  const { active } = atWork;
+  if (active === undefined) return undefined;
+  const due = untakenDue(active.pod, unschedulable);
+  if (due !== undefined && Date.now() >= due)
+    return untakenText(namespace, active.name, untakenReason(active.pod));
+  return isStranded(atWork) ? lostText(namespace, active.name, active.pod) : undefined;
+}
+
+/** The Job that has no pod: there may be none for a moment, or somebody keeps it from being made. */
+export const podlessJob = ({ holder, active }: AtWork): string | undefined =>
+  active && !active.job.spec?.suspend && active.pod === undefined && holder === undefined
+    ? active.name
+    : undefined;

@@ -1,9 +1,9 @@
 import type { V1Job } from '@kubernetes/client-node';
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { BlockedError } from '../errors.ts';
+import { type RemainingSource, remaining } from '../rollout/remaining.ts';
 import { inputsOf, type UpgradeRequest } from '../rollout/request.ts';
 import { legAffinity, legJob, legOf, listLegs, readExecutionCronJob } from './job.ts';
 import { placeLeg } from './placement.ts';
@@ -21,7 +21,7 @@ export interface Legs {
 
 export interface LegPorts {
   readonly client: KubernetesClient;
-  readonly cluster: ClusterReader;
+  readonly cluster: RemainingSource;
   readonly writer: ClusterWriter;
   readonly namespace: string;
 }
@@ -64,6 +64,16 @@ export async function laterLeg(
   return later?.metadata?.name;
 }
 
+/**
+ * The first Job of a new run. Whoever submits one may not list the cluster's pods, so of several API servers the one that answers stands
+ * for all: the Job may run beside an old one, and is then followed by another that drains that node (F1).
+ */
+export function submitFirstLeg(ports: LegPorts, request: UpgradeRequest): Promise<V1Job> {
+  const { nodes, serverRelease } = ports.cluster;
+  const cluster = { nodes, serverRelease };
+  return submitLeg({ ...ports, cluster }, request, newRunId(request.target), 1);
+}
+
 /** Creates the Job of one leg, placed away from every node that it drains. */
 export async function submitLeg(
   ports: LegPorts,
@@ -75,15 +85,9 @@ export async function submitLeg(
   const template = await readExecutionCronJob(ports.client, ports.namespace);
   const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
   const nodes = await ports.cluster.nodes();
-  // The one that hands over is, whatever its kubelet: its API server alone may be behind.
-  const isPending = (node: ClusterNode) => node.release !== request.target || node.name === avoid;
-  const pending = nodes.filter(isPending);
-  const placement = placeLeg(
-    pending,
-    nodes.filter((n) => !isPending(n)),
-    tolerations,
-    avoid,
-  );
+  const left = await remaining(ports.cluster, request.target, nodes);
+  const upgraded = nodes.filter((node) => !left.nodes.includes(node));
+  const placement = placeLeg(left.nodes, upgraded, tolerations, avoid);
   if ('reasons' in placement) {
     throw new BlockedError('no node can run the next leg', placement.reasons, {
       hint: `Run it from outside the cluster: k8s-upgrade run --inputs '${inputsOf(request)}' --settings FILE --kubeconfig FILE`,

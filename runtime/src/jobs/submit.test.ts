@@ -5,12 +5,13 @@ import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { jobLabels } from '../names.ts';
+import { marksReader } from '../rollout/node-marks.ts';
 import { requestOf } from '../rollout/request.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
-import { jobLegs, type LegPorts, laterLeg, newRunId } from './next-job.ts';
-import { submit } from './submit.ts';
+import { jobLegs, laterLeg, newRunId } from './next-job.ts';
+import { type SubmitPorts, submit } from './submit.ts';
 
 const request = requestOf({ target_version: '1.34.5', kind: 'patch' });
 const namespace = 'k8s-upgrade';
@@ -58,11 +59,11 @@ const cronJob = (): KubeObject =>
     },
   }) as KubeObject;
 
-function ports(): LegPorts {
+function ports(): SubmitPorts {
   const client = connect(lab);
   return {
     client,
-    cluster: clusterReader(client, testSettings()),
+    cluster: clusterReader(client, testSettings(), marksReader('viktorbarzin.me')),
     writer: clusterWriter(client, namespace),
     namespace,
   };
@@ -240,6 +241,7 @@ describe('the next leg', () => {
 
   it('is on an upgraded node, and never on the one that it drains (F1)', async () => {
     upgradeAll('master', 'node1');
+    lab.api.setVersion('1.34.5');
     const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.leg]: '2' });

@@ -1,12 +1,16 @@
 import type { V1Job } from '@kubernetes/client-node';
-import { readHolder } from '../cluster/lease.ts';
+import type { ClusterReader } from '../cluster/reader.ts';
 import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
-import { assertNotHalted } from '../rollout/kill-switch.ts';
+import { assertNotHalted, ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
 import { checkAgainstCluster, inputsOf, type UpgradeRequest } from '../rollout/request.ts';
-import { isActive, listLegs, newestPods } from './job.ts';
-import { type LegPorts, newRunId, submitLeg } from './next-job.ts';
-import { isLost, lost } from './stranded.ts';
+import { isStranded, readAtWork } from './at-work.ts';
+import { type LegPorts, submitFirstLeg } from './next-job.ts';
+import { lost } from './stranded.ts';
+
+export interface SubmitPorts extends LegPorts {
+  readonly cluster: LegPorts['cluster'] & Pick<ClusterReader, 'unreadableNodes'>;
+}
 
 export interface Submitted {
   readonly job: V1Job;
@@ -20,30 +24,25 @@ export interface Submitted {
  * @throws UpgradeError (badInput) before anything is created; BlockedError when halted, when another run is at work or
  *   when no node would take the Job.
  */
-export async function submit(ports: LegPorts, request: UpgradeRequest): Promise<Submitted> {
+export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promise<Submitted> {
+  const { client, cluster, namespace } = ports;
   const [nodes, server, [odd]] = await Promise.all([
-    ports.cluster.nodes(),
-    ports.cluster.serverRelease(),
-    ports.cluster.unreadableNodes(),
+    cluster.nodes(),
+    cluster.serverRelease(),
+    cluster.unreadableNodes(),
   ]);
   if (odd !== undefined) throw odd;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
-  await assertNotHalted(ports.cluster);
-  const active = (await listLegs(ports.client, ports.namespace)).find(isActive);
-  const holder = await readHolder(ports.client, ports.namespace);
-  if (active && (holder === undefined || holder.expired)) await assertNotLost(ports, active);
-  if (active) return join(active, request);
-  if (holder && !holder.expired) {
+  await assertNotHalted(new ConfigMapKillSwitch(client, namespace));
+  const atWork = await readAtWork(client, namespace);
+  const { active, holder } = atWork;
+  // It would be followed for ever.
+  if (active && isStranded(atWork)) throw lost(namespace, active.name, active.pod);
+  if (active) return join(active.job, request);
+  if (holder) {
     throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);
   }
-  return { job: await submitLeg(ports, request, newRunId(request.target), 1), joined: false };
-}
-
-/** One that is lost would be followed for ever. */
-async function assertNotLost({ client, namespace }: LegPorts, { metadata }: V1Job): Promise<void> {
-  const name = metadata?.name ?? '';
-  const pod = (await newestPods(client, namespace)).get(name);
-  if (isLost(pod)) throw lost(namespace, name, pod);
+  return { job: await submitFirstLeg(ports, request), joined: false };
 }
 
 function join(job: V1Job, request: UpgradeRequest): Submitted {

@@ -97,6 +97,9 @@ function packagesHash(release: string): string | undefined {
   return /^ +([0-9a-f]{64}) +\d+ +Packages$/m.exec(section)?.[1];
 }
 
+/** What is out, of each minor. */
+export type ReleaseSource = Pick<PackageRepository, 'hasMinor' | 'packages'>;
+
 /** A release that could be gone to. */
 export interface Candidate {
   readonly release: Release;

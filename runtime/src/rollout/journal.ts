@@ -15,6 +15,31 @@ export interface InFlight {
   readonly snapshotPath: string | undefined;
 }
 
+/** What the namespace says of rollouts. */
+export interface RolloutNotes {
+  /** `resourceVersion` of the namespace, by which a change after this reading is noticed. */
+  readonly version: string | undefined;
+  readonly inFlight: InFlight | undefined;
+  /** `X.Y.Z RFC3339 PROCESS` of the last dispatch that no run has acknowledged. */
+  readonly dispatched: string | undefined;
+}
+
+export async function readNotes(
+  client: KubernetesClient,
+  namespace: string,
+  prefix: string,
+): Promise<RolloutNotes> {
+  const { metadata } = await client.call(`read namespace ${namespace}`, () =>
+    client.core.readNamespace({ name: namespace }),
+  );
+  const annotations = metadata?.annotations ?? {};
+  return {
+    version: metadata?.resourceVersion,
+    inFlight: inFlightOf(annotations, prefix),
+    dispatched: annotations[annotationKeys(prefix).dispatched],
+  };
+}
+
 /** The rollout's memory: annotations on the namespace, and nothing else. */
 export interface Journal {
   /** Undefined when no rollout is unfinished. */
@@ -41,12 +66,7 @@ export function namespaceJournal(
   prefix: string,
 ): Journal {
   const keys = annotationKeys(prefix);
-  const read = async () => {
-    const { metadata } = await client.call(`read namespace ${namespace}`, () =>
-      client.core.readNamespace({ name: namespace }),
-    );
-    return inFlightOf(metadata?.annotations ?? {}, prefix);
-  };
+  const read = async () => (await readNotes(client, namespace, prefix)).inFlight;
   return {
     read,
     async begin(target, kind, halfWay) {

@@ -1,17 +1,93 @@
-/** The stages in their order, each with what it does. */
-export const stageSummaries = {
-  preflight: 'ask every gate before anything is touched',
-  snapshot: 'save and verify an etcd snapshot',
-  containerd: 'bring containerd on the control plane up to the workers, where it is behind',
-  repo: 'point the package repository of every node at the new minor (minor only)',
-  master: 'upgrade the control plane: kubeadm upgrade apply on its first node, upgrade node on the others',
-  workers: 'upgrade the workers one by one, each with a soak',
-  postflight: 'verify the cluster as a whole and clear the marks of the rollout',
-} as const;
+/** What there is to say of a stage without running it. What it does is in `upgrade/stages/`, one file each. */
+interface Row {
+  readonly name: string;
+  /** What it does, for help, plan, log and documents. */
+  readonly summary: string;
+  /** A run without any such stage leaves the cluster as it was: it is no rollout, and nothing is in flight (F7). */
+  readonly changesNodes: boolean;
+  /** Whose nodes it drains and upgrades, one after the other. */
+  readonly rolls?: 'control plane' | 'workers';
+  /** What it is to the rollout: over before one is in flight, what records its `snapshot`, or what ends it. */
+  readonly rollout?: 'before' | 'snapshot' | 'end';
+}
 
-export type StageName = keyof typeof stageSummaries;
+/** In their order. */
+const rows = [
+  {
+    name: 'preflight',
+    summary: 'ask every gate before anything is touched',
+    changesNodes: false,
+    rollout: 'before',
+  },
+  {
+    name: 'snapshot',
+    summary: 'save and verify an etcd snapshot',
+    changesNodes: false,
+    rollout: 'snapshot',
+  },
+  {
+    name: 'containerd',
+    summary: 'bring containerd on the control plane up to the workers, where it is behind',
+    changesNodes: true,
+  },
+  {
+    name: 'repo',
+    summary: 'point the package repository of every node at the new minor (minor only)',
+    changesNodes: true,
+  },
+  {
+    name: 'master',
+    summary: 'upgrade the control plane: kubeadm upgrade apply on its first node, upgrade node on the others',
+    changesNodes: true,
+    rolls: 'control plane',
+  },
+  {
+    name: 'workers',
+    summary: 'upgrade the workers one by one, each with a soak',
+    changesNodes: true,
+    rolls: 'workers',
+  },
+  {
+    name: 'postflight',
+    summary: 'verify the cluster as a whole and clear the marks of the rollout',
+    changesNodes: false,
+    rollout: 'end',
+  },
+] as const satisfies readonly Row[];
 
-export const stageNames = Object.keys(stageSummaries) as readonly StageName[];
+export type StageName = (typeof rows)[number]['name'];
+
+export interface StageRow extends Row {
+  readonly name: StageName;
+}
+
+/** Every stage, in the order in which they run. */
+export const stageRows: readonly StageRow[] = rows;
+
+export const stageNames: readonly StageName[] = stageRows.map((row) => row.name);
 
 export const isStageName = (text: string): text is StageName =>
   (stageNames as readonly string[]).includes(text);
+
+/** The rows of these stages, in the order of the stages. */
+export const rowsOf = (names: readonly StageName[]): StageRow[] =>
+  stageRows.filter((row) => names.includes(row.name));
+
+/** The stage that upgrades this node. */
+export function stageThatRolls(node: { readonly controlPlane: boolean }): StageRow {
+  const found = stageRows.find((row) => isRolledBy(row, node));
+  if (found === undefined) throw new Error('no stage upgrades such a node');
+  return found;
+}
+
+/** Whether a stage drains and upgrades this node when something is left to do on it. */
+export const isRolledBy = ({ rolls }: StageRow, node: { readonly controlPlane: boolean }): boolean =>
+  rolls === (node.controlPlane ? 'control plane' : 'workers');
+
+/** Whether any of these stages changes nodes. */
+export const isRollout = (names: readonly StageName[]): boolean =>
+  rowsOf(names).some((row) => row.changesNodes);
+
+/** Whether the rollout is over once these stages are. */
+export const endsRollout = (names: readonly StageName[]): boolean =>
+  rowsOf(names).some((row) => row.rollout === 'end');

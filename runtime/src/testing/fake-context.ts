@@ -1,12 +1,12 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
-import { withServerImage } from '../gates/versions.ts';
 import { annotationKeys } from '../names.ts';
 import type { Alert } from '../prometheus/alerts.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
 import type { InFlight } from '../rollout/journal.ts';
+import { withServerImage } from '../rollout/remaining.ts';
 import { requestOf } from '../rollout/request.ts';
 import type { SettingsInput } from '../settings/settings.ts';
 import type { Snapshot } from '../ssh/snapshots.ts';
@@ -140,6 +140,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
       hasMinor: async () => true,
       packages: async () => [{ release: request.target, filename: 'amd64/kubeadm.deb' }],
     },
+    killSwitch: { reason: async () => fake.killSwitch },
     ...reading(fake),
     ...writing(fake, request.target),
   };
@@ -174,7 +175,6 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       unreadableNodes: async () => fake.odd,
       pods: async () => fake.pods,
       budgets: async () => [],
-      killSwitch: async () => fake.killSwitch,
       async waitForNode(name, what, done) {
         if (!done(fake.node(name))) throw new TimeoutError(what, 50);
       },

@@ -5,6 +5,7 @@ import type { Sample } from '../prometheus/metrics.ts';
 import { parseRelease } from '../release.ts';
 import type { RepositoryPackage } from '../releases/packages.ts';
 import type { InFlight } from '../rollout/journal.ts';
+import { remaining } from '../rollout/remaining.ts';
 import type { SettingsInput } from '../settings/settings.ts';
 import { clusterNode, testSettings } from './cluster.ts';
 import { inFlightSince } from './fake-context.ts';
@@ -50,14 +51,16 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
   ];
   const asked: string[] = [];
   const settings = { gates: given.settings ?? {}, kubeadm: given.kubeadm ?? {} };
+  const cluster = { pods: async () => [...(given.pods ?? [])], serverRelease: async () => release(server) };
   const ctx = {
     nodes,
+    remaining: () => remaining({ ...cluster, nodes: async () => [...nodes] }, release(to)),
     server: release(server),
     target: release(to),
     inFlight: given.inFlight && inFlightSince(Date.now() - 60_000, given.inFlight),
     settings: testSettings(settings),
     client: { options: { signal: new AbortController().signal } },
-    cluster: { pods: async () => given.pods ?? [], serverRelease: async () => release(server) },
+    cluster,
     metrics: {
       async query(promql: string) {
         const answer = given.metrics?.[promql];

@@ -3,13 +3,17 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DrainResult } from '../drain/drain.ts';
-import { checkGates, type Gate, type GateContext, type ReleaseSource, type Verdict } from '../gates/gate.ts';
+import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
 import type { Legs } from '../jobs/next-job.ts';
 import type { AlertSource } from '../prometheus/alerts.ts';
 import type { MetricsSource } from '../prometheus/metrics.ts';
+import type { ReleaseSource } from '../releases/repository.ts';
 import type { Report } from '../report/events.ts';
 import type { Journal } from '../rollout/journal.ts';
+import type { KillSwitch } from '../rollout/kill-switch.ts';
+import { remaining } from '../rollout/remaining.ts';
 import type { UpgradeRequest } from '../rollout/request.ts';
+import type { StageRow } from '../rollout/stages.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Snapshots } from '../ssh/snapshots.ts';
@@ -32,6 +36,7 @@ export interface Context {
   readonly cluster: ClusterReader;
   readonly writer: ClusterWriter;
   readonly journal: Journal;
+  readonly killSwitch: KillSwitch;
   readonly shell: NodeShell;
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
@@ -43,19 +48,29 @@ export interface Context {
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
   readonly ownNode: string | undefined;
   readonly signal: AbortSignal;
-  /** The nodes that were there when this process began, by name: the stages before the drains have seen to these. */
-  readonly known?: ReadonlySet<string>;
+  /**
+   * Does for a node that joined after this process began what the stages before the drains have done for the others (F26); at once for
+   * those. Set once the stages are walked.
+   *
+   * @throws BlockedError when it cannot be drained, or the minor does not fit it.
+   */
+  readonly catchUp?: (node: ClusterNode) => Promise<void>;
 }
 
 /** What a stage ends with: `handed-off` means that another process goes on from here. */
 export type StageEnd = 'done' | 'handed-off';
 
-export interface Stage {
+/** What a stage does; its row in `rollout/stages.ts` says what it is. */
+export interface StageWork {
   /** Why there is nothing to do, asked of the cluster; undefined when there is. */
-  idle(ctx: Context): Promise<string | undefined>;
+  skipReason(ctx: Context): Promise<string | undefined>;
   /** Picks up wherever the cluster is; may be run any number of times. */
   run(ctx: Context): Promise<StageEnd>;
+  /** What it does for a node that has joined since it ran, before that node is drained; nothing without it. May be called again. */
+  catchUp?(ctx: Context, node: ClusterNode): Promise<void>;
 }
+
+export type Stage = StageRow & StageWork;
 
 /** Reads the cluster once and asks the gates about that moment. */
 export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
@@ -64,11 +79,13 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     ctx.cluster.serverRelease(),
     ctx.journal.read(),
   ]);
-  const { settings, cluster, client, shell, alerts, metrics, repository, request } = ctx;
+  const { settings, cluster, client, killSwitch, shell, alerts, metrics, repository, request } = ctx;
+  const { target } = request;
   const gateContext: GateContext = {
     settings,
     cluster,
     client,
+    killSwitch,
     shell,
     alerts,
     metrics,
@@ -76,7 +93,17 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     nodes,
     server,
     inFlight,
-    target: request.target,
+    remaining: onlyOnce(() => remaining({ ...cluster, serverRelease: async () => server }, target, nodes)),
+    target,
   };
   return checkGates(gates, gateContext);
+}
+
+/** Asks at the first call, and gives every further one the same answer. */
+function onlyOnce<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return () => {
+    answer ??= ask();
+    return answer;
+  };
 }

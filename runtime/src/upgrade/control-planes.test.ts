@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { expect, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { controlPlaneFirst } from '../gates/versions.ts';
+import { controlPlaneFirst } from '../gates/control-plane-first.ts';
 import { parseRelease } from '../release.ts';
 import type { InFlight } from '../rollout/journal.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';

@@ -15,15 +15,17 @@ import { MetricsSink } from '../report/metrics.ts';
 import { nodeEventSink } from '../report/node-events.ts';
 import { slackPost, slackSink } from '../report/slack.ts';
 import { namespaceJournal } from '../rollout/journal.ts';
+import { ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
 import { longestRun } from '../rollout/longest-run.ts';
 import type { UpgradeRequest } from '../rollout/request.ts';
 import type { Settings } from '../settings/settings.ts';
 import { openNodeShell } from '../ssh/open-shell.ts';
 import { etcdSnapshots } from '../ssh/snapshots.ts';
 import { within } from '../wait.ts';
+import { checkRequest } from './check-request.ts';
 import type { Context } from './context.ts';
 import { dryRunPorts } from './dry-run.ts';
-import { checkRequest, type RunResult, runUpgrade } from './run.ts';
+import { type RunResult, runUpgrade } from './run.ts';
 
 export interface ExecuteOptions {
   readonly settings: Settings;
@@ -59,7 +61,8 @@ async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>,
   const alerts = new PrometheusAlerts(settings.prometheus, signal);
   const metrics = prometheusMetrics(settings.prometheus, signal);
   const repository = new PackageRepository(settings.packages, signal);
-  return { client, cluster, writer, shell, journal, alerts, metrics, repository, would };
+  const killSwitch = new ConfigMapKillSwitch(client, namespace);
+  return { client, cluster, writer, shell, journal, killSwitch, alerts, metrics, repository, would };
 }
 
 type Ports = Awaited<ReturnType<typeof openPorts>>;

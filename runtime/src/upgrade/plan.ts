@@ -2,25 +2,20 @@ import { budgetsFor, describeBudget, neverAllows } from '../cluster/disruption-b
 import { podName } from '../cluster/pods.ts';
 import { judgePods } from '../drain/drain.ts';
 import { describeDeletion, ruleFor } from '../drain/rules.ts';
-import { serversBehind } from '../gates/versions.ts';
-import { stageSummaries } from '../rollout/stages.ts';
+import { remaining } from '../rollout/remaining.ts';
+import { isRolledBy } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
-import { isPending } from './nodes/node.ts';
-import { stages } from './stages/index.ts';
+import { stagesOf } from './stages/index.ts';
 
 /** What a run would do, in words: stage by stage, and node by node where it drains. */
 export async function planSteps(ctx: Context): Promise<string[]> {
-  const nodes = await ctx.cluster.nodes();
-  const behind = await serversBehind(ctx.cluster, nodes, ctx.request.target);
+  const left = await remaining(ctx.cluster, ctx.request.target);
   const steps: string[] = [];
-  for (const name of ctx.request.stages) {
-    const why = await stages[name].idle(ctx);
-    steps.push(`${name.padEnd(10)}  ${why === undefined ? stageSummaries[name] : `nothing to do: ${why}`}`);
-    if (name !== 'master' && name !== 'workers') continue;
-    const members = nodes.filter(
-      (node) => node.controlPlane === (name === 'master') && (isPending(ctx, node) || behind.includes(node)),
-    );
-    for (const node of members) {
+  for (const stage of stagesOf(ctx.request.stages)) {
+    const { name, summary } = stage;
+    const why = await stage.skipReason(ctx);
+    steps.push(`${name.padEnd(10)}  ${why === undefined ? summary : `nothing to do: ${why}`}`);
+    for (const node of left.nodes.filter((one) => isRolledBy(stage, one))) {
       const cordon = node.unschedulable && !node.cordonedByUs ? ', stays cordoned' : '';
       steps.push(
         `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: drain, upgrade, Ready${cordon}`,

@@ -1,14 +1,11 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
-import { isInterrupted } from '../gates/alerts.ts';
-import { controlPlaneFirst } from '../gates/versions.ts';
+import { controlPlaneFirst } from '../gates/control-plane-first.ts';
 import type { InFlight } from '../rollout/journal.ts';
-import type { StageName } from '../rollout/stages.ts';
+import { isInterrupted } from '../rollout/node-marks.ts';
+import { isRollout, rowsOf, stageThatRolls } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
-import { changingStages } from './stages/index.ts';
 import { waitForGates } from './wait-for-gates.ts';
-
-const stageOf = (node: ClusterNode): StageName => (node.controlPlane ? 'master' : 'workers');
 
 /**
  * What has to be so before the first node is changed: nothing that an earlier process began is still at work, is left out, or
@@ -19,17 +16,17 @@ const stageOf = (node: ClusterNode): StageName => (node.controlPlane ? 'master' 
 export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): Promise<void> {
   const { stages } = ctx.request;
   const begun = nodes.filter(isInterrupted);
-  const drains = stages.includes('master') || stages.includes('workers');
-  const leftOut = begun.filter((node) => drains && !stages.includes(stageOf(node)));
+  const rolled = rowsOf(stages).flatMap(({ rolls = [] }) => rolls);
+  const leftOut = begun.filter((node) => rolled.length > 0 && !stages.includes(stageThatRolls(node).name));
   if (leftOut.length > 0) {
-    const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageOf(node)}`);
+    const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageThatRolls(node).name}`);
     throw new BlockedError('an earlier run began nodes and did not finish them', reasons, {
       hint: 'Ask for these stages too, or for all: what was begun is finished first.',
     });
   }
-  if (stages.includes('workers') && !stages.includes('master'))
+  if (rolled.includes('workers') && !rolled.includes('control plane'))
     await waitForGates(ctx, [controlPlaneFirst], 'before the first stage');
-  if (stages.some((name) => changingStages.includes(name))) await awaitScripts(ctx, begun);
+  if (isRollout(stages)) await awaitScripts(ctx, begun);
 }
 
 /** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
@@ -45,8 +42,8 @@ async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promis
 export function checkMark({ request }: Context, inFlight: InFlight | undefined): void {
   const { target, stages } = request;
   const { target: marked } = inFlight ?? {};
-  if (marked === undefined || marked === target || !stages.includes('snapshot')) return;
-  if (stages.some((name) => changingStages.includes(name))) return;
+  if (marked === undefined || marked === target || isRollout(stages)) return;
+  if (!rowsOf(stages).some(({ rollout }) => rollout === 'snapshot')) return;
   throw new BlockedError('another rollout is in flight', [`to ${marked}, and this is for ${target}`], {
     hint: `Ask for ${marked}, or finish that first; k8s-upgrade clear forgets it.`,
   });

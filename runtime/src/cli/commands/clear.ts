@@ -1,10 +1,10 @@
 import { clusterWriter } from '../../cluster/writer.ts';
 import { BlockedError } from '../../errors.ts';
-import { isInterrupted } from '../../gates/alerts.ts';
-import { readRollout } from '../../jobs/at-work.ts';
-import { annotationKeys, metricJobs, metrics } from '../../names.ts';
+import { describeAtWork, readAtWork } from '../../jobs/at-work.ts';
+import { metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal } from '../../rollout/journal.ts';
+import { clearMarks } from '../../rollout/node-marks.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 export interface ClearOptions extends CommonOptions {
@@ -15,23 +15,19 @@ export interface ClearOptions extends CommonOptions {
 export async function clearCommand(options: ClearOptions): Promise<void> {
   const { settings, client, cluster, logger } = openSession(options);
   const { namespace, annotationPrefix: prefix } = settings;
-  const { busy } = await readRollout(client, settings);
+  const busy = describeAtWork(await readAtWork(client, namespace));
   if (busy !== undefined && !options.force) {
     throw new BlockedError('a run is at work', [busy], {
       hint: 'Halt it first (k8s-upgrade halt --reason …), delete a Job that no node takes, or use --force.',
     });
   }
   const writer = clusterWriter(client, namespace);
-  const keys = annotationKeys(prefix);
-  for (const node of await cluster.nodes()) {
-    if (!isInterrupted(node) && node.touchedAt === undefined && node.soakingSince === undefined) continue;
-    const marks = [keys.cordoned, keys.touched, keys.unfinished, keys.soaking];
-    await writer.patchNode(node.name, Object.fromEntries(marks.map((key) => [key, null])));
-    const left = node.unschedulable
-      ? `it is still cordoned: kubectl uncordon ${node.name} when it is fit`
+  await clearMarks({ cluster, writer, settings }, ({ name, unschedulable }) => {
+    const left = unschedulable
+      ? `it is still cordoned: kubectl uncordon ${name} when it is fit`
       : 'it is schedulable';
-    logger.info(`cleared the marks on ${node.name}; ${left}`);
-  }
+    logger.info(`cleared the marks on ${name}; ${left}`);
+  });
   await namespaceJournal(client, writer, namespace, prefix).clear();
   const group = new MetricGroup(settings.pushgateway, metricJobs.execution);
   group.set(metrics.inFlight, 0);

@@ -1,7 +1,8 @@
 import { clusterWriter } from '../../cluster/writer.ts';
-import { type Detection, detect } from '../../detect/detection.ts';
-import { outcomeOf, publishMetrics, publishSlack } from '../../detect/report.ts';
-import { exitCodes, type Outcome } from '../../errors.ts';
+import { detect } from '../../detect/detect.ts';
+import type { Detection } from '../../detect/detection.ts';
+import { publishMetrics, publishSlack } from '../../detect/report.ts';
+import { exitCodes, type Outcome, outcomeOf } from '../../errors.ts';
 import { environment } from '../../names.ts';
 import { slackPost } from '../../report/slack.ts';
 import { detectContext } from '../detect-context.ts';

@@ -1,15 +1,15 @@
 import { clusterWriter } from '../../cluster/writer.ts';
-import { decide } from '../../detect/detection.ts';
+import { decide } from '../../detect/detect.ts';
 import { exitCodes } from '../../errors.ts';
 import { preflightGates } from '../../gates/index.ts';
 import { Report } from '../../report/events.ts';
 import { logSink } from '../../report/log.ts';
 import type { UpgradeRequest } from '../../rollout/request.ts';
 import { stageNames } from '../../rollout/stages.ts';
+import { checkRequest } from '../../upgrade/check-request.ts';
 import { askGates } from '../../upgrade/context.ts';
 import { openContext } from '../../upgrade/execute.ts';
 import { planSteps } from '../../upgrade/plan.ts';
-import { checkRequest } from '../../upgrade/run.ts';
 import { detectContext } from '../detect-context.ts';
 import { isRequested, type RequestOptions, readRequest } from '../request-options.ts';
 import { type CommonOptions, openSession, type Session } from '../session.ts';

@@ -1,8 +1,8 @@
-import { readHolder } from '../../cluster/lease.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { hasFailed, isActive, listLegs } from '../../jobs/job.ts';
-import { annotationKeys } from '../../names.ts';
-import { inFlightOf } from '../../rollout/journal.ts';
+import { readAtWork } from '../../jobs/at-work.ts';
+import { hasFailed, isActive } from '../../jobs/job.ts';
+import { readNotes } from '../../rollout/journal.ts';
+import { ConfigMapKillSwitch } from '../../rollout/kill-switch.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 export interface StatusOptions extends CommonOptions {
@@ -11,24 +11,22 @@ export interface StatusOptions extends CommonOptions {
 
 export async function statusCommand(options: StatusOptions): Promise<void> {
   const { settings, client, cluster } = openSession(options);
-  const { namespace, annotationPrefix: prefix } = settings;
-  const [server, nodes, halted, holder, { metadata }, legs] = await Promise.all([
+  const { namespace, annotationPrefix } = settings;
+  const [server, nodes, halted, notes, { holder, jobs }] = await Promise.all([
     cluster.serverRelease(),
     cluster.nodes(),
-    cluster.killSwitch(),
-    readHolder(client, namespace),
-    client.call(`read namespace ${namespace}`, () => client.core.readNamespace({ name: namespace })),
-    listLegs(client, namespace),
+    new ConfigMapKillSwitch(client, namespace).reason(),
+    readNotes(client, namespace, annotationPrefix),
+    readAtWork(client, namespace),
   ]);
-  const annotations = metadata?.annotations ?? {};
   const status = {
     server,
     nodes: nodes.map((node) => ({ name: node.name, release: node.release, state: stateOf(node) })),
-    inFlight: inFlightOf(annotations, prefix) ?? null,
-    dispatched: annotations[annotationKeys(prefix).dispatched] ?? null,
-    atWork: holder && !holder.expired ? holder : null,
+    inFlight: notes.inFlight ?? null,
+    dispatched: notes.dispatched ?? null,
+    atWork: holder ?? null,
     halted: halted ?? null,
-    jobs: legs.slice(0, 5).map((job) => ({
+    jobs: jobs.slice(0, 5).map((job) => ({
       name: job.metadata?.name,
       state: isActive(job) ? 'active' : hasFailed(job) ? 'failed' : 'complete',
     })),

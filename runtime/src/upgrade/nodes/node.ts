@@ -1,24 +1,17 @@
-import { isConflict, isNotFound } from '../../cluster/api-error.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { isBegun, isInterrupted, isTouched } from '../../gates/alerts.ts';
+import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
 import { drainGates, soakGates } from '../../gates/index.ts';
-import { controlPlaneFirst } from '../../gates/versions.ts';
-import { annotationKeys } from '../../names.ts';
 import type { NodePhase } from '../../report/events.ts';
+import { clearSoak, cordon, findNode, isBegun, markTouched, readmit } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import { TimeoutError, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
-import { catchUp } from './joined-node.ts';
 
 /** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
 export type NodeRole = 'master' | 'worker';
-
-/** A node that this rollout still has something to do on. */
-export const isPending = (ctx: Context, node: ClusterNode): boolean =>
-  node.release !== ctx.request.target || isInterrupted(node);
 
 /**
  * Takes one node from wherever it is to the target: gates, drain, script, Ready, uncordon.
@@ -34,7 +27,7 @@ export async function upgradeNode(
 ): Promise<void> {
   const gates = node.controlPlane ? drainGates : [...drainGates, controlPlaneFirst];
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
-  await catchUp(ctx, node);
+  await ctx.catchUp?.(node);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);
@@ -57,55 +50,6 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
     // Once kubeadm may have begun there, the node is safer empty.
     if (!isBegun(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
     throw error;
-  }
-}
-
-async function cordon(ctx: Context, name: string): Promise<'cordoned' | 'already'> {
-  const keys = annotationKeys(ctx.settings.annotationPrefix);
-  const run = (await ctx.journal.read())?.started ?? new Date().toISOString();
-  let end: 'cordoned' | 'already' = 'already';
-  await changeNode(ctx, name, ({ unschedulable }) => {
-    end = unschedulable ? 'already' : 'cordoned';
-    return unschedulable ? undefined : [{ [keys.cordoned]: run }, true];
-  });
-  return end;
-}
-
-/** Lifts our cordon, never somebody else's (F11), in the same write as the note that the soak is still to be done. */
-async function readmit(ctx: Context, name: string, soak: boolean): Promise<void> {
-  const keys = annotationKeys(ctx.settings.annotationPrefix);
-  const soaking = soak ? new Date().toISOString() : null;
-  await changeNode(ctx, name, ({ cordonedByUs, unfinished }) => {
-    const annotations = {
-      [keys.cordoned]: null,
-      [keys.soaking]: soaking,
-      ...(unfinished && { [keys.unfinished]: null }),
-    };
-    return [annotations, cordonedByUs ? false : undefined];
-  });
-}
-
-type Change = [annotations: Readonly<Record<string, string | null>>, unschedulable: boolean | undefined];
-
-/**
- * Writes what follows from how the node is, and over nothing else: a cordon that a person makes in between is not taken for ours.
- *
- * @param decide undefined when nothing is to be written.
- */
-async function changeNode(
-  ctx: Context,
-  name: string,
-  decide: (node: ClusterNode) => Change | undefined,
-): Promise<void> {
-  for (;;) {
-    const node = await findNode(ctx, name);
-    const change = decide(node);
-    if (change === undefined) return;
-    try {
-      return await ctx.writer.patchNode(name, ...change, node.version);
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-    }
   }
 }
 
@@ -140,28 +84,6 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
     await forgiveOrFail(ctx, node, error);
   }
   tell(ctx, node, 'updated', { seconds: since(started) });
-}
-
-/**
- * Records on the node when this rollout first changed it, and that it is not finished there. May be called twice.
- *
- * @param needsMark where no cordon of ours says that it is not finished.
- */
-export async function markTouched(
-  ctx: Context,
-  name: string,
-  needsMark: (node: ClusterNode) => boolean,
-): Promise<void> {
-  const node = await findNode(ctx, name);
-  const touched = isTouched(node, await ctx.journal.read());
-  if (touched && isInterrupted(node)) return;
-  const keys = annotationKeys(ctx.settings.annotationPrefix);
-  const now = new Date().toISOString();
-  await ctx.writer.patchNode(name, {
-    ...(!touched && { [keys.touched]: now }),
-    // Our cordon says it as well.
-    ...(!isInterrupted(node) && needsMark(node) && { [keys.unfinished]: now }),
-  });
 }
 
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
@@ -226,18 +148,8 @@ export async function finishSoak(ctx: Context, name: string): Promise<void> {
   const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
   if (node?.soakingSince === undefined) return;
   await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
-  const keys = annotationKeys(ctx.settings.annotationPrefix);
-  await ctx.writer.patchNode(name, { [keys.soaking]: null }).catch((error) => {
-    if (!isNotFound(error)) throw error;
-  });
+  await clearSoak(ctx, node);
   tell(ctx, node, 'done', { seconds: since(node.soakingSince) });
-}
-
-async function findNode(ctx: Context, name: string): Promise<ClusterNode> {
-  const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
-  if (node === undefined)
-    throw new UpgradeError('failed', `node ${name} has left the cluster in the middle of its upgrade`);
-  return node;
 }
 
 const since = (started: number): number => (Date.now() - started) / 1000;

@@ -1,15 +1,14 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { isInterrupted } from '../../gates/alerts.ts';
+import { isInterrupted } from '../../rollout/node-marks.ts';
+import { type Remaining, remaining } from '../../rollout/remaining.ts';
 import type { Context, StageEnd } from '../context.ts';
-import { finishSoak, isPending, type NodeRole, upgradeNode } from './node.ts';
+import { finishSoak, type NodeRole, upgradeNode } from './node.ts';
 
 /** The nodes that a stage rolls, and how. */
 interface NodeGroup {
   readonly belongs: (node: ClusterNode) => boolean;
-  /** Decided anew for each node. @param behind what {@link NodeGroup.behind} found. */
-  readonly role: (nodes: readonly ClusterNode[], behind: readonly ClusterNode[]) => NodeRole;
-  /** Nodes with something left to do beside their kubelet. Each is taken for that once only. */
-  readonly behind?: (nodes: readonly ClusterNode[]) => Promise<readonly ClusterNode[]>;
+  /** Decided anew for each node. @param left the nodes of the whole cluster on which something is left to do. */
+  readonly role: (nodes: readonly ClusterNode[], left: readonly ClusterNode[]) => NodeRole;
   /** Whether each node soaks before the next. */
   readonly soak: boolean;
   /** Called before each node. Throws to stop there. */
@@ -27,15 +26,24 @@ export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEn
     const nodes = await ctx.cluster.nodes();
     for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
       await finishSoak(ctx, node.name);
-    const behind = ((await group.behind?.(nodes)) ?? []).filter(({ name }) => !taken.has(name));
-    const isLeft = (node: ClusterNode) => isPending(ctx, node) || behind.includes(node);
-    const pending = interruptedFirst(nodes.filter((node) => belongs(node) && isLeft(node)));
+    const left = leftOf(await remaining(ctx.cluster, ctx.request.target, nodes), taken);
+    const pending = interruptedFirst(left.filter(belongs));
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
     await before?.(next, nodes);
-    await upgradeNode(ctx, next, role(nodes, behind), soak);
+    await upgradeNode(ctx, next, role(nodes, left), soak);
     taken.add(next.name);
   }
+}
+
+/** An API server that its node's own turn has not brought to the target is no reason to take that node again. */
+function leftOf(
+  { nodes, kubelets, inProgress }: Remaining,
+  taken: ReadonlySet<string>,
+): readonly ClusterNode[] {
+  return nodes.filter(
+    (node) => !taken.has(node.name) || kubelets.includes(node) || inProgress.includes(node),
+  );
 }
 
 /** What was begun is finished before anything else is opened; otherwise the given order stays. */

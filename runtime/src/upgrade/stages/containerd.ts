@@ -1,19 +1,17 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { isInterrupted } from '../../gates/alerts.ts';
 import { etcdMembers } from '../../gates/etcd-members.ts';
 import { controlPlaneGates, drainGates } from '../../gates/index.ts';
-import { annotationKeys } from '../../names.ts';
+import { clearUnfinished, isInterrupted, markTouched } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
-import type { Context, Stage } from '../context.ts';
-import { markTouched } from '../nodes/node.ts';
+import type { Context, StageWork } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 /** Exit code of update_containerd.sh when the node's package manager does not offer the version. */
 const notToBeHad = 4;
 
-export const containerd: Stage = {
-  async idle(ctx) {
+export const containerd: StageWork = {
+  async skipReason(ctx) {
     const { behind, beyond, version } = await findSkew(ctx);
     if (behind.length > 0) return undefined;
     if (beyond.length === 0) return 'no control-plane node is behind the workers';
@@ -48,8 +46,7 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   });
   // Begun by an earlier process, the stage master has still to finish it.
   if (isInterrupted(node)) return;
-  const { unfinished } = annotationKeys(ctx.settings.annotationPrefix);
-  await ctx.writer.patchNode(name, { [unfinished]: null });
+  await clearUnfinished(ctx, name);
 }
 
 /** The oldest version on the workers is the goal: the control plane is not to run ahead of any of them. */

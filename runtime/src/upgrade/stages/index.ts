@@ -1,5 +1,5 @@
-import type { StageName } from '../../rollout/stages.ts';
-import type { Stage } from '../context.ts';
+import { type StageName, stageRows } from '../../rollout/stages.ts';
+import type { Stage, StageWork } from '../context.ts';
 import { containerd } from './containerd.ts';
 import { master } from './master.ts';
 import { postflight } from './postflight.ts';
@@ -8,8 +8,7 @@ import { repo } from './repo.ts';
 import { snapshot } from './snapshot.ts';
 import { workers } from './workers.ts';
 
-/** Every stage under its name. */
-export const stages: Readonly<Record<StageName, Stage>> = {
+const work: Readonly<Record<StageName, StageWork>> = {
   preflight,
   snapshot,
   containerd,
@@ -19,5 +18,8 @@ export const stages: Readonly<Record<StageName, Stage>> = {
   postflight,
 };
 
-/** Stages that change nodes: a run without any of these begins no rollout. */
-export const changingStages: readonly StageName[] = ['containerd', 'repo', 'master', 'workers'];
+const stages: readonly Stage[] = stageRows.map((row) => ({ ...row, ...work[row.name] }));
+
+/** These stages, in the order in which they run. */
+export const stagesOf = (names: readonly StageName[]): Stage[] =>
+  stages.filter(({ name }) => names.includes(name));

@@ -1,12 +1,12 @@
 import { BlockedError } from '../../errors.ts';
-import { drainability } from '../../gates/drainable.ts';
+import { drainable } from '../../gates/drainable.ts';
 import type { Verdict } from '../../gates/gate.ts';
-import { preflightGates } from '../../gates/index.ts';
-import { askGates, type Context, type Stage } from '../context.ts';
+import { joinGates, preflightGates } from '../../gates/index.ts';
+import { askGates, type Context, type StageWork } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 
-export const preflight: Stage = {
-  idle: async () => undefined,
+export const preflight: StageWork = {
+  skipReason: async () => undefined,
   async run(ctx) {
     // A rollout under way has shaken the cluster itself: give it the time that a drain would give it.
     if (await ctx.journal.read()) {
@@ -14,10 +14,13 @@ export const preflight: Stage = {
       // The rest was told when it began; which pods will go is told before every cordon of a process.
       tellNotes(
         ctx,
-        verdicts.filter(({ gate }) => gate === drainability.name),
+        verdicts.filter(({ gate }) => gate === drainable.name),
       );
     } else await judgeOnce(ctx);
     return 'done';
+  },
+  async catchUp(ctx, node) {
+    await waitForGates(ctx, joinGates, `before ${node.name}, which has joined`);
   },
 };
 

@@ -1,16 +1,20 @@
-import type { Stage } from '../context.ts';
-import { setRepository } from '../nodes/joined-node.ts';
-import { isPending } from '../nodes/node.ts';
+import { remaining } from '../../rollout/remaining.ts';
+import type { StageWork } from '../context.ts';
+import { setRepository } from '../nodes/set-repository.ts';
 
-export const repo: Stage = {
-  async idle(ctx) {
-    if (ctx.request.kind !== 'minor') return 'a patch comes from the repository that is configured';
-    const pending = (await ctx.cluster.nodes()).some((node) => isPending(ctx, node));
-    return pending ? undefined : 'every node is at the target';
+export const repo: StageWork = {
+  async skipReason(ctx) {
+    const { kind, target } = ctx.request;
+    if (kind !== 'minor') return 'a patch comes from the repository that is configured';
+    const left = await remaining(ctx.cluster, target);
+    return left.nodes.length > 0 ? undefined : 'every node is at the target';
   },
   async run(ctx) {
-    for (const node of (await ctx.cluster.nodes()).filter((one) => isPending(ctx, one)))
-      await setRepository(ctx, node);
+    const left = await remaining(ctx.cluster, ctx.request.target);
+    for (const node of left.nodes) await setRepository(ctx, node);
     return 'done';
+  },
+  async catchUp(ctx, node) {
+    if (ctx.request.kind === 'minor') await setRepository(ctx, node);
   },
 };

@@ -1,19 +1,20 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { isTouched } from '../../gates/alerts.ts';
 import { hasExternalEtcd } from '../../gates/external-etcd.ts';
-import { serversBehind } from '../../gates/versions.ts';
-import type { Stage } from '../context.ts';
+import { isTouched } from '../../rollout/node-marks.ts';
+import { remaining } from '../../rollout/remaining.ts';
+import type { StageWork } from '../context.ts';
+import { tellInFlight } from '../in-flight.ts';
 
-export const snapshot: Stage = {
-  async idle(ctx) {
+export const snapshot: StageWork = {
+  async skipReason(ctx) {
     if (await hasExternalEtcd(ctx))
       return 'etcd is outside the cluster (gates.externalEtcdVersion), and so are its snapshots: take one there';
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
     const node = firstControlPlane(nodes);
     const { target } = ctx.request;
-    const isThere = nodes.every((one) => !one.controlPlane || one.release === target);
-    if (isThere && (await serversBehind(ctx.cluster, nodes, target)).length === 0)
+    const { kubelets, servers } = await remaining(ctx.cluster, target, nodes);
+    if (![...kubelets, ...servers].some((one) => one.controlPlane))
       return `the control plane is at ${target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
@@ -30,6 +31,7 @@ export const snapshot: Stage = {
     await ctx.journal.recordSnapshot(taken.path);
     const { path, hash, revision, totalSize: size } = taken;
     ctx.report.emit({ type: 'snapshot', path, hash, revision, size });
+    tellInFlight(ctx, await ctx.journal.read());
     return 'done';
   },
 };

@@ -1,13 +1,15 @@
-import type { Stage } from '../context.ts';
-import { isPending } from '../nodes/node.ts';
+import { remaining } from '../../rollout/remaining.ts';
+import type { StageWork } from '../context.ts';
 import { rollNodes } from '../nodes/roll.ts';
 
-export const workers: Stage = {
-  async idle(ctx) {
-    const left = (await ctx.cluster.nodes()).some(
-      (node) => !node.controlPlane && (isPending(ctx, node) || node.soakingSince !== undefined),
+export const workers: StageWork = {
+  async skipReason(ctx) {
+    const nodes = await ctx.cluster.nodes();
+    const left = await remaining(ctx.cluster, ctx.request.target, nodes);
+    const isLeft = nodes.some(
+      (node) => !node.controlPlane && (left.nodes.includes(node) || node.soakingSince !== undefined),
     );
-    return left ? undefined : `every worker is at ${ctx.request.target}`;
+    return isLeft ? undefined : `every worker is at ${ctx.request.target}`;
   },
   run: (ctx) => rollNodes(ctx, { belongs: (node) => !node.controlPlane, role: () => 'worker', soak: true }),
 };

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { parseRelease } from '../release.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { askGate } from '../testing/gate-context.ts';
-import { versionPath } from './versions.ts';
+import { versionPath } from './version-path.ts';
 
 const cases: [what: string, kubelet: string, server: string, to: string, reasons: string[]][] = [
   ['a kubelet as old as the API server', '1.34.4', '1.34.4', '1.34.5', []],

@@ -9,11 +9,13 @@ import { clusterWriter } from '../cluster/writer.ts';
 import { annotationKeys, jobLabels } from '../names.ts';
 import { minorOf, parseRelease, type Release } from '../release.ts';
 import type { PackageRepository } from '../releases/repository.ts';
+import { marksReader } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { terminating, testSettings } from '../testing/cluster.ts';
 import { rejection, temporaryFile } from '../testing/files.ts';
-import { type DetectContext, detect } from './detection.ts';
+import { detect } from './detect.ts';
+import type { DetectContext } from './detection.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 const minutes = (n: number) => new Date(Date.now() - n * 60_000).toISOString();
@@ -67,7 +69,7 @@ function context(
     info: (text: string) => said.push(text),
     warn: (text: string) => said.push(text),
   } as unknown as Logger;
-  const cluster = clusterReader(client, settings);
+  const cluster = clusterReader(client, settings, marksReader(settings.annotationPrefix));
   const writer = clusterWriter(client, 'k8s-upgrade');
   const { signal } = client.options;
   contexts += 1;

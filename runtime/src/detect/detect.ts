@@ -1,0 +1,122 @@
+import type { Outcome } from '../errors.ts';
+import { podlessJob, whyIdle } from '../jobs/at-work.ts';
+import type { Release } from '../release.ts';
+import { healLatch } from './abandoned-rollout.ts';
+import { readToken } from './agent-service.ts';
+import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
+import type { DetectContext, Detection } from './detection.ts';
+import { claim, handOut, whyHeld, whyNotTaken } from './hand-out.ts';
+import {
+  checkReach,
+  findCandidates,
+  observe,
+  type Reading,
+  type Rollout,
+  readCluster,
+  releasesIn,
+  targetInFlight,
+} from './observe.ts';
+
+/** What there is to choose from, and what was chosen. */
+export interface Choice {
+  readonly seen: Observation;
+  readonly candidates: Candidates;
+  readonly decision: Decision;
+}
+
+/**
+ * Observes and chooses; changes nothing.
+ *
+ * @throws UpgradeError when it cannot be told what is available, or no step can be taken.
+ */
+export const decide = async (ctx: DetectContext): Promise<Choice> => chooseFor(ctx, await readCluster(ctx));
+
+async function chooseFor(ctx: DetectContext, reading: Reading): Promise<Choice> {
+  const { nodes, server, rollout } = reading;
+  checkReach(nodes, server);
+  const target = await targetInFlight(rollout.inFlight, releasesIn(reading), ctx.repository);
+  const seen = observe(nodes, server, target, rollout.inFlight?.kind);
+  // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
+  const candidates =
+    unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));
+  return { seen, candidates, decision: choose(seen, candidates, ctx.settings.policy, Date.now()) };
+}
+
+/**
+ * One detection: observe, choose, and dispatch unless something stands in the way. The cluster is read once, and again only when
+ * somebody else has written what this was about to.
+ *
+ * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
+ */
+export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detection> {
+  const { mode, agentService } = ctx.settings.dispatch;
+  // Before anything is written down of a dispatch that could not be made.
+  if (mode === 'agent-service' && !dryRun) readToken(agentService.tokenFile);
+  const reading = await readCluster(ctx);
+  const rollout = await healLatch(ctx, reading, dryRun);
+  const { seen, candidates, decision } = await chooseFor(ctx, { ...reading, rollout });
+  for (const { release, kind, reason } of decision.refused)
+    ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
+  const available = newestOfEach(candidates);
+  const { running } = seen;
+  const result: Result = (outcome, message, news = true) => ({ outcome, message, running, available, news });
+  const { target } = decision;
+  if (target === undefined) return whenNothingToTake(decision, running, result);
+  return dispatch(ctx, rollout, target, reading.nodes.length, dryRun, (outcome, message) =>
+    result(outcome, `${running} → ${target.release} (${target.kind}, ${target.why}): ${message}`),
+  );
+}
+
+type Result = (outcome: Outcome, message: string, news?: boolean) => Detection;
+
+async function dispatch(
+  ctx: DetectContext,
+  found: Rollout,
+  { release, kind }: NonNullable<Decision['target']>,
+  nodeCount: number,
+  dryRun: boolean,
+  result: Result,
+): Promise<Detection> {
+  for (let rollout: Rollout | undefined = found; rollout !== undefined; ) {
+    const held = await whyHeld(ctx, rollout, release, nodeCount);
+    const untaken = await whyUnattended(ctx, rollout);
+    if (untaken !== undefined) return result('blocked', `not dispatched, ${untaken}`);
+    if (held !== undefined) return result('held', `not dispatched, ${held}`);
+    if (dryRun) return result('done', 'would be dispatched (dry-run)');
+    rollout = await claim(ctx, rollout, release);
+  }
+  const end = await handOut(ctx, release, kind, nodeCount);
+  if ('held' in end) return result('held', `not dispatched, ${end.held}`);
+  if (end.untaken !== undefined) return result('blocked', `dispatched ${end.how}, and ${end.untaken}`);
+  return result('done', `dispatched ${end.how}`);
+}
+
+/** Why the Job that should be at work is not, and does not come to it by itself. */
+async function whyUnattended(ctx: DetectContext, { atWork }: Rollout): Promise<string | undefined> {
+  const { namespace, timing } = ctx.settings;
+  const podless = podlessJob(atWork);
+  return (
+    whyIdle(atWork, namespace, timing.unschedulable) ??
+    (podless === undefined ? undefined : await whyNotTaken(ctx, podless))
+  );
+}
+
+function whenNothingToTake({ refused }: Decision, running: Release, result: Result): Detection {
+  if (refused.length === 0)
+    return result(
+      'done',
+      `up to date: every kubelet runs at least ${running}, and nothing newer is out`,
+      false,
+    );
+  const reasons = refused.map((one) => `${one.release} (${one.reason})`).join(', ');
+  return result('held', `running ${running}; newer releases are held back: ${reasons}`);
+}
+
+function newestOfEach({ patches, minors }: Candidates): Detection['available'] {
+  const [patch] = patches;
+  const [minor] = minors;
+  return [
+    ...(patch ? [{ kind: 'patch' as const, release: patch.release }] : []),
+    ...(minor ? [{ kind: 'minor' as const, release: minor.release }] : []),
+  ];
+}

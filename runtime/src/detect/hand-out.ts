@@ -1,0 +1,125 @@
+import { isConflict } from '../cluster/api-error.ts';
+import { timeOf } from '../cluster/nodes.ts';
+import { formatDuration } from '../duration.ts';
+import { UpgradeError } from '../errors.ts';
+import { describeAtWork, readAtWork } from '../jobs/at-work.ts';
+import { submitFirstLeg } from '../jobs/next-job.ts';
+import { untakenText, whyUntaken } from '../jobs/unscheduled.ts';
+import { annotationKeys } from '../names.ts';
+import type { Release, UpgradeKind } from '../release.ts';
+import { ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
+import { longestRun } from '../rollout/longest-run.ts';
+import type { UpgradeRequest } from '../rollout/request.ts';
+import { stageNames } from '../rollout/stages.ts';
+import { dispatchToAgent, NotDispatchedError } from './agent-service.ts';
+import type { DetectContext } from './detection.ts';
+import { type Rollout, readRollout } from './observe.ts';
+
+/** Why this is not the moment to dispatch; undefined when it is. */
+export async function whyHeld(
+  ctx: DetectContext,
+  rollout: Rollout,
+  target: Release,
+  nodeCount: number,
+): Promise<string | undefined> {
+  const { dispatch, namespace, timing } = ctx.settings;
+  const halted = await new ConfigMapKillSwitch(ctx.client, namespace).reason();
+  if (halted !== undefined) return `upgrades are halted: ${halted}`;
+  const busy = describeAtWork(rollout.atWork);
+  if (busy !== undefined) return inFlightText(busy);
+  const [release, time = '', by] = rollout.dispatched?.split(' ') ?? [];
+  const at = Date.parse(time);
+  const age = Date.now() - at;
+  if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
+  // Killed before it created the Job. The API says so, once nobody can be about to; of the agent service nobody can ask what it took.
+  const lastJobAt = timeOf(rollout.atWork.jobs[0]?.metadata?.creationTimestamp) ?? 0;
+  const neverBegan = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
+  if (dispatch.mode === 'job' && neverBegan) return undefined;
+  const whom = by === undefined ? '' : ` by ${by}`;
+  return `it was dispatched ${formatDuration(age)} ago${whom} and has not begun (k8s-upgrade clear forgets that)`;
+}
+
+const inFlightText = (busy: string): string => `a run is in flight: ${busy}`;
+
+/**
+ * Notes the dispatch before it is made: killed right after it, the next detection knows of it.
+ *
+ * @returns undefined when it is noted; when the namespace has changed meanwhile, as by another detection that was quicker, how it is now.
+ */
+export async function claim(
+  ctx: DetectContext,
+  { version }: Rollout,
+  target: Release,
+): Promise<Rollout | undefined> {
+  const note = `${target} ${new Date().toISOString()} ${ctx.process}`;
+  try {
+    await ctx.writer.patchNamespace({ [dispatchedKey(ctx)]: note }, version);
+    return undefined;
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    const now = await readRollout(ctx.client, ctx.settings);
+    // Sent again because its answer was lost, it meets its own change.
+    return now.dispatched === note ? undefined : now;
+  }
+}
+
+const dispatchedKey = ({ settings }: DetectContext): string =>
+  annotationKeys(settings.annotationPrefix).dispatched;
+
+const forgetClaim = (ctx: DetectContext): Promise<void> =>
+  ctx.writer.patchNamespace({ [dispatchedKey(ctx)]: null });
+
+/** What has become of a dispatch, in words: how it was made, or why it was not. */
+export type HandOut =
+  | { readonly held: string }
+  | { readonly how: string /** Why no node has taken the Job. */; readonly untaken?: string | undefined };
+
+/** @throws UpgradeError when it failed; the claim stays where it may have arrived. */
+export async function handOut(
+  ctx: DetectContext,
+  target: Release,
+  kind: UpgradeKind,
+  nodeCount: number,
+): Promise<HandOut> {
+  const { settings, signal } = ctx;
+  const request = { target, kind, dryRun: false, stages: stageNames };
+  try {
+    if (settings.dispatch.mode === 'job') return await createJob(ctx, request);
+    const longest = longestRun(nodeCount, settings);
+    const job = await dispatchToAgent(settings.dispatch.agentService, request, longest, signal);
+    return { how: `to the agent service as job ${job}` };
+  } catch (error) {
+    const mayHaveArrived = !(error instanceof NotDispatchedError) && settings.dispatch.mode !== 'job';
+    if (!mayHaveArrived && error instanceof UpgradeError) await forgetClaim(ctx);
+    throw error;
+  }
+}
+
+async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<HandOut> {
+  const { settings, client, cluster, writer } = ctx;
+  const { namespace } = settings;
+  // Asked of packages since the rollout was read, a node may have taken its time, and a run that a person has begun meanwhile
+  // may not have changed the namespace.
+  const busy = describeAtWork(await readAtWork(client, namespace));
+  if (busy !== undefined) {
+    await forgetClaim(ctx);
+    return { held: inFlightText(busy) };
+  }
+  const { metadata } = await submitFirstLeg({ client, cluster, writer, namespace }, request);
+  const name = metadata?.name ?? '';
+  const untaken = await whyNotTaken(ctx, name);
+  // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
+  if (untaken !== undefined) await forgetClaim(ctx);
+  return { how: `as Job ${name}`, untaken };
+}
+
+/** Nobody follows a Job that the detector made: why no node takes it is for the detector to tell (F4). */
+export async function whyNotTaken(
+  { client, settings, signal }: DetectContext,
+  job: string,
+): Promise<string | undefined> {
+  const { namespace, timing } = settings;
+  const { unschedulable } = timing;
+  const reason = await whyUntaken({ client, namespace, unschedulable, signal }, job);
+  return reason === undefined ? undefined : untakenText(namespace, job, reason);
+}

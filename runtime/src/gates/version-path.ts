@@ -1,0 +1,36 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { compareReleases, minorsBetween, newest } from '../release.ts';
+import { apiServersOf } from '../rollout/remaining.ts';
+import type { Gate } from './gate.ts';
+
+/**
+ * A kubelet may be some patches ahead of the API server, as one that joined late is: going to its release or beyond ends that. It may
+ * not be of a newer minor. Half way through several control-plane nodes, the API server that
+ * answers may be an old one: there a kubelet counts as ahead only when it is ahead of the one beside it, too, by that one's image.
+ */
+export const versionPath: Gate = {
+  name: 'version-path',
+  summary: 'no version is newer than the target or too far behind it',
+  closes: 'blocked',
+  async check({ cluster, nodes, server, target }) {
+    const servers = apiServersOf(await cluster.pods());
+    const serverFor = (n: ClusterNode) => {
+      const others = n.controlPlane ? [servers.get(n.name) ?? server] : [...servers.values()];
+      return newest([server, ...others]) ?? server;
+    };
+    const beyond = nodes.filter((n) => compareReleases(n.release, target) > 0);
+    const ahead = nodes.filter(
+      (n) => !beyond.includes(n) && (minorsBetween(serverFor(n), n.release) ?? 99) > 0,
+    );
+    const behind = nodes.filter((n) => (minorsBetween(n.release, target) ?? 99) > 1);
+    return {
+      reasons: [
+        ...beyond.map((n) => `kubelet ${n.release} of ${n.name} is newer than ${target}`),
+        ...ahead.map(
+          (n) => `kubelet ${n.release} of ${n.name} is of a newer minor than the API server ${serverFor(n)}`,
+        ),
+        ...behind.map((n) => `kubelet ${n.release} of ${n.name} is more than one minor behind ${target}`),
+      ],
+    };
+  },
+};
