@@ -294,6 +294,61 @@ describe('a detection', () => {
   });
 });
 
+describe('the cluster is read', () => {
+  /** How often each of these was read, as `nodes 1`. */
+  const reads = () =>
+    ['nodes', 'namespaces', 'leases', 'jobs', 'pods'].map((resource) => {
+      const all = lab.api.requests.matching({ resource });
+      return `${resource} ${all.filter(({ verb }) => verb === 'get' || verb === 'list').length}`;
+    });
+  const times = (n: number, nodes = 1) => [
+    `nodes ${nodes}`,
+    ...['namespaces', 'leases', 'jobs', 'pods'].map((resource) => `${resource} ${n}`),
+  ];
+
+  it.each([
+    ['is up to date', ['1.34.2']],
+    ['dispatches', ['1.34.2', '1.34.5']],
+  ])('once by a detection that %s', async (_what, offered) => {
+    fresh();
+    annotate({ [keys.inFlight]: minutes(1), [keys.target]: '1.34.9' });
+    await detect(context(offered), false);
+    expect(reads()).toEqual(times(1));
+  });
+
+  it('again only when somebody has written to the namespace meanwhile', async () => {
+    fresh();
+    const ctx = context(['1.34.2', '1.34.5']);
+    const shell = {
+      async script() {
+        annotate({ 'example.com/other': 'note' });
+        return { versions: ['1.34.2', '1.34.5'] };
+      },
+    } as unknown as NodeShell;
+    expect((await detect({ ...ctx, shell }, false)).outcome).toBe('done');
+    expect(reads()).toEqual(times(2));
+    expect(dispatched()).toEqual(['1.34.5']);
+  });
+
+  it('for who is at work once more before a Job is made: a run may have begun since (F15)', async () => {
+    fresh();
+    lab.api.apply([executionCronJob()]);
+    const ctx = context(['1.34.2', '1.34.5'], 'job');
+    const shell = {
+      async script() {
+        lab.api.apply([job({ active: 1 })]);
+        return { versions: ['1.34.2', '1.34.5'] };
+      },
+    } as unknown as NodeShell;
+    expect(await detect({ ...ctx, shell }, false)).toMatchObject({
+      outcome: 'held',
+      message: expect.stringContaining('not dispatched, a run is in flight: Job leg has not ended'),
+    });
+    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
+    expect(annotations()).not.toHaveProperty(keys.dispatched);
+  });
+});
+
 describe('a leg that no node takes (F4)', () => {
   const offered = ['1.34.2', '1.34.5'];
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };

@@ -35,6 +35,15 @@ it('is not asked once every node is there, when nothing is installed any more', 
   expect({ open, idle }).toEqual({ open: true, idle: 'not asked: every node is at 1.34.9 already' });
 });
 
+it('is asked while one node is in progress, also at the target: update_k8s.sh runs there again', async () => {
+  const begun = clusterNode('k8s-node1', { release: '1.34.9' as never, cordonedByUs: true });
+  const { open, reasons } = await askGate(targetPublished, { nodes: [begun], to: '1.34.9', published });
+  expect({ open, reasons }).toEqual({
+    open: false,
+    reasons: ['the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.10'],
+  });
+});
+
 it('a repository that cannot be asked is unknown, so closed', async () => {
   const { open, unknown } = await askGate(targetPublished, { from: '1.34.2', to: '1.34.5' });
   expect({ open, unknown }).toEqual({ open: false, unknown: true });

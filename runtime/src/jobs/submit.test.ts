@@ -25,7 +25,7 @@ afterEach(() => lab.stop());
 
 function node(name: string, release: string, spec: object = {}): KubeObject {
   const made = testNode(name) as KubeObject & { status: object };
-  const isMaster = name === 'master';
+  const isMaster = name.startsWith('master');
   const role = isMaster ? { 'node-role.kubernetes.io/control-plane': '' } : {};
   return {
     ...made,
@@ -34,6 +34,21 @@ function node(name: string, release: string, spec: object = {}): KubeObject {
     status: { ...made.status, nodeInfo: { kubeletVersion: `v${release}` } },
   } as KubeObject;
 }
+
+const apiServer = (on: string, version: string): KubeObject =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `kube-apiserver-${on}`,
+      namespace: 'kube-system',
+      labels: { component: 'kube-apiserver' },
+    },
+    spec: {
+      nodeName: on,
+      containers: [{ name: 'kube-apiserver', image: `registry.k8s.io/kube-apiserver:v${version}` }],
+    },
+  }) as KubeObject;
 
 /** Its Jobs are made suspended: they stay active and start nothing. */
 const cronJob = (): KubeObject =>
@@ -246,6 +261,25 @@ describe('the next leg', () => {
     const job = jobs().find((one) => one.metadata.name === name);
     expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.leg]: '2' });
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
+  });
+
+  it('is on no control-plane node whose API server is behind, whatever its kubelet', async () => {
+    upgradeAll('master', 'master2', 'master3', 'node1');
+    lab.api.setVersion('1.34.5');
+    lab.api.apply([
+      apiServer('master', '1.34.5'),
+      apiServer('master2', '1.34.2'),
+      apiServer('master3', '1.34.5'),
+    ]);
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const job = jobs().find((one) => one.metadata.name === name);
+    expect(placement(job)).toEqual({ not: ['master2', 'node2'], rather: ['master', 'master3', 'node1'] });
+  });
+
+  it('is for the first one, too, where that API server is the only one', async () => {
+    upgradeAll('master', 'node1');
+    await submit(ports(), request);
+    expect(placement(jobs()[0])).toEqual({ not: ['master', 'node2'], rather: ['node1'] });
   });
 
   it('keeps off the one that hands over, also where its API server alone is left', async () => {

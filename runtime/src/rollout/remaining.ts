@@ -12,7 +12,7 @@ export interface Remaining {
   readonly servers: readonly ClusterNode[];
   /** Nodes that a rollout began to change and did not finish, also at the target: their script still has its last steps to take. */
   readonly inProgress: readonly ClusterNode[];
-  /** Every node in one of these, once, in the order of a rollout. */
+  /** Every node in one of these, once, in the order in which a rollout takes them: what is in progress is finished first. */
   readonly nodes: readonly ClusterNode[];
 }
 
@@ -30,8 +30,9 @@ export async function remaining(
   const kubelets = all.filter((node) => node.release !== target);
   const servers = await serversBehind(cluster, all, target);
   const inProgress = all.filter(isInterrupted);
-  const left = new Set([...kubelets, ...servers, ...inProgress]);
-  return { kubelets, servers, inProgress, nodes: all.filter((node) => left.has(node)) };
+  const behind = new Set([...kubelets, ...servers]);
+  const untouched = all.filter((node) => behind.has(node) && !isInterrupted(node));
+  return { kubelets, servers, inProgress, nodes: [...inProgress, ...untouched] };
 }
 
 /**

@@ -1,5 +1,4 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { isInterrupted } from '../../rollout/node-marks.ts';
 import { type Remaining, remaining } from '../../rollout/remaining.ts';
 import type { Context, StageEnd } from '../context.ts';
 import { finishSoak, type NodeRole, upgradeNode } from './node.ts';
@@ -27,7 +26,7 @@ export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEn
     for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
       await finishSoak(ctx, node.name);
     const left = leftOf(await remaining(ctx.cluster, ctx.request.target, nodes), taken);
-    const pending = interruptedFirst(left.filter(belongs));
+    const pending = left.filter(belongs);
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
     await before?.(next, nodes);
@@ -45,12 +44,6 @@ function leftOf(
     (node) => !taken.has(node.name) || kubelets.includes(node) || inProgress.includes(node),
   );
 }
-
-/** What was begun is finished before anything else is opened; otherwise the given order stays. */
-const interruptedFirst = (nodes: readonly ClusterNode[]): ClusterNode[] => [
-  ...nodes.filter(isInterrupted),
-  ...nodes.filter((node) => !isInterrupted(node)),
-];
 
 async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
   const job = await ctx.legs.next(node.name);

@@ -1,0 +1,110 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { expect, it, test } from 'vitest';
+import type { ClusterNode } from '../cluster/nodes.ts';
+import { parseRelease } from '../release.ts';
+import { clusterNode } from '../testing/cluster.ts';
+import { type RemainingSource, remaining, withServerImage } from './remaining.ts';
+
+const target = parseRelease('test', '1.34.5');
+const old = parseRelease('test', '1.34.2');
+const master = (n: number, change: Partial<ClusterNode> = {}) =>
+  clusterNode(`master${n}`, { controlPlane: true, release: target, ...change });
+const worker = (n: number, change: Partial<ClusterNode> = {}) =>
+  clusterNode(`node${n}`, { release: target, ...change });
+
+const apiServer = (node: string, image: string): V1Pod => ({
+  metadata: { namespace: 'kube-system', labels: { component: 'kube-apiserver' } },
+  spec: { nodeName: node, containers: [{ name: 'kube-apiserver', image }] },
+});
+
+interface Case {
+  readonly nodes: readonly ClusterNode[];
+  readonly server?: typeof target;
+  /** Node → image of its API server. */
+  readonly images?: Readonly<Record<string, string>>;
+}
+
+const source = ({ nodes, server = target, images = {} }: Case): RemainingSource => ({
+  nodes: async () => [...nodes],
+  serverRelease: async () => server,
+  pods: async () => Object.entries(images).map(([node, image]) => apiServer(node, image)),
+});
+
+async function namesOf(given: Case) {
+  const { kubelets, servers, inProgress, nodes } = await remaining(source(given), target);
+  const names = (group: readonly ClusterNode[]) => group.map(({ name }) => name);
+  return [names(kubelets), names(servers), names(inProgress), names(nodes)];
+}
+
+const image = (version: string) => `registry.k8s.io/kube-apiserver:v${version}`;
+const cases: [what: string, given: Case, kubelets: string[], servers: string[], inProgress: string[]][] = [
+  ['nothing, where all is there', { nodes: [master(1), worker(1)] }, [], [], []],
+  ['a worker', { nodes: [master(1), worker(1, { release: old })] }, ['node1'], [], []],
+  [
+    'the only API server, by what answers, whatever its image',
+    { nodes: [master(1), worker(1)], server: old, images: { master1: image('1.34.5') } },
+    [],
+    ['master1'],
+    [],
+  ],
+  [
+    'of several API servers the old one, whichever answers',
+    { nodes: [master(1), master(2)], images: { master1: image('1.34.5'), master2: image('1.34.2') } },
+    [],
+    ['master2'],
+    [],
+  ],
+  [
+    'of several the one whose image says nothing, by what answers',
+    {
+      nodes: [master(1), master(2)],
+      server: old,
+      images: { master1: image('1.34.5'), master2: 'mirror/kube-apiserver@sha256:ab' },
+    },
+    [],
+    ['master2'],
+    [],
+  ],
+  [
+    'a node at the target that is cordoned by a rollout still, or noted as unfinished',
+    { nodes: [master(1, { unfinished: true }), worker(1, { cordonedByUs: true }), worker(2)] },
+    [],
+    [],
+    ['master1', 'node1'],
+  ],
+];
+
+test.each(cases)('%s', async (_what, given, kubelets, servers, inProgress) => {
+  const [found, behind, begun, all] = await namesOf(given);
+  expect([found, behind, begun]).toEqual([kubelets, servers, inProgress]);
+  expect(all?.toSorted()).toEqual([...new Set([...kubelets, ...servers, ...inProgress])].sort());
+});
+
+it('names a node once that is behind in every way, and first what is in progress', async () => {
+  const begun = worker(2, { release: old, cordonedByUs: true });
+  const nodes = [master(1, { release: old }), worker(1, { release: old }), begun];
+  const [, , , all] = await namesOf({ nodes, server: old });
+  expect(all).toEqual(['node2', 'master1', 'node1']);
+});
+
+it('without the pods takes what answers for every API server', async () => {
+  const nodes = [master(1), master(2)];
+  const { nodes: read, serverRelease } = source({ nodes, images: { master2: image('1.34.2') } });
+  expect((await remaining({ nodes: read, serverRelease }, target)).servers).toEqual([]);
+  const answers = { nodes: read, serverRelease: async () => old };
+  expect((await remaining(answers, target)).servers).toEqual(nodes);
+});
+
+it('reads no nodes again where they are given', async () => {
+  const asked = () => Promise.reject(new Error('asked'));
+  const nodes = [master(1), worker(1, { release: old })];
+  const found = await remaining({ ...source({ nodes }), nodes: asked }, target, nodes);
+  expect(found.nodes.map(({ name }) => name)).toEqual(['node1']);
+});
+
+it('shows an API server as upgraded, and no other pod', () => {
+  const other: V1Pod = { metadata: { namespace: 'apps' }, spec: { containers: [{ name: 'web' }] } };
+  expect(withServerImage(other, target)).toBe(other);
+  const shown = withServerImage(apiServer('master1', image('1.34.2')), target);
+  expect(shown.spec?.containers[0]?.image).toBe('kube-apiserver:v1.34.5');
+});
