@@ -79,8 +79,11 @@ describe('a script on a node', () => {
       exitCode: 2,
       message:
         'list_packages on k8s-node1 failed with exit code 2: "--nonsense" is not an option; see --help',
-      hint: 'Its log is on k8s-node1 in /var/log/k8s-upgrade/list_packages.log.',
+      hint: expect.stringMatching(/^Its log is on k8s-node1 in \/var\/log\/.*\.$/),
     });
+    // Where detach.sh has written it.
+    const [, path = ''] = /(\/\S+)\.$/.exec(error.hint ?? '') ?? [];
+    expect(node.read(path)).toBe('error: "--nonsense" is not an option; see --help\n');
   });
 
   it('of an earlier process is waited for, whatever its arguments; where none runs there is nothing to wait for', async () => {

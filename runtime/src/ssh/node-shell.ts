@@ -7,6 +7,7 @@ import {
   endIn,
   followInput,
   logMark,
+  logOf,
   type ScriptEnd,
   type ScriptName,
   startInput,
@@ -56,7 +57,7 @@ export class ScriptError extends UpgradeError {
       lines.at(-1) ??
       'no output';
     super('failed', `${name} on ${node} failed with exit code ${exitCode}: ${said}`, {
-      hint: `Its log is on ${node} in /var/log/k8s-upgrade/${name}.log.`,
+      hint: `Its log is on ${node} in ${logOf(name)}.`,
     });
     this.name = 'ScriptError';
     this.exitCode = exitCode;

@@ -16,6 +16,9 @@ export const nodeScripts = {
 
 export type ScriptName = keyof typeof nodeScripts;
 
+/** @returns the path on a node of the log of a script, where detach.sh writes it. */
+export const logOf = (name: string): string => `/var/log/k8s-upgrade/${name}.log`;
+
 /** What `bash -s -- start NAME …` reads: the script as data, then the launcher. */
 export function startInput(name: ScriptName): string {
   return `payload='${Buffer.from(nodeScripts[name]).toString('base64')}'\n${detachScript}`;

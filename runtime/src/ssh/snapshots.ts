@@ -4,6 +4,7 @@ import type { Release } from '../release.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from './node-shell.ts';
 import { ScriptError } from './node-shell.ts';
+import { logOf } from './scripts.ts';
 import type { SshTarget } from './session.ts';
 
 const snapshotSchema = z.object({
@@ -49,7 +50,7 @@ export function etcdSnapshots(
         'failed',
         `the etcd snapshot on ${node.name} did not verify: ${snapshot.error.issues[0]?.message}`,
         {
-          hint: `Its log is on ${node.name} in /var/log/k8s-upgrade/snapshot_etcd.log. Nothing was changed.`,
+          hint: `Its log is on ${node.name} in ${logOf('snapshot_etcd')}. Nothing was changed.`,
         },
       );
     },

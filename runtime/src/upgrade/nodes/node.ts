@@ -5,6 +5,7 @@ import { drainGates, soakGates } from '../../gates/index.ts';
 import type { NodePhase } from '../../report/events.ts';
 import { clearSoak, cordon, findNode, isBegun, markTouched, readmit } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
+import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import { TimeoutError, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
@@ -76,7 +77,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
         ctx,
         node,
         error,
-        'update_k8s.sh may still run there, and writes its log to /var/log/k8s-upgrade/update_k8s.log.',
+        `update_k8s.sh may still run there, and writes its log to ${logOf('update_k8s')}.`,
       );
     // Its host key or its login has changed since the gates asked; nothing was sent.
     if (error instanceof UpgradeError && error.code === 'blocked') throw await leftOver(ctx, node, error);
