@@ -23,7 +23,7 @@ check: $(installed) ## static checks only
 	$(RUN) lint
 	$(RUN) types
 	$(RUN) deadcode
-	shellcheck $$(git ls-files '*.sh' scripts .ci | xargs grep -lE '^#!.*(bash|sh)$$')
+	shellcheck --check-sourced $$(git ls-files '*.sh' scripts .ci | xargs grep -lE '^#!.*(bash|sh)$$')
 
 unit: $(bundle) ## the tests of `make test`, without the checks
 	@mkdir -p .cache
@@ -69,5 +69,5 @@ $(installed): package.json package-lock.json runtime/package.json .npmrc
 	npm install --no-save --ignore-scripts
 	@touch $@
 
-$(bundle): $(installed) runtime/build.mjs runtime/package.json $(shell find runtime/src runtime/node-scripts -type f -not -name '*.test.ts')
+$(bundle): $(installed) runtime/build.mjs runtime/node-scripts.mjs runtime/package.json $(shell find runtime/src runtime/node-scripts -type f -not -name '*.test.ts')
 	$(RUN) bundle

@@ -7,6 +7,7 @@ const conformance = 'test/conformance/**/*.test.ts';
 
 export default defineConfig({
   test: {
+    globalSetup: 'test/assemble-scripts.ts',
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // A lab is several processes that wait for each other half of the time: three of them fill two cores.

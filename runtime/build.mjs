@@ -1,8 +1,9 @@
-// Bundles the runtime into one file for Node 20 and newer: node runtime/build.mjs
+// Bundles the runtime into one file for Node 20 and newer, and each node script into one beside it: node runtime/build.mjs
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { assembleAll } from './node-scripts.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -21,6 +22,9 @@ const rawText = {
     }));
   },
 };
+
+// Before the bundle, which holds them.
+assembleAll();
 
 await build({
   entryPoints: [resolve(here, 'src/cli/main.ts')],

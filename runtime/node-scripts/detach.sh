@@ -6,7 +6,7 @@
 #                           print NAME's log from byte OFFSET until it ends, after the line MARK where one is given, and exit as it did;
 #                           only "ended: CODE" (or "ended: lost") on standard error says that it has: any other end is of what followed it
 #
-# Sent over one connection, as root:
+# Sent over one connection, as root, from runtime/dist/node-scripts:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
 #     ssh NODE 'sudo -n bash -s -- start update_k8s -- --role worker --release 1.34.5'
 #

@@ -5,13 +5,14 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { assembledScripts } from '../../runtime/node-scripts.mjs';
 import { type EtcdKey, setUpEtcd } from '../hosts/etcd.ts';
 import { realPrograms } from './build.ts';
 import { freePorts, Program, until } from './program.ts';
 
 const exec = promisify(execFile);
 const pki = '/etc/kubernetes/pki/etcd';
-const script = join(import.meta.dirname, '../../runtime/node-scripts/snapshot_etcd.sh');
+const script = join(assembledScripts, 'snapshot_etcd.sh');
 
 /** What a container sees is below the node's root, and its etcd has a port of its own. */
 const crictl = (root: string, bin: string, port: number) => `#!/bin/bash

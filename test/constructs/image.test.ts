@@ -48,7 +48,7 @@ describe('the image', () => {
 
   it('holds nothing but the bundle and the node scripts', () => {
     const copied = [...stage('runtime').matchAll(/^COPY --from=build \S+ (\S+) /gm)].map(([, path]) => path);
-    expect(copied).toEqual(['/src/runtime/dist/k8s-upgrade.cjs', '/src/runtime/node-scripts/']);
+    expect(copied).toEqual(['/src/runtime/dist/k8s-upgrade.cjs', '/src/runtime/dist/node-scripts/']);
     expect(stage('runtime')).not.toMatch(/^(RUN|ADD) /m);
   });
 });

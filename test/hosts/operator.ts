@@ -3,11 +3,10 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assembledScripts } from '../../runtime/node-scripts.mjs';
 import { LabNode } from '../lab/nodes/node.ts';
 import type { HostCluster } from './cluster.ts';
 import type { Host } from './host.ts';
-
-const scripts = join(import.meta.dirname, '../../runtime/node-scripts');
 
 /** What a person does by hand: `ssh NODE 'sudo -n bash -s -- ARGS' < SCRIPT`, with OpenSSH's client. */
 export async function operator(
@@ -29,7 +28,7 @@ export async function operator(
   );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk));
-  createReadStream(join(scripts, script)).pipe(child.stdin);
+  createReadStream(join(assembledScripts, script)).pipe(child.stdin);
   const [exitCode] = await once(child, 'close');
   return { exitCode: exitCode ?? -1, output };
 }

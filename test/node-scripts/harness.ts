@@ -3,13 +3,12 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { assembledScripts } from '../../runtime/node-scripts.mjs';
 import { LabNode, type LabNodeOptions } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
 import { PackageRepository } from '../lab/services/packages.ts';
 
-const scripts = join(import.meta.dirname, '../../runtime/node-scripts');
-
-export const scriptText = (name: string): string => readFileSync(join(scripts, name), 'utf8');
+export const scriptText = (name: string): string => readFileSync(join(assembledScripts, name), 'utf8');
 
 export interface Ended {
   /** Negative: the signal's number is not told, it was killed. */

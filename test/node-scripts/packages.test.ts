@@ -1,6 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -383,12 +383,12 @@ describe('bad input of update_containerd.sh', () => {
   });
 });
 
-const folder = join(import.meta.dirname, '../../runtime/node-scripts');
+const sources = join(import.meta.dirname, '../../runtime/node-scripts');
 
 describe('whether the network is away', () => {
   const isAway = (said: string) => {
     const script = 'source lib/common.sh; source lib/packages.sh; sleep() { :; }; network_is_away "$1" 60';
-    return spawnSync('bash', ['-c', script, '-', said], { cwd: folder }).status === 0;
+    return spawnSync('bash', ['-c', script, '-', said], { cwd: sources }).status === 0;
   };
   const failed = (why: string) =>
     `W: Failed to fetch https://pkgs.k8s.io/core:/stable:/v1.34/deb/InRelease  ${why}`;
@@ -413,25 +413,4 @@ describe('whether the network is away', () => {
     'SSL connection failed: error:0A000086:SSL routines::certificate verify failed',
     "Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
   ])('it is not: %s', (why) => expect(isAway(failed(why))).toBe(false));
-});
-
-describe('the scripts as files', () => {
-  const names = [
-    'update_k8s',
-    'snapshot_etcd',
-    'list_packages',
-    'set_repository',
-    'update_containerd',
-    'detach',
-  ];
-
-  test('share their common parts word for word', () => {
-    expect(() => execFileSync(join(folder, 'lib/inline.sh'), ['--check'], { stdio: 'pipe' })).not.toThrow();
-  });
-
-  test.each(names)('%s.sh runs nothing before its last line has arrived', (name) => {
-    const text = readFileSync(join(folder, `${name}.sh`), 'utf8');
-    expect(text.endsWith('\n\nmain "$@"\n')).toBe(true);
-    expect(text.match(/^main "\$@"$/gm)).toHaveLength(1);
-  });
 });

@@ -1,9 +1,9 @@
-import detachScript from '../../node-scripts/detach.sh?raw';
-import listPackages from '../../node-scripts/list_packages.sh?raw';
-import setRepository from '../../node-scripts/set_repository.sh?raw';
-import snapshotEtcd from '../../node-scripts/snapshot_etcd.sh?raw';
-import updateContainerd from '../../node-scripts/update_containerd.sh?raw';
-import updateKubernetes from '../../node-scripts/update_k8s.sh?raw';
+import detachScript from '../../dist/node-scripts/detach.sh?raw';
+import listPackages from '../../dist/node-scripts/list_packages.sh?raw';
+import setRepository from '../../dist/node-scripts/set_repository.sh?raw';
+import snapshotEtcd from '../../dist/node-scripts/snapshot_etcd.sh?raw';
+import updateContainerd from '../../dist/node-scripts/update_containerd.sh?raw';
+import updateKubernetes from '../../dist/node-scripts/update_k8s.sh?raw';
 
 /** The bash that runs on a node, by the name under which a node keeps its state and log. */
 export const nodeScripts = {

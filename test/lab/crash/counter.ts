@@ -1,4 +1,6 @@
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { assembledScripts } from '../../../runtime/node-scripts.mjs';
 import { annotationKeys } from '../../../runtime/src/names.ts';
 import { cluster, slackEnds } from '../../scenarios/observe.ts';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
@@ -14,8 +16,7 @@ const silenceMs = 4_000;
 /** How much of a script is let through. It goes over as base64, followed by the launcher that starts it with its last line. */
 function scriptBytes(what: string, part: 'half' | 'most'): number {
   const name = /^start (\w+) /.exec(what)?.[1] ?? 'update_k8s';
-  const sizeOf = (script: string) =>
-    statSync(new URL(`../../../runtime/node-scripts/${script}.sh`, import.meta.url)).size;
+  const sizeOf = (script: string) => statSync(join(assembledScripts, `${script}.sh`)).size;
   const payload = Math.ceil(sizeOf(name) / 3) * 4;
   return part === 'half' ? Math.round(payload / 2) : payload + sizeOf('detach') - 60;
 }

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import ssh2 from 'ssh2';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { assembledScripts } from '../../../runtime/node-scripts.mjs';
 import { PackageRepository } from '../services/packages.ts';
 import { LabNode, type LabNodeOptions } from './node.ts';
 import { processesOf } from './processes.ts';
 import { generateKeyPair } from './ssh.ts';
 
-const scripts = join(import.meta.dirname, '../../../runtime/node-scripts');
-const script = (name: string) => readFileSync(join(scripts, name), 'utf8');
+const script = (name: string) => readFileSync(join(assembledScripts, name), 'utf8');
 const pair = generateKeyPair();
 let directory: string;
 let repository: PackageRepository;

@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import factsScript from '../../../node-scripts/kubelet_facts.sh?raw';
+import factsScript from '../../../dist/node-scripts/kubelet_facts.sh?raw';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import type { GateContext } from '../gate.ts';

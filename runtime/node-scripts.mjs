@@ -1,0 +1,37 @@
+// Makes of each script in node-scripts/ the one file that a node is sent: it arrives on standard input, with nothing beside it.
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const sources = fileURLToPath(new URL('node-scripts', import.meta.url));
+
+export const assembledScripts = fileURLToPath(new URL('dist/node-scripts', import.meta.url));
+
+/** By this line a script has its library in a checkout, too. */
+const include = /^source "\$\(dirname "\$\{BASH_SOURCE\[0\]\}"\)\/(\S+)"\n/gm;
+
+/** What is piped into bash has no file, so nothing can be told from its place. */
+const leftOver = /^\s*(?:source|\.)\s.*|^.*\bBASH_SOURCE\b.*/m;
+
+function assemble(path) {
+  const text = readFileSync(path, 'utf8').replace(include, (_, name) => {
+    const library = join(dirname(path), name);
+    if (!existsSync(library)) throw new Error(`${path} sources ${name}, which is not there`);
+    return readFileSync(library, 'utf8');
+  });
+  const [line] = leftOver.exec(text) ?? [];
+  if (line !== undefined) throw new Error(`${path}: this line cannot work on a node: ${line.trim()}`);
+  return text;
+}
+
+export function assembleAll(from = sources, to = assembledScripts) {
+  const names = readdirSync(from).filter((name) => name.endsWith('.sh'));
+  const scripts = new Map(names.map((name) => [name, assemble(join(from, name))]));
+  mkdirSync(to, { recursive: true });
+  for (const name of readdirSync(to)) if (!scripts.has(name)) rmSync(join(to, name), { recursive: true });
+  for (const [name, text] of scripts) {
+    const file = join(to, name);
+    if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+    chmodSync(file, 0o755);
+  }
+}
