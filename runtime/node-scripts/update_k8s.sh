@@ -6,7 +6,7 @@ set -Eeuo pipefail
 usage() {
   cat <<'USAGE'
 Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
-   or: ssh NODE 'bash -s -- --role worker --release 1.34.5' < update_k8s.sh
+   or: k8s-upgrade node-script update_k8s | ssh NODE 'bash -s -- --role worker --release 1.34.5'
 
   --role master|worker            master: the first control-plane node (kubeadm upgrade apply);
                                   worker: every other node, control plane or not (kubeadm upgrade node)

@@ -107,7 +107,7 @@ describe.each(documents)('%s', (path) => {
 
   it.skipIf(!bundled)('calls commands and options that the program has', () => {
     const help = helpOf([]);
-    for (const [, command = '', rest = ''] of text.matchAll(/^ *(?:\w+ )?k8s-upgrade ([a-z]+)([^\n]*)$/gm)) {
+    for (const [, command = '', rest = ''] of text.matchAll(/^ *(?:\w+ )?k8s-upgrade ([a-z-]+)([^\n|]*)/gm)) {
       expect(help).toMatch(new RegExp(`^  ${command} `, 'm'));
       const own = helpOf([command]);
       for (const [option] of rest.matchAll(/--[a-z-]+/g))

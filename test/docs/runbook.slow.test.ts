@@ -132,7 +132,7 @@ const around: readonly Around[] = [
     has: 'count by (instance)',
     after: ({ lab }, output) => expect(output).toContain(lab.prometheus.apiServers[0]),
   },
-  { has: 'kubelet_facts.sh', after: (_, output) => expect(output).toContain('kubelet') },
+  { has: 'node-script kubelet_facts', after: (_, output) => expect(output).toContain('kubelet') },
   {
     has: 'k8s-upgrade-snapshot-path}',
     before: async (operator) => {
@@ -223,7 +223,7 @@ describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
   it.each(own.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
     '$number $section',
     async ({ text }) => {
-      const byHand = text.includes('update_k8s.sh');
+      const byHand = text.includes('node-script update_k8s');
       // One goes through all nodes; for the others a rollout stands before its last one.
       const whole = byHand || text.startsWith('k8s-upgrade submit');
       const lab = await Lab.start(whole ? {} : { release: '1.34.5', releases: { 'k8s-node1': '1.34.2' } });

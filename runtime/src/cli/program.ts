@@ -3,11 +3,18 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { exitCodes, UpgradeError } from '../errors.ts';
 import { environment, mountPaths } from '../names.ts';
 import { stageRows } from '../rollout/stages.ts';
+import { scriptSummaries } from './script-summaries.ts';
 
 const stageList = [
   '',
   'Stages (--stages), in their order:',
   ...stageRows.map(({ name, summary }) => `  ${name.padEnd(10)}  ${summary}`),
+].join('\n');
+
+const scriptList = [
+  '',
+  'Scripts (NAME):',
+  ...Object.entries(scriptSummaries).map(([name, summary]) => `  ${name.padEnd(17)}  ${summary}`),
 ].join('\n');
 
 /**
@@ -106,6 +113,23 @@ command('resume', 'lift the kill switch').action(async (options) =>
 command('clear', 'forget an abandoned rollout: its marks on the namespace and the nodes, and its metrics')
   .option('--force', 'even while a run seems to be at work')
   .action(async (options) => (await import('./commands/clear.ts')).clearCommand(options));
+
+// Like the scripts themselves it works without settings and without a cluster.
+program
+  .command('node-script')
+  .description('print a script that runs on a node, for working by hand: pipe it into bash there')
+  .argument('[NAME]', 'which one')
+  .usage('<NAME>')
+  .addHelpText(
+    'after',
+    `${scriptList}
+
+Examples:
+  k8s-upgrade node-script update_k8s | bash -s -- --help
+  k8s-upgrade node-script update_k8s | ssh NODE 'bash -s -- --role worker --release 1.34.5'
+  k8s-upgrade node-script kubelet_facts | ssh NODE 'sudo bash -s'`,
+  )
+  .action(async (name) => (await import('./commands/node-script.ts')).nodeScriptCommand(name));
 
 /** Runs the program. The only place that sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
