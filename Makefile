@@ -1,7 +1,7 @@
 # The two commands of this project are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures rooms bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -17,12 +17,13 @@ rehearse: $(bundle) ## run the whole pipeline in the embedded lab; SCENARIO=list
 lab: $(bundle) ## start the lab and keep it running, for kubectl, ssh and the CLI by hand
 	@$(RUN) lab
 
-test: setup $(bundle) check unit ## format, lint, types, dead code, shellcheck, unit and lab tests
+test: setup $(bundle) check unit ## the static checks, unit and lab tests
 
-check: $(installed) ## static checks only
+check: $(installed) ## static checks only: format, lint, types, dead code, who imports whom, shellcheck
 	$(RUN) lint
 	$(RUN) types
 	$(RUN) deadcode
+	$(RUN) rooms
 	shellcheck --check-sourced $$(git ls-files '*.sh' scripts .ci | xargs grep -lE '^#!.*(bash|sh)$$')
 
 unit: $(bundle) ## the tests of `make test`, without the checks
@@ -51,6 +52,9 @@ bench: $(bundle) ## the figures: cold start, synthesis, overhead per node, rehea
 
 figures: $(installed) ## write what the last whole run has counted into the README's section on reliability
 	@$(RUN) figures
+
+rooms: $(installed) ## write the rooms of the runtime and who imports whom into docs/architecture/rooms.md
+	node scripts/rooms.mjs
 
 bundle: $(bundle) ## the runtime as one file
 

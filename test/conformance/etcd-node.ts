@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { assembledScripts } from '../../runtime/node-scripts.mjs';
-import { type EtcdKey, setUpEtcd } from '../hosts/etcd.ts';
+import type { EtcdKey } from '../hosts/etcd.ts';
+import { setUpEtcd } from '../hosts/etcd-pki.ts';
 import { realPrograms } from './build.ts';
 import { freePorts, Program, until } from './program.ts';
 

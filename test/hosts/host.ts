@@ -5,14 +5,14 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClusterNode } from '../lab/lab.ts';
+import type { ClusterNode } from '../lab/cluster-node.ts';
 import { type Invocation, NodeEvents } from '../lab/nodes/events.ts';
 import { NodeFaults } from '../lab/nodes/faults.ts';
 import { LabNode, type NodeHooks } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
 import { until } from '../lab/waits.ts';
 import { hostPaths } from './deb.ts';
-import { setUpEtcd } from './etcd.ts';
+import { setUpEtcd } from './etcd-pki.ts';
 import type { HostNetwork } from './network.ts';
 import { machine, overlay, run } from './shell.ts';
 

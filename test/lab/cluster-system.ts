@@ -1,5 +1,5 @@
 import type { KubeObject } from './api/types.ts';
-import type { LabNodeSpec } from './cluster.ts';
+import type { LabNodeSpec } from './cluster-node.ts';
 
 const namespace = 'kube-system';
 

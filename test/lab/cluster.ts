@@ -1,14 +1,8 @@
 import type { LabApi } from './api/index.ts';
 import type { KubeObject, Node } from './api/types.ts';
+import type { LabNodeSpec } from './cluster-node.ts';
 import { kubeSystem } from './cluster-system.ts';
 import { workload } from './cluster-workload.ts';
-
-export interface LabNodeSpec {
-  readonly name: string;
-  readonly role: 'control-plane' | 'worker';
-  /** InternalIP. */
-  readonly address: string;
-}
 
 /** The five nodes of the lab; addresses are loopback ones, so that SSH servers can listen there. */
 export const labNodes: readonly LabNodeSpec[] = [

@@ -18,7 +18,8 @@ import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
 import { LabApi } from './api/index.ts';
-import { containerdOf, type LabNodeSpec, labNodes, seedCluster } from './cluster.ts';
+import { containerdOf, labNodes, seedCluster } from './cluster.ts';
+import type { ClusterNode, LabNodeSpec } from './cluster-node.ts';
 import { Invariants } from './invariants.ts';
 import { connectNode } from './kubelet-hooks.ts';
 import { LabNode } from './nodes/node.ts';
@@ -32,15 +33,6 @@ import { labSettings } from './settings.ts';
 import { labObjects } from './stack.ts';
 
 export const bundle = fileURLToPath(new URL('../../runtime/dist/k8s-upgrade.cjs', import.meta.url));
-
-/** What the lab needs of a node: where it answers, and its end. */
-export interface ClusterNode {
-  /** Of its sshd; the same for all nodes. */
-  readonly port: number;
-  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
-  readonly hostKey: string;
-  stop(): Promise<void>;
-}
 
 /** Starts the nodes of a lab. Gives them by name. */
 export type StartNodes<N extends ClusterNode> = (surroundings: {

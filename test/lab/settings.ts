@@ -1,6 +1,6 @@
 import { credentialKeys, mountPaths } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
-import type { ClusterNode } from './lab.ts';
+import type { ClusterNode } from './cluster-node.ts';
 import type { AgentService } from './services/agent-service.ts';
 import type { PackageRepository } from './services/packages.ts';
 import type { Prometheus } from './services/prometheus.ts';

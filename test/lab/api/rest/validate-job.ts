@@ -1,6 +1,6 @@
 import { type FieldError, invalidValue, required } from '../status.ts';
 import type { Job, PodFailurePolicy } from '../types.ts';
-import { podSpecErrors } from './validate.ts';
+import { podSpecErrors } from './validate-pod.ts';
 
 type Rule = PodFailurePolicy['rules'][number];
 const actions = ['Count', 'FailIndex', 'FailJob', 'Ignore'];

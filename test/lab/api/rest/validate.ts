@@ -16,6 +16,7 @@ import type {
 } from '../types.ts';
 import { budgetErrors } from './validate-budget.ts';
 import { validateJob } from './validate-job.ts';
+import { podSpecErrors } from './validate-pod.ts';
 
 const dnsSubdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const dnsLabel = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -73,25 +74,6 @@ export function decodable<T extends KubeObject>(r: Resource, object: T, strict: 
       `strict decoding error: ${unknown.map((f) => `unknown field ${JSON.stringify(f)}`).join(', ')}`,
     );
   return withoutUnknown(object, unknown);
-}
-
-/** `spec.containers` and what hangs on it. */
-export function podSpecErrors(spec: PodSpec | undefined, at: string): FieldError[] {
-  const containers = spec?.containers ?? [];
-  if (containers.length === 0) return [required(`${at}.containers`)];
-  const volumes = new Set((spec?.volumes ?? []).map((v) => v.name));
-  return containers.flatMap((c, i) => [
-    ...((c.name ?? '') === '' ? [required(`${at}.containers[${i}].name`)] : []),
-    ...((c.image ?? '') === '' ? [required(`${at}.containers[${i}].image`)] : []),
-    ...(c.volumeMounts ?? [])
-      .map((m, j) => [m.name, j] as const)
-      .filter(([name]) => !volumes.has(name))
-      .map(([name, j]) => ({
-        field: `${at}.containers[${i}].volumeMounts[${j}].name`,
-        reason: 'FieldValueNotFound',
-        message: `Not found: ${JSON.stringify(name)}`,
-      })),
-  ]);
 }
 
 function leaseErrors({ spec }: Lease): FieldError[] {

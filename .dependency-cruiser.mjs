@@ -1,0 +1,150 @@
+/**
+ * Who may import whom, in all of the TypeScript; `make check` asks. `scripts/rooms.mjs` writes this list, and what the code makes of it,
+ * into docs/architecture/rooms.md.
+ *
+ * A room of the runtime imports from itself, from every room on a lower floor, and from those `beside` it that it names.
+ */
+export const rooms = [
+  {
+    name: 'vocabulary',
+    floor: 1,
+    files: ['names.ts', 'errors.ts', 'labels.ts', 'duration.ts', 'release.ts', 'wait.ts'],
+    holds: 'names and values, without input or output',
+  },
+  {
+    name: 'settings',
+    floor: 1,
+    folder: 'settings/',
+    beside: ['vocabulary'],
+    holds: 'the schema of the settings and its parts',
+  },
+  {
+    name: 'http',
+    floor: 2,
+    files: ['http.ts', 'secret-file.ts'],
+    holds: 'what the clients of services share',
+  },
+  {
+    name: 'prometheus',
+    floor: 2,
+    folder: 'prometheus/',
+    beside: ['http'],
+    holds: 'the client of Prometheus: alerts, metrics',
+  },
+  {
+    name: 'releases',
+    floor: 2,
+    folder: 'releases/',
+    beside: ['http'],
+    holds: 'the package repository and its lists',
+  },
+  {
+    name: 'cluster',
+    floor: 2,
+    folder: 'cluster/',
+    holds: 'the Kubernetes API: client, reader, writer, watch, nodes, pods, lease',
+  },
+  {
+    name: 'ssh',
+    floor: 2,
+    folder: 'ssh/',
+    beside: ['http', 'cluster', 'releases'],
+    holds: 'a node as a machine: session, host keys, scripts, snapshots',
+  },
+  {
+    name: 'drain',
+    floor: 3,
+    folder: 'drain/',
+    holds: 'what a drain is: filter, rules, refusals, eviction',
+  },
+  { name: 'report', floor: 3, folder: 'report/', holds: 'what is told: log, Slack, metrics, Events' },
+  {
+    name: 'rollout',
+    floor: 3,
+    folder: 'rollout/',
+    holds: 'what the cluster remembers and what is left: journal, node marks, request, stages, kill switch',
+  },
+  {
+    name: 'jobs',
+    floor: 3,
+    folder: 'jobs/',
+    beside: ['rollout', 'report'],
+    holds: 'a run as Jobs: placement, submission, following, who is at work',
+  },
+  { name: 'gates', floor: 4, folder: 'gates/', holds: 'one gate a file; `index.ts` lists them' },
+  {
+    name: 'upgrade',
+    floor: 5,
+    folder: 'upgrade/',
+    holds: 'the run: `stages/`, one a file, and `nodes/`, one after the other',
+  },
+  { name: 'detect', floor: 5, folder: 'detect/', holds: 'observe, choose, hand out' },
+  { name: 'cli', floor: 6, folder: 'cli/', holds: 'the commands: parse, call, exit code' },
+].map((room) => ({ beside: [], ...room, path: pathOf(room) }));
+
+function pathOf({ folder, files = [] }) {
+  const names = files.map((name) => name.replace('.ts', '')).join('|');
+  return `^runtime/src/${folder ?? `(${names})\\.ts$`}`;
+}
+
+/** What tests are made of may import anything. */
+export const tests = '\\.test\\.ts$|^runtime/src/testing/';
+const anyRoom = rooms.map(({ path }) => path).join('|');
+
+/** One rule for each two rooms, so that a wrong import is named by both. */
+const upwards = rooms.flatMap((from) =>
+  rooms
+    .filter((to) => to !== from && to.floor >= from.floor && !from.beside.includes(to.name))
+    .map((to) => ({
+      name: `${from.name} must not import ${to.name}`,
+      severity: 'error',
+      comment: `${from.name} is on floor ${from.floor} and ${to.name} on floor ${to.floor}`,
+      from: { path: from.path, pathNot: tests },
+      to: { path: to.path },
+    })),
+);
+
+export default {
+  forbidden: [
+    ...upwards,
+    {
+      name: 'no circle',
+      severity: 'error',
+      comment: 'of two files that import each other neither can be read first',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'every file has a room',
+      severity: 'error',
+      comment: 'a new room is a line of .dependency-cruiser.mjs',
+      from: {},
+      to: { path: '^runtime/src/', pathNot: [tests, '\\.d\\.ts$', anyRoom, '^runtime/src/cli/main\\.ts$'] },
+    },
+    {
+      name: 'what is deployed imports names and settings only',
+      severity: 'error',
+      comment: 'constructs and alerts are a library without the program',
+      from: { path: '^(constructs|alerts)/|^main\\.ts$' },
+      to: {
+        path: '^runtime/src/',
+        pathNot: rooms.filter(({ floor }) => floor === 1).map(({ path }) => path),
+      },
+    },
+    {
+      name: 'the program imports nothing around it',
+      severity: 'error',
+      comment: 'what ships in the image is runtime/ alone',
+      from: { path: '^runtime/src/', pathNot: tests },
+      to: { path: `^(constructs|alerts|test|scripts)/|^main\\.ts$|${tests}` },
+    },
+  ],
+  options: {
+    // TypeScript 7 has no interface for other programs to read types with; swc reads them, too.
+    parser: 'swc',
+    // An import of a type counts as any other.
+    tsPreCompilationDeps: true,
+    doNotFollow: 'node_modules',
+    exclude: '\\?raw$|(^|/)dist/',
+  },
+};
