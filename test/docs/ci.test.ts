@@ -4,21 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFile } from '../../runtime/src/testing/files.ts';
 import { root } from './markdown.ts';
-
-const applyTest = 'test/conformance/terraform/apply.test.ts';
-interface Test {
-  readonly file: string;
-  readonly fullName: string;
-  readonly status: string;
-  readonly failureMessages?: readonly string[];
-}
-
-const report = (project: string, tests: readonly Test[]) => ({
-  numPassedTests: tests.filter(({ status }) => status === 'passed').length,
-  numFailedTests: 0,
-  numPendingTests: tests.filter(({ status }) => status === 'pending').length,
-  testResults: tests.map(({ file, ...test }) => ({ name: join(project, file), assertionResults: [test] })),
-});
+import { applyTest, report, type Test } from './test-report.ts';
 
 interface Ci {
   /** How many tests passed after a failure. */
@@ -34,13 +20,13 @@ interface Ci {
 function ci({ skipped, again = 0, make = '', seconds }: Ci) {
   const project = dirname(temporaryFile(''));
   for (const directory of ['.ci', '.cache', 'bin']) mkdirSync(join(project, directory));
-  copyFileSync(join(root, '.ci/run'), join(project, '.ci/run'));
+  for (const file of ['.ci/run', '.ci/count.mjs']) copyFileSync(join(root, file), join(project, file));
   const tests: Test[] = [{ file: 'test/one.test.ts', fullName: 'one', status: 'passed' }];
   for (let n = 1; n <= again; n += 1) {
     const test = { file: `test/again-${n}.test.ts`, fullName: 'again', status: 'passed' };
     tests.push({ ...test, failureMessages: ['Error: timed out'] });
   }
-  if (skipped !== undefined) tests.push({ ...skipped, status: 'pending' });
+  if (skipped !== undefined) tests.push({ ...skipped, status: 'skipped' });
   writeFileSync(join(project, 'report.json'), JSON.stringify(report(project, tests)));
   const program = `#!/usr/bin/env bash\necho "$1" >>made\n${make}\n[[ $1 != conformance ]] || cp report.json .cache/tests-conformance.json\n`;
   writeFileSync(join(project, 'bin/make'), program);
@@ -78,18 +64,11 @@ describe('.ci/run', () => {
     expect([status, last]).toEqual([0, '1 passed, 0 failed, 1 skipped']);
   });
 
-  it.each([
-    [
-      'what an apply needs beside them',
-      applyTest,
-      '(missing: vault, the provider vault 5.6.0): main.ts applies',
-    ],
-    ['an apply without a word', applyTest, 'scripts/tg with the real providers: main.ts applies'],
-    ['any other test', 'test/other.test.ts', '(missing: the provider vault 5.6.0): main.ts'],
-  ])('and fails for %s', (_, file, fullName) => {
-    const { status, stderr, last } = ci({ skipped: { file, fullName } });
+  it('and fails for anything else', () => {
+    const { status, stdout, stderr, last } = ci({ skipped: { file: 'test/two.test.ts', fullName: 'two' } });
     expect([status, last]).toEqual([1, '1 passed, 1 failed, 1 skipped']);
-    expect(stderr).toContain(`skipped: ${file}: ${fullName}`);
+    expect(stdout).toContain('failed: what this machine cannot run\n');
+    expect(stderr).toContain('skipped: test/two.test.ts: two\n');
   });
 
   it('names what passed at its second try, and lets few do so', () => {
@@ -98,6 +77,20 @@ describe('.ci/run', () => {
     expect(few.stderr).toContain('passed at its second try: test/again-3.test.ts: again: Error: timed out');
     const many = ci({ again: 4 });
     expect([many.status, many.last]).toEqual([1, '5 passed, 1 failed, 0 skipped']);
+  });
+
+  it('fails for a report that is cut off, and counts the others', () => {
+    const { status, stderr, last } = ci({
+      make: `[[ $1 != test-slow ]] || printf '{"numPassedTests":7' >.cache/tests-slow.json`,
+    });
+    expect([status, last]).toEqual([1, '1 passed, 1 failed, 0 skipped']);
+    expect(stderr).toContain('.cache/tests-slow.json is not a whole report\n');
+  });
+
+  it('fails when nothing could be counted', () => {
+    const { status, stdout, last } = ci({ make: 'ln -sf "$(type -P false)" bin/node' });
+    expect([status, last]).toEqual([1, '0 passed, 1 failed, 0 skipped']);
+    expect(stdout).toContain('failed: the count of the reports\n');
   });
 
   it('prints its last line in time, whatever hangs', () => {
