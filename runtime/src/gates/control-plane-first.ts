@@ -1,3 +1,4 @@
+import { stageThatRolls } from '../rollout/stages.ts';
 import type { Gate } from './gate.ts';
 
 /** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */
@@ -16,6 +17,7 @@ export const controlPlaneFirst: Gate = {
       ...behind.map((node) => `${node.name} is at ${node.release}`),
       ...begun.map((node) => `${node.name} was begun and is not finished`),
     ];
-    return { reasons: reasons.map((why) => `${why}; the stage master brings it to ${target} first`) };
+    const { name } = stageThatRolls({ controlPlane: true });
+    return { reasons: reasons.map((why) => `${why}; the stage ${name} brings it to ${target} first`) };
   },
 };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { UpgradeError } from '../errors.ts';
-import { httpRequest, parseJson } from '../http.ts';
 import type { Settings } from '../settings/settings.ts';
+import { askPrometheus } from './client.ts';
 
 /** One firing alert. */
 export interface Alert {
@@ -55,17 +55,7 @@ export class PrometheusAlerts implements AlertSource {
   async firing(): Promise<Alert[]> {
     const query = new URLSearchParams({ type: 'alert' });
     for (const group of this.#settings.ruleGroups) query.append('rule_group[]', group);
-    const url = `${this.#settings.url.replace(/\/$/, '')}/api/v1/rules?${query}`;
-    const { timeout } = this.#settings;
-    const { status, text } = await httpRequest({
-      url,
-      setting: 'prometheus.url',
-      timeout,
-      retries: 2,
-      signal: this.#signal,
-    });
-    if (status !== 200) throw new UpgradeError('failed', `prometheus.url: ${url} answered ${status}`);
-    const { data } = parseJson(rulesSchema, 'prometheus.url', url, text, 'Prometheus');
+    const { data } = await askPrometheus(this.#settings, 'rules', query, rulesSchema, this.#signal);
     return this.#read(data.groups);
   }
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { UpgradeError } from '../errors.ts';
-import { httpRequest, parseJson } from '../http.ts';
 import type { Settings } from '../settings/settings.ts';
+import { askPrometheus } from './client.ts';
 
 /** One element of an instant vector. */
 export interface Sample {
@@ -35,12 +34,8 @@ const vectorSchema = z.object({
 export function prometheusMetrics(settings: Settings['prometheus'], signal: AbortSignal): MetricsSource {
   return {
     async query(promql) {
-      const url = `${settings.url.replace(/\/$/, '')}/api/v1/query?${new URLSearchParams({ query: promql })}`;
-      const { timeout } = settings;
-      const answer = await httpRequest({ url, setting: 'prometheus.url', timeout, retries: 2, signal });
-      if (answer.status !== 200)
-        throw new UpgradeError('failed', `prometheus.url: ${url} answered ${answer.status}`);
-      const { data } = parseJson(vectorSchema, 'prometheus.url', url, answer.text, 'Prometheus');
+      const query = new URLSearchParams({ query: promql });
+      const { data } = await askPrometheus(settings, 'query', query, vectorSchema, signal);
       return data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }));
     },
   };

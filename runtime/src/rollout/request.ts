@@ -9,7 +9,7 @@ import {
   type Release,
   type UpgradeKind,
 } from '../release.ts';
-import { parseWith } from '../settings/settings.ts';
+import { parseWith } from '../settings/parse.ts';
 import { isStageName, type StageName, stageNames } from './stages.ts';
 
 /** What a run is asked to do. */

@@ -1,59 +1,25 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import { durationFormat, parseDuration } from '../duration.ts';
-import { UpgradeError } from '../errors.ts';
 import { credentialKeys, mountPaths, objectNames, ruleGroups } from '../names.ts';
-import { isRelease } from '../release.ts';
 import { addOnRule } from './add-on-rule.ts';
 import { blockedPodRule, outlastingRules } from './blocked-pods.ts';
+import { parseWith } from './parse.ts';
+import {
+  absolutePath,
+  dnsLabel,
+  dnsName,
+  duration,
+  httpUrl,
+  kubeadmWord,
+  nodeName,
+  nodeOrder,
+  positiveDuration,
+  release,
+} from './values.ts';
 
 /**
  * The one schema of the settings file: the construct checks and writes it, the runtime reads it.
  * Durations are text such as `10m`; they become milliseconds.
  */
-
-const userInUrl = /\/\/[^/?#]*@/;
-
-const duration = z.string({ error: `expected ${durationFormat}` }).transform((text, ctx) => {
-  const ms = parseDuration(text);
-  if (ms !== undefined) return ms;
-  ctx.addIssue({ code: 'custom', message: `expected ${durationFormat}`, input: text });
-  return z.NEVER;
-});
-/** No timer can be set further ahead than 2^31 ms. */
-const longestTimer = 24 * 86_400_000;
-const positiveDuration = duration.refine(
-  (ms) => ms > 0 && ms <= longestTimer,
-  'expected a duration above zero and up to 24d',
-);
-/** No request can be made to a URL with a password in it, and errors show URLs. */
-const httpUrl = z
-  .url({ protocol: /^https?$/, error: 'expected an http:// or https:// URL' })
-  .refine((url) => !userInUrl.test(url), 'expected a URL without user and password');
-const absolutePath = z
-  .string()
-  .regex(/^\/[A-Za-z0-9._/-]*$/, 'expected an absolute path of letters, digits and . _ - /')
-  .refine((path) => !path.split('/').includes('..'), 'expected a path without ".."');
-const dnsLabel = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'expected a DNS label such as k8s-upgrade');
-const dnsName = z
-  .string()
-  .max(253)
-  .regex(
-    /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
-    'expected a DNS name such as example.com',
-  );
-const release = z.string().refine(isRelease, 'expected a release X.Y.Z such as 1.34.5');
-const kubeadmWord = z.string().regex(/^[A-Za-z0-9/-]+$/, 'expected letters, digits, - and / only');
-
-/** A node's name as the API knows it. An address is not one (F25). */
-const nodeName = dnsName.refine((name) => isIP(name) === 0, 'expected the name of a Node, not an address');
-
-const nodeOrder = z
-  .array(nodeName)
-  .refine((names) => new Set(names).size === names.length, 'expected every node once')
-  .default([]);
 
 export const settingsSchema = z.strictObject({
   namespace: dnsLabel.default(objectNames.namespace),
@@ -234,33 +200,4 @@ export type SettingsInput = z.input<typeof settingsSchema>;
  */
 export function parseSettings(source: string, document: unknown): Settings {
   return parseWith(settingsSchema, source, document);
-}
-
-/** Zod's findings as one error: field, what was given, what is allowed. */
-export function parseWith<S extends z.ZodType>(schema: S, source: string, document: unknown): z.output<S> {
-  const result = schema.safeParse(document ?? {});
-  if (result.success) return result.data;
-  const findings = result.error.issues.map((issue) => describeIssue(schema, document, issue));
-  throw new UpgradeError('badInput', `${source}: ${findings.join('; ')}`);
-}
-
-function describeIssue(schema: z.ZodType, document: unknown, issue: z.core.$ZodIssue): string {
-  const field = issue.path.join('.') || '(the document)';
-  if (issue.code === 'unrecognized_keys') {
-    const unknown = issue.keys.map((key) => JSON.stringify(key)).join(', ');
-    return `${field}: unknown ${unknown}, expected ${allowedKeys(schema, issue.path).join(', ')}`;
-  }
-  // As it was written: the issue itself carries durations that are numbers already.
-  const given = issue.path.reduce<unknown>((value, key) => Reflect.get(Object(value), key), document);
-  const shown = typeof given === 'string' ? given.replace(userInUrl, '//…@') : given;
-  return `${field}: given ${shown === undefined ? 'nothing' : JSON.stringify(shown)}, ${issue.message}`;
-}
-
-/** The keys that the schema has at this place. */
-function allowedKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  type Described = z.core.JSONSchema.BaseSchema | undefined;
-  const inside = (described: Described, key: PropertyKey) =>
-    (described?.properties?.[String(key)] ?? described?.items) as Described;
-  const root: Described = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-  return Object.keys(path.reduce(inside, root)?.properties ?? {});
 }
