@@ -99,7 +99,7 @@ export function executorRules(scope: AccessScope): AccessRules {
     cluster: [
       // All stages: which nodes there are and at which version. Master, workers: cordon, uncordon, and our own marks.
       { apiGroups: core, resources: ['nodes'], verbs: ['list', 'watch', 'patch'] },
-      // Preflight: control-plane pods, drainability. Drain: which pods are on the node, and until when. Post-flight: ready ratio.
+      // Which API servers are behind, of several. Preflight: control-plane pods, drainability. Drain: which pods are on the node, and until when. Post-flight: ready ratio.
       { apiGroups: core, resources: ['pods'], verbs: ['list', 'watch'] },
       // Drain; preflight with dryRun=All.
       { apiGroups: core, resources: ['pods/eviction'], verbs: ['create'] },

@@ -136,6 +136,22 @@ describe('commands', () => {
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
   });
 
+  it('clear touches nothing where the settings name a namespace that is not there', async () => {
+    lab.api.store.modify('nodes', undefined, 'k8s-node4', (node) => {
+      node.metadata.annotations = { ...node.metadata.annotations, [keys.cordoned]: 'run' };
+    });
+    const other = join(lab.dir, 'other.yaml');
+    await writeFile(other, JSON.stringify({ ...lab.settings, namespace: 'k8s-upgrad' }));
+    const { exitCode, stderr } = await lab.cli(['clear', '--settings', other]);
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining('"k8s-upgrad" not found')]);
+    const { nodes } = cluster(lab);
+    expect(nodes.find((node) => node.name === 'k8s-node4')?.annotations).toHaveProperty(
+      [keys.cordoned],
+      'run',
+    );
+    expect((await lab.cli(['clear'])).exitCode).toBe(0);
+  });
+
   it('clear leaves a rollout alone whose next leg is still to start', async () => {
     const { namespace } = objectNames;
     const labels = { [jobLabels.run]: 'waiting', [jobLabels.leg]: '2' };

@@ -115,7 +115,7 @@ async function submit(nodes: readonly ClusterNode[], leg: number, avoid?: string
       call: (_what: string, request: () => unknown) => request(),
       batch: { readNamespacedCronJob: () => template },
     },
-    cluster: { nodes: async () => nodes, serverRelease: async () => target, pods: async () => [] },
+    cluster: { nodes: async () => nodes, serverRelease: async () => target, apiServers: async () => [] },
     writer: { createJob: async (job: V1Job) => job },
     namespace: objectNames.namespace,
   } as unknown as LegPorts;

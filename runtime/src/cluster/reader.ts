@@ -15,6 +15,8 @@ export interface ClusterReader {
   nodes(): Promise<ClusterNode[]>;
   /** One for each node that cannot be read. Before a rollout that is bad input, in the middle of one it closes a gate. */
   unreadableNodes(): Promise<InputError[]>;
+  /** The pods of kubeadm's API servers, one on each control-plane node. */
+  apiServers(): Promise<V1Pod[]>;
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
   budgets(): Promise<V1PodDisruptionBudget[]>;
@@ -42,6 +44,13 @@ export function clusterReader(
     },
     nodes: async () => inOrder((await read()).nodes, settings.nodes),
     unreadableNodes: async () => (await read()).odd,
+    async apiServers() {
+      const request = { namespace: 'kube-system', labelSelector: 'component=kube-apiserver' };
+      const { items } = await client.call('list the API servers', () =>
+        client.core.listNamespacedPod(request),
+      );
+      return items;
+    },
     async pods() {
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
       return items;

@@ -1,5 +1,5 @@
-import { describeAtWork } from '../jobs/at-work.ts';
-import { namespaceJournal } from '../rollout/journal.ts';
+import { describeAtWork, readAtWork } from '../jobs/at-work.ts';
+import { namespaceJournal, type RolloutNotes } from '../rollout/journal.ts';
 import { longestRun } from '../rollout/longest-run.ts';
 import { isBegun } from '../rollout/node-marks.ts';
 import type { DetectContext } from './detection.ts';
@@ -8,29 +8,27 @@ import { publishIdle } from './report.ts';
 
 /**
  * Clears a mark that an interrupted run left behind (F7): older than any run can take, nobody at it, and no node half
- * way. One that is half way is left for the dispatch that finishes it. Without a mark, the gauge is to show none either.
+ * way. One that is half way is left for the dispatch that finishes it.
  *
- * @returns the rollout as it is now.
+ * @returns what the namespace says now.
  */
-export async function healLatch(ctx: DetectContext, seen: Reading, dryRun: boolean): Promise<Rollout> {
-  const { rollout } = seen;
-  if (describeAtWork(rollout.atWork) !== undefined) return rollout;
-  if (rollout.inFlight === undefined) await tellIdle(ctx, dryRun);
-  if (!(await isAbandoned(ctx, seen))) return rollout;
-  const { target, started } = rollout.inFlight ?? {};
-  ctx.logger.warn(
+export async function healLatch(ctx: DetectContext, seen: Reading, dryRun: boolean): Promise<RolloutNotes> {
+  const { settings, client, writer, logger } = ctx;
+  const { namespace, annotationPrefix } = settings;
+  const { target, started } = seen.notes.inFlight ?? {};
+  if (!(await isAbandoned(ctx, seen))) return seen.notes;
+  if (describeAtWork(await readAtWork(client, namespace)) !== undefined) return seen.notes;
+  logger.warn(
     `a rollout to ${target} was marked as in flight since ${started}, and nobody is at it; clearing the mark`,
   );
-  if (dryRun) return rollout;
-  const { settings, client, writer } = ctx;
-  await namespaceJournal(client, writer, settings.namespace, settings.annotationPrefix).clear();
-  await tellIdle(ctx, dryRun);
-  return { ...rollout, inFlight: undefined, dispatched: undefined };
+  if (dryRun) return seen.notes;
+  await namespaceJournal(client, writer, namespace, annotationPrefix).clear();
+  return { ...seen.notes, inFlight: undefined, dispatched: undefined };
 }
 
 async function isAbandoned({ settings, repository }: DetectContext, seen: Reading): Promise<boolean> {
-  const { nodes, rollout } = seen;
-  const { inFlight } = rollout;
+  const { nodes, notes } = seen;
+  const { inFlight } = notes;
   if (inFlight === undefined) return false;
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, settings)) return false;
   const running = releasesIn(seen);
@@ -41,6 +39,8 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
   return published === undefined || running.includes(published);
 }
 
-async function tellIdle({ settings, logger }: DetectContext, dryRun: boolean): Promise<void> {
-  if (!dryRun) await publishIdle(settings.pushgateway).catch((error: Error) => logger.warn(error.message));
+/** Where no rollout is marked and nobody is at work, the gauge is to show none either. */
+export async function showIdle(ctx: DetectContext, rollout: Rollout, dryRun: boolean): Promise<void> {
+  if (dryRun || rollout.inFlight !== undefined || describeAtWork(rollout.atWork) !== undefined) return;
+  await publishIdle(ctx.settings.pushgateway).catch((error: Error) => ctx.logger.warn(error.message));
 }

@@ -1,12 +1,13 @@
 import type { V1PodList } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, test } from 'vitest';
 import { type TestLab, testNode, until } from '../../../test/lab/api/testing.ts';
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { AgentService } from '../../../test/lab/services/agent-service.ts';
+import { Pushgateway } from '../../../test/lab/services/pushgateway.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
-import { annotationKeys, jobLabels } from '../names.ts';
+import { annotationKeys, jobLabels, metricJobs, metrics } from '../names.ts';
 import { minorOf, parseRelease, type Release } from '../release.ts';
 import type { PackageRepository } from '../releases/repository.ts';
 import { marksReader } from '../rollout/node-marks.ts';
@@ -294,6 +295,40 @@ describe('a detection', () => {
   });
 });
 
+describe('the gauge of a rollout that nobody runs (F7)', () => {
+  /** What the gauge shows after a detection that finds these releases, or none. */
+  async function shownAfter(offered: string[], prepare: () => void = () => {}) {
+    fresh();
+    prepare();
+    const pushgateway = await new Pushgateway().start();
+    onTestFinished(() => pushgateway.stop());
+    const { url } = pushgateway;
+    await fetch(`${url}/metrics/job/${metricJobs.execution}`, {
+      method: 'PUT',
+      body: `${metrics.inFlight.name} 1\n`,
+    });
+    const ctx = context(offered);
+    const settings = { ...ctx.settings, pushgateway: { ...ctx.settings.pushgateway, url } };
+    const ended = await detect({ ...ctx, settings }, false).then(
+      ({ outcome }) => outcome as string,
+      () => 'failed',
+    );
+    return [ended, pushgateway.value(metrics.inFlight.name)];
+  }
+
+  it('is set back, also where nothing can be chosen', async () => {
+    expect(await shownAfter(['1.34.2'])).toEqual(['done', 0]);
+    expect(await shownAfter([])).toEqual(['failed', 0]);
+  });
+
+  it('stays while somebody is at work, or a rollout is marked', async () => {
+    expect(await shownAfter(['1.34.2'], () => lab.api.apply([lease(minutes(0))]))).toEqual(['done', 1]);
+    lab.api.store.remove('leases', 'k8s-upgrade', 'k8s-version-upgrade');
+    const mark = () => annotate({ [keys.inFlight]: minutes(1), [keys.target]: '1.34.2' });
+    expect(await shownAfter(['1.34.2'], mark)).toEqual(['done', 1]);
+  });
+});
+
 describe('the cluster is read', () => {
   /** How often each of these was read, as `nodes 1`. */
   const reads = () =>
@@ -330,23 +365,27 @@ describe('the cluster is read', () => {
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
-  it('for who is at work once more before a Job is made: a run may have begun since (F15)', async () => {
-    fresh();
-    lab.api.apply([executionCronJob()]);
-    const ctx = context(['1.34.2', '1.34.5'], 'job');
-    const shell = {
-      async script() {
-        lab.api.apply([job({ active: 1 })]);
-        return { versions: ['1.34.2', '1.34.5'] };
-      },
-    } as unknown as NodeShell;
-    expect(await detect({ ...ctx, shell }, false)).toMatchObject({
-      outcome: 'held',
-      message: expect.stringContaining('not dispatched, a run is in flight: Job leg has not ended'),
-    });
-    expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
-    expect(annotations()).not.toHaveProperty(keys.dispatched);
-  });
+  it.each(['agent-service', 'job'] as const)(
+    'for who is at work after the packages: a run may have begun while a node was asked (%s)',
+    async (mode) => {
+      fresh();
+      lab.api.apply([executionCronJob()]);
+      const ctx = context(['1.34.2', '1.34.5'], mode);
+      const shell = {
+        async script() {
+          lab.api.apply([job({ active: 1 })]);
+          return { versions: ['1.34.2', '1.34.5'] };
+        },
+      } as unknown as NodeShell;
+      expect(await detect({ ...ctx, shell }, false)).toMatchObject({
+        outcome: 'held',
+        message: expect.stringContaining('not dispatched, a run is in flight: Job leg has not ended'),
+      });
+      expect(reads()).toEqual(times(1));
+      expect([dispatched(), lab.api.store.list('jobs', 'k8s-upgrade').length]).toEqual([[], 1]);
+      expect(annotations()).not.toHaveProperty(keys.dispatched);
+    },
+  );
 });
 
 describe('a leg that no node takes (F4)', () => {

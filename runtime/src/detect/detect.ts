@@ -1,7 +1,8 @@
 import type { Outcome } from '../errors.ts';
-import { podlessJob, whyIdle } from '../jobs/at-work.ts';
+import { podlessJob, readAtWork, whyIdle } from '../jobs/at-work.ts';
 import type { Release } from '../release.ts';
-import { healLatch } from './abandoned-rollout.ts';
+import type { RolloutNotes } from '../rollout/journal.ts';
+import { healLatch, showIdle } from './abandoned-rollout.ts';
 import { readToken } from './agent-service.ts';
 import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
 import type { DetectContext, Detection } from './detection.ts';
@@ -32,10 +33,10 @@ export interface Choice {
 export const decide = async (ctx: DetectContext): Promise<Choice> => chooseFor(ctx, await readCluster(ctx));
 
 async function chooseFor(ctx: DetectContext, reading: Reading): Promise<Choice> {
-  const { nodes, server, rollout } = reading;
+  const { nodes, server, notes } = reading;
   checkReach(nodes, server);
-  const target = await targetInFlight(rollout.inFlight, releasesIn(reading), ctx.repository);
-  const seen = observe(nodes, server, target, rollout.inFlight?.kind);
+  const target = await targetInFlight(notes.inFlight, releasesIn(reading), ctx.repository);
+  const seen = observe(nodes, server, target, notes.inFlight?.kind);
   // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
   const candidates =
     unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));
@@ -43,8 +44,8 @@ async function chooseFor(ctx: DetectContext, reading: Reading): Promise<Choice> 
 }
 
 /**
- * One detection: observe, choose, and dispatch unless something stands in the way. The cluster is read once, and again only when
- * somebody else has written what this was about to.
+ * One detection: observe, choose, and dispatch unless something stands in the way. Each thing is read once: what there is to choose by
+ * first, who is at work last. The rollout is read again only when somebody else has written to the namespace in between.
  *
  * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
  */
@@ -53,8 +54,15 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   // Before anything is written down of a dispatch that could not be made.
   if (mode === 'agent-service' && !dryRun) readToken(agentService.tokenFile);
   const reading = await readCluster(ctx);
-  const rollout = await healLatch(ctx, reading, dryRun);
-  const { seen, candidates, decision } = await chooseFor(ctx, { ...reading, rollout });
+  const notes = await healLatch(ctx, reading, dryRun);
+  const choice = await chooseFor(ctx, { ...reading, notes }).catch(async (error) => {
+    await seeWhoIsAtWork(ctx, notes, dryRun).catch(() => {});
+    throw error;
+  });
+  // Not before: a node's package list may have taken its time, and a run that a person began meanwhile need not have changed the
+  // namespace.
+  const rollout = await seeWhoIsAtWork(ctx, notes, dryRun);
+  const { seen, candidates, decision } = choice;
   for (const { release, kind, reason } of decision.refused)
     ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
   const available = newestOfEach(candidates);
@@ -65,6 +73,12 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   return dispatch(ctx, rollout, target, reading.nodes.length, dryRun, (outcome, message) =>
     result(outcome, `${running} → ${target.release} (${target.kind}, ${target.why}): ${message}`),
   );
+}
+
+async function seeWhoIsAtWork(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
+  const rollout = { ...notes, atWork: await readAtWork(ctx.client, ctx.settings.namespace) };
+  await showIdle(ctx, rollout, dryRun);
+  return rollout;
 }
 
 type Result = (outcome: Outcome, message: string, news?: boolean) => Detection;
@@ -86,7 +100,6 @@ async function dispatch(
     rollout = await claim(ctx, rollout, release);
   }
   const end = await handOut(ctx, release, kind, nodeCount);
-  if ('held' in end) return result('held', `not dispatched, ${end.held}`);
   if (end.untaken !== undefined) return result('blocked', `dispatched ${end.how}, and ${end.untaken}`);
   return result('done', `dispatched ${end.how}`);
 }

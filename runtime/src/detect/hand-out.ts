@@ -2,7 +2,7 @@ import { isConflict } from '../cluster/api-error.ts';
 import { timeOf } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { UpgradeError } from '../errors.ts';
-import { describeAtWork, readAtWork } from '../jobs/at-work.ts';
+import { describeAtWork } from '../jobs/at-work.ts';
 import { submitFirstLeg } from '../jobs/next-job.ts';
 import { untakenText, whyUntaken } from '../jobs/unscheduled.ts';
 import { annotationKeys } from '../names.ts';
@@ -26,7 +26,7 @@ export async function whyHeld(
   const halted = await new ConfigMapKillSwitch(ctx.client, namespace).reason();
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
   const busy = describeAtWork(rollout.atWork);
-  if (busy !== undefined) return inFlightText(busy);
+  if (busy !== undefined) return `a run is in flight: ${busy}`;
   const [release, time = '', by] = rollout.dispatched?.split(' ') ?? [];
   const at = Date.parse(time);
   const age = Date.now() - at;
@@ -38,8 +38,6 @@ export async function whyHeld(
   const whom = by === undefined ? '' : ` by ${by}`;
   return `it was dispatched ${formatDuration(age)} ago${whom} and has not begun (k8s-upgrade clear forgets that)`;
 }
-
-const inFlightText = (busy: string): string => `a run is in flight: ${busy}`;
 
 /**
  * Notes the dispatch before it is made: killed right after it, the next detection knows of it.
@@ -69,10 +67,12 @@ const dispatchedKey = ({ settings }: DetectContext): string =>
 const forgetClaim = (ctx: DetectContext): Promise<void> =>
   ctx.writer.patchNamespace({ [dispatchedKey(ctx)]: null });
 
-/** What has become of a dispatch, in words: how it was made, or why it was not. */
-export type HandOut =
-  | { readonly held: string }
-  | { readonly how: string /** Why no node has taken the Job. */; readonly untaken?: string | undefined };
+/** What has become of a dispatch, in words. */
+export interface HandOut {
+  readonly how: string;
+  /** Why no node has taken the Job, where nobody else is there to tell. */
+  readonly untaken?: string | undefined;
+}
 
 /** @throws UpgradeError when it failed; the claim stays where it may have arrived. */
 export async function handOut(
@@ -98,13 +98,6 @@ export async function handOut(
 async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<HandOut> {
   const { settings, client, cluster, writer } = ctx;
   const { namespace } = settings;
-  // Asked of packages since the rollout was read, a node may have taken its time, and a run that a person has begun meanwhile
-  // may not have changed the namespace.
-  const busy = describeAtWork(await readAtWork(client, namespace));
-  if (busy !== undefined) {
-    await forgetClaim(ctx);
-    return { held: inFlightText(busy) };
-  }
   const { metadata } = await submitFirstLeg({ client, cluster, writer, namespace }, request);
   const name = metadata?.name ?? '';
   const untaken = await whyNotTaken(ctx, name);

@@ -35,11 +35,11 @@ export async function readRollout(client: KubernetesClient, settings: Settings):
   return { ...notes, atWork };
 }
 
-/** The cluster at one moment. */
+/** What there is to choose by. */
 export interface Reading {
   readonly nodes: readonly ClusterNode[];
   readonly server: Release;
-  readonly rollout: Rollout;
+  readonly notes: RolloutNotes;
 }
 
 export async function readCluster({
@@ -47,12 +47,12 @@ export async function readCluster({
   cluster,
   settings,
 }: Pick<DetectContext, 'client' | 'cluster' | 'settings'>): Promise<Reading> {
-  const [nodes, server, rollout] = await Promise.all([
+  const [nodes, server, notes] = await Promise.all([
     cluster.nodes(),
     cluster.serverRelease(),
-    readRollout(client, settings),
+    readNotes(client, settings.namespace, settings.annotationPrefix),
   ]);
-  return { nodes, server, rollout };
+  return { nodes, server, notes };
 }
 
 /** Everything that API server and kubelets run. */

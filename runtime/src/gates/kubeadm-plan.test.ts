@@ -73,7 +73,11 @@ describe('the plan gate', () => {
       );
     };
     const server = more.server ?? nodes.find((node) => node.controlPlane)?.release ?? target;
-    const cluster = { nodes: async () => nodes, serverRelease: async () => server, pods: async () => [] };
+    const cluster = {
+      nodes: async () => nodes,
+      serverRelease: async () => server,
+      apiServers: async () => [],
+    };
     const findings = await kubeadmPlan.check({
       nodes,
       cluster,

@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { compareReleases, minorsBetween, newest } from '../release.ts';
-import { apiServersOf } from '../rollout/remaining.ts';
+import { releasesOf } from '../rollout/remaining.ts';
 import type { Gate } from './gate.ts';
 
 /**
@@ -13,7 +13,7 @@ export const versionPath: Gate = {
   summary: 'no version is newer than the target or too far behind it',
   closes: 'blocked',
   async check({ cluster, nodes, server, target }) {
-    const servers = apiServersOf(await cluster.pods());
+    const servers = releasesOf(await cluster.apiServers());
     const serverFor = (n: ClusterNode) => {
       const others = n.controlPlane ? [servers.get(n.name) ?? server] : [...servers.values()];
       return newest([server, ...others]) ?? server;

@@ -6,13 +6,17 @@ import { isLost, lostText } from './stranded.ts';
 import { untakenText } from './unscheduled.ts';
 
 /** Who is at work on a rollout, as the lease and the Jobs say. */
-export interface AtWork {
+export interface AtWork extends Work {
+  /** The Job that should be at it: it has not ended. */
+  readonly active: ActiveJob | undefined;
+}
+
+/** As far as it can be told without pods. */
+export interface Work {
   /** The executor that holds the lease; undefined when none does, or its time is over. */
   readonly holder: Holder | undefined;
   /** The Jobs of all runs, newest first. */
   readonly jobs: readonly V1Job[];
-  /** The Job that should be at it: it has not ended. */
-  readonly active: ActiveJob | undefined;
 }
 
 export interface ActiveJob {
@@ -23,18 +27,15 @@ export interface ActiveJob {
 }
 
 export async function readAtWork(client: KubernetesClient, namespace: string): Promise<AtWork> {
-  const [holder, jobs, pods] = await Promise.all([
-    readHolder(client, namespace),
-    listLegs(client, namespace),
-    newestPods(client, namespace),
-  ]);
-  const job = jobs.find(isActive);
+  const [work, pods] = await Promise.all([readWork(client, namespace), newestPods(client, namespace)]);
+  const job = work.jobs.find(isActive);
   const name = job?.metadata?.name ?? '';
-  return {
-    holder: holder?.expired ? undefined : holder,
-    jobs,
-    active: job && { name, job, pod: pods.get(name) },
-  };
+  return { ...work, active: job && { name, job, pod: pods.get(name) } };
+}
+
+export async function readWork(client: KubernetesClient, namespace: string): Promise<Work> {
+  const [holder, jobs] = await Promise.all([readHolder(client, namespace), listLegs(client, namespace)]);
+  return { holder: holder?.expired ? undefined : holder, jobs };
 }
 
 /** Who is at it right now, in words; undefined when nobody is. */

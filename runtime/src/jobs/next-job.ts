@@ -66,7 +66,7 @@ export async function laterLeg(
 
 /**
  * The first Job of a new run. Whoever submits one may not list the cluster's pods, so of several API servers the one that answers stands
- * for all: the Job may run beside an old one, and is then followed by another that drains that node (F1).
+ * for all. At worst it runs beside an old one, or on a node that is still to be drained where it need not, and another Job follows it (F1).
  */
 export function submitFirstLeg(ports: LegPorts, request: UpgradeRequest): Promise<V1Job> {
   const { nodes, serverRelease } = ports.cluster;
@@ -86,8 +86,10 @@ export async function submitLeg(
   const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
   const nodes = await ports.cluster.nodes();
   const left = await remaining(ports.cluster, request.target, nodes);
-  const upgraded = nodes.filter((node) => !left.nodes.includes(node));
-  const placement = placeLeg(left.nodes, upgraded, tolerations, avoid);
+  // The node that hands over is drained by this leg, whatever has become of it since that was decided.
+  const pending = nodes.filter((node) => node.name === avoid && !left.nodes.includes(node));
+  const upgraded = nodes.filter((node) => node.name !== avoid && !left.nodes.includes(node));
+  const placement = placeLeg([...left.nodes, ...pending], upgraded, tolerations, avoid);
   if ('reasons' in placement) {
     throw new BlockedError('no node can run the next leg', placement.reasons, {
       hint: `Run it from outside the cluster: k8s-upgrade run --inputs '${inputsOf(request)}' --settings FILE --kubeconfig FILE`,

@@ -276,7 +276,15 @@ describe('the next leg', () => {
     expect(placement(job)).toEqual({ not: ['master2', 'node2'], rather: ['master', 'master3', 'node1'] });
   });
 
-  it('is for the first one, too, where that API server is the only one', async () => {
+  it('is not on the node that hands over, whatever has become of that meanwhile', async () => {
+    upgradeAll('master', 'node1', 'node2');
+    lab.api.setVersion('1.34.5');
+    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const job = jobs().find((one) => one.metadata.name === name);
+    expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
+  });
+
+  it('is on none, by the first submission, where that API server is the only one', async () => {
     upgradeAll('master', 'node1');
     await submit(ports(), request);
     expect(placement(jobs()[0])).toEqual({ not: ['master', 'node2'], rather: ['node1'] });

@@ -27,7 +27,7 @@ interface Case {
 const source = ({ nodes, server = target, images = {} }: Case): RemainingSource => ({
   nodes: async () => [...nodes],
   serverRelease: async () => server,
-  pods: async () => Object.entries(images).map(([node, image]) => apiServer(node, image)),
+  apiServers: async () => Object.entries(images).map(([node, image]) => apiServer(node, image)),
 });
 
 async function namesOf(given: Case) {
@@ -80,14 +80,14 @@ test.each(cases)('%s', async (_what, given, kubelets, servers, inProgress) => {
   expect(all?.toSorted()).toEqual([...new Set([...kubelets, ...servers, ...inProgress])].sort());
 });
 
-it('names a node once that is behind in every way, and first what is in progress', async () => {
+it('names a node once that is behind in every way; the control plane first, and of the workers what is in progress', async () => {
   const begun = worker(2, { release: old, cordonedByUs: true });
   const nodes = [master(1, { release: old }), worker(1, { release: old }), begun];
   const [, , , all] = await namesOf({ nodes, server: old });
-  expect(all).toEqual(['node2', 'master1', 'node1']);
+  expect(all).toEqual(['master1', 'node2', 'node1']);
 });
 
-it('without the pods takes what answers for every API server', async () => {
+it('without sight of the API servers takes what answers for every API server', async () => {
   const nodes = [master(1), master(2)];
   const { nodes: read, serverRelease } = source({ nodes, images: { master2: image('1.34.2') } });
   expect((await remaining({ nodes: read, serverRelease }, target)).servers).toEqual([]);

@@ -12,27 +12,29 @@ export interface Remaining {
   readonly servers: readonly ClusterNode[];
   /** Nodes that a rollout began to change and did not finish, also at the target: their script still has its last steps to take. */
   readonly inProgress: readonly ClusterNode[];
-  /** Every node in one of these, once, in the order in which a rollout takes them: what is in progress is finished first. */
+  /** Every node in one of these, once, in the order in which they are upgraded: the control plane, then the workers; of each what is in progress first. */
   readonly nodes: readonly ClusterNode[];
 }
 
-/** What is asked of the cluster. Without `pods`, the API server that answers stands for every one. */
+/** What is asked of the cluster. Without `apiServers`, the API server that answers stands for every one. */
 export type RemainingSource = Pick<ClusterReader, 'nodes' | 'serverRelease'> &
-  Partial<Pick<ClusterReader, 'pods'>>;
+  Partial<Pick<ClusterReader, 'apiServers'>>;
 
-/** @param nodes of the cluster, where they have just been read. */
+/** @param known the nodes of the cluster, in the order of a rollout, where they have just been read. */
 export async function remaining(
   cluster: RemainingSource,
   target: Release,
-  nodes?: readonly ClusterNode[],
+  known?: readonly ClusterNode[],
 ): Promise<Remaining> {
-  const all = nodes ?? (await cluster.nodes());
+  const all = known ?? (await cluster.nodes());
   const kubelets = all.filter((node) => node.release !== target);
   const servers = await serversBehind(cluster, all, target);
   const inProgress = all.filter(isInterrupted);
-  const behind = new Set([...kubelets, ...servers]);
-  const untouched = all.filter((node) => behind.has(node) && !isInterrupted(node));
-  return { kubelets, servers, inProgress, nodes: [...inProgress, ...untouched] };
+  const left = new Set([...inProgress, ...kubelets, ...servers]);
+  const nodes = [true, false].flatMap((role) =>
+    [...left].filter(({ controlPlane }) => controlPlane === role),
+  );
+  return { kubelets, servers, inProgress, nodes };
 }
 
 /**
@@ -46,18 +48,18 @@ async function serversBehind(
 ): Promise<ClusterNode[]> {
   const controlPlane = nodes.filter((node) => node.controlPlane);
   const server = await cluster.serverRelease();
-  const pods = controlPlane.length > 1 ? ((await cluster.pods?.()) ?? []) : [];
-  const servers = apiServersOf(pods);
+  const pods = controlPlane.length > 1 ? ((await cluster.apiServers?.()) ?? []) : [];
+  const servers = releasesOf(pods);
   return controlPlane.filter(({ name }) => compareReleases(servers.get(name) ?? server, target) < 0);
 }
 
 const isApiServer = ({ metadata }: V1Pod): boolean =>
   metadata?.namespace === 'kube-system' && metadata.labels?.component === 'kube-apiserver';
 
-/** Node name → what its API server runs; without those whose image does not say it. */
-export function apiServersOf(pods: readonly V1Pod[]): Map<string, Release> {
+/** Node name → what its API server runs; without those whose image does not say it. @param pods of API servers. */
+export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
-  for (const { spec } of pods.filter(isApiServer)) {
+  for (const { spec } of pods) {
     const tag = spec?.containers[0]?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
     const release = releaseOf(tag);
     if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);

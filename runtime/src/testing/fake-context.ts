@@ -173,6 +173,8 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       serverRelease: async () => fake.server,
       nodes: async () => fake.nodes,
       unreadableNodes: async () => fake.odd,
+      apiServers: async () =>
+        fake.pods.filter(({ metadata }) => metadata?.labels?.component === 'kube-apiserver'),
       pods: async () => fake.pods,
       budgets: async () => [],
       async waitForNode(name, what, done) {

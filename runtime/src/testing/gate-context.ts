@@ -51,7 +51,12 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
   ];
   const asked: string[] = [];
   const settings = { gates: given.settings ?? {}, kubeadm: given.kubeadm ?? {} };
-  const cluster = { pods: async () => [...(given.pods ?? [])], serverRelease: async () => release(server) };
+  const pods = [...(given.pods ?? [])];
+  const cluster = {
+    pods: async () => pods,
+    apiServers: async () => pods.filter((pod) => pod.metadata?.labels?.component === 'kube-apiserver'),
+    serverRelease: async () => release(server),
+  };
   const ctx = {
     nodes,
     remaining: () => remaining({ ...cluster, nodes: async () => [...nodes] }, release(to)),

@@ -21,7 +21,8 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   if (odd !== undefined && found === undefined) throw odd;
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
-  const left = await remaining(ctx.cluster, ctx.request.target, nodes);
+  const cluster = { ...ctx.cluster, serverRelease: async () => server };
+  const left = await remaining(cluster, ctx.request.target, nodes);
   // A URL of something else is bad input; what is away is for the gates.
   const answers: Promise<unknown>[] = [
     ctx.alerts.firing(),

@@ -162,8 +162,8 @@ test.each([
     const { ctx, fake } = fakeContext({ nodes, inFlight, server: '1.34.4' });
     const servers = new Map(nodes.map(({ name }) => [name, name === 'k8s-master3' ? old : '1.34.4']));
     fake.onScript = async (name) => void servers.set(name, target);
-    const pods = async () => [...fake.pods, ...[...servers].map(([name, at]) => apiServer(name, at))];
-    const cluster = { ...ctx.cluster, pods };
+    const apiServers = async () => [...servers].map(([name, at]) => apiServer(name, at));
+    const cluster = { ...ctx.cluster, apiServers };
     expect(await runUpgrade({ ...ctx, cluster })).toMatchObject({ outcome: 'done' });
     expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
   },

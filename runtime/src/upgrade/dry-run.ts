@@ -1,3 +1,4 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import { ApiError } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { budgetsFor } from '../cluster/disruption-budgets.ts';
@@ -70,15 +71,13 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
       upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false, unfinished: false } : node,
     );
   };
+  const shown = (pods: readonly V1Pod[]) =>
+    pods.map((pod) => (upgraded.has(pod.spec?.nodeName ?? '') ? withServerImage(pod, target) : pod));
   return {
     ...real,
     nodes,
-    async pods() {
-      const found = await real.pods();
-      return found.map((pod) =>
-        upgraded.has(pod.spec?.nodeName ?? '') ? withServerImage(pod, target) : pod,
-      );
-    },
+    apiServers: async () => shown(await real.apiServers()),
+    pods: async () => shown(await real.pods()),
     async serverRelease() {
       const applied = (await nodes()).some((node) => node.controlPlane && upgraded.has(node.name));
       return applied ? target : real.serverRelease();

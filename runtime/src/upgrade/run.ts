@@ -128,8 +128,9 @@ async function walkStage(ctx: Context, stage: Stage): Promise<StageEnd> {
   const started = Date.now();
   ctx.report.emit({ type: 'stage-started', stage: name, summary });
   const end = await stage.run(ctx);
-  if (end === 'done')
-    ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
+  if (end === 'handed-off') return end;
+  ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
+  if (stage.rollout === 'snapshot') tellInFlight(ctx, await ctx.journal.read());
   return end;
 }
 

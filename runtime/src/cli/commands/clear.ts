@@ -3,7 +3,7 @@ import { BlockedError } from '../../errors.ts';
 import { describeAtWork, readAtWork } from '../../jobs/at-work.ts';
 import { metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
-import { namespaceJournal } from '../../rollout/journal.ts';
+import { namespaceJournal, readNotes } from '../../rollout/journal.ts';
 import { clearMarks } from '../../rollout/node-marks.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
@@ -15,6 +15,8 @@ export interface ClearOptions extends CommonOptions {
 export async function clearCommand(options: ClearOptions): Promise<void> {
   const { settings, client, cluster, logger } = openSession(options);
   const { namespace, annotationPrefix: prefix } = settings;
+  // A namespace that is not there has nobody at work in it, and means another cluster or a mistake: nothing is cleared then.
+  await readNotes(client, namespace, prefix);
   const busy = describeAtWork(await readAtWork(client, namespace));
   if (busy !== undefined && !options.force) {
     throw new BlockedError('a run is at work', [busy], {

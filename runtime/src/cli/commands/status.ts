@@ -1,5 +1,5 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { readAtWork } from '../../jobs/at-work.ts';
+import { readWork } from '../../jobs/at-work.ts';
 import { hasFailed, isActive } from '../../jobs/job.ts';
 import { readNotes } from '../../rollout/journal.ts';
 import { ConfigMapKillSwitch } from '../../rollout/kill-switch.ts';
@@ -17,7 +17,7 @@ export async function statusCommand(options: StatusOptions): Promise<void> {
     cluster.nodes(),
     new ConfigMapKillSwitch(client, namespace).reason(),
     readNotes(client, namespace, annotationPrefix),
-    readAtWork(client, namespace),
+    readWork(client, namespace),
   ]);
   const status = {
     server,

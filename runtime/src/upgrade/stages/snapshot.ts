@@ -4,7 +4,6 @@ import { hasExternalEtcd } from '../../gates/external-etcd.ts';
 import { isTouched } from '../../rollout/node-marks.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
-import { tellInFlight } from '../in-flight.ts';
 
 export const snapshot: StageWork = {
   async skipReason(ctx) {
@@ -31,7 +30,6 @@ export const snapshot: StageWork = {
     await ctx.journal.recordSnapshot(taken.path);
     const { path, hash, revision, totalSize: size } = taken;
     ctx.report.emit({ type: 'snapshot', path, hash, revision, size });
-    tellInFlight(ctx, await ctx.journal.read());
     return 'done';
   },
 };
