@@ -7,10 +7,10 @@ const sources = fileURLToPath(new URL('node-scripts', import.meta.url));
 
 export const assembledScripts = fileURLToPath(new URL('dist/node-scripts', import.meta.url));
 
-/** By this line a script has its library in a checkout, too. */
+/** In a checkout this line loads a library; in the assembled file the library stands in its place. */
 const include = /^source "\$\(dirname "\$\{BASH_SOURCE\[0\]\}"\)\/(\S+)"\n/gm;
 
-/** What is piped into bash has no file, so nothing can be told from its place. */
+/** A script on standard input has no path, so it may neither source a file nor use BASH_SOURCE. */
 const leftOver = /^\s*(?:source|\.)\s.*|^.*\bBASH_SOURCE\b.*/m;
 
 function assemble(path) {

@@ -36,7 +36,7 @@ function isReachedThroughOthers(imports, from, to) {
   return [...imports.get(from)].some((other) => other !== to && reaches(other));
 }
 
-/** An arrow for each import that no longer way stands for: all of them would be a thicket, and are in the table. */
+/** Leaves out an arrow where a way through other rooms says it already; the table has them all. */
 function picture(imports) {
   const floors = [...new Set(rooms.map(({ floor }) => floor))].sort((a, b) => b - a);
   const arrows = [...imports].flatMap(([from, all]) =>

@@ -82,7 +82,7 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when this rollout began to change the node, RFC 3339. */
     touched: `${prefix}/k8s-upgrade-touched`,
-    /** Node: this rollout began to change it while somebody else's cordon was on it, and is not through with it. */
+    /** Node: begun and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,
     /** Node: when its soak began, RFC 3339; gone once the soak was seen through. */
     soaking: `${prefix}/k8s-upgrade-soaking`,

@@ -4,8 +4,10 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { alertGroups } from '../../alerts/index.ts';
+import { compatibilityGates } from '../../runtime/src/gates/compatibility/index.ts';
+import { postflightGates, preflightGates, workerGates } from '../../runtime/src/gates/index.ts';
 import { annotationKeys, metrics, objectNames, ruleGroups } from '../../runtime/src/names.ts';
-import { stageRows } from '../../runtime/src/rollout/stages.ts';
+import { stageNames, stageRows } from '../../runtime/src/rollout/stages.ts';
 import { temporaryFile } from '../../runtime/src/testing/files.ts';
 import { bundle } from '../lab/lab.ts';
 import { anchorsOf, bashBlocks, readDocument, root } from './markdown.ts';
@@ -89,6 +91,23 @@ it('the table of the stages in the architecture is what the program knows of the
       `| \`${name}\` | ${summary} | ${changesNodes ? 'yes' : 'no'} | ${rolls} |`,
   );
   expect(table.split('\n').slice(2)).toEqual(rows);
+});
+
+it.each([
+  ['README.md', `\`${stageNames.join('`, `')}\``],
+  [agentPath, stageNames.join(',')],
+  ['docs/architecture/automated-upgrades.md', stageNames.join(' --> ')],
+])('%s names the stages in their order', (path, list) => {
+  expect(readDocument(path)).toContain(list);
+});
+
+it('the table of the gates in the architecture names each that is asked of every cluster', () => {
+  const architecture = readDocument('docs/architecture/automated-upgrades.md');
+  const table = architecture.slice(architecture.indexOf('| Gate | Asked |')).split('\n\n')[0] ?? '';
+  const asked = [...preflightGates, ...workerGates, ...postflightGates].map(({ name }) => name);
+  const ofMinor = compatibilityGates.map(({ name }) => name);
+  for (const name of asked.filter((one) => !ofMinor.includes(one)))
+    expect(table).toContain(`| \`${name}\` |`);
 });
 
 describe.each(documents)('%s', (path) => {

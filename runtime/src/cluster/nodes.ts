@@ -8,7 +8,7 @@ export interface NodeMarks {
   readonly cordonedByUs: boolean;
   /** When a rollout began to change this node, epoch milliseconds. */
   readonly touchedAt: number | undefined;
-  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it. */
+  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
   readonly unfinished: boolean;
   /** When its soak began, epoch milliseconds, if no one has seen it through. */
   readonly soakingSince: number | undefined;

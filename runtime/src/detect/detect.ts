@@ -45,7 +45,7 @@ async function chooseFor(ctx: DetectContext, reading: Reading): Promise<Choice> 
 
 /**
  * One detection: observe, choose, and dispatch unless something stands in the way. Each thing is read once: what there is to choose by
- * first, who is at work last. The rollout is read again only when somebody else has written to the namespace in between.
+ * first, who is at work last. The rollout is read again only when the namespace has changed in between.
  *
  * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
  */
@@ -91,7 +91,8 @@ async function dispatch(
   dryRun: boolean,
   result: Result,
 ): Promise<Detection> {
-  for (let rollout: Rollout | undefined = found; rollout !== undefined; ) {
+  let rollout: Rollout | undefined = found;
+  while (rollout !== undefined) {
     const held = await whyHeld(ctx, rollout, release, nodeCount);
     const untaken = await whyUnattended(ctx, rollout);
     if (untaken !== undefined) return result('blocked', `not dispatched, ${untaken}`);

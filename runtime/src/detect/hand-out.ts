@@ -31,7 +31,8 @@ export async function whyHeld(
   const at = Date.parse(time);
   const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
-  // Killed before it created the Job. The API says so, once nobody can be about to; of the agent service nobody can ask what it took.
+  // The detector may have been killed before it created the Job: the API tells, once no creation can be on its way any more. What the
+  // agent service took nobody can ask.
   const lastJobAt = timeOf(rollout.atWork.jobs[0]?.metadata?.creationTimestamp) ?? 0;
   const neverBegan = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
   if (dispatch.mode === 'job' && neverBegan) return undefined;

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
+import { hasExternalEtcd } from '../cluster/external-etcd.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { isBegun } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
-import { hasExternalEtcd } from './external-etcd.ts';
 import type { Findings, Gate } from './gate.ts';
 
 const pki = '/etc/kubernetes/pki/etcd';

@@ -12,16 +12,9 @@ import type { Remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 
-/** What a gate may ask. Read once for all gates of one check, so that they judge the same moment. */
-export interface GateContext {
+/** Whom a gate may ask. */
+export interface GatePorts {
   readonly settings: Settings;
-  readonly target: Release;
-  readonly server: Release;
-  readonly nodes: readonly ClusterNode[];
-  /** The unfinished rollout that this run resumes. */
-  readonly inFlight: InFlight | undefined;
-  /** What is left to do until the cluster is at the target; read once for all gates that ask. */
-  readonly remaining: () => Promise<Remaining>;
   readonly cluster: ClusterReader;
   readonly client: KubernetesClient;
   readonly killSwitch: KillSwitch;
@@ -29,6 +22,17 @@ export interface GateContext {
   readonly alerts: AlertSource;
   readonly metrics: MetricsSource;
   readonly repository: ReleaseSource;
+}
+
+/** What gates are asked about. Read once for all gates of one check, so that they judge the same moment. */
+export interface GateContext extends GatePorts {
+  readonly target: Release;
+  readonly server: Release;
+  readonly nodes: readonly ClusterNode[];
+  /** The unfinished rollout that this run resumes. */
+  readonly inFlight: InFlight | undefined;
+  /** What is left to do until the cluster is at the target; read once for all gates that ask. */
+  readonly remaining: () => Promise<Remaining>;
 }
 
 export interface Findings {

@@ -1,5 +1,6 @@
 import { alertGate } from './alerts.ts';
 import { compatibilityGates } from './compatibility/index.ts';
+import { controlPlaneFirst } from './control-plane-first.ts';
 import { controlPlanePods } from './control-plane-pods.ts';
 import { drainable } from './drainable.ts';
 import { etcdMembers } from './etcd-members.ts';
@@ -29,14 +30,26 @@ export const preflightGates: readonly Gate[] = [
   drainable,
 ];
 
-/** Asked again before every drain. */
+/** Asked before every drain. */
 export const drainGates: readonly Gate[] = [killSwitchGate, alertGate];
 
-/** Asked about a node that joined after preflight: what of preflight a single node can fail. */
+/** Asked before the drain of a worker. */
+export const workerGates: readonly Gate[] = [...drainGates, controlPlaneFirst];
+
+/** Asked before the first stage where the control plane's own is left out. */
+export const workersAloneGates: readonly Gate[] = [controlPlaneFirst];
+
+/** Asked before the drain of a node that joined after preflight: whether what is left can be upgraded and drained. */
 export const joinGates: readonly Gate[] = [upgradable, ...compatibilityGates, drainable];
 
-/** Asked after the control plane. */
+/** Asked once the control plane is through. */
 export const controlPlaneGates: readonly Gate[] = [nodesReady, controlPlanePods];
+
+/** Asked before each of several control-plane nodes: all others are well. */
+export const nextControlPlaneGates: readonly Gate[] = [...controlPlaneGates, etcdMembers];
+
+/** Asked before containerd restarts on a control-plane node. */
+export const containerdGates: readonly Gate[] = [...drainGates, ...nextControlPlaneGates];
 
 /** Asked all through a soak. */
 export const soakGates: readonly Gate[] = [alertGate];

@@ -45,7 +45,7 @@ export function describeAtWork({ holder, active }: AtWork): string | undefined {
 }
 
 /** The Job's node is gone for good, and no executor is alive. */
-export const isStranded = ({ holder, active }: AtWork): boolean =>
+export const hasStrandedJob = ({ holder, active }: AtWork): boolean =>
   holder === undefined && isLost(active?.pod);
 
 /**
@@ -59,7 +59,7 @@ export function whyIdle(atWork: AtWork, namespace: string, unschedulable: number
   const due = untakenDue(active.pod, unschedulable);
   if (due !== undefined && Date.now() >= due)
     return untakenText(namespace, active.name, untakenReason(active.pod));
-  return isStranded(atWork) ? lostText(namespace, active.name, active.pod) : undefined;
+  return hasStrandedJob(atWork) ? lostText(namespace, active.name, active.pod) : undefined;
 }
 
 /** The Job that has no pod: there may be none for a moment, or somebody keeps it from being made. */

@@ -4,7 +4,7 @@ import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
 import { assertNotHalted, ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
 import { checkAgainstCluster, inputsOf, type UpgradeRequest } from '../rollout/request.ts';
-import { isStranded, readAtWork } from './at-work.ts';
+import { hasStrandedJob, readAtWork } from './at-work.ts';
 import { type LegPorts, submitFirstLeg } from './next-job.ts';
 import { lost } from './stranded.ts';
 
@@ -37,7 +37,7 @@ export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promi
   const atWork = await readAtWork(client, namespace);
   const { active, holder } = atWork;
   // It would be followed for ever.
-  if (active && isStranded(atWork)) throw lost(namespace, active.name, active.pod);
+  if (active && hasStrandedJob(atWork)) throw lost(namespace, active.name, active.pod);
   if (active) return join(active.job, request);
   if (holder) {
     throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);

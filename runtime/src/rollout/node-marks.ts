@@ -1,3 +1,8 @@
+/**
+ * What a rollout notes on the nodes: which of them it has cordoned, changed, not finished, and lets soak. Nothing else reads or
+ * writes these annotations.
+ */
+
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
 import { type ClusterNode, type NodeMarks, type ReadMarks, timeOf } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
@@ -6,11 +11,6 @@ import { UpgradeError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { InFlight, Journal } from './journal.ts';
-
-/**
- * What a rollout notes on the nodes: which of them it has cordoned, changed, not finished, and lets soak. Nothing else reads or
- * writes these annotations.
- */
 
 /** What it takes to write a mark; a stage's context has it. */
 export interface MarkPorts {
@@ -35,7 +35,7 @@ export function marksReader(prefix: string): ReadMarks {
 export const isTouched = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
   inFlight !== undefined && node.touchedAt !== undefined && node.touchedAt >= inFlight.startedAt;
 
-/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one where a person's is. */
+/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one: a person's is there, or it is not drained. */
 export const isInterrupted = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
 
 /** This rollout is in the middle of this node: what is not well on it, finishing it cures (F5). */
@@ -134,7 +134,7 @@ export async function markTouched(
   });
 }
 
-/** What {@link markTouched} has noted of a node that is not drained is over. Idempotent. */
+/** Takes the mark `unfinished` away again, of a node that is not drained. Idempotent. */
 export const clearUnfinished = (ports: MarkPorts, name: string): Promise<void> =>
   ports.writer.patchNode(name, { [keysOf(ports).unfinished]: null });
 

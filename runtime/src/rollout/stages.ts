@@ -7,7 +7,7 @@ interface Row {
   readonly changesNodes: boolean;
   /** Whose nodes it drains and upgrades, one after the other. */
   readonly rolls?: 'control plane' | 'workers';
-  /** What it is to the rollout: over before one is in flight, what records its `snapshot`, or what ends it. */
+  /** `before`: runs before the rollout is marked as in flight. `snapshot`: records its snapshot. `end`: ends it. */
   readonly rollout?: 'before' | 'snapshot' | 'end';
 }
 

@@ -1,21 +1,13 @@
-import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DrainResult } from '../drain/drain.ts';
-import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
+import { checkGates, type Gate, type GatePorts, type Verdict } from '../gates/gate.ts';
 import type { Legs } from '../jobs/next-job.ts';
-import type { AlertSource } from '../prometheus/alerts.ts';
-import type { MetricsSource } from '../prometheus/metrics.ts';
-import type { ReleaseSource } from '../releases/repository.ts';
 import type { Report } from '../report/events.ts';
 import type { Journal } from '../rollout/journal.ts';
-import type { KillSwitch } from '../rollout/kill-switch.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { UpgradeRequest } from '../rollout/request.ts';
 import type { StageRow } from '../rollout/stages.ts';
-import type { Settings } from '../settings/settings.ts';
-import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Snapshots } from '../ssh/snapshots.ts';
 
 /** Empties a node; the cordon is asked for again whenever somebody lifts it. */
@@ -29,28 +21,20 @@ export type Drainer = (
  * Everything a stage works with. Whatever writes has two implementations, the real one and the one of a dry-run,
  * so no stage asks which it is.
  */
-export interface Context {
-  readonly settings: Settings;
+export interface Context extends GatePorts {
   readonly request: UpgradeRequest;
-  readonly client: KubernetesClient;
-  readonly cluster: ClusterReader;
   readonly writer: ClusterWriter;
   readonly journal: Journal;
-  readonly killSwitch: KillSwitch;
-  readonly shell: NodeShell;
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
-  readonly alerts: AlertSource;
-  readonly metrics: MetricsSource;
-  readonly repository: ReleaseSource;
   readonly legs: Legs;
   readonly report: Report;
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
   readonly ownNode: string | undefined;
   readonly signal: AbortSignal;
   /**
-   * Does for a node that joined after this process began what the stages before the drains have done for the others (F26); at once for
-   * those. Set once the stages are walked.
+   * Brings a node that joined after this process began to where the earlier stages brought the others (F26); does nothing for those. Set
+   * once the stages are walked.
    *
    * @throws BlockedError when it cannot be drained, or the minor does not fit it.
    */
@@ -79,24 +63,10 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
     ctx.cluster.serverRelease(),
     ctx.journal.read(),
   ]);
-  const { settings, cluster, client, killSwitch, shell, alerts, metrics, repository, request } = ctx;
-  const { target } = request;
-  const gateContext: GateContext = {
-    settings,
-    cluster,
-    client,
-    killSwitch,
-    shell,
-    alerts,
-    metrics,
-    repository,
-    nodes,
-    server,
-    inFlight,
-    remaining: onlyOnce(() => remaining({ ...cluster, serverRelease: async () => server }, target, nodes)),
-    target,
-  };
-  return checkGates(gates, gateContext);
+  const { target } = ctx.request;
+  const cluster = { ...ctx.cluster, serverRelease: async () => server };
+  const left = onlyOnce(() => remaining(cluster, target, nodes));
+  return checkGates(gates, { ...ctx, nodes, server, inFlight, target, remaining: left });
 }
 
 /** Asks at the first call, and gives every further one the same answer. */

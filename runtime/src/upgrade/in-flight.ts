@@ -3,7 +3,7 @@ import { clearTouched, isTouched } from '../rollout/node-marks.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Context } from './context.ts';
 
-/** Set once preflight is through: from here on an interruption is to be noticed. May be called again. */
+/** Marks the rollout as in flight, once preflight is through: from here on an interruption is noticed. May be called again. */
 export async function markInFlight(ctx: Context): Promise<void> {
   const { target, kind } = ctx.request;
   const before = await ctx.journal.read();
@@ -30,7 +30,7 @@ export async function forgetRollout(ctx: Context): Promise<void> {
   await clearTouched(ctx);
 }
 
-/** Reports what the namespace says of a rollout; nothing in a dry-run, which marks nothing, whatever it works with. */
+/** Reports what the namespace says of a rollout. A dry-run marks nothing, so it reports nothing. */
 export function tellInFlight({ request, report }: Context, inFlight: InFlight | undefined): void {
   if (request.dryRun) return;
   const snapshotTaken = inFlight?.snapshotPath !== undefined;

@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
-import { controlPlaneFirst } from '../gates/control-plane-first.ts';
+import { workersAloneGates } from '../gates/index.ts';
 import type { InFlight } from '../rollout/journal.ts';
 import { isInterrupted } from '../rollout/node-marks.ts';
 import { isRollout, rowsOf, stageThatRolls } from '../rollout/stages.ts';
@@ -16,7 +16,9 @@ import { waitForGates } from './wait-for-gates.ts';
 export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): Promise<void> {
   const { stages } = ctx.request;
   const begun = nodes.filter(isInterrupted);
-  const rolled = rowsOf(stages).flatMap(({ rolls = [] }) => rolls);
+  const rolled = rowsOf(stages)
+    .map(({ rolls }) => rolls)
+    .filter((rolls) => rolls !== undefined);
   const leftOut = begun.filter((node) => rolled.length > 0 && !stages.includes(stageThatRolls(node).name));
   if (leftOut.length > 0) {
     const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageThatRolls(node).name}`);
@@ -25,7 +27,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
     });
   }
   if (rolled.includes('workers') && !rolled.includes('control plane'))
-    await waitForGates(ctx, [controlPlaneFirst], 'before the first stage');
+    await waitForGates(ctx, workersAloneGates, 'before the first stage');
   if (isRollout(stages)) await awaitScripts(ctx, begun);
 }
 
@@ -35,7 +37,7 @@ async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promis
 }
 
 /**
- * A snapshot for another target would take the place of the mark of a rollout in flight, and be no beginning of one itself.
+ * A run that only takes a snapshot for another target would overwrite that of the rollout in flight, without beginning one of its own.
  *
  * @throws BlockedError
  */

@@ -101,7 +101,7 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
 }
 
-/** There is nothing left of what is asked for. */
+/** A run that takes the workers finds the whole cluster at the target. */
 async function isDone({ cluster, request }: Context, nodes: readonly ClusterNode[]): Promise<boolean> {
   if (!rowsOf(request.stages).some(({ rolls }) => rolls === 'workers')) return false;
   return (await remaining(cluster, request.target, nodes)).nodes.length === 0;

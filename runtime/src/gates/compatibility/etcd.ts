@@ -1,8 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
+import { isEtcd } from '../../cluster/external-etcd.ts';
 import { podName } from '../../cluster/pods.ts';
 import { UpgradeError } from '../../errors.ts';
-import { isEtcd } from '../external-etcd.ts';
 import type { GateContext } from '../gate.ts';
 import { beforeMinor } from './before-minor.ts';
 import { type EtcdEdge, etcdEdges } from './tables.ts';

@@ -11,7 +11,7 @@ export const removedFlags = beforeMinor({
   summary: 'no kubelet flag and no feature gate that is set is gone in the target',
   scope: 'nodes',
   async check(ctx) {
-    const [facts, controlPlane] = await Promise.all([nodeFacts(ctx), controlPlaneGates(ctx)]);
+    const [facts, controlPlane] = await Promise.all([nodeFacts(ctx), featureGatesOfControlPlane(ctx)]);
     const ofNodes = [...facts].flatMap(([{ name, release }, { flags, featureGates }]) => [
       ...gone(removedKubeletFlags, flags, release, ctx.target)
         .filter(({ row, found }) => row.cleanedFrom !== found.file)
@@ -55,7 +55,7 @@ function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], 
 }
 
 /** The feature gates of the control plane's own processes, as their mirror pods show them. */
-async function controlPlaneGates({ cluster }: GateContext): Promise<Found[]> {
+async function featureGatesOfControlPlane({ cluster }: GateContext): Promise<Found[]> {
   const pods = (await cluster.pods()).filter((pod) => pod.metadata?.labels?.tier === 'control-plane');
   return pods.flatMap((pod) =>
     words(pod).flatMap((word) => {

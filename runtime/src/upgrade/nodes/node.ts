@@ -1,7 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
-import { drainGates, soakGates } from '../../gates/index.ts';
+import { drainGates, soakGates, workerGates } from '../../gates/index.ts';
 import type { NodePhase } from '../../report/events.ts';
 import { clearSoak, cordon, findNode, isBegun, markTouched, readmit } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
@@ -26,7 +25,7 @@ export async function upgradeNode(
   role: NodeRole,
   soak: boolean,
 ): Promise<void> {
-  const gates = node.controlPlane ? drainGates : [...drainGates, controlPlaneFirst];
+  const gates = node.controlPlane ? drainGates : workerGates;
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
   await ctx.catchUp?.(node);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.

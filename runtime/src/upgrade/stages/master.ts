@@ -1,7 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { etcdMembers } from '../../gates/etcd-members.ts';
-import { controlPlaneGates } from '../../gates/index.ts';
+import { controlPlaneGates, nextControlPlaneGates } from '../../gates/index.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
 import { rollNodes } from '../nodes/roll.ts';
@@ -41,5 +40,5 @@ export const master: StageWork = {
 /** Of several control-plane nodes never two are down at once: all others are well before one is taken, or taken up again. */
 async function othersAreWell(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
   if (nodes.filter((node) => node.controlPlane).length === 1) return;
-  await waitForGates(ctx, [...controlPlaneGates, etcdMembers], `before the control-plane node ${next.name}`);
+  await waitForGates(ctx, nextControlPlaneGates, `before the control-plane node ${next.name}`);
 }

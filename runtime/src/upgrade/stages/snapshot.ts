@@ -1,6 +1,6 @@
+import { hasExternalEtcd } from '../../cluster/external-etcd.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { hasExternalEtcd } from '../../gates/external-etcd.ts';
 import { isTouched } from '../../rollout/node-marks.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';

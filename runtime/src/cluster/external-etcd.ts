@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import type { GateContext } from './gate.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { ClusterReader } from './reader.ts';
 
 /** Of kubeadm's own etcd. */
 export const isEtcd = ({ metadata }: V1Pod): boolean =>
@@ -9,7 +10,10 @@ export const isEtcd = ({ metadata }: V1Pod): boolean =>
 export async function hasExternalEtcd({
   cluster,
   settings,
-}: Pick<GateContext, 'cluster' | 'settings'>): Promise<boolean> {
+}: {
+  readonly cluster: Pick<ClusterReader, 'pods'>;
+  readonly settings: Pick<Settings, 'gates'>;
+}): Promise<boolean> {
   if (settings.gates.externalEtcdVersion === undefined) return false;
   return !(await cluster.pods()).some(isEtcd);
 }
