@@ -87,6 +87,13 @@ it('names a node once that is behind in every way; the control plane first, and 
   expect(all).toEqual(['master1', 'node2', 'node1']);
 });
 
+it('keeps the order of the rollout, whether a kubelet, an API server or both are behind', async () => {
+  const nodes = [master(1), master(2, { release: old }), master(3), worker(1, { release: old })];
+  const images = { master1: image('1.34.2'), master2: image('1.34.2'), master3: image('1.34.2') };
+  const [, , , all] = await namesOf({ nodes, images });
+  expect(all).toEqual(['master1', 'master2', 'master3', 'node1']);
+});
+
 it('without sight of the API servers takes what answers for every API server', async () => {
   const nodes = [master(1), master(2)];
   const { nodes: read, serverRelease } = source({ nodes, images: { master2: image('1.34.2') } });

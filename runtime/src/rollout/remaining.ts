@@ -30,12 +30,13 @@ export async function remaining(
   const kubelets = all.filter((node) => node.release !== target);
   const servers = await serversBehind(cluster, all, target);
   const inProgress = all.filter(isInterrupted);
-  const left = new Set([...inProgress, ...kubelets, ...servers]);
-  const nodes = [true, false].flatMap((role) =>
-    [...left].filter(({ controlPlane }) => controlPlane === role),
-  );
+  const left = new Set([...kubelets, ...servers, ...inProgress]);
+  const nodes = all.filter((node) => left.has(node)).sort((a, b) => turnOf(a) - turnOf(b));
   return { kubelets, servers, inProgress, nodes };
 }
+
+/** Nodes of one turn keep the order of the rollout. */
+const turnOf = (node: ClusterNode): number => (node.controlPlane ? 0 : 2) + (isInterrupted(node) ? 0 : 1);
 
 /**
  * Where there is one control-plane node, what answers says what its API server is; where there are several, any of them may answer, and
