@@ -25,7 +25,7 @@ function runAlerts(options: AlertOptions): AlertDefinition[] {
       for: '5m',
       severity: 'critical',
       summary: 'The upgrade run is alive and makes no progress.',
-      description: `No stage and no phase of a node has begun or ended for ${Math.round(options.stalledAfterSeconds / 60)} minutes, longer than any of them may take.`,
+      description: `No stage and no phase of a node has started or ended for ${Math.round(options.stalledAfterSeconds / 60)} minutes, longer than any of them may take.`,
     },
     {
       alert: 'K8sUpgradeFailed',
@@ -41,7 +41,7 @@ function runAlerts(options: AlertOptions): AlertDefinition[] {
       expr: `${metrics.outcome.name}{outcome="blocked"} == 1`,
       for: '15m',
       severity: 'warning',
-      summary: 'A gate keeps the upgrade from going on.',
+      summary: 'A gate keeps the upgrade from continuing.',
       description: 'The last run ended because a gate was closed. Somebody can open it; then dispatch again.',
     },
   ];
@@ -53,11 +53,11 @@ const heartbeatLostSeconds = 1800;
 const otherRunAliveSeconds = 600;
 
 function lostRunAlerts({ namespace }: AlertOptions): AlertDefinition[] {
-  const leg = `namespace="${namespace}",job_name=~"${objectNames.executionCronJob}-.+"`;
-  const gaveUp = `kube_job_status_failed{${leg},reason=~"BackoffLimitExceeded|DeadlineExceeded"} > 0`;
+  const job = `namespace="${namespace}",job_name=~"${objectNames.executionCronJob}-.+"`;
+  const gaveUp = `kube_job_status_failed{${job},reason=~"BackoffLimitExceeded|DeadlineExceeded"} > 0`;
   // A later run that ended makes it history, for as long as the Job is kept: a push replaces the group, and a restart of
   // the Pushgateway empties it, so the time of the last end is looked for in the past. A run at work will have its end.
-  const unsaid = (failed: string): string => `max(kube_job_status_start_time{${leg}}
+  const unsaid = (failed: string): string => `max(kube_job_status_start_time{${job}}
       and on (namespace, job_name) (${failed}))
     > (max(max_over_time(${metrics.lastRun.name}[8d])) or vector(0))
     unless on () time() - max(${metrics.heartbeat.name}) < ${otherRunAliveSeconds}`;
@@ -83,7 +83,7 @@ function lostRunAlerts({ namespace }: AlertOptions): AlertDefinition[] {
     {
       alert: 'K8sUpgradeUnreported',
       // By the condition: kube-state-metrics has no reason for a Job that its podFailurePolicy failed.
-      expr: unsaid(`kube_job_failed{${leg},condition="true"} == 1 unless on (namespace, job_name) ${gaveUp}`),
+      expr: unsaid(`kube_job_failed{${job},condition="true"} == 1 unless on (namespace, job_name) ${gaveUp}`),
       for: '5m',
       severity: 'warning',
       summary: 'An execution Job failed, and its outcome did not reach Prometheus.',

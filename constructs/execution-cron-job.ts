@@ -33,8 +33,8 @@ export interface ExecutionCronJobProps {
 const ownPriorityClass = 'k8s-version-upgrade';
 
 /**
- * The template of a run's legs: a CronJob that is suspended for ever. `k8s-upgrade submit` creates a Job from it as
- * `kubectl create job --from=cronjob/k8s-version-upgrade` would, and adds the inputs and where the leg must not run.
+ * The template of a run's Jobs: a CronJob that is suspended for ever. `k8s-upgrade submit` creates a Job from it as
+ * `kubectl create job --from=cronjob/k8s-version-upgrade` would, and adds the inputs and where the Job must not run.
  */
 export class ExecutionCronJob extends Construct {
   constructor(scope: Construct, id: string, props: ExecutionCronJobProps) {
@@ -112,7 +112,7 @@ export class ExecutionCronJob extends Construct {
                 priorityClassName,
                 // So that it can finish its report and give back the lease.
                 terminationGracePeriodSeconds: 60,
-                // When every worker is still to be drained, an upgraded control-plane node takes the leg (F1, F4).
+                // When every worker is still to be drained, an upgraded control-plane node takes the Job (F1, F4).
                 toleration: [
                   { key: 'node-role.kubernetes.io/control-plane', operator: 'Exists', effect: 'NoSchedule' },
                 ],

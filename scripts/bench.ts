@@ -42,7 +42,7 @@ const keys = annotationKeys('viktorbarzin.me');
 
 /**
  * How long each node is drained, as the lab's API server sees it: from the cordon to the last pod that leaves before the node is
- * touched. Milliseconds, by node.
+ * changed. Milliseconds, by node.
  */
 function timeDrains(lab: Lab): Map<string, number> {
   const cordoned = new Map<string, number>();
@@ -51,7 +51,7 @@ function timeDrains(lab: Lab): Map<string, number> {
     const now = performance.now();
     if (resource === 'nodes') {
       const { metadata, spec } = object as Node;
-      const open = spec?.unschedulable === true && metadata.annotations?.[keys.touched] === undefined;
+      const open = spec?.unschedulable === true && metadata.annotations?.[keys.changed] === undefined;
       if (!open) cordoned.delete(metadata.name);
       else if (!cordoned.has(metadata.name)) cordoned.set(metadata.name, now);
     }

@@ -53,7 +53,7 @@ function configMapRules(scope: AccessScope): Rule[] {
   ];
 }
 
-/** Who holds the lease: `run` before it takes it, `detect` before it dispatches, `submit` before it creates a leg, `status`. */
+/** Who holds the lease: `run` before it takes it, `detect` before it dispatches, `submit` before it creates a Job, `status`. */
 const leaseRead: Rule = {
   apiGroups: ['coordination.k8s.io'],
   resources: ['leases'],
@@ -61,7 +61,7 @@ const leaseRead: Rule = {
   resourceNames: [objectNames.lease],
 };
 
-/** What a leg is made of: `run` for its next one, `submit` and `detect` with `dispatch.mode: job` for the first. */
+/** What a Job is made of: `run` for its next one, `submit` and `detect` with `dispatch.mode: job` for the first. */
 const executionTemplateRead: Rule = {
   apiGroups: ['batch'],
   resources: ['cronjobs'],
@@ -118,9 +118,9 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
       // Kill-switch gate; SSH host keys.
       ...configMapRules(scope),
-      // Workers, its own node is next: the next leg is made from the template.
+      // Workers, its own node is next: the next Job is made from the template.
       executionTemplateRead,
-      // The same: creates that leg. Before the first stage: has this leg handed over already, before it was killed?
+      // The same: creates that Job. Before the first stage: has this Job handed over already, before it was killed?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     nodeEvents: [
@@ -133,9 +133,9 @@ export function executorRules(scope: AccessScope): AccessRules {
 /** `k8s-upgrade detect`. Its Secret is mounted by the kubelet; the program never reads it through the API. */
 export function detectorRules(scope: AccessScope): AccessRules {
   const dispatchesJobs: Rule[] = [
-    // Dispatch with `dispatch.mode: job`: the template of the leg.
+    // Dispatch with `dispatch.mode: job`: the template of the Job.
     executionTemplateRead,
-    // The same: creates the leg.
+    // The same: creates the Job.
     { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create'] },
   ];
   return {
@@ -150,7 +150,7 @@ export function detectorRules(scope: AccessScope): AccessRules {
       leaseRead,
       // Dispatch: kill switch. Candidates: SSH host keys.
       ...configMapRules(scope),
-      // Dispatch: is a leg still running?
+      // Dispatch: is a Job still running?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['list'] },
       // Dispatch: has a node taken it, and if none has, why (F4)?
       { apiGroups: core, resources: ['pods'], verbs: ['list'] },
@@ -163,7 +163,7 @@ export function detectorRules(scope: AccessScope): AccessRules {
 export function submitterRules(scope: AccessScope): AccessRules {
   return {
     cluster: [
-      // `submit`, check of the inputs: the running version; placement of the first leg. `status`: the nodes.
+      // `submit`, check of the inputs: the running version; placement of the first Job. `status`: the nodes.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
       // `status`: the in-flight annotations.
       ownNamespace(scope, ['get']),
@@ -178,13 +178,13 @@ export function submitterRules(scope: AccessScope): AccessRules {
         verbs: ['get'],
         resourceNames: [objectNames.killSwitch, objectNames.settings],
       },
-      // `submit`: the template of the leg.
+      // `submit`: the template of the Job.
       executionTemplateRead,
-      // `submit`: is a leg at work already (list)? Creates the first one; has it ended (get), and is there another after it (list)? `status`: the legs.
+      // `submit`: is a Job at work already (list)? Creates the first one; has it ended (get), and is there another after it (list)? `status`: the Jobs.
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list'] },
-      // `submit` follows the leg: waits for its pods (list, watch), and sees how one has ended whose log is over (get).
+      // `submit` follows the Job: waits for its pods (list, watch), and sees how one has ended whose log is over (get).
       { apiGroups: core, resources: ['pods'], verbs: ['get', 'list', 'watch'] },
-      // `submit` follows the leg: its log (F30).
+      // `submit` follows the Job: its log (F30).
       { apiGroups: core, resources: ['pods/log'], verbs: ['get'] },
     ],
   };

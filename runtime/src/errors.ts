@@ -42,7 +42,7 @@ const outcomeOfCode: Readonly<Record<ErrorCode, Outcome>> = {
 export const outcomeOf = (error: unknown): Outcome =>
   error instanceof UpgradeError ? outcomeOfCode[error.code] : 'failed';
 
-/** Bad input: names the field, what was given, what is allowed. Exit 2, nothing touched. */
+/** Bad input: names the field, what was given, what is allowed. Exit 2, nothing changed. */
 export class InputError extends UpgradeError {
   constructor(field: string, given: unknown, allowed: string) {
     const shown = typeof given === 'string' ? JSON.stringify(given) : String(given);

@@ -11,7 +11,7 @@ export const objectNames = {
   namespace: 'k8s-upgrade',
   /** Weekly detection. */
   detectionCronJob: 'k8s-version-check',
-  /** Suspended; the template from which the legs of a run are created. */
+  /** Suspended; the template from which the Jobs of a run are created. */
   executionCronJob: 'k8s-version-upgrade',
   detectorServiceAccount: 'k8s-version-check',
   executorServiceAccount: 'k8s-version-upgrade',
@@ -46,7 +46,7 @@ export const mountPaths = {
 
 /** Environment of the pods. */
 export const environment = {
-  /** Of a leg, from the downward API. */
+  /** Of a Job, from the downward API. */
   nodeName: 'NODE_NAME',
   podName: 'POD_NAME',
   /** Of a detection that is tried by hand: `true`. */
@@ -55,10 +55,10 @@ export const environment = {
 
 /** Labels on the Jobs of a run. */
 export const jobLabels = {
-  /** Same value on every leg of one run. */
+  /** Same value on every Job of one run. */
   run: 'k8s-upgrade/run',
-  /** 1, 2, …: which leg of its run. */
-  leg: 'k8s-upgrade/leg',
+  /** 1, 2, …: which Job of its run. */
+  number: 'k8s-upgrade/leg',
 } as const;
 
 /**
@@ -81,7 +81,7 @@ export function annotationKeys(prefix: string) {
     /** Node: set with our own cordon; its value is the run that cordoned. Only such a cordon is ever lifted. */
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when this rollout began to change the node, RFC 3339. */
-    touched: `${prefix}/k8s-upgrade-touched`,
+    changed: `${prefix}/k8s-upgrade-touched`,
     /** Node: begun and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,
     /** Node: when its soak began, RFC 3339; gone once the soak was seen through. */

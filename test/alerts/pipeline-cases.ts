@@ -1,5 +1,5 @@
 import type { AlertCase } from './case.ts';
-import { endedLegCases } from './ended-leg-cases.ts';
+import { endedJobCases } from './ended-job-cases.ts';
 import { apiServerBuild, kubeState, nodeInfo, pushed } from './series.ts';
 
 const execution = (name: string, values: string, labels = {}) =>
@@ -111,9 +111,9 @@ export const pipelineCases: AlertCase[] = [
     at: '60m',
     fires: [],
   },
-  ...endedLegCases,
+  ...endedJobCases,
   {
-    title: 'a leg that no node takes (F4)',
+    title: 'a Job that no node takes (F4)',
     alert: 'K8sUpgradePodPending',
     input: [pending('k8s-version-upgrade-x7k2p-8v9tz', '1x60')],
     at: '20m',
@@ -128,7 +128,7 @@ export const pipelineCases: AlertCase[] = [
     ],
   },
   {
-    title: 'a leg that started at last',
+    title: 'a Job that started at last',
     alert: 'K8sUpgradePodPending',
     input: [pending('k8s-version-upgrade-x7k2p-8v9tz', '1x10 0x60')],
     at: '20m',

@@ -59,8 +59,8 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
   it('goes from detection to completion', { timeout: 600_000 }, async () => {
     const { exitCode, output } = await lab.detect();
     expect(exitCode, output).toBe(0);
-    const legs = await lab.runEnd(3);
-    expect(legs.map(endOf), await lab.story()).toEqual(['Complete', 'Complete', 'Complete']);
+    const jobs = await lab.runEnd(3);
+    expect(jobs.map(endOf), await lab.story()).toEqual(['Complete', 'Complete', 'Complete']);
     const { items } = await lab.rest.get('/api/v1/nodes');
     expect((items as Node[]).map(stateOf)).toEqual(items.map(() => [`v${target}`, undefined]));
     expect((await lab.rest.get('/version')).gitVersion).toBe(`v${target}`);
@@ -87,14 +87,14 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     expect(unused.map(({ text }) => text)).toEqual([]);
   });
 
-  it('admission takes a leg as it was submitted, and no Job that differs', async () => {
+  it('admission takes a Job as it was submitted, and no Job that differs', async () => {
     const { items } = await lab.rest.get(`${jobs}?labelSelector=k8s-upgrade%2Frun`);
-    const [leg] = items as Job[];
+    const [job] = items as Job[];
     const create = async (change: (pod: Container) => void) => {
-      const pod = structuredClone(leg?.spec?.template.spec) as unknown as PodSpec;
+      const pod = structuredClone(job?.spec?.template.spec) as unknown as PodSpec;
       change(pod.containers[0] as Container);
       const template = { spec: pod };
-      const body: KubeObject = { metadata: { generateName: 'leg-' }, spec: { template } };
+      const body: KubeObject = { metadata: { generateName: 'job-' }, spec: { template } };
       return lab.rest.send('POST', `${jobs}?dryRun=All`, body);
     };
     const same = await create(() => undefined);

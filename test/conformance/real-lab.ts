@@ -192,13 +192,13 @@ export class RealLab {
   }
 
   #hooks(name: string): NodeHooks {
-    const told = (work: Promise<unknown>) =>
+    const logFailure = (work: Promise<unknown>) =>
       void work.catch((error) => console.error(`hooks of ${name}:`, error));
     return {
-      onKubeletRestart: (release, containerd) => told(this.hollow.restarted(name, release, containerd)),
+      onKubeletRestart: (release, containerd) => logFailure(this.hollow.restarted(name, release, containerd)),
       onContainerd: (version) =>
-        told(this.hollow.report(name, { containerRuntimeVersion: `containerd://${version}` })),
-      onControlPlaneUpgraded: (release) => told(this.#replaceControlPlane(name, release)),
+        logFailure(this.hollow.report(name, { containerRuntimeVersion: `containerd://${version}` })),
+      onControlPlaneUpgraded: (release) => logFailure(this.#replaceControlPlane(name, release)),
     };
   }
 
@@ -266,24 +266,24 @@ export class RealLab {
     const deadline = Date.now() + timeout;
     for (;;) {
       const { items } = await this.rest.get(query).catch(() => ({ items: [] }));
-      const legs = items as Job[];
-      if (legs.some(ended('Failed')) || legs.filter(ended('Complete')).length === count) return legs;
-      if (Date.now() > deadline) throw new Error(`the run did not end: ${JSON.stringify(legs)}`);
+      const jobs = items as Job[];
+      if (jobs.some(ended('Failed')) || jobs.filter(ended('Complete')).length === count) return jobs;
+      if (Date.now() > deadline) throw new Error(`the run did not end: ${JSON.stringify(jobs)}`);
       await sleep(200);
     }
   }
 
-  /** What the legs said, one after the other, and which pods are not well. For a test's failure. */
+  /** What the Jobs said, one after the other, and which pods are not well. For a test's failure. */
   async story(): Promise<string> {
     const { items } = await this.rest.get(`${pods}?labelSelector=k8s-upgrade%2Frun`);
     const logs = (items as Pod[]).map(({ metadata: { name } }) =>
       this.rest.send('GET', `${pods}/${name}/log`),
     );
-    const told = (await Promise.all(logs)).map(({ body }) => String(body));
+    const logFailure = (await Promise.all(logs)).map(({ body }) => String(body));
     const all = (await this.rest.get('/api/v1/pods')).items as Pod[];
     const unwell = all.filter((pod) => !isReady(pod) && pod.status?.phase !== 'Succeeded');
     return [
-      ...told,
+      ...logFailure,
       ...unwell.map(({ metadata, spec, status }) => JSON.stringify({ metadata, spec, status })),
     ].join('\n');
   }

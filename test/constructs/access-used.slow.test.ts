@@ -34,7 +34,7 @@ interface Observed {
   readonly deleted: readonly RequestRecord[];
 }
 
-/** Three of the five: enough for a second leg. */
+/** Three of the five: enough for a second Job. */
 const nodes = labNodes.filter(({ name }) => ['k8s-master', 'k8s-node3', 'k8s-node4'].includes(name));
 
 const directAndAccepting = (base: SettingsInput): SettingsInput => ({

@@ -134,8 +134,8 @@ describe.skipIf(cel === undefined)('the policy, evaluated', () => {
   const run = cel as Run;
 
   it.each([
-    ['a leg', jobOf('k8s-version-upgrade', '--inputs', '{"target_version":"1.34.5","kind":"patch"}')],
-    ['a later leg', jobOf('k8s-version-upgrade', '--inputs', '{}', '--run-id', 'r', '--leg', '2')],
+    ['a Job', jobOf('k8s-version-upgrade', '--inputs', '{"target_version":"1.34.5","kind":"patch"}')],
+    ['a later Job', jobOf('k8s-version-upgrade', '--inputs', '{}', '--run-id', 'r', '--leg', '2')],
     ['a detection', jobOf('k8s-version-check')],
     ['a detection without dispatch', jobOf('k8s-version-check', '--dry-run')],
   ])('takes %s', (_, { job }) => {

@@ -209,7 +209,7 @@ describe.skipIf(!ready)('the runbook in the lab', () => {
     expect([exitCode, stdout]).toEqual([3, expect.stringContaining(alert)]);
   });
 
-  it('leaves nothing behind: no rollout in flight, nothing halted, no node touched', async () => {
+  it('leaves nothing behind: no rollout in flight, nothing halted, no node changed', async () => {
     const { stdout } = await lab.cli(['status', '--json']);
     const status = JSON.parse(stdout);
     expect(status).toMatchObject({ inFlight: null, halted: null, atWork: null });

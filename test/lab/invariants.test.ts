@@ -46,33 +46,33 @@ describe('a lab notices', () => {
     api.store.modify('nodes', undefined, node, (one) => {
       one.metadata.annotations = {};
     });
-  const leg = (n: number, node: string) => {
-    const labels = { [jobLabels.run]: 'run', [jobLabels.leg]: String(n) };
+  const job = (n: number, node: string) => {
+    const labels = { [jobLabels.run]: 'run', [jobLabels.number]: String(n) };
     const spec = {
       suspend: true,
       template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i' }] } },
     };
     api.apply([
-      { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: `leg-${n}`, namespace, labels }, spec },
+      { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: `job-${n}`, namespace, labels }, spec },
       {
         apiVersion: 'v1',
         kind: 'Pod',
-        metadata: { name: `leg-${n}`, namespace, labels },
+        metadata: { name: `job-${n}`, namespace, labels },
         spec: { nodeName: node, containers: [{ name: 'c', image: 'i' }] },
       },
     ] as never);
   };
 
-  it('a cordon of the node under the leg at work', () => {
-    leg(1, 'k8s-node1');
+  it('a cordon of the node under the Job at work', () => {
+    job(1, 'k8s-node1');
     mark('k8s-node2', keys.cordoned);
     expect(invariants.broken).toEqual([]);
     mark('k8s-node1', keys.cordoned);
-    expect(invariants.broken).toEqual(['k8s-node1 is drained (its cordon) under leg-1']);
+    expect(invariants.broken).toEqual(['k8s-node1 is drained (its cordon) under job-1']);
   });
 
-  it('the eviction of a pod on the node under the leg at work', async () => {
-    leg(1, 'k8s-node1');
+  it('the eviction of a pod on the node under the Job at work', async () => {
+    job(1, 'k8s-node1');
     const evict = async (node: string) => {
       const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: `pod-of-${node}`, namespace } };
       api.apply([{ ...pod, spec: { nodeName: node, containers: [{ name: 'c', image: 'i' }] } }] as never);
@@ -84,17 +84,17 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual([]);
     await evict('k8s-node1');
     expect(invariants.broken).toEqual([
-      `k8s-node1 is drained (the eviction of ${namespace}/pod-of-k8s-node1) under leg-1`,
+      `k8s-node1 is drained (the eviction of ${namespace}/pod-of-k8s-node1) under job-1`,
     ]);
   });
 
-  it('and not the end of a leg that has handed over', () => {
-    leg(1, 'k8s-node1');
-    leg(2, 'k8s-node2');
+  it('and not the end of a Job that has handed over', () => {
+    job(1, 'k8s-node1');
+    job(2, 'k8s-node2');
     mark('k8s-node1', keys.cordoned);
     expect(invariants.broken).toEqual([]);
     mark('k8s-node2', keys.unfinished);
-    expect(invariants.broken).toEqual(['k8s-node2 is drained (its cordon) under leg-2']);
+    expect(invariants.broken).toEqual(['k8s-node2 is drained (its cordon) under job-2']);
   });
 
   it('a second control-plane node that is taken down, and not a worker or one after the other', () => {

@@ -6,7 +6,7 @@ import type { Node, Pod } from './api/types.ts';
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
 /**
- * What holds at every moment in every lab, whatever is played there: no node is drained while the leg at work runs on it (F1), of
+ * What holds at every moment in every lab, whatever is played there: no node is drained while the Job at work runs on it (F1), of
  * several control-plane nodes never two are down at once, no kubelet becomes newer than the API server, and no program of the pipeline asks
  * for what its roles do not allow (F30).
  */
@@ -59,31 +59,34 @@ export class Invariants {
   }
 
   #drained(node: string, by: string): void {
-    for (const { metadata } of this.#legAtWork().filter((pod) => pod.spec?.nodeName === node))
+    for (const { metadata } of this.#runningJob().filter((pod) => pod.spec?.nodeName === node))
       this.#note(`${node} is drained (${by}) under ${metadata.name}`);
   }
 
-  /** The pods of the leg at work: the last one of the run that holds the lease. An earlier one has handed over and only ends. */
-  #legAtWork(): Pod[] {
+  /** The pods of the Job at work: the last one of the run that holds the lease. An earlier one has handed over and only ends. */
+  #runningJob(): Pod[] {
     const { store } = this.#api;
     const lease = store.get('leases', objectNames.namespace, objectNames.lease);
     const run = lease?.spec?.holderIdentity?.split('/')[0];
     if (!run) return [];
-    const legOf = (labels: Readonly<Record<string, string>> = {}) => Number(labels[jobLabels.leg] ?? 0);
+    const jobNumberOf = (labels: Readonly<Record<string, string>> = {}) =>
+      Number(labels[jobLabels.number] ?? 0);
     const jobs = store
       .list('jobs', objectNames.namespace)
       .filter((job) => job.metadata.labels?.[jobLabels.run] === run);
-    const last = Math.max(...jobs.map((job) => legOf(job.metadata.labels)));
+    const last = Math.max(...jobs.map((job) => jobNumberOf(job.metadata.labels)));
     return store
       .list('pods', objectNames.namespace)
-      .filter(({ metadata }) => metadata.labels?.[jobLabels.run] === run && legOf(metadata.labels) === last)
+      .filter(
+        ({ metadata }) => metadata.labels?.[jobLabels.run] === run && jobNumberOf(metadata.labels) === last,
+      )
       .filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
   }
 
   #isDown(node: Node): boolean {
     const ready = node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
-    const begun = [this.#keys.cordoned, this.#keys.unfinished].some((key) => key in annotationsOf(node));
-    return begun || ready !== true;
+    const inProgress = [this.#keys.cordoned, this.#keys.unfinished].some((key) => key in annotationsOf(node));
+    return inProgress || ready !== true;
   }
 
   #note(what: string): void {

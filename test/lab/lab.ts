@@ -91,7 +91,7 @@ export class Lab<N extends ClusterNode = LabNode> {
   /** Settings for a person or a test at this machine, with the secrets as files below {@link dir}. */
   readonly settingsFile: string;
   readonly privateKeyFile: string;
-  /** `run-event` with what the legs of a run report, as it arrives in their log; `log` with every other line. */
+  /** `run-event` with what the Jobs of a run report, as it arrives in their log; `log` with every other line. */
   readonly events = new EventEmitter<{ 'run-event': [RunEvent]; log: [string] }>();
   /** Every change of a node's `spec.unschedulable`, in order. */
   readonly cordons: { readonly node: string; readonly unschedulable: boolean }[] = [];
@@ -253,14 +253,14 @@ export class Lab<N extends ClusterNode = LabNode> {
   async detect(): Promise<number> {
     const pod = await this.#podOf(await this.createJobFrom(objectNames.detectionCronJob));
     const log = this.api.runner.log(pod, pod.spec?.containers[0]?.name ?? '');
-    for (const line of (log?.text() ?? '').split('\n').filter(Boolean)) this.#hear(line);
+    for (const line of (log?.text() ?? '').split('\n').filter(Boolean)) this.#receive(line);
     return pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? -1;
   }
 
   /** What the agent's prompt says: read the settings from the cluster, then `k8s-upgrade submit`, with its own account. */
   async submit(inputs: string): Promise<{ exitCode: number; output: string }> {
     const user = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
-    const onLine = (line: string) => this.#hear(line);
+    const onLine = (line: string) => this.#receive(line);
     const settings = join(this.dir, 'agent-settings.yaml');
     const { namespace, settings: name } = objectNames;
     const map = await this.#apiClient(CoreV1Api, user).readNamespacedConfigMap({ name, namespace });
@@ -287,7 +287,7 @@ export class Lab<N extends ClusterNode = LabNode> {
     return config.makeApiClient(type);
   }
 
-  #hear(line: string): void {
+  #receive(line: string): void {
     try {
       const { event, msg } = JSON.parse(line) as { event?: RunEvent; msg: string };
       if (event) this.events.emit('run-event', event);

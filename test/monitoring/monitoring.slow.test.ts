@@ -34,7 +34,7 @@ async function eventually<T>(ask: () => Promise<T>, expected: T, seconds = 30): 
 }
 
 const isFiring = (alert: string) => async () => (await monitoring.firing()).includes(alert);
-const isTold = (alert: string) => async () => (await monitoring.told()).includes(alert);
+const isNotified = (alert: string) => async () => (await monitoring.notifications()).includes(alert);
 
 /** One number that was pushed, as Prometheus has it. */
 const value = (query: string) => async () => (await monitoring.query(query))[0]?.value;
@@ -119,7 +119,7 @@ it('a gate fires before the second worker: the run stops by its name, and finish
   expect(stopped.exitCode, stopped.stdout).toBe(3);
   expect(lab.slack.messages.at(-1)?.text).toContain('PVCStuckPending');
   expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
-  await eventually(isTold('K8sUpgradeBlocked'), true);
+  await eventually(isNotified('K8sUpgradeBlocked'), true);
   expect(await value('k8s_upgrade_in_flight')()).toBe(1);
 
   cluster.pendingClaims.clear();
@@ -127,7 +127,7 @@ it('a gate fires before the second worker: the run stops by its name, and finish
   const second = await upgrade();
   expect(second.exitCode, second.stdout).toBe(0);
   await quiet();
-  await eventually(isTold('K8sUpgradeBlocked'), false);
+  await eventually(isNotified('K8sUpgradeBlocked'), false);
 });
 
 it('an executor that dies leaves a latch without a run, until the next one is through', async () => {
@@ -137,11 +137,11 @@ it('an executor that dies leaves a latch without a run, until the next one is th
   await during(closed, lab.node('k8s-master').started('kubeadm', 'upgrade', 'apply'));
   child.kill('SIGKILL');
   await closed;
-  await eventually(isTold('K8sUpgradeLatchWithoutRun'), true);
+  await eventually(isNotified('K8sUpgradeLatchWithoutRun'), true);
   const { exitCode, stdout } = await upgrade();
   expect(exitCode, stdout).toBe(0);
   await quiet();
-  await eventually(isTold('K8sUpgradeLatchWithoutRun'), false);
+  await eventually(isNotified('K8sUpgradeLatchWithoutRun'), false);
 });
 
 it('an executor that dies before its snapshot: its own push fires a gate’s alert, and that of the next run ends it', async () => {
@@ -167,10 +167,10 @@ it('a detection that fails is told of until one succeeds', async () => {
   await quiet();
   lab.packages.faults = { status: 503 };
   expect(await detect()).not.toBe(0);
-  await eventually(isTold('K8sVersionCheckFailed'), true);
+  await eventually(isNotified('K8sVersionCheckFailed'), true);
   lab.packages.faults = {};
   expect(await detect()).toBe(0);
-  await eventually(isTold('K8sVersionCheckFailed'), false);
+  await eventually(isNotified('K8sVersionCheckFailed'), false);
 });
 
 describe('unknown is closed (F31)', () => {

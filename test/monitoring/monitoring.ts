@@ -157,7 +157,7 @@ export class Monitoring {
   }
 
   /** Names of the alerts that Alertmanager holds: those that somebody is told of. */
-  async told(): Promise<string[]> {
+  async notifications(): Promise<string[]> {
     const answer = await fetch(`${this.#alertmanagerUrl}/api/v2/alerts?active=true`);
     const alerts = (await answer.json()) as { labels: Record<string, string> }[];
     return [...new Set(alerts.map(({ labels }) => labels.alertname ?? ''))].sort();

@@ -27,20 +27,20 @@ export class Bench {
   readonly repository: PackageRepository;
   readonly node: LabNode;
   /** What the node told its cluster, in order. */
-  readonly told: string[];
+  readonly hookCalls: string[];
 
-  private constructor(directory: string, repository: PackageRepository, node: LabNode, told: string[]) {
+  private constructor(directory: string, repository: PackageRepository, node: LabNode, hookCalls: string[]) {
     this.directory = directory;
     this.repository = repository;
     this.node = node;
-    this.told = told;
+    this.hookCalls = hookCalls;
   }
 
   static async open(options: Partial<LabNodeOptions> = {}): Promise<Bench> {
     const directory = mkdtempSync(join(tmpdir(), 'k8s-node-'));
     const repository = await new PackageRepository().start();
     for (const release of ['1.33.9', '1.34.2', '1.34.5', '1.35.0', '1.35.1']) repository.publish(release);
-    const told: string[] = [];
+    const hookCalls: string[] = [];
     const node = await LabNode.start({
       dir: join(directory, 'node'),
       name: 'k8s-master',
@@ -52,15 +52,15 @@ export class Bench {
       authorizedKey: generateKeyPair().publicKey,
       packages: repository.base,
       hooks: {
-        onKubeletRestart: (release, containerd) => told.push(`kubelet ${release} ${containerd}`),
-        onControlPlaneUpgraded: (release) => told.push(`apiserver ${release}`),
-        onContainerd: (version) => told.push(`containerd ${version}`),
-        onReboot: (phase) => told.push(`reboot ${phase}`),
+        onKubeletRestart: (release, containerd) => hookCalls.push(`kubelet ${release} ${containerd}`),
+        onControlPlaneUpgraded: (release) => hookCalls.push(`apiserver ${release}`),
+        onContainerd: (version) => hookCalls.push(`containerd ${version}`),
+        onReboot: (phase) => hookCalls.push(`reboot ${phase}`),
       },
       ...options,
     });
     for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) node.setDuration(work, 0);
-    return new Bench(directory, repository, node, told);
+    return new Bench(directory, repository, node, hookCalls);
   }
 
   async close(): Promise<void> {

@@ -270,7 +270,7 @@ describe('update_containerd.sh', () => {
       revision: '1.7.28-1',
       dryRun: false,
     });
-    expect(bench.told).toEqual(['containerd 1.7.28']);
+    expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
     expect(bench.node.containerd).toBe('1.7.28');
     expect(bench.stateOf('hold/containerd.io')).toBe('');
   });
@@ -299,13 +299,13 @@ describe('update_containerd.sh', () => {
     const { exit, result } = await containerd('1.7.28');
     expect(exit).toBe(0);
     expect(result).toMatchObject({ from: '1.7.28' });
-    expect(bench.told).toEqual(['containerd 1.7.28']);
+    expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
   test('restarts what was installed and not restarted', async () => {
     writeFileSync(join(bench.node.paths.state, 'dpkg/containerd.io'), '1.7.28-1');
     expect((await containerd('1.7.28')).result).toMatchObject({ from: '1.7.27' });
-    expect(bench.told).toEqual(['containerd 1.7.28']);
+    expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
   test('finds the package of the distribution', async () => {
@@ -327,7 +327,7 @@ describe('update_containerd.sh', () => {
     const { exit, lastError } = await containerd('1.7.99');
     expect(exit).toBe(4);
     expect(lastError).toContain('offers containerd.io 1.7.99; it offers 1.7.24-1 1.7.27-1 1.7.28-1 2.1.4-1');
-    expect(bench.told).toEqual([]);
+    expect(bench.hookCalls).toEqual([]);
   });
 
   test('says where to look when containerd does not start', async () => {
@@ -345,7 +345,7 @@ describe('update_containerd.sh', () => {
     const { exit, stderr, result } = await containerd('1.7.28');
     expect([exit, stderr]).toEqual([0, '']);
     expect(result).toMatchObject({ version: '1.7.28', revision: '1.7.28-1' });
-    expect(bench.told).toEqual(['containerd 1.7.28']);
+    expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
   test.each(['1.7.27', '1.7.28'])(
@@ -356,7 +356,7 @@ describe('update_containerd.sh', () => {
       const { exit, stderr, result } = await containerd(version);
       expect([exit, stderr]).toEqual([0, '']);
       expect(result).toMatchObject({ version, from: '1.7.27' });
-      expect(bench.told).toEqual([`containerd ${version}`]);
+      expect(bench.hookCalls).toEqual([`containerd ${version}`]);
       expect((await bench.bash(['-c', 'sudo crictl version'], '').ended).stdout).toContain(`v${version}`);
     },
   );

@@ -57,7 +57,7 @@ describe('update_k8s.sh', () => {
     expect(refresh).toMatch(/Dir::Etc::sourcelist=\S*\/sources.list.d\/kubernetes.list /);
     expect(refresh).toContain('-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0');
     expect(imageOf('kube-apiserver')).toBe('registry.k8s.io/kube-apiserver:v1.34.5');
-    expect(bench.told).toEqual(['apiserver 1.34.5', 'kubelet 1.34.5 1.7.27']);
+    expect(bench.hookCalls).toEqual(['apiserver 1.34.5', 'kubelet 1.34.5 1.7.27']);
     expect(bench.changes().map((line) => line.replace(/ -o \S+| -[qy]\b| --no-\S+/g, ''))).toEqual([
       'apt-get update',
       'apt-mark unhold kubeadm',
@@ -89,7 +89,7 @@ describe('update_k8s.sh', () => {
     expect(exit).toBe(0);
     expect(result).toMatchObject({ role: 'worker', kubeadm: 'upgraded' });
     expect(bench.changes()).toContain('kubeadm upgrade node');
-    expect(bench.told).toEqual(['kubelet 1.34.5 1.7.27']);
+    expect(bench.hookCalls).toEqual(['kubelet 1.34.5 1.7.27']);
   });
 
   test('leaves the phases that only apply knows out of upgrade node', async () => {
@@ -376,9 +376,9 @@ describe('update_k8s.sh and packages (F24)', () => {
       await open();
       bench.node.faults.set(fault, { times: 1 });
       const { exit, stdout } = await master();
-      const told = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
-      expect(told).toHaveLength(1);
-      expect(told[0]).toContain('No route to host');
+      const hookCalls = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
+      expect(hookCalls).toHaveLength(1);
+      expect(hookCalls[0]).toContain('No route to host');
       expect(exit).toBe(0);
     },
   );
@@ -563,7 +563,7 @@ describe('update_k8s.sh and kubeadm', () => {
     for (let interruption = 1; interruption <= 2; interruption++) {
       bench.node.setDuration('kubeadm', 0.5);
       const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
-      const apiserver = () => bench.told.filter((line) => line === 'apiserver 1.34.5').length;
+      const apiserver = () => bench.hookCalls.filter((line) => line === 'apiserver 1.34.5').length;
       await expect.poll(apiserver, { timeout: 20_000 }).toBe(interruption);
       running.kill('SIGKILL');
       await running.ended;
@@ -593,7 +593,7 @@ describe('update_k8s.sh and kubeadm', () => {
     await open();
     bench.node.setDuration('kubeadm', 0.5);
     const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
-    await expect.poll(() => bench.told, { timeout: 20_000 }).toContain('apiserver 1.34.5');
+    await expect.poll(() => bench.hookCalls, { timeout: 20_000 }).toContain('apiserver 1.34.5');
     running.kill('SIGKILL');
     await running.ended;
     expect(imageOf('kube-scheduler')).toContain('v1.34.2');
@@ -611,6 +611,6 @@ describe('update_k8s.sh and kubeadm', () => {
     const { exit, result } = await update('--role', 'master', '--release', '1.35.1');
     expect(exit).toBe(0);
     expect(result).toMatchObject({ from: '1.34.2', release: '1.35.1' });
-    expect(bench.told).toEqual(['apiserver 1.35.1', 'kubelet 1.35.1 1.7.27']);
+    expect(bench.hookCalls).toEqual(['apiserver 1.35.1', 'kubelet 1.35.1 1.7.27']);
   });
 });

@@ -11,7 +11,7 @@ import { issueServerIdentity } from '../lab/api/auth/pki.ts';
 import { type CliResult, Lab } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';
 
-/** Bad input ends with exit code 2, an error that names the field and what is allowed, and nothing touched. */
+/** Bad input ends with exit code 2, an error that names the field and what is allowed, and nothing changed. */
 
 let lab: Lab;
 beforeAll(async () => {

@@ -60,7 +60,7 @@ describe('commands', () => {
     ['1.34.9', 'patch', 'the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.5'],
     ['1.35.9', 'minor', 'no package repository for v1.35 is out'],
   ])(
-    'a run to %s, which no repository has, is blocked before anything is touched',
+    'a run to %s, which no repository has, is blocked before anything is changed',
     async (target, kind, why) => {
       const { exitCode, stdout } = await lab.cli(['run', '--target-version', target, '--kind', kind]);
       expect(stdout).toContain(why);
@@ -115,7 +115,7 @@ describe('commands', () => {
       node.metadata.annotations = {
         ...node.metadata.annotations,
         [keys.cordoned]: 'run',
-        [keys.touched]: '2026-01-01T00:00:00Z',
+        [keys.changed]: '2026-01-01T00:00:00Z',
       };
       node.spec = { ...node.spec, unschedulable: true };
     });
@@ -152,9 +152,9 @@ describe('commands', () => {
     expect((await lab.cli(['clear'])).exitCode).toBe(0);
   });
 
-  it('clear leaves a rollout alone whose next leg is still to start', async () => {
+  it('clear leaves a rollout alone whose next Job is still to start', async () => {
     const { namespace } = objectNames;
-    const labels = { [jobLabels.run]: 'waiting', [jobLabels.leg]: '2' };
+    const labels = { [jobLabels.run]: 'waiting', [jobLabels.number]: '2' };
     const job = testJob('waiting-2', 'true', {}, { nodeSelector: { 'example.com/none': 'here' } });
     lab.api.apply([{ ...job, metadata: { name: 'waiting-2', namespace, labels } } as typeof job]);
     const refused = await lab.cli(['clear']);

@@ -99,7 +99,7 @@ describe('F17: a budget that never allows an eviction', () => {
     expectFinished();
   });
 
-  it('stops preflight for a pod that they do not name, with nothing touched', async () => {
+  it('stops preflight for a pod that they do not name, with nothing changed', async () => {
     await start([rule], 'ledger', 'diary');
     const { exitCode } = await lab.submit(inputs);
     expect(exitCode).toBe(3);
@@ -121,11 +121,11 @@ describe('F17: a budget that never allows an eviction', () => {
     });
     const running = lab.submit(inputs);
     await during(running, announcement);
-    const leg = lab.api.store
+    const job = lab.api.store
       .list('pods')
       .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
     const killed = Date.now();
-    expect(lab.api.runner.kill(leg?.metadata.name ?? '', 'SIGKILL')).toBe(true);
+    expect(lab.api.runner.kill(job?.metadata.name ?? '', 'SIGKILL')).toBe(true);
     expect((await running).exitCode).toBe(0);
     const [first] = podsDeleted();
     expect(Number(first?.time) - killed).toBeGreaterThanOrEqual(4_000);

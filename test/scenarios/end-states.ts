@@ -27,7 +27,7 @@ const endStates: Record<string, (lab: Lab) => void> = {
     }
   },
   'dry-run'(lab) {
-    expectUntouched(lab, '1.34.2');
+    expectUnchanged(lab, '1.34.2');
     expect(lab.pushgateway.history.filter((push) => push.grouping.job === 'k8s-version-upgrade')).toEqual([]);
     expect(lab.slack.messages.every(({ text }) => text.startsWith('[dry-run] '))).toBe(true);
   },
@@ -46,14 +46,14 @@ const endStates: Record<string, (lab: Lab) => void> = {
     expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
   },
   pdb(lab) {
-    expectUntouched(lab, '1.34.2');
+    expectUnchanged(lab, '1.34.2');
     const last = lab.slack.messages.at(-1)?.text;
     expect(last).toContain('default/ledger-always');
     expect(last).toMatch(/default\/ledger-[a-z0-9]+-[a-z0-9]+ on k8s-node/);
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
   },
   'up-to-date'(lab) {
-    expectUntouched(lab, '1.34.5');
+    expectUnchanged(lab, '1.34.5');
     expect(lab.agentService.jobs).toEqual([]);
     expect(lab.pushgateway.samples(metrics.available.name)).toEqual([]);
     expect(lab.pushgateway.value(metrics.detectionLastRun.name)).toBeGreaterThan(Date.now() / 1000 - 60);
@@ -65,17 +65,17 @@ const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab
   alert: {
     said: 'the alert clears',
     assert(lab) {
-      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched: nodesAfterTheSecond });
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged: nodesAfterTheSecond });
       expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
       expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
       expect(lab.slack.messages.at(-1)?.text).toContain('alert NodeMemoryPressure is firing');
     },
   },
   'worker-fails': {
-    said: 'somebody mends k8s-node3',
+    said: 'somebody repairs k8s-node3',
     assert(lab) {
-      const untouched = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
-      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], untouched });
+      const unchanged = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
+      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged });
       const failed = cluster(lab).nodes.find(({ name }) => name === 'k8s-node3');
       expect(failed).toMatchObject({ release: '1.34.2', unschedulable: true });
       expect(Object.keys(failed?.annotations ?? {})).toContain(keys.cordoned);
@@ -89,19 +89,19 @@ const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab
 /** By name, which is not their order. */
 const nodesAfterTheSecond = ['k8s-node1', 'k8s-node2', 'k8s-node3'];
 
-function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; untouched: readonly string[] }) {
+function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; unchanged: readonly string[] }) {
   const { nodes, namespace, lease } = cluster(lab);
   const named = (names: readonly string[]) => nodes.filter(({ name }) => names.includes(name));
-  const { upgraded, untouched } = expected;
+  const { upgraded, unchanged } = expected;
   expect(named(upgraded).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
     upgraded.map((name) => [name, '1.34.5', false]),
   );
-  expect(named(untouched).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
-    untouched.map((name) => [name, '1.34.2', false]),
+  expect(named(unchanged).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
+    unchanged.map((name) => [name, '1.34.2', false]),
   );
-  const marks = named(untouched).flatMap(({ annotations }) => Object.keys(annotations));
+  const marks = named(unchanged).flatMap(({ annotations }) => Object.keys(annotations));
   expect(marks.filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
-  const changes = changesByPrograms(lab).filter((line) => untouched.includes(line.split(':')[0] ?? ''));
+  const changes = changesByPrograms(lab).filter((line) => unchanged.includes(line.split(':')[0] ?? ''));
   expect(changes).toEqual([]);
   expect(namespace).toMatchObject({ [keys.inFlight]: expect.any(String), [keys.target]: '1.34.5' });
   expect(lease).toBe('');
@@ -132,7 +132,7 @@ function expectFinished(lab: Lab, release: string): void {
   }
 }
 
-function expectUntouched(lab: Lab, release: string): void {
+function expectUnchanged(lab: Lab, release: string): void {
   const { nodes, namespace } = cluster(lab);
   expect(nodes.every((node) => node.release === release && !node.unschedulable)).toBe(true);
   expect(

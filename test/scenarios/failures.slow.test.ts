@@ -39,7 +39,7 @@ const event = (matches: (event: RunEvent) => boolean) =>
   });
 
 describe('placement and lifetime', () => {
-  it('F1 F4: no leg runs on a node that it drains, with a node that would take none', async () => {
+  it('F1 F4: no Job runs on a node that it drains, with a node that would take none', async () => {
     await start({ nodes: labNodes });
     lab.api.store.modify('nodes', undefined, 'k8s-node1', (node) => {
       node.spec = { ...node.spec, taints: [{ key: 'nvidia.com/gpu', effect: 'NoSchedule', value: 'true' }] };
@@ -50,11 +50,11 @@ describe('placement and lifetime', () => {
       const cordoned = (one: unknown) =>
         (one as { spec?: { unschedulable?: boolean } } | undefined)?.spec?.unschedulable === true;
       if (!cordoned(object) || cordoned(before)) return;
-      const legs = lab.api.store
+      const jobs = lab.api.store
         .list('pods')
         .filter((pod) => pod.metadata.labels?.['k8s-upgrade/run'] && pod.status?.phase === 'Running');
       hosts.push(
-        ...legs.filter((pod) => pod.spec?.nodeName === object.metadata.name).map((pod) => pod.metadata.name),
+        ...jobs.filter((pod) => pod.spec?.nodeName === object.metadata.name).map((pod) => pod.metadata.name),
       );
     });
     expect(await lab.detect()).toBe(0);
@@ -82,11 +82,11 @@ describe('placement and lifetime', () => {
     await lab.agentService.stop();
 
     expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
-    const legs = () =>
+    const jobs = () =>
       lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
-    expect(legs().map((job) => job.status?.active)).toEqual([1]);
+    expect(jobs().map((job) => job.status?.active)).toEqual([1]);
     lab.node('k8s-node2').faults.clear('kubeadm-hang');
-    await until('the run has stopped', () => legs().every((job) => !job.status?.active));
+    await until('the run has stopped', () => jobs().every((job) => !job.status?.active));
     await lab.api.settled();
     const { nodes, namespace, lease } = cluster(lab);
     expect(nodes.map((node) => [node.name, node.release, node.unschedulable])).toEqual([
@@ -119,10 +119,10 @@ describe('placement and lifetime', () => {
       lab.agentJobEnd(job?.id).then((exitCode) => ({ exitCode })),
       updating,
     );
-    const leg = lab.api.store
+    const pod = lab.api.store
       .list('pods')
       .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
-    expect(lab.api.runner.kill(leg?.metadata.name ?? '', 'SIGKILL')).toBe(true);
+    expect(lab.api.runner.kill(pod?.metadata.name ?? '', 'SIGKILL')).toBe(true);
     expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expectAllAt('1.34.5');
     expect(drained(lab)).toEqual(everyNode);
@@ -178,12 +178,12 @@ describe('state', () => {
     const done = { 'k8s-master': '1.34.5', 'k8s-node2': '1.34.5' };
     await start({ releases: done });
     lab.api.setVersion('1.34.5');
-    const begun = new Date(Date.now() - 3 * 3_600_000).toISOString();
+    const started = new Date(Date.now() - 3 * 3_600_000).toISOString();
     lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
-      ns.metadata.annotations = { [keys.inFlight]: begun, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
+      ns.metadata.annotations = { [keys.inFlight]: started, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
     });
     for (const name of Object.keys(done))
-      setNode(name, { annotations: { [keys.touched]: new Date().toISOString() } });
+      setNode(name, { annotations: { [keys.changed]: new Date().toISOString() } });
     lab.prometheus.fire('K8sVersionSkew');
     lab.prometheus.fire('RecentNodeReboot', { node: 'k8s-node2' });
     expect(await lab.detect()).toBe(0);
@@ -257,7 +257,7 @@ describe('gates and reports', () => {
     expectAllAt('1.34.5');
   });
 
-  it('F31: a Prometheus that is away closes the gate; nothing is touched', async () => {
+  it('F31: a Prometheus that is away closes the gate; nothing is changed', async () => {
     await start();
     await lab.prometheus.stop();
     const { exitCode, stdout } = await lab.cli(['run', ...patch]);

@@ -37,9 +37,9 @@ describe('what a rollout leaves', () => {
   it('F7: a latch that was leaked before its snapshot, and the alert that it feeds, do not stop the run that cures it', async () => {
     // The alert clears when it has been told of the snapshot, which on a busy machine is later than the gate asks.
     await start({ settings: (base) => ({ ...base, gates: { ...base.gates, alertWait: '20s' } }) });
-    const begun = new Date(Date.now() - 4 * 3_600_000).toISOString();
+    const started = new Date(Date.now() - 4 * 3_600_000).toISOString();
     lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
-      ns.metadata.annotations = { [keys.inFlight]: begun, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
+      ns.metadata.annotations = { [keys.inFlight]: started, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
     });
     lab.prometheus.fire('EtcdPreUpgradeSnapshotMissing');
     // The rule has no cause any more once a snapshot is there; Prometheus evaluates it a moment later.

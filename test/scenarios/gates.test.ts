@@ -8,7 +8,7 @@ import { labNodes } from '../lab/cluster.ts';
 import { Lab } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';
 
-/** What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever touched. */
+/** What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever changed. */
 
 const keys = annotationKeys('viktorbarzin.me');
 const minor = ['--target-version', '1.35.3', '--kind', 'minor'];
@@ -23,7 +23,7 @@ const start = async () => {
     published: ['1.34.5', '1.34.6', '1.35.1', '1.35.3'],
   });
 };
-const expectNothingTouched = () => {
+const expectNothingChanged = () => {
   expect(changesByPrograms(lab).filter((change) => !change.includes('etcdctl'))).toEqual([]);
   expect(lab.cordons).toEqual([]);
   const { annotations = {} } =
@@ -43,7 +43,7 @@ async function plan(gate: string, request = minor, more: readonly string[] = [])
 describe('before a minor', () => {
   beforeAll(start);
   afterAll(() => lab.stop());
-  afterEach(expectNothingTouched);
+  afterEach(expectNothingChanged);
 
   it('every gate is open on a cluster that fits; what no row is about is said', async () => {
     const { exitCode, state, said } = await plan('add-ons');
@@ -142,7 +142,7 @@ describe('before a minor', () => {
 describe('before anything', () => {
   beforeAll(start);
   afterAll(() => lab.stop());
-  afterEach(expectNothingTouched);
+  afterEach(expectNothingChanged);
 
   it('F17: a budget that never allows an eviction is named with its pod before any cordon', async () => {
     lab.api.apply([budget('db', 3)]);
@@ -197,19 +197,19 @@ describe('before anything', () => {
     ['failed', 1, () => lab.node('k8s-master').faults.set('etcd-empty', {}), () => {}],
   ] as const)(
     'F15: %s is told apart to the last message and metric',
-    async (outcome, exitCode, cause, mend) => {
+    async (outcome, exitCode, cause, repair) => {
       const before = lab.slack.messages.length;
       cause();
       const run = await lab.cli(['run', ...patch, '--stages', 'preflight,snapshot']);
-      mend();
+      repair();
       expect(run.exitCode, run.stdout + run.stderr).toBe(exitCode);
       const outcomes = ['done', 'held', 'blocked', 'failed'];
       const gauges = outcomes.filter(
         (one) => lab.pushgateway.value(metrics.outcome.name, { outcome: one }) === 1,
       );
       expect(gauges).toEqual([outcome]);
-      const told = lab.slack.messages.slice(before).map(({ text }) => text);
-      const ends = told.flatMap((text) => /Kubernetes 1\.34\.6: (\w+): /.exec(text)?.[1] ?? []);
+      const reported = lab.slack.messages.slice(before).map(({ text }) => text);
+      const ends = reported.flatMap((text) => /Kubernetes 1\.34\.6: (\w+): /.exec(text)?.[1] ?? []);
       expect(ends).toEqual([outcome]);
     },
   );
@@ -228,7 +228,7 @@ describe('before anything', () => {
 describe('before anything, on nodes that could not be upgraded once they are empty', () => {
   beforeAll(start);
   afterAll(() => lab.stop());
-  afterEach(expectNothingTouched);
+  afterEach(expectNothingChanged);
 
   it('F24 F25 F27: an expired key and another host key are found out with nothing drained', async () => {
     lab.node('k8s-node1').expireRepositoryKey();

@@ -71,10 +71,10 @@ it('a script that outlives its executor is waited for before kubeadm begins on a
   lab.node('k8s-node2').setDuration('kubeadm', 12);
   const first = await lab.spawnCli(['run', ...patch]);
   const closed = once(first, 'close');
-  const begun = ['k8s-node1', 'k8s-node2'].map((name) =>
+  const starts = ['k8s-node1', 'k8s-node2'].map((name) =>
     lab.node(name).started('kubeadm', 'upgrade', 'node'),
   );
-  await during(closed, Promise.race(begun));
+  await during(closed, Promise.race(starts));
   first.kill('SIGKILL');
   await closed;
   lab.api.apply(joins as never);

@@ -5,7 +5,7 @@ import { labNodes } from '../lab/cluster.ts';
 import { Lab, type LabOptions } from '../lab/lab.ts';
 import { cluster, drained } from './observe.ts';
 
-/** Where a leg may run, and what becomes of one that nobody takes. That none runs on a node it drains every lab asserts by itself. */
+/** Where a Job may run, and what becomes of one that nobody takes. That none runs on a node it drains every lab asserts by itself. */
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
@@ -17,10 +17,10 @@ const start = async (options: LabOptions = {}) => {
   lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
 };
 const releases = () => cluster(lab).nodes.map(({ release }) => release);
-const legs = () =>
+const jobs = () =>
   lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
 
-describe('a leg that no node takes (F4)', () => {
+describe('a Job that no node takes (F4)', () => {
   const label = 'example.com/upgrades';
   const onlyLabelled = () =>
     lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
@@ -50,8 +50,8 @@ describe('a leg that no node takes (F4)', () => {
     expect(again.exitCode, again.output).toBe(0);
     expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
     expect(
-      legs()
-        .map((job) => job.metadata.labels?.[jobLabels.leg])
+      jobs()
+        .map((job) => job.metadata.labels?.[jobLabels.number])
         .sort(),
     ).toEqual(['1', '2']);
   });
@@ -61,7 +61,7 @@ describe('a leg that no node takes (F4)', () => {
     onlyLabelled();
     const { output } = await lab.submit(inputs);
     const [, name = ''] = /delete job (\S+)\)/.exec(output) ?? [];
-    expect(legs().map((job) => job.metadata.name)).toEqual([name]);
+    expect(jobs().map((job) => job.metadata.name)).toEqual([name]);
     lab.api.store.remove('jobs', objectNames.namespace, name);
     labelNode('k8s-node1');
     labelNode('k8s-master');
@@ -71,12 +71,12 @@ describe('a leg that no node takes (F4)', () => {
   });
 });
 
-describe('a leg that no node takes and nobody follows (F4)', () => {
+describe('a Job that no node takes and nobody follows (F4)', () => {
   const label = 'example.com/upgrades';
-  /** Once leg 1 is there, no node takes another. */
+  /** Once Job 1 is there, no node takes another. */
   const onlyFirst = () => {
     const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
-      if (resource !== 'jobs' || object.metadata.labels?.[jobLabels.leg] !== '1') return;
+      if (resource !== 'jobs' || object.metadata.labels?.[jobLabels.number] !== '1') return;
       unsubscribe();
       lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
         const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;
@@ -91,17 +91,17 @@ describe('a leg that no node takes and nobody follows (F4)', () => {
       });
   };
 
-  it('is told to Slack by the leg before it, and goes on once a node takes it', async () => {
+  it('is told to Slack by the Job before it, and goes on once a node takes it', async () => {
     await start();
     onlyFirst();
     await lab.cli(['submit', '--no-follow', '--inputs', inputs], {
       user: { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount },
     });
-    const told = () =>
+    const reported = () =>
       lab.slack.messages.map(({ text }) => text).find((text) => text.includes('no node takes'));
-    while (told() === undefined) await sleep(100);
-    expect(told()).toMatch(/^:no_entry: .*: blocked: no node takes k8s-version-upgrade-2-/);
-    expect(told()).toContain("3 node(s) didn't match Pod's node affinity/selector");
+    while (reported() === undefined) await sleep(100);
+    expect(reported()).toMatch(/^:no_entry: .*: blocked: no node takes k8s-version-upgrade-2-/);
+    expect(reported()).toContain("3 node(s) didn't match Pod's node affinity/selector");
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
     labelNodes();
     while (cluster(lab).namespace[keys.inFlight] !== undefined) await sleep(100);
@@ -121,7 +121,7 @@ describe('a leg that no node takes and nobody follows (F4)', () => {
     expect(lab.pushgateway.value(metrics.detectionOutcome.name, { outcome: 'blocked' })).toBe(1);
     expect(await lab.detect()).toBe(3);
     expect(lab.slack.messages.at(-1)?.text).toContain('not dispatched, no node takes k8s-version-upgrade-1-');
-    expect(legs()).toHaveLength(1);
+    expect(jobs()).toHaveLength(1);
     labelNodes();
     while (releases().some((release) => release !== '1.34.5')) await sleep(100);
     expect(await lab.detect()).toBe(0);
@@ -147,12 +147,12 @@ describe('a cluster of one node', () => {
     await startOne();
     const { exitCode, output } = await lab.submit(inputs);
     expect(exitCode).toBe(3);
-    expect(output).toContain('no node can run the next leg');
+    expect(output).toContain('no node can run the next Job');
     expect(output).toContain('k8s-master: it is drained first');
     expect(output).toMatch(
       /from outside the cluster: k8s-upgrade run --inputs '\{"target_version":"1\.34\.5"/,
     );
-    expect(legs()).toEqual([]);
+    expect(jobs()).toEqual([]);
     expect(drained(lab)).toEqual([]);
   });
 

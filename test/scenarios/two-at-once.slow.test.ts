@@ -70,7 +70,7 @@ it.each(['agent-service', 'job'] as const)('two detections at once dispatch one 
   await start({ settings: (base) => ({ ...base, dispatch: { ...base.dispatch, mode } }) });
   lab.submit = async () => ({ exitCode: 0, output: '' });
   expect(await Promise.all([lab.detect(), lab.detect()])).toEqual([0, 0]);
-  const legs = lab.api.store.list('jobs', objectNames.namespace);
-  const runs = legs.flatMap((job) => job.metadata.labels?.[jobLabels.run] ?? []);
+  const jobs = lab.api.store.list('jobs', objectNames.namespace);
+  const runs = jobs.flatMap((job) => job.metadata.labels?.[jobLabels.run] ?? []);
   expect(lab.agentService.jobs.length + new Set(runs).size).toBe(1);
 });

@@ -35,6 +35,6 @@ export async function detectContext(
     repository,
     logger,
     signal: signals.stop,
-    process: session.process,
+    processName: session.processName,
   };
 }

@@ -34,7 +34,7 @@ const program = new Command('k8s-upgrade')
 Exit codes:
   0  done, or held: nothing to do but wait
   1  failed: something went wrong; the message says what and what to do
-  2  bad input: nothing was touched
+  2  bad input: nothing was changed
   3  blocked: a gate is closed, or another run is at work; somebody can act
 ${stageList}
 
@@ -87,7 +87,7 @@ upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow it
   .option('--no-follow', 'return once a node has taken the Job')
   .action(async (options) => (await import('./commands/submit.ts')).submitCommand(options));
 
-upgradeCommand('run', 'upgrade from here: as one leg (Job) of a run, or from a machine outside the cluster')
+upgradeCommand('run', 'upgrade from here: as one Job (Job) of a run, or from a machine outside the cluster')
   .addOption(new Option('--run-id <id>').hideHelp())
   .addOption(new Option('--leg <number>').hideHelp())
   .action(async (options) => (await import('./commands/run.ts')).runCommand(options));

@@ -41,7 +41,7 @@ export interface Session {
   readonly logger: Logger;
   readonly signals: Signals;
   /** Identity of this process: the pod's name, or host and pid. */
-  readonly process: string;
+  readonly processName: string;
   /** The node under this process, inside the cluster. */
   readonly ownNode: string | undefined;
 }
@@ -76,7 +76,7 @@ export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = '
     cluster: clusterReader(client, settings, marksReader(settings.annotationPrefix)),
     logger,
     signals,
-    process: env[environment.podName] ?? `${hostname()}-${process.pid}`,
+    processName: env[environment.podName] ?? `${hostname()}-${process.pid}`,
     ownNode: env[environment.nodeName],
   };
 }

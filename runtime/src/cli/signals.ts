@@ -12,7 +12,7 @@ export class Interrupted extends Error {
   readonly exitCode: number;
 
   constructor(signal: NodeJS.Signals) {
-    super(`interrupted by ${signal}; the next run goes on from here`);
+    super(`interrupted by ${signal}; the next run continues from here`);
     this.name = 'Interrupted';
     this.exitCode = 128 + constants.signals[signal];
   }

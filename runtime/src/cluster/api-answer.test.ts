@@ -57,7 +57,7 @@ describe('what answers and is no API server', () => {
     expect(asked).toBe(3);
   });
 
-  it('for too long after it has answered properly is a failure: something may have been touched', async () => {
+  it('for too long after it has answered properly is a failure: something may have been changed', async () => {
     let known = true;
     const { client, stop } = await serve(
       (_, response) => {

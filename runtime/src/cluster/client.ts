@@ -111,7 +111,7 @@ export class KubernetesClient {
       randomize: true,
       signal,
       onFailedAttempt: async ({ error }) => {
-        this.#tellWaiting(error, patience);
+        this.#reportWaiting(error, patience);
         if (error instanceof ApiError && error.retryAfter !== undefined) await pause(error.retryAfter, wait);
       },
     });
@@ -155,7 +155,7 @@ export class KubernetesClient {
   }
 
   /** Once, until it answers again. */
-  #tellWaiting(error: Error, patience: number): void {
+  #reportWaiting(error: Error, patience: number): void {
     if (!this.#waiting) {
       this.options.onNotice?.(`${error.message}; trying again for up to ${formatDuration(patience)}`);
     }

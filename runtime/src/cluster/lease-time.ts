@@ -25,7 +25,7 @@ export function isTrusted(renewed: Moment, duration: number): boolean {
  * Watches a lease that somebody else holds. The clocks of two machines differ, so a holder is gone once its lease has stood
  * unchanged for all of its duration before this process's eyes.
  */
-export class Vigil {
+export class LeaseObserver {
   #version: string | undefined;
   #since = 0;
   #changed = false;

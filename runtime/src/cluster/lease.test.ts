@@ -21,8 +21,8 @@ afterEach(async () => {
 });
 
 function lease(identity: string, duration = 1_000): Lease {
-  const [run = '', process = ''] = identity.split('/');
-  const made = new Lease(connect(lab), 'k8s-upgrade', { run, process }, duration);
+  const [runId = '', processName = ''] = identity.split('/');
+  const made = new Lease(connect(lab), 'k8s-upgrade', { runId, processName }, duration);
   opened.push(made);
   return made;
 }
@@ -86,10 +86,10 @@ describe('taking the lease', () => {
   it.each([
     ['run', true],
     ['other', false],
-  ])('tells whether one of its own run was interrupted: run, then %s', async (run, interrupted) => {
+  ])('tells whether one of its own run was interrupted: run, then %s', async (runId, interrupted) => {
     await acquire(lease('run/a', 60_000));
     takeOver('run/a', 0);
-    expect(await acquire(lease(`${run}/b`))).toBe(interrupted);
+    expect(await acquire(lease(`${runId}/b`))).toBe(interrupted);
   });
 
   it('takes over what has expired: its holder was killed (F5)', async () => {
@@ -136,7 +136,7 @@ describe('taking the lease', () => {
       await acquire(lease('old/x'));
       takeOver('old/x', 0);
     }
-    const all = ['a', 'b', 'c', 'd'].map((run) => lease(`${run}/p`, 30_000));
+    const all = ['a', 'b', 'c', 'd'].map((runId) => lease(`${runId}/p`, 30_000));
     const results = await Promise.allSettled(all.map((one) => acquire(one)));
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
     for (const result of results) {

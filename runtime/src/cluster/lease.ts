@@ -6,15 +6,15 @@ import { objectNames } from '../names.ts';
 import { pause, type Wait } from '../wait.ts';
 import { isConflict, isNotFound } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
-import { isTrusted, type Moment, moment, never, Vigil } from './lease-time.ts';
+import { isTrusted, LeaseObserver, type Moment, moment, never } from './lease-time.ts';
 
 /**
  * Who writes: `<run>/<process>`. Two processes of one run (a killed executor and the one that its Job starts next, or
- * two legs) wait for each other; two runs do not.
+ * two Jobs) wait for each other; two runs do not.
  */
 export interface Identity {
-  readonly run: string;
-  readonly process: string;
+  readonly runId: string;
+  readonly processName: string;
 }
 
 /** What a lease says about its holder. */
@@ -85,7 +85,7 @@ export class Lease {
   constructor(client: KubernetesClient, namespace: string, identity: Identity, durationMs: number) {
     this.#client = client;
     this.#namespace = namespace;
-    this.#identity = `${identity.run}/${identity.process}`;
+    this.#identity = `${identity.runId}/${identity.processName}`;
     this.#duration = Math.max(1, Math.round(durationMs / 1000)) * 1000;
   }
 
@@ -97,15 +97,15 @@ export class Lease {
    * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
    */
   async acquire(wait: Wait): Promise<boolean> {
-    const vigil = new Vigil();
+    const observer = new LeaseObserver();
     let sameRun = false;
     for (;;) {
       const lease = await readLease(this.#client, this.#namespace);
       const holder = lease && holderOf(lease);
       const isOther = lease !== undefined && holder !== undefined && holder.identity !== this.#identity;
       sameRun = isOther && holder.identity.split('/')[0] === this.#identity.split('/')[0];
-      if (isOther && !vigil.isOver(lease, sameRun && holder.expired)) {
-        const lives = !holder.expired || vigil.changed;
+      if (isOther && !observer.isOver(lease, sameRun && holder.expired)) {
+        const lives = !holder.expired || observer.changed;
         if ((lives && !sameRun) || Date.now() >= wait.deadline)
           throw new LeaseHeldError('cannot start', holder);
         await pause(Math.min(500, this.#duration / 4), wait);
@@ -141,7 +141,7 @@ export class Lease {
     return Promise.race([renewed, sleep(5_000, false, { ref: false })]);
   }
 
-  /** Lets go, so that the next leg need not wait. Called twice or without the lease, it does nothing. */
+  /** Lets go, so that the next Job need not wait. Called twice or without the lease, it does nothing. */
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing?.catch(() => {});

@@ -51,7 +51,7 @@ describe('reading a node', () => {
       pressures: [],
       unschedulable: false,
       cordonedByUs: false,
-      touchedAt: undefined,
+      changedAt: undefined,
       unfinished: false,
       soakingSince: undefined,
       taints: [],
@@ -88,7 +88,7 @@ describe('reading a node', () => {
   it('reads marks, conditions and taints', () => {
     const since = '2026-01-04T12:00:00Z';
     const node = read({
-      annotations: { [keys.touched]: since, [keys.soaking]: 'nonsense' },
+      annotations: { [keys.changed]: since, [keys.soaking]: 'nonsense' },
       spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] },
       conditions: [
         { type: 'Ready', status: 'Unknown', lastTransitionTime: new Date(since) },
@@ -98,7 +98,7 @@ describe('reading a node', () => {
       ],
     });
     expect(node).toMatchObject({
-      touchedAt: Date.parse(since),
+      changedAt: Date.parse(since),
       soakingSince: undefined,
       ready: false,
       readySince: Date.parse(since),

@@ -7,7 +7,7 @@ export interface NodeMarks {
   /** The cordon is this program's own, so it may be lifted (F11). */
   readonly cordonedByUs: boolean;
   /** When a rollout began to change this node, epoch milliseconds. */
-  readonly touchedAt: number | undefined;
+  readonly changedAt: number | undefined;
   /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
   readonly unfinished: boolean;
   /** When its soak began, epoch milliseconds, if no one has seen it through. */
@@ -75,18 +75,18 @@ export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
 export function readNodes(
   items: readonly V1Node[],
   readMarks: ReadMarks,
-): { nodes: ClusterNode[]; odd: InputError[] } {
+): { nodes: ClusterNode[]; unreadable: InputError[] } {
   const nodes: ClusterNode[] = [];
-  const odd: InputError[] = [];
+  const unreadable: InputError[] = [];
   for (const item of items) {
     try {
       nodes.push(readNode(item, readMarks));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      odd.push(error);
+      unreadable.push(error);
     }
   }
-  return { nodes, odd };
+  return { nodes, unreadable };
 }
 
 function internalAddress(node: V1Node, name: string): string {

@@ -43,7 +43,7 @@ export function clusterReader(
       return release;
     },
     nodes: async () => inOrder((await read()).nodes, settings.nodes),
-    unreadableNodes: async () => (await read()).odd,
+    unreadableNodes: async () => (await read()).unreadable,
     async apiServers() {
       const request = { namespace: 'kube-system', labelSelector: 'component=kube-apiserver' };
       const { items } = await client.call('list the API servers', () =>

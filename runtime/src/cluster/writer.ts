@@ -29,7 +29,7 @@ export interface ClusterWriter {
 export function clusterWriter(
   client: KubernetesClient,
   namespace: string,
-  announce?: (would: string) => void,
+  announce?: (announce: string) => void,
 ): ClusterWriter {
   const dry = announce && { dryRun: 'All' };
   return {

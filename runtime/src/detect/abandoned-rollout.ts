@@ -1,10 +1,10 @@
 import { describeAtWork, readAtWork } from '../jobs/at-work.ts';
 import { namespaceJournal, type RolloutNotes } from '../rollout/journal.ts';
 import { longestRun } from '../rollout/longest-run.ts';
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { DetectContext } from './detection.ts';
 import { type Reading, type Rollout, releasesIn, targetInFlight } from './observe.ts';
-import { publishIdle } from './report.ts';
+import { publishNoRollout } from './report.ts';
 
 /**
  * Clears a mark that an interrupted run left behind (F7): older than any run can take, nobody at it, and no node half
@@ -12,7 +12,11 @@ import { publishIdle } from './report.ts';
  *
  * @returns what the namespace says now.
  */
-export async function healLatch(ctx: DetectContext, seen: Reading, dryRun: boolean): Promise<RolloutNotes> {
+export async function clearAbandoned(
+  ctx: DetectContext,
+  seen: Reading,
+  dryRun: boolean,
+): Promise<RolloutNotes> {
   const { settings, client, writer, logger } = ctx;
   const { namespace, annotationPrefix } = settings;
   const { target, started } = seen.notes.inFlight ?? {};
@@ -32,7 +36,7 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
   if (inFlight === undefined) return false;
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, settings)) return false;
   const running = releasesIn(seen);
-  if (new Set(running).size > 1 || nodes.some((node) => isBegun(node, inFlight))) return false;
+  if (new Set(running).size > 1 || nodes.some((node) => isInProgressOf(node, inFlight))) return false;
   // Nothing is drained yet, and nodes' repositories may be of its minor already: they offer no patch of the old one.
   if (inFlight.kind !== 'minor') return true;
   const published = await targetInFlight(inFlight, running, repository);
@@ -40,7 +44,7 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
 }
 
 /** Where no rollout is marked and nobody is at work, the gauge is to show none either. */
-export async function showIdle(ctx: DetectContext, rollout: Rollout, dryRun: boolean): Promise<void> {
+export async function showNoRollout(ctx: DetectContext, rollout: Rollout, dryRun: boolean): Promise<void> {
   if (dryRun || rollout.inFlight !== undefined || describeAtWork(rollout.atWork) !== undefined) return;
-  await publishIdle(ctx.settings.pushgateway).catch((error: Error) => ctx.logger.warn(error.message));
+  await publishNoRollout(ctx.settings.pushgateway).catch((error: Error) => ctx.logger.warn(error.message));
 }

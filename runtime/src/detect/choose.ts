@@ -12,7 +12,7 @@ export interface Observation {
   /** Of the rollout that is marked as in flight. */
   readonly inFlight: Release | undefined;
   /** Kind of that rollout, while there is a node that it has begun and not finished: at its target, too. */
-  readonly begun?: UpgradeKind | undefined;
+  readonly unfinishedKind?: UpgradeKind | undefined;
 }
 
 export interface Candidates {
@@ -80,12 +80,12 @@ export function unfinishedCandidate(seen: Observation): Candidates | undefined {
 
 /** Finishing is safer than staying half way, whatever policy says of the release by now. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
-  const { server, running, inFlight, begun } = seen;
+  const { server, running, inFlight, unfinishedKind } = seen;
   const furthest = furthestOf(seen);
   // What was overtaken, or is not one step away, is not what this cluster is half way to.
   for (const release of [inFlight, server]) {
     if (release === undefined || compareReleases(release, furthest) < 0) continue;
-    const kindThere = release === inFlight ? begun : undefined;
+    const kindThere = release === inFlight ? unfinishedKind : undefined;
     const kind = release === running ? kindThere : kindOf(running, release);
     const why =
       release === inFlight ? 'finishes the rollout in flight' : `the API server runs ${release} already`;

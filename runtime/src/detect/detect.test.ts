@@ -83,7 +83,7 @@ function context(
     repository,
     logger,
     signal,
-    process: `detector-${contexts}`,
+    processName: `detector-${contexts}`,
   };
 }
 /** How many there were: each is a process of its own. */
@@ -125,9 +125,9 @@ const job = (status: object): KubeObject =>
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      name: 'leg',
+      name: 'upgrade-1',
       namespace: 'k8s-upgrade',
-      labels: { [jobLabels.run]: 'r', [jobLabels.leg]: '1' },
+      labels: { [jobLabels.run]: 'r', [jobLabels.number]: '1' },
     },
     spec: { template, suspend: true },
     status,
@@ -219,8 +219,8 @@ describe('a detection', () => {
   it.each(['patch', 'minor'])(
     'finishes the last node, which has its kubelet and was not let in again (%s)',
     async (kind) => {
-      const begun = { [keys.cordoned]: longAgo, [keys.touched]: longAgo };
-      lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5', begun)]);
+      const inProgress = { [keys.cordoned]: longAgo, [keys.changed]: longAgo };
+      lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5', inProgress)]);
       lab.api.setVersion('1.34.5');
       annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.34.5', [keys.kind]: kind });
       const { message } = await detect(context(['1.34.5', '1.34.6']), false);
@@ -276,20 +276,20 @@ describe('a detection', () => {
     });
   });
 
-  it('creates the first leg itself where there is no agent service', async () => {
+  it('creates the first Job itself where there is no agent service', async () => {
     fresh();
     lab.api.apply([executionCronJob()]);
     const found = await detect(context(['1.34.2', '1.34.5'], 'job'), false);
-    const [leg, ...more] = lab.api.store.list('jobs', 'k8s-upgrade');
-    expect([found.message.endsWith(`as Job ${leg?.metadata.name}`), more]).toEqual([true, []]);
-    expect(leg?.spec?.template.spec?.containers[0]?.args).toEqual(
+    const [job, ...more] = lab.api.store.list('jobs', 'k8s-upgrade');
+    expect([found.message.endsWith(`as Job ${job?.metadata.name}`), more]).toEqual([true, []]);
+    expect(job?.spec?.template.spec?.containers[0]?.args).toEqual(
       expect.arrayContaining([
         'run',
         '--inputs',
         '{"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}',
       ]),
     );
-    expect(JSON.stringify(leg?.spec?.template.spec?.affinity)).toContain(
+    expect(JSON.stringify(job?.spec?.template.spec?.affinity)).toContain(
       '"operator":"NotIn","values":["master"]',
     );
   });
@@ -379,7 +379,7 @@ describe('the cluster is read', () => {
       } as unknown as NodeShell;
       expect(await detect({ ...ctx, shell }, false)).toMatchObject({
         outcome: 'held',
-        message: expect.stringContaining('not dispatched, a run is in flight: Job leg has not ended'),
+        message: expect.stringContaining('not dispatched, a run is in flight: Job upgrade-1 has not ended'),
       });
       expect(reads()).toEqual(times(1));
       expect([dispatched(), lab.api.store.list('jobs', 'k8s-upgrade').length]).toEqual([[], 1]);
@@ -388,7 +388,7 @@ describe('the cluster is read', () => {
   );
 });
 
-describe('a leg that no node takes (F4)', () => {
+describe('a Job that no node takes (F4)', () => {
   const offered = ['1.34.2', '1.34.5'];
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const noNode = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
@@ -399,8 +399,8 @@ describe('a leg that no node takes (F4)', () => {
     const began = Date.now();
     const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
     expect(Date.now() - began).toBeLessThan(10_000);
-    const [leg] = lab.api.store.list('jobs', 'k8s-upgrade');
-    const name = leg?.metadata.name ?? '';
+    const [job] = lab.api.store.list('jobs', 'k8s-upgrade');
+    const name = job?.metadata.name ?? '';
     expect(outcome).toBe('blocked');
     expect(message).toContain(`dispatched as Job ${name}, and no node takes ${name}: ${noNode}`);
     expect(message).toContain(`kubectl -n k8s-upgrade delete job ${name}`);
@@ -433,7 +433,7 @@ describe('a leg that no node takes (F4)', () => {
     const { outcome, message } = await detect(ctx, false);
     expect([outcome, message]).toEqual([
       'blocked',
-      expect.stringContaining('not dispatched, no node takes leg: no pod was made for it'),
+      expect.stringContaining('not dispatched, no node takes upgrade-1: no pod was made for it'),
     ]);
   });
 
@@ -447,27 +447,29 @@ describe('a leg that no node takes (F4)', () => {
     );
     expect(await detect(context(offered), false)).toMatchObject({
       outcome: 'held',
-      message: expect.stringContaining('Job leg has not ended'),
+      message: expect.stringContaining('Job upgrade-1 has not ended'),
     });
     const { outcome, message } = await detect(context(offered, 'agent-service', '10ms'), false);
     expect([outcome, message]).toEqual([
       'blocked',
-      expect.stringContaining(`not dispatched, no node takes leg: ${noNode}`),
+      expect.stringContaining(`not dispatched, no node takes upgrade-1: ${noNode}`),
     ]);
     expect(dispatched()).toEqual([]);
   });
 });
 
-it('a leg whose node is gone for good is blocked with the command that helps', async () => {
+it('a Job whose node is gone for good is blocked with the command that helps', async () => {
   fresh();
   lab.api.apply([job({ terminating: 1 }), lease(minutes(12))]);
   const ctx = context(['1.34.2', '1.34.5']);
   ctx.client.core.listNamespacedPod = async () =>
-    ({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [terminating('leg', 10)] }) as V1PodList;
+    ({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [terminating('upgrade-1', 10)] }) as V1PodList;
   const { outcome, message } = await detect(ctx, false);
   expect(outcome).toBe('blocked');
-  expect(message).toContain('leg waits for a node that is away: pod leg-pod on node7 is being deleted');
-  expect(message).toContain('kubectl -n k8s-upgrade delete job leg');
+  expect(message).toContain(
+    'upgrade-1 waits for a node that is away: pod upgrade-1-pod on node7 is being deleted',
+  );
+  expect(message).toContain('kubectl -n k8s-upgrade delete job upgrade-1');
   lab.api.apply([lease(minutes(0))]);
   expect((await detect(ctx, false)).outcome).toBe('held');
   expect(dispatched()).toEqual([]);
@@ -483,13 +485,13 @@ describe('nothing is dispatched', () => {
     [
       'while a Job is active',
       () => lab.api.apply([job({ active: 1 })]),
-      'a run is in flight: Job leg has not ended',
+      'a run is in flight: Job upgrade-1 has not ended',
     ],
     ['while upgrades are halted', () => lab.api.apply([killSwitch]), 'upgrades are halted: disk swap'],
     [
       'while the last dispatch has not begun',
       () => annotate({ [keys.dispatched]: `1.34.5 ${minutes(5)}` }),
-      'ago and has not begun',
+      'ago and has not started',
     ],
   ];
   test.each(cases)('%s', async (_why, prepare, message) => {
@@ -547,7 +549,7 @@ describe('a leaked latch (F7)', () => {
       'of a node that is cordoned in the middle',
       () => [
         leaked(longAgo),
-        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.touched]: minutes(1) })]),
+        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.changed]: minutes(1) })]),
       ],
     ],
   ];
@@ -596,13 +598,13 @@ describe('a dispatch that fails', () => {
     lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
     const both = [context(['1.34.5']), context(['1.34.5'])];
     const ends = await Promise.all(
-      both.map(async (ctx) => ({ by: ctx.process, ...(await detect(ctx, false)) })),
+      both.map(async (ctx) => ({ by: ctx.processName, ...(await detect(ctx, false)) })),
     );
     expect(dispatched()).toEqual(['1.34.5']);
     const first = ends.find(({ outcome }) => outcome === 'done');
     const other = ends.find(({ outcome }) => outcome === 'held');
     expect(other?.message).toMatch(
-      new RegExp(`not dispatched, it was dispatched \\S+ ago by ${first?.by} and has not begun`),
+      new RegExp(`not dispatched, it was dispatched \\S+ ago by ${first?.by} and has not started`),
     );
   });
 

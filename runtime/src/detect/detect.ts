@@ -1,12 +1,12 @@
 import type { Outcome } from '../errors.ts';
-import { podlessJob, readAtWork, whyIdle } from '../jobs/at-work.ts';
+import { podlessJob, readAtWork, whyNotRunning } from '../jobs/at-work.ts';
 import type { Release } from '../release.ts';
 import type { RolloutNotes } from '../rollout/journal.ts';
-import { healLatch, showIdle } from './abandoned-rollout.ts';
+import { clearAbandoned, showNoRollout } from './abandoned-rollout.ts';
 import { readToken } from './agent-service.ts';
 import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
 import type { DetectContext, Detection } from './detection.ts';
-import { claim, handOut, whyHeld, whyNotTaken } from './hand-out.ts';
+import { claim, handOut, whyHeld, whyNotScheduled } from './hand-out.ts';
 import {
   checkReach,
   findCandidates,
@@ -54,7 +54,7 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   // Before anything is written down of a dispatch that could not be made.
   if (mode === 'agent-service' && !dryRun) readToken(agentService.tokenFile);
   const reading = await readCluster(ctx);
-  const notes = await healLatch(ctx, reading, dryRun);
+  const notes = await clearAbandoned(ctx, reading, dryRun);
   const choice = await chooseFor(ctx, { ...reading, notes }).catch(async (error) => {
     await seeWhoIsAtWork(ctx, notes, dryRun).catch(() => {});
     throw error;
@@ -77,7 +77,7 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
 
 async function seeWhoIsAtWork(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
   const rollout = { ...notes, atWork: await readAtWork(ctx.client, ctx.settings.namespace) };
-  await showIdle(ctx, rollout, dryRun);
+  await showNoRollout(ctx, rollout, dryRun);
   return rollout;
 }
 
@@ -94,14 +94,15 @@ async function dispatch(
   let rollout: Rollout | undefined = found;
   while (rollout !== undefined) {
     const held = await whyHeld(ctx, rollout, release, nodeCount);
-    const untaken = await whyUnattended(ctx, rollout);
-    if (untaken !== undefined) return result('blocked', `not dispatched, ${untaken}`);
+    const unscheduled = await whyUnattended(ctx, rollout);
+    if (unscheduled !== undefined) return result('blocked', `not dispatched, ${unscheduled}`);
     if (held !== undefined) return result('held', `not dispatched, ${held}`);
     if (dryRun) return result('done', 'would be dispatched (dry-run)');
     rollout = await claim(ctx, rollout, release);
   }
   const end = await handOut(ctx, release, kind, nodeCount);
-  if (end.untaken !== undefined) return result('blocked', `dispatched ${end.how}, and ${end.untaken}`);
+  if (end.unscheduled !== undefined)
+    return result('blocked', `dispatched ${end.how}, and ${end.unscheduled}`);
   return result('done', `dispatched ${end.how}`);
 }
 
@@ -110,8 +111,8 @@ async function whyUnattended(ctx: DetectContext, { atWork }: Rollout): Promise<s
   const { namespace, timing } = ctx.settings;
   const podless = podlessJob(atWork);
   return (
-    whyIdle(atWork, namespace, timing.unschedulable) ??
-    (podless === undefined ? undefined : await whyNotTaken(ctx, podless))
+    whyNotRunning(atWork, namespace, timing.unschedulable) ??
+    (podless === undefined ? undefined : await whyNotScheduled(ctx, podless))
   );
 }
 

@@ -19,7 +19,7 @@ export interface DetectContext {
   readonly logger: Logger;
   readonly signal: AbortSignal;
   /** Who detects: no other process has this name. */
-  readonly process: string;
+  readonly processName: string;
 }
 
 export interface Detection {

@@ -3,8 +3,8 @@ import { timeOf } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { UpgradeError } from '../errors.ts';
 import { describeAtWork } from '../jobs/at-work.ts';
-import { submitFirstLeg } from '../jobs/next-job.ts';
-import { untakenText, whyUntaken } from '../jobs/unscheduled.ts';
+import { submitFirstJob } from '../jobs/next-job.ts';
+import { unscheduledText, whyUnscheduled } from '../jobs/unscheduled.ts';
 import { annotationKeys } from '../names.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 import { ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
@@ -34,10 +34,10 @@ export async function whyHeld(
   // The detector may have been killed before it created the Job: the API tells, once no creation can be on its way any more. What the
   // agent service took nobody can ask.
   const lastJobAt = timeOf(rollout.atWork.jobs[0]?.metadata?.creationTimestamp) ?? 0;
-  const neverBegan = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
-  if (dispatch.mode === 'job' && neverBegan) return undefined;
+  const neverStarted = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
+  if (dispatch.mode === 'job' && neverStarted) return undefined;
   const whom = by === undefined ? '' : ` by ${by}`;
-  return `it was dispatched ${formatDuration(age)} ago${whom} and has not begun (k8s-upgrade clear forgets that)`;
+  return `it was dispatched ${formatDuration(age)} ago${whom} and has not started (k8s-upgrade clear forgets that)`;
 }
 
 /**
@@ -50,7 +50,7 @@ export async function claim(
   { version }: Rollout,
   target: Release,
 ): Promise<Rollout | undefined> {
-  const note = `${target} ${new Date().toISOString()} ${ctx.process}`;
+  const note = `${target} ${new Date().toISOString()} ${ctx.processName}`;
   try {
     await ctx.writer.patchNamespace({ [dispatchedKey(ctx)]: note }, version);
     return undefined;
@@ -72,7 +72,7 @@ const forgetClaim = (ctx: DetectContext): Promise<void> =>
 export interface HandOut {
   readonly how: string;
   /** Why no node has taken the Job, where nobody else is there to tell. */
-  readonly untaken?: string | undefined;
+  readonly unscheduled?: string | undefined;
 }
 
 /** @throws UpgradeError when it failed; the claim stays where it may have arrived. */
@@ -99,21 +99,21 @@ export async function handOut(
 async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<HandOut> {
   const { settings, client, cluster, writer } = ctx;
   const { namespace } = settings;
-  const { metadata } = await submitFirstLeg({ client, cluster, writer, namespace }, request);
+  const { metadata } = await submitFirstJob({ client, cluster, writer, namespace }, request);
   const name = metadata?.name ?? '';
-  const untaken = await whyNotTaken(ctx, name);
+  const unscheduled = await whyNotScheduled(ctx, name);
   // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
-  if (untaken !== undefined) await forgetClaim(ctx);
-  return { how: `as Job ${name}`, untaken };
+  if (unscheduled !== undefined) await forgetClaim(ctx);
+  return { how: `as Job ${name}`, unscheduled };
 }
 
 /** Nobody follows a Job that the detector made: why no node takes it is for the detector to tell (F4). */
-export async function whyNotTaken(
+export async function whyNotScheduled(
   { client, settings, signal }: DetectContext,
   job: string,
 ): Promise<string | undefined> {
   const { namespace, timing } = settings;
   const { unschedulable } = timing;
-  const reason = await whyUntaken({ client, namespace, unschedulable, signal }, job);
-  return reason === undefined ? undefined : untakenText(namespace, job, reason);
+  const reason = await whyUnscheduled({ client, namespace, unschedulable, signal }, job);
+  return reason === undefined ? undefined : unscheduledText(namespace, job, reason);
 }

@@ -14,7 +14,7 @@ import {
 import { newestFirst } from '../releases/packages.ts';
 import type { Candidate, PackageRepository, ReleaseSource } from '../releases/repository.ts';
 import { type InFlight, type RolloutNotes, readNotes } from '../rollout/journal.ts';
-import { isInterrupted } from '../rollout/node-marks.ts';
+import { isInProgress } from '../rollout/node-marks.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
@@ -70,8 +70,8 @@ export function observe(
 ): Observation {
   const kubelets = nodes.map((node) => node.release);
   const running = oldest([server, ...kubelets]) ?? server;
-  const begun = nodes.some(isInterrupted) ? (kind ?? 'patch') : undefined;
-  return { server, kubelets, running, inFlight, begun };
+  const unfinishedKind = nodes.some(isInProgress) ? (kind ?? 'patch') : undefined;
+  return { server, kubelets, running, inFlight, unfinishedKind };
 }
 
 /**

@@ -24,7 +24,7 @@ export async function publishMetrics(
 /**
  * No rollout is in flight: the gauge says so, too. A run whose last push nobody took has left it at 1, and an alert with it (F7).
  */
-export async function publishIdle(settings: Settings['pushgateway']): Promise<void> {
+export async function publishNoRollout(settings: Settings['pushgateway']): Promise<void> {
   const group = new MetricGroup(settings, metricJobs.execution);
   group.set(metrics.inFlight, 0);
   await group.pushAdd();

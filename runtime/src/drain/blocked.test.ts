@@ -72,7 +72,7 @@ describe('a pod whose eviction stays refused', () => {
   it('is evicted after all when its budget allows it before the deletion', async () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     const draining = here().drainOne({ blockedPods: [rule({ namespaces: ['apps'], deleteAfter: 15_000 })] });
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     here().lab.api.store.remove('poddisruptionbudgets', 'apps', 'never');
     expect(await draining).toEqual({ evicted: ['apps/web'] });
     expect(deletions()).toEqual([]);
@@ -82,7 +82,7 @@ describe('a pod whose eviction stays refused', () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     const blockedPods = [rule({ disruptionBudgets: ['apps/never'], deleteAfter: 3_000 })];
     const draining = rejection(here().drainOne({ timeout: 6_000, blockedPods }));
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     here().lab.api.apply([never('also', 'web')]);
     expect((await draining).message).toContain('more than one PodDisruptionBudget');
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
@@ -93,7 +93,7 @@ describe('a pod whose eviction stays refused', () => {
     const selector = { matchLabels: { fragile: 'no' }, matchExpressions: [] };
     const blockedPods = [rule({ podSelector: selector, deleteAfter: 3_000 })];
     const draining = rejection(here().drainOne({ timeout: 6_000, blockedPods }));
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     here().lab.api.store.modify('pods', 'apps', 'web', (pod) => {
       pod.metadata.labels = { app: 'web' };
     });
@@ -118,7 +118,7 @@ describe('a pod whose eviction stays refused', () => {
     const draining = rejection(
       here().drainOne({ blockedPods: [rule({ namespaces: ['apps'] })], signal: stop.signal }),
     );
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     stop.abort(new Error('enough'));
     expect((await draining).message).toBe('enough');
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
@@ -129,7 +129,7 @@ describe('a pod whose eviction stays refused', () => {
     const client = connect(here().lab);
     const blockedPods = [rule({ namespaces: ['apps'], deleteAfter: 2_000 })];
     const draining = rejection(here().drainOne({ blockedPods }, client));
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     client.guardWrites(async () => {
       throw new BlockedError('another run holds the lease', []);
     });
@@ -142,7 +142,7 @@ describe('a pod whose eviction stays refused', () => {
     const blockedPods = [rule({ namespaces: ['apps'], deleteAfter: 600 })];
     const killed = new AbortController();
     const first = rejection(here().drainOne({ blockedPods, signal: killed.signal }));
-    await here().told('it will be deleted');
+    await here().reported('it will be deleted');
     killed.abort(new Error('killed'));
     await first;
     const again = Date.now();

@@ -78,7 +78,7 @@ describe('a drain that cannot succeed', () => {
     );
     const client = connect(here().lab);
     const draining = rejection(here().drainOne({}, client));
-    await here().told('web is held back');
+    await here().reported('web is held back');
     const holder = { identity: 'other/b', since: 'now', expired: false };
     client.guardWrites(async () => {
       throw new LeaseHeldError('stopped before the next write', holder);

@@ -1,18 +1,18 @@
 import { alertNames } from '../names.ts';
 import type { Alert } from '../prometheus/alerts.ts';
 import { kindOf, newest, oldest, type Release } from '../release.ts';
-import { isTouched } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-marks.ts';
 import type { Gate, GateContext } from './gate.ts';
 
 export const alertGate: Gate = {
   name: 'alerts',
   summary: 'no alert of the gating groups is firing',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check(ctx) {
-    const own = ownMarks(ctx);
+    const own = ownEffects(ctx);
     const firing = await ctx.alerts.firing();
-    const closing = firing.filter((alert) => closesGate(alert, own));
+    const closing = firing.filter((alert) => isGating(alert, own));
     const ignored = firing.filter((alert) => !closing.includes(alert));
     return {
       reasons: closing.map(describeAlert),
@@ -22,26 +22,26 @@ export const alertGate: Gate = {
 };
 
 /** What the run itself has done to the cluster, so that its marks do not close its own gates (F8). */
-export interface OwnMarks {
+export interface OwnEffects {
   readonly inFlight: boolean;
   readonly snapshotTaken: boolean;
   /** The cluster stands between two releases, and finishing this run ends that. */
   readonly skewEnds: boolean;
-  /** Names and addresses of the nodes that this rollout has touched. */
-  readonly touched: ReadonlySet<string>;
+  /** Names and addresses of the nodes that this rollout has changed. */
+  readonly changed: ReadonlySet<string>;
 }
 
 type OwnContext = Pick<GateContext, 'nodes' | 'server' | 'target' | 'inFlight'>;
 
-export function ownMarks({ nodes, server, target, inFlight }: OwnContext): OwnMarks {
-  const touched = nodes
-    .filter((node) => isTouched(node, inFlight))
+export function ownEffects({ nodes, server, target, inFlight }: OwnContext): OwnEffects {
+  const changed = nodes
+    .filter((node) => isChanged(node, inFlight))
     .flatMap((node) => [node.name, node.address]);
   return {
     inFlight: inFlight !== undefined,
     snapshotTaken: inFlight?.snapshotPath !== undefined,
     skewEnds: isOnWay([server, ...nodes.map((node) => node.release)], target),
-    touched: new Set(touched),
+    changed: new Set(changed),
   };
 }
 
@@ -53,7 +53,7 @@ function isOnWay(releases: readonly Release[], target: Release): boolean {
 }
 
 /** Whether a firing alert closes the gate: every one does, but for what the rollout causes by itself. */
-export function closesGate(alert: Alert, own: OwnMarks): boolean {
+export function isGating(alert: Alert, own: OwnEffects): boolean {
   switch (alert.name) {
     case alertNames.versionSkew:
       return !own.inFlight && !own.skewEnds;
@@ -61,16 +61,16 @@ export function closesGate(alert: Alert, own: OwnMarks): boolean {
       // Left by an interrupted run; this one has yet to take its snapshot (F7).
       return own.snapshotTaken;
     case alertNames.recentNodeReboot:
-      return !namesTouchedNode(alert.labels, own.touched);
+      return !namesChangedNode(alert.labels, own.changed);
     default:
       return true;
   }
 }
 
 /** Exporters name a node by `node`, or by `instance` with or without a port. */
-function namesTouchedNode(labels: Readonly<Record<string, string>>, touched: ReadonlySet<string>): boolean {
+function namesChangedNode(labels: Readonly<Record<string, string>>, changed: ReadonlySet<string>): boolean {
   const values = [labels.node, labels.instance, labels.instance?.replace(/:\d+$/, '')];
-  return values.some((value) => value !== undefined && touched.has(value));
+  return values.some((value) => value !== undefined && changed.has(value));
 }
 
 /** `RecentNodeReboot (node=k8s-node2)` */

@@ -5,17 +5,19 @@ import type { Gate } from './gate.ts';
 export const controlPlaneFirst: Gate = {
   name: 'control-plane-first',
   summary: 'the whole control plane is at the target',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { target } = ctx;
     const left = await ctx.remaining();
     const ofControlPlane = left.nodes.filter((node) => node.controlPlane);
     const behind = ofControlPlane.filter((node) => left.kubelets.includes(node));
-    const begun = ofControlPlane.filter((node) => left.inProgress.includes(node) && !behind.includes(node));
+    const unfinished = ofControlPlane.filter(
+      (node) => left.inProgress.includes(node) && !behind.includes(node),
+    );
     const reasons = [
       ...left.servers.map((node) => `the API server of ${node.name} is older than ${target}`),
       ...behind.map((node) => `${node.name} is at ${node.release}`),
-      ...begun.map((node) => `${node.name} was begun and is not finished`),
+      ...unfinished.map((node) => `${node.name} is in progress`),
     ];
     const { name } = stageThatRolls({ controlPlane: true });
     return { reasons: reasons.map((why) => `${why}; the stage ${name} brings it to ${target} first`) };

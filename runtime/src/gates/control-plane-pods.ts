@@ -1,26 +1,26 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { isPodReady, podName } from '../cluster/pods.ts';
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
 export const controlPlanePods: Gate = {
   name: 'control-plane',
   summary: 'the control-plane pods of every control-plane node are Ready',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check({ cluster, nodes, inFlight }) {
     const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
     const members = nodes.filter((n) => n.controlPlane);
-    const begun = members.filter((n) => isBegun(n, inFlight));
+    const inProgress = members.filter((n) => isInProgressOf(n, inFlight));
     const isOn = (pod: V1Pod, node: { name: string }) => pod.spec?.nodeName === node.name;
-    const unready = pods.filter((pod) => !isPodReady(pod) && !begun.some((n) => isOn(pod, n)));
-    const bare = members.filter((n) => !begun.includes(n) && !pods.some((pod) => isOn(pod, n)));
+    const unready = pods.filter((pod) => !isPodReady(pod) && !inProgress.some((n) => isOn(pod, n)));
+    const bare = members.filter((n) => !inProgress.includes(n) && !pods.some((pod) => isOn(pod, n)));
     return {
       reasons: [
         ...unready.map((pod) => `pod ${podName(pod)} is not Ready`),
         ...bare.map((n) => `no control-plane pod is reported for ${n.name}`),
       ],
-      notes: begun.map((n) => `${n.name} is in the middle of this rollout, and was not asked about`),
+      notes: inProgress.map((n) => `${n.name} is in the middle of this rollout, and was not asked about`),
     };
   },
 };

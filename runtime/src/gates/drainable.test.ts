@@ -127,7 +127,7 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     expect(await ask({ namespace: 'apps', serviceAccount: 'nobody' })).toMatchObject({
       open: false,
       unknown: true,
-      closes: 'blocked',
+      outcomeWhenClosed: 'blocked',
       reasons: [expect.stringContaining('unknown, so closed: list')],
     });
   });

@@ -14,7 +14,7 @@ const inOneNote = (deletions: readonly string[]): string[] =>
 export const drainable: Gate = {
   name: 'drain',
   summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { cluster, client, settings } = ctx;
     const [budgets, left] = await Promise.all([cluster.budgets(), ctx.remaining()]);

@@ -68,7 +68,7 @@ test('an etcd outside the cluster, as the settings say, is not looked for in it'
   const ctx = { nodes, settings, cluster: { pods: async () => [] } } as unknown as GateContext;
   expect(await etcdMembers.check(ctx)).toEqual({
     reasons: [],
-    idle: 'not asked: etcd is outside the cluster, and stays as it is',
+    notAsked: 'not asked: etcd is outside the cluster, and stays as it is',
   });
 });
 
@@ -82,7 +82,7 @@ test('over IPv6 it is asked at a name of its certificate, and a member of a node
   const over6 = nodes.map((node, i) => ({
     ...node,
     address: `fd00::1${i}`,
-    touchedAt: i === 0 ? Date.now() : undefined,
+    changedAt: i === 0 ? Date.now() : undefined,
   }));
   const endpoint = (i: number, error?: string) => ({
     ...member(i, error),
@@ -96,9 +96,14 @@ test('over IPv6 it is asked at a name of its certificate, and a member of a node
       output: words[1] === 'ps' ? id : JSON.stringify([endpoint(0, 'gone'), endpoint(1), endpoint(2)]),
     };
   };
-  const begun = over6.map((node) => (node.touchedAt ? { ...node, cordonedByUs: true } : node));
+  const inProgress = over6.map((node) => (node.changedAt ? { ...node, cordonedByUs: true } : node));
   const inFlight = inFlightSince(Date.now() - 60_000);
-  const ctx = { nodes: begun, shell: { read }, settings: testSettings(), inFlight } as unknown as GateContext;
+  const ctx = {
+    nodes: inProgress,
+    shell: { read },
+    settings: testSettings(),
+    inFlight,
+  } as unknown as GateContext;
   expect(await etcdMembers.check(ctx)).toEqual({ reasons: [] });
   expect(asked).toContain('--endpoints=https://localhost:2379');
 });

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { hasExternalEtcd } from '../cluster/external-etcd.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate } from './gate.ts';
 
@@ -25,22 +25,25 @@ const askMembers = (address: string) => [
 export const etcdMembers: Gate = {
   name: 'etcd-members',
   summary: 'every member of etcd is there and healthy',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check(ctx) {
     const { nodes, shell, inFlight } = ctx;
     if (await hasExternalEtcd(ctx))
-      return { reasons: [], idle: 'not asked: etcd is outside the cluster, and stays as it is' };
+      return { reasons: [], notAsked: 'not asked: etcd is outside the cluster, and stays as it is' };
     const members = nodes.filter((node) => node.controlPlane);
     if (members.length === 1)
-      return { reasons: [], idle: 'not asked: the only member goes down with its node, whatever it says' };
-    const begun = members.filter((node) => isBegun(node, inFlight));
-    const others = members.filter((node) => !begun.includes(node));
+      return {
+        reasons: [],
+        notAsked: 'not asked: the only member goes down with its node, whatever it says',
+      };
+    const inProgress = members.filter((node) => isInProgressOf(node, inFlight));
+    const others = members.filter((node) => !inProgress.includes(node));
     const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];
     if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const health = await healthFrom(shell, asked);
     if ('why' in health) return { reasons: [health.why] };
-    return judge(members, begun, asked, health.output);
+    return judge(members, inProgress, asked, health.output);
   },
 };
 
@@ -77,7 +80,7 @@ interface Endpoint {
 
 function judge(
   members: readonly ClusterNode[],
-  begun: readonly ClusterNode[],
+  inProgress: readonly ClusterNode[],
   asked: ClusterNode,
   output: string,
 ): Findings {
@@ -89,8 +92,8 @@ function judge(
   const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) =>
     endpoint.includes(isIPv6(address) ? `//[${address}]:` : `//${address}:`);
   const nameOf = (one: Endpoint) => members.find((node) => isOf(node, one))?.name ?? one.endpoint;
-  const ill = endpoints.filter((one) => !one.health && !begun.some((node) => isOf(node, one)));
-  const excused = begun.filter((node) => !endpoints.some((one) => isOf(node, one)));
+  const ill = endpoints.filter((one) => !one.health && !inProgress.some((node) => isOf(node, one)));
+  const excused = inProgress.filter((node) => !endpoints.some((one) => isOf(node, one)));
   const missing = members.length - excused.length - endpoints.length;
   return {
     reasons: [

@@ -41,14 +41,14 @@ export interface Findings {
   /** Worth knowing and no reason to stop. */
   readonly notes?: readonly string[];
   /** Why the gate was not asked; it is open then. */
-  readonly idle?: string;
+  readonly notAsked?: string;
 }
 
 export interface Gate {
   readonly name: string;
   readonly summary: string;
   /** `held`: only time opens it. `blocked`: somebody can act (F15). */
-  readonly closes: 'held' | 'blocked';
+  readonly outcomeWhenClosed: 'held' | 'blocked';
   /** Waiting can open it; without this a rollout under way stops at once. */
   readonly opensByWaiting?: boolean;
   check(ctx: GateContext): Promise<Findings>;
@@ -61,7 +61,7 @@ export interface Verdict extends Findings {
   readonly unknown: boolean;
   /** Why it could not, where a setting points at the wrong thing; what is there may also be wrong for a moment only. */
   readonly badInput?: UpgradeError;
-  readonly closes: Gate['closes'];
+  readonly outcomeWhenClosed: Gate['outcomeWhenClosed'];
   readonly opensByWaiting: boolean;
   readonly notes: readonly string[];
 }
@@ -72,19 +72,19 @@ export async function checkGates(gates: readonly Gate[], ctx: GateContext): Prom
 }
 
 async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
-  const { name, closes, opensByWaiting = false } = gate;
+  const { name, outcomeWhenClosed, opensByWaiting = false } = gate;
   try {
-    const { reasons, notes = [], idle } = await gate.check(ctx);
+    const { reasons, notes = [], notAsked } = await gate.check(ctx);
     const open = reasons.length === 0;
-    const verdict = { gate: name, closes, opensByWaiting, open, unknown: false, reasons, notes };
-    return idle === undefined ? verdict : { ...verdict, idle };
+    const verdict = { gate: name, outcomeWhenClosed, opensByWaiting, open, unknown: false, reasons, notes };
+    return notAsked === undefined ? verdict : { ...verdict, notAsked };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
     const why = error instanceof Error ? error.message : String(error);
     const reasons = [`unknown, so closed: ${why}`];
     const verdict = {
       gate: name,
-      closes: 'blocked',
+      outcomeWhenClosed: 'blocked',
       opensByWaiting,
       open: false,
       unknown: true,

@@ -14,7 +14,7 @@ import { targetPublished } from './target-published.ts';
 import { upgradable } from './upgradable.ts';
 import { versionPath } from './version-path.ts';
 
-/** Asked at preflight, all of them, before anything is touched. */
+/** Asked at preflight, all of them, before anything is changed. */
 export const preflightGates: readonly Gate[] = [
   killSwitchGate,
   nodesReady,

@@ -3,7 +3,7 @@ import type { Gate } from './gate.ts';
 export const killSwitchGate: Gate = {
   name: 'kill-switch',
   summary: 'nobody has halted upgrades',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check({ killSwitch }) {
     const reason = await killSwitch.reason();
     return { reasons: reason === undefined ? [] : [`halted: ${reason} (k8s-upgrade resume lifts it)`] };

@@ -113,13 +113,13 @@ describe('the plan gate', () => {
   it('does not ask a control plane in whose upgrade the run was interrupted: kubeadm may still be at it', async () => {
     const startedAt = Date.now() - 60_000;
     const inFlight = { startedAt } as NonNullable<GateContext['inFlight']>;
-    const begun = { ...master, touchedAt: startedAt + 1, unfinished: true };
-    expect((await ask([begun], {}, { inFlight })).asked).toEqual([]);
-    expect((await ask([begun], {}, { inFlight })).reasons).toEqual([]);
+    const inProgress = { ...master, changedAt: startedAt + 1, unfinished: true };
+    expect((await ask([inProgress], {}, { inFlight })).asked).toEqual([]);
+    expect((await ask([inProgress], {}, { inFlight })).reasons).toEqual([]);
     const others = [
-      { ...begun, touchedAt: startedAt - 1 },
+      { ...inProgress, changedAt: startedAt - 1 },
       // The stage containerd was there, and no more.
-      { ...begun, unfinished: false },
+      { ...inProgress, unfinished: false },
     ];
     for (const node of others)
       expect((await ask([node], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);

@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Release } from '../release.ts';
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 
@@ -12,19 +12,19 @@ import type { Findings, Gate, GateContext } from './gate.ts';
 export const kubeadmPlan: Gate = {
   name: 'kubeadm-plan',
   summary: 'kubeadm offers the target and would not drop flags that were added by hand',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { nodes, inFlight } = ctx;
     const [first, ...others] = nodes.filter((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const left = await ctx.remaining();
     const isBehind = left.kubelets.includes(first) || left.servers.includes(first);
-    const idle = whyNotPlanned(ctx, first, isBehind);
+    const notAsked = whyNotPlanned(ctx, first, isBehind);
     // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
-    const pending = others.filter((node) => left.nodes.includes(node) && !isBegun(node, inFlight));
+    const pending = others.filter((node) => left.nodes.includes(node) && !isInProgressOf(node, inFlight));
     const found = await Promise.all([
-      idle === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [idle] },
-      ...(idle === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
+      notAsked === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [notAsked] },
+      ...(notAsked === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
     ]);
     return { reasons: found.flatMap((one) => one.reasons), notes: found.flatMap((one) => one.notes ?? []) };
   },
@@ -37,7 +37,8 @@ function whyNotPlanned(
 ): string | undefined {
   if (!isBehind) return `${first.name} is at ${target} already`;
   // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
-  if (isBegun(first, inFlight)) return `${first.name} is being upgraded by this rollout; it was asked before`;
+  if (isInProgressOf(first, inFlight))
+    return `${first.name} is being upgraded by this rollout; it was asked before`;
   if (server === target) return `the control plane is at ${target} already; its kubelet is not`;
   return undefined;
 }

@@ -1,22 +1,22 @@
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
 export const nodesReady: Gate = {
   name: 'nodes',
   summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check({ cluster, nodes, settings, inFlight }) {
-    const odd = await cluster.unreadableNodes();
+    const unreadable = await cluster.unreadableNodes();
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
-    const ours = nodes.filter((n) => !n.ready && isBegun(n, inFlight));
+    const ours = nodes.filter((n) => !n.ready && isInProgressOf(n, inFlight));
     const missed = absent.map((name) => `node ${name} is in the settings and not in the cluster`);
     return {
       reasons: [
         // A mistake when a rollout begins; later the node has gone, and nothing is left to be done on it.
         ...(inFlight === undefined ? missed : []),
-        ...odd.map((one) => one.message),
+        ...unreadable.map((one) => one.message),
         ...nodes.filter((n) => !n.ready && !ours.includes(n)).map((n) => `node ${n.name} is not Ready`),
         ...nodes.flatMap((n) => n.pressures.map((pressure) => `node ${n.name} has ${pressure}`)),
       ],

@@ -4,7 +4,7 @@ import type { Gate } from './gate.ts';
 export const podRatio: Gate = {
   name: 'pod-ratio',
   summary: 'enough of the pods that should be Ready are',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check({ cluster, settings }) {
     const pods = (await cluster.pods()).filter((pod) => !isFinished(pod));

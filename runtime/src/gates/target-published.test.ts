@@ -15,12 +15,12 @@ it('a release that the repository has is open, a patch and a minor', async () =>
 });
 
 it('one that it has not is closed, with its newest', async () => {
-  const { open, closes, reasons } = await askGate(targetPublished, {
+  const { open, outcomeWhenClosed, reasons } = await askGate(targetPublished, {
     from: '1.34.2',
     to: '1.34.11',
     published,
   });
-  expect({ open, closes }).toEqual({ open: false, closes: 'blocked' });
+  expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
   expect(reasons).toEqual(['the package repository for v1.34 has no kubeadm 1.34.11, up to 1.34.10']);
 });
 
@@ -31,13 +31,13 @@ it('a minor without a repository is closed', async () => {
 
 it('is not asked once every node is there, when nothing is installed any more', async () => {
   const nodes = [clusterNode('k8s-node1', { release: '1.34.9' as never })];
-  const { open, idle } = await askGate(targetPublished, { nodes, to: '1.34.9', published });
-  expect({ open, idle }).toEqual({ open: true, idle: 'not asked: every node is at 1.34.9 already' });
+  const { open, notAsked } = await askGate(targetPublished, { nodes, to: '1.34.9', published });
+  expect({ open, notAsked }).toEqual({ open: true, notAsked: 'not asked: every node is at 1.34.9 already' });
 });
 
 it('is asked while one node is in progress, also at the target: update_k8s.sh runs there again', async () => {
-  const begun = clusterNode('k8s-node1', { release: '1.34.9' as never, cordonedByUs: true });
-  const { open, reasons } = await askGate(targetPublished, { nodes: [begun], to: '1.34.9', published });
+  const inProgress = clusterNode('k8s-node1', { release: '1.34.9' as never, cordonedByUs: true });
+  const { open, reasons } = await askGate(targetPublished, { nodes: [inProgress], to: '1.34.9', published });
   expect({ open, reasons }).toEqual({
     open: false,
     reasons: ['the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.10'],

@@ -9,11 +9,11 @@ import type { Gate } from './gate.ts';
 export const targetPublished: Gate = {
   name: 'packages',
   summary: 'the package repository has the target',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { target, repository } = ctx;
     if ((await ctx.remaining()).nodes.length === 0)
-      return { reasons: [], idle: `not asked: every node is at ${target} already` };
+      return { reasons: [], notAsked: `not asked: every node is at ${target} already` };
     const minor = minorOf(target);
     if (!(await repository.hasMinor(minor)))
       return { reasons: [`no package repository for v${minor} is out`] };

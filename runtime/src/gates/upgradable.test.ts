@@ -20,8 +20,8 @@ it('is open when every node is offered the target', async () => {
 
 it('is closed for every node that is not, with what it is offered', async () => {
   const offered = { 'k8s-master': ['1.34.50-1.1', '1.34.2-1.1'], 'k8s-node1': [] };
-  const { open, closes, reasons } = await askGate(upgradable, { ...patch, offered });
-  expect({ open, closes }).toEqual({ open: false, closes: 'blocked' });
+  const { open, outcomeWhenClosed, reasons } = await askGate(upgradable, { ...patch, offered });
+  expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
   expect(reasons).toEqual([
     'k8s-master is offered no kubeadm 1.34.5, up to 1.34.50 from https://pkgs.example/v1.34',
     'k8s-node1 is offered no kubeadm 1.34.5, up to nothing from https://pkgs.example/v1.34',
@@ -45,7 +45,7 @@ it('is closed for a node that cannot be reached (F25), beside what the others sa
 it('asks neither a node that is there nor one that this rollout has begun: its script says what it finds', async () => {
   const nodes = [
     clusterNode('k8s-master', { controlPlane: true, release: at('1.34.5') }),
-    clusterNode('k8s-node1', { release: at('1.34.2'), touchedAt: Date.now(), cordonedByUs: true }),
+    clusterNode('k8s-node1', { release: at('1.34.2'), changedAt: Date.now(), cordonedByUs: true }),
     clusterNode('k8s-node2', { release: at('1.34.2') }),
   ];
   const offered = { 'k8s-node2': has };

@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { minorOf } from '../release.ts';
-import { isBegun } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-marks.ts';
 import { ScriptError } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
 import { nodeScripts } from '../ssh/scripts.ts';
@@ -14,12 +14,12 @@ import type { Findings, Gate, GateContext } from './gate.ts';
 export const upgradable: Gate = {
   name: 'upgradable',
   summary: 'every node lets the run in, could take the target, and its own package manager offers it',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { target, inFlight } = ctx;
-    const pending = (await ctx.remaining()).nodes.filter((node) => !isBegun(node, inFlight));
+    const pending = (await ctx.remaining()).nodes.filter((node) => !isInProgressOf(node, inFlight));
     if (pending.length === 0)
-      return { reasons: [], idle: `not asked: every node is at ${target}, or was begun` };
+      return { reasons: [], notAsked: `not asked: every node is at ${target}, or in progress` };
     const found = await Promise.all(pending.map((node) => judge(ctx, node)));
     return {
       reasons: found.flatMap((one) => one.reasons),

@@ -11,7 +11,7 @@ import type { Gate } from './gate.ts';
 export const versionPath: Gate = {
   name: 'version-path',
   summary: 'no version is newer than the target or too far behind it',
-  closes: 'blocked',
+  outcomeWhenClosed: 'blocked',
   async check({ cluster, nodes, server, target }) {
     const servers = releasesOf(await cluster.apiServers());
     const serverFor = (n: ClusterNode) => {

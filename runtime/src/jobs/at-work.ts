@@ -1,9 +1,9 @@
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { type Holder, readHolder } from '../cluster/lease.ts';
-import { isActive, listLegs, newestPods, untakenDue, untakenReason } from './job.ts';
-import { isLost, lostText } from './stranded.ts';
-import { untakenText } from './unscheduled.ts';
+import { isActive, listJobs, newestPods, unscheduledDue, unscheduledReason } from './job.ts';
+import { isStranded, strandedText } from './stranded.ts';
+import { unscheduledText } from './unscheduled.ts';
 
 /** Who is at work on a rollout, as the lease and the Jobs say. */
 export interface AtWork extends Work {
@@ -34,7 +34,7 @@ export async function readAtWork(client: KubernetesClient, namespace: string): P
 }
 
 export async function readWork(client: KubernetesClient, namespace: string): Promise<Work> {
-  const [holder, jobs] = await Promise.all([readHolder(client, namespace), listLegs(client, namespace)]);
+  const [holder, jobs] = await Promise.all([readHolder(client, namespace), listJobs(client, namespace)]);
   return { holder: holder?.expired ? undefined : holder, jobs };
 }
 
@@ -46,20 +46,20 @@ export function describeAtWork({ holder, active }: AtWork): string | undefined {
 
 /** The Job's node is gone for good, and no executor is alive. */
 export const hasStrandedJob = ({ holder, active }: AtWork): boolean =>
-  holder === undefined && isLost(active?.pod);
+  holder === undefined && isStranded(active?.pod);
 
 /**
  * Why the Job that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself.
  *
  * @param unschedulable after this, a pod that no node takes is reported, milliseconds.
  */
-export function whyIdle(atWork: AtWork, namespace: string, unschedulable: number): string | undefined {
+export function whyNotRunning(atWork: AtWork, namespace: string, unschedulable: number): string | undefined {
   const { active } = atWork;
   if (active === undefined) return undefined;
-  const due = untakenDue(active.pod, unschedulable);
+  const due = unscheduledDue(active.pod, unschedulable);
   if (due !== undefined && Date.now() >= due)
-    return untakenText(namespace, active.name, untakenReason(active.pod));
-  return hasStrandedJob(atWork) ? lostText(namespace, active.name, active.pod) : undefined;
+    return unscheduledText(namespace, active.name, unscheduledReason(active.pod));
+  return hasStrandedJob(atWork) ? strandedText(namespace, active.name, active.pod) : undefined;
 }
 
 /** The Job that has no pod: there may be none for a moment, or somebody keeps it from being made. */

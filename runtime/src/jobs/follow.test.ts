@@ -17,13 +17,13 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 
-/** A leg that runs this script. */
-function leg(run: string, number: number, script: string, podSpec: object = {}): KubeObject {
+/** A Job that runs this script. */
+function runJob(runId: string, number: number, script: string, podSpec: object = {}): KubeObject {
   const podFailurePolicy = {
     rules: [{ action: 'FailJob', onExitCodes: { operator: 'In', values: [1, 3] } }],
   };
-  const name = `${run}-${number}`;
-  const labels = { [jobLabels.run]: run, [jobLabels.leg]: String(number) };
+  const name = `${runId}-${number}`;
+  const labels = { [jobLabels.run]: runId, [jobLabels.number]: String(number) };
   const job = testJob(name, script, { backoffLimit: 6, podFailurePolicy }, podSpec);
   return { ...job, metadata: { name, namespace, labels } } as KubeObject;
 }
@@ -34,10 +34,10 @@ const ended = (outcome: string) => {
   return `echo '${JSON.stringify({ level: 30, event, msg: `${outcome}: m` })}'`;
 };
 
-async function follow(run: string, unschedulable = 60_000) {
+async function follow(runId: string, unschedulable = 60_000) {
   const client = connect(lab);
   const lines: string[] = [];
-  const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+  const job = await client.batch.readNamespacedJob({ name: `${runId}-1`, namespace });
   const onLine = (line: string) => void lines.push(line);
   const wait = within(20_000, client.options.signal);
   const outcome = await followRun({ client, namespace, wait, onLine, unschedulable }, job);
@@ -50,8 +50,8 @@ it('ends as its newest pod did, whatever the pods are called', () => {
     status: { containerStatuses: [{ state: { terminated: { exitCode } } } as V1ContainerStatus] },
   });
   const job: V1Job = { status: { conditions: [{ type: 'Failed', status: 'True' }] } };
-  expect(outcomeOf(job, [pod('leg-aaa', 10_000, 3), pod('leg-zzz', 60_000, 137)])).toBe('blocked');
-  expect(outcomeOf(job, [pod('leg-aaa', 60_000, 3), pod('leg-zzz', 10_000, 137)])).toBe('failed');
+  expect(outcomeOf(job, [pod('job-aaa', 10_000, 3), pod('job-zzz', 60_000, 137)])).toBe('blocked');
+  expect(outcomeOf(job, [pod('job-aaa', 60_000, 3), pod('job-zzz', 10_000, 137)])).toBe('failed');
 });
 
 describe('a run is followed to its end', () => {
@@ -63,20 +63,20 @@ describe('a run is followed to its end', () => {
     ['what is no event says nothing', `echo 'then "run-ended" held'; exit 0`, 'done'],
   ];
   test.each(cases)('%s', async (what, script, outcome) => {
-    const run = `ends-${cases.findIndex(([name]) => name === what)}`;
-    lab.api.apply([leg(run, 1, script)]);
-    expect(await follow(run)).toMatchObject({ outcome, lines: [expect.stringContaining('run-ended')] });
+    const runId = `ends-${cases.findIndex(([name]) => name === what)}`;
+    lab.api.apply([runJob(runId, 1, script)]);
+    expect(await follow(runId)).toMatchObject({ outcome, lines: [expect.stringContaining('run-ended')] });
   });
 
   it('by what its last process said, not by one that was killed before', async () => {
     const once = `[ -e ${lab.dir}/once ] && { ${ended('done')}; exit 0; }; touch ${lab.dir}/once`;
-    lab.api.apply([leg('twice', 1, `${once}; ${ended('held')}; kill -9 $$`)]);
+    lab.api.apply([runJob('twice', 1, `${once}; ${ended('held')}; kill -9 $$`)]);
     expect((await follow('twice')).outcome).toBe('done');
   });
 
-  it('from one leg to the next, the last of which says how', async () => {
-    lab.api.apply([leg('legs', 2, ended('held')), leg('legs', 1, 'echo handed over')]);
-    const { outcome, lines } = await follow('legs');
+  it('from one Job to the next, the last of which says how', async () => {
+    lab.api.apply([runJob('two-jobs', 2, ended('held')), runJob('two-jobs', 1, 'echo handed over')]);
+    const { outcome, lines } = await follow('two-jobs');
     expect([outcome, lines[0], lines.length]).toEqual(['held', 'handed over', 2]);
   });
 });
@@ -85,12 +85,12 @@ it.each([
   ['before the log is there', 5_000],
   ['in the middle of the log', 0],
 ])('called off %s, a follower ends with the reason, and at once', async (_when, latencyMs) => {
-  const run = `off-${latencyMs}`;
+  const runId = `off-${latencyMs}`;
   lab.api.faults.add({ match: { resource: 'pods', subresource: 'log' }, action: { latencyMs } });
-  lab.api.apply([leg(run, 1, 'echo begun; sleep 8')]);
+  lab.api.apply([runJob(runId, 1, 'echo started; sleep 8')]);
   const client = connect(lab);
   const stop = new AbortController();
-  const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+  const job = await client.batch.readNamespacedJob({ name: `${runId}-1`, namespace });
   const onLine = () => stop.abort(new Error('enough'));
   if (latencyMs > 0) setTimeout(() => stop.abort(new Error('enough')), 1_000);
   const wait = within(20_000, stop.signal);
@@ -103,10 +103,10 @@ it.each([
 
 describe('a follower', () => {
   /** A pod that shows Running, and whose log cannot be had. */
-  async function silentLeg(run: string, deletedAt?: Date) {
-    lab.api.apply([leg(run, 1, 'sleep 30')]);
+  async function silentJob(runId: string, deletedAt?: Date) {
+    lab.api.apply([runJob(runId, 1, 'sleep 30')]);
     const client = connect(lab);
-    const job = await client.batch.readNamespacedJob({ name: `${run}-1`, namespace });
+    const job = await client.batch.readNamespacedJob({ name: `${runId}-1`, namespace });
     lab.api.faults.add({ match: { resource: 'pods', subresource: 'log' }, action: { status: 500 } });
     onTestFinished(() => lab.api.faults.clear());
     const { readNamespacedPod } = client.core;
@@ -121,25 +121,25 @@ describe('a follower', () => {
 
   it('gives up at its limit, and asks no more', async () => {
     const before = lab.api.requests.all.length;
-    const { error } = await silentLeg('unheard');
+    const { error } = await silentJob('unheard');
     expect(error).toMatchObject({ name: 'TimeoutError' });
     expect(error.message).toMatch(/^waiting for the end of unheard-1-\w+: gave up after [12]\.\ds$/);
     expect(lab.api.requests.all.length - before).toBeLessThan(40);
   });
 
-  it('says so when the node under the leg is gone for good', async () => {
-    const { error } = await silentLeg('gone', new Date(Date.now() - 10 * 60_000));
+  it('says so when the node under the Job is gone for good', async () => {
+    const { error } = await silentJob('gone', new Date(Date.now() - 10 * 60_000));
     expect(error).toMatchObject({ code: 'blocked' });
     expect(error.message).toContain('gone-1 waits for a node that is away');
   });
 });
 
-describe('a leg that no node takes (F4)', () => {
+describe('a Job that no node takes (F4)', () => {
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const reason = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
 
   it('is told when no pod is made for it at all', async () => {
-    lab.api.apply([leg('unmade', 1, 'true', nowhere)]);
+    lab.api.apply([runJob('unmade', 1, 'true', nowhere)]);
     const client = connect(lab);
     const job = await client.batch.readNamespacedJob({ name: 'unmade-1', namespace });
     const none = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] };
@@ -152,7 +152,7 @@ describe('a leg that no node takes (F4)', () => {
   });
 
   it('is told at the limit, though nothing happens then', async () => {
-    lab.api.apply([leg('pending', 1, 'true', nowhere)]);
+    lab.api.apply([runJob('pending', 1, 'true', nowhere)]);
     const began = Date.now();
     const error = await rejection(follow('pending', 2_000));
     expect(error).toMatchObject({ code: 'blocked', message: expect.stringContaining(reason) });
@@ -161,7 +161,7 @@ describe('a leg that no node takes (F4)', () => {
   });
 
   it('is told by who has made it, without a follower', async () => {
-    lab.api.apply([leg('next', 2, 'true', nowhere), leg('taken', 2, 'true')]);
+    lab.api.apply([runJob('next', 2, 'true', nowhere), runJob('taken', 2, 'true')]);
     const client = connect(lab);
     const options = { client, namespace, unschedulable: 1_000, signal: client.options.signal };
     await assertTaken(options, 'taken-2');

@@ -11,18 +11,18 @@ import { pause, TimeoutError, type Wait } from '../wait.ts';
 import {
   hasFailed,
   isActive,
+  jobNumberOf,
   jobOf,
-  legOf,
-  listLegs,
+  listJobs,
   newestPod,
   oldestFirst,
   podsOfJob,
   runOf,
-  untakenDue,
-  untakenReason,
+  unscheduledDue,
+  unscheduledReason,
 } from './job.ts';
-import { isLost, lost } from './stranded.ts';
-import { untaken } from './unscheduled.ts';
+import { isStranded, stranded } from './stranded.ts';
+import { unscheduled } from './unscheduled.ts';
 
 export interface FollowOptions {
   readonly client: KubernetesClient;
@@ -30,44 +30,44 @@ export interface FollowOptions {
   /** After this, a pod that no node takes is reported, milliseconds. */
   readonly unschedulable: number;
   readonly wait: Wait;
-  /** Each line of the legs' logs. */
+  /** Each line of the Jobs' logs. */
   readonly onLine: (line: string) => void;
 }
 
 /**
- * Follows a run from one leg to the next until it ends. May be begun again at any time, and the run does not notice
+ * Follows a run from one Job to the next until it ends. May be begun again at any time, and the run does not notice
  * when it is given up.
  *
- * @returns how the run ended. @throws BlockedError with the scheduler's reason when no node takes a leg.
+ * @returns how the run ended. @throws BlockedError with the scheduler's reason when no node takes a Job.
  */
 export async function followRun(options: FollowOptions, first: V1Job): Promise<Outcome> {
   let job: V1Job | undefined = first;
   let outcome: Outcome = 'failed';
   while (job !== undefined) {
     const current: V1Job = job;
-    outcome = await followLeg(options, current);
+    outcome = await followJob(options, current);
     if (outcome !== 'done') return outcome;
-    const legs = await listLegs(options.client, options.namespace, runOf(current));
-    job = legs.find((one) => legOf(one) > legOf(current));
+    const jobs = await listJobs(options.client, options.namespace, runOf(current));
+    job = jobs.find((one) => jobNumberOf(one) > jobNumberOf(current));
   }
   return outcome;
 }
 
 /** One Job, through every pod that it starts. */
-async function followLeg(options: FollowOptions, job: V1Job): Promise<Outcome> {
+async function followJob(options: FollowOptions, job: V1Job): Promise<Outcome> {
   const name = job.metadata?.name ?? '';
   const followed = new Set<string>();
-  let told: Outcome | undefined;
+  let reported: Outcome | undefined;
   const onLine = (line: string) => {
-    told = outcomeIn(line) ?? told;
+    reported = outcomeIn(line) ?? reported;
     options.onLine(line);
   };
   for (;;) {
     const next = await nextPod(options, name, followed);
     // Both end with exit code 0: only what the executor said last tells them apart (F15).
-    if ('outcome' in next) return next.outcome === 'done' && told === 'held' ? 'held' : next.outcome;
+    if ('outcome' in next) return next.outcome === 'done' && reported === 'held' ? 'held' : next.outcome;
     followed.add(next.pod.metadata?.uid ?? '');
-    told = undefined;
+    reported = undefined;
     await followLog({ ...options, onLine }, next.pod);
   }
 }
@@ -96,7 +96,7 @@ async function nextPod(
   const dueOf = (pods: readonly V1Pod[]) =>
     pods.length === 0 && followed.size === 0
       ? started + options.unschedulable
-      : untakenDue(newestPod(pods), options.unschedulable);
+      : unscheduledDue(newestPod(pods), options.unschedulable);
   const source = {
     path: `/api/v1/namespaces/${namespace}/pods`,
     query: { labelSelector },
@@ -139,7 +139,7 @@ async function inspect(
   if (due !== undefined && Date.now() >= due) {
     // A person's doing, and theirs to undo.
     if (job.spec?.suspend) return 'later';
-    throw untaken(namespace, name, untakenReason(newestPod(pods)));
+    throw unscheduled(namespace, name, unscheduledReason(newestPod(pods)));
   }
   return pods.length > 0 && pods.every(isFinished) ? ('later' as const) : undefined;
 }
@@ -202,7 +202,7 @@ async function isOver(client: KubernetesClient, namespace: string, { metadata }:
     const pod = await client.call(`read pod ${name}`, () =>
       client.core.readNamespacedPod({ name, namespace }),
     );
-    if (isLost(pod)) throw lost(namespace, jobOf(pod), pod);
+    if (isStranded(pod)) throw stranded(namespace, jobOf(pod), pod);
     return isFinished(pod);
   } catch (error) {
     if (isNotFound(error)) return true;

@@ -1,7 +1,16 @@
 import type { V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
 import { jobLabels } from '../names.ts';
-import { hasFailed, isActive, legAffinity, legJob, legOf, runOf, untakenDue, untakenReason } from './job.ts';
+import {
+  buildJob,
+  hasFailed,
+  isActive,
+  jobAffinity,
+  jobNumberOf,
+  runOf,
+  unscheduledDue,
+  unscheduledReason,
+} from './job.ts';
 
 const template = {
   metadata: { name: 'k8s-version-upgrade', namespace: 'k8s-upgrade' },
@@ -28,13 +37,13 @@ const template = {
     },
   },
 } satisfies V1CronJob;
-const spec = { run: '1-34-5-abc', leg: 2, args: ['--leg', '2'], affinity: legAffinity(['a'], ['b']) };
+const spec = { runId: '1-34-5-abc', jobNumber: 2, args: ['--leg', '2'], affinity: jobAffinity(['a'], ['b']) };
 
-describe('the Job of a leg', () => {
+describe('a Job of the run', () => {
   it('is what kubectl would make of the CronJob, with its own labels, arguments and placement', () => {
     const before = structuredClone(template);
-    const job = legJob(template, spec);
-    const labels = { app: 'upgrade', [jobLabels.run]: '1-34-5-abc', [jobLabels.leg]: '2' };
+    const job = buildJob(template, spec);
+    const labels = { app: 'upgrade', [jobLabels.run]: '1-34-5-abc', [jobLabels.number]: '2' };
     expect(job).toEqual({
       apiVersion: 'batch/v1',
       kind: 'Job',
@@ -62,12 +71,12 @@ describe('the Job of a leg', () => {
   });
 
   it('has a name of its own each time, so that a dead one never stands in the way (F6)', () => {
-    const names = Array.from({ length: 50 }, () => legJob(template, spec).metadata?.name);
+    const names = Array.from({ length: 50 }, () => buildJob(template, spec).metadata?.name);
     expect(new Set(names).size).toBe(50);
   });
 
   it('has a name that Kubernetes takes, and one that its pods can be labelled with', () => {
-    expect(legJob(template, { ...spec, leg: 99 }).metadata?.name).toMatch(
+    expect(buildJob(template, { ...spec, jobNumber: 99 }).metadata?.name).toMatch(
       /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
     );
   });
@@ -82,11 +91,13 @@ describe('the Job of a leg', () => {
     ],
     ['no spec', { metadata: template.metadata }],
   ])('needs a template: %s', (_what, cronJob) => {
-    expect(() => legJob(cronJob as V1CronJob, spec)).toThrow('CronJob k8s-version-upgrade has no container');
+    expect(() => buildJob(cronJob as V1CronJob, spec)).toThrow(
+      'CronJob k8s-version-upgrade has no container',
+    );
   });
 });
 
-describe('where a leg may run', () => {
+describe('where a Job may run', () => {
   const key = 'kubernetes.io/hostname';
   const required = (values: string[]) => ({
     requiredDuringSchedulingIgnoredDuringExecution: {
@@ -104,13 +115,13 @@ describe('where a leg may run', () => {
     [[], ['c'], preferred(['c'])],
     [[], [], {}],
   ])('drains %j, prefers %j (F1)', (drains, prefers, nodeAffinity) => {
-    expect(legAffinity(drains, prefers)).toEqual({ nodeAffinity });
+    expect(jobAffinity(drains, prefers)).toEqual({ nodeAffinity });
   });
 });
 
 describe('reading a Job', () => {
   const job = (...conditions: [string, string][]): V1Job => ({
-    metadata: { labels: { [jobLabels.run]: 'r', [jobLabels.leg]: '3' } },
+    metadata: { labels: { [jobLabels.run]: 'r', [jobLabels.number]: '3' } },
     status: { conditions: conditions.map(([type, status]) => ({ type, status })) },
   });
   test.each([
@@ -123,8 +134,8 @@ describe('reading a Job', () => {
     expect([isActive(given), hasFailed(given)]).toEqual([active, failed]);
   });
 
-  it('gives its run and leg', () => {
-    expect([runOf(job()), legOf(job()), runOf({}), legOf({})]).toEqual(['r', 3, '', 0]);
+  it('reads its run and its number', () => {
+    expect([runOf(job()), jobNumberOf(job()), runOf({}), jobNumberOf({})]).toEqual(['r', 3, '', 0]);
   });
 });
 
@@ -144,7 +155,7 @@ describe('why no node takes a pod (F4)', () => {
     [{}, 'the scheduler has not looked at it'],
     [undefined, 'no pod was made for it: a quota, or admission'],
   ])('%j', (given, reason) => {
-    expect(untakenReason(given)).toBe(reason);
+    expect(unscheduledReason(given)).toBe(reason);
   });
 
   const created = { metadata: { creationTimestamp: new Date(1_000_000) } };
@@ -153,6 +164,6 @@ describe('why no node takes a pod (F4)', () => {
     ['a node has', { ...created, spec: { nodeName: 'one', containers: [] } }, undefined],
     ['has ended', { ...created, status: { phase: 'Failed' } }, undefined],
   ])('a pod that %s is to be reported at %s', (_what, given, due) => {
-    expect(untakenDue(given, 500)).toBe(due);
+    expect(unscheduledDue(given, 500)).toBe(due);
   });
 });

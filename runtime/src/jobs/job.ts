@@ -6,12 +6,12 @@ import { isFinished } from '../cluster/pods.ts';
 import { UpgradeError } from '../errors.ts';
 import { jobLabels, objectNames } from '../names.ts';
 
-/** One leg of a run, as a Job. */
-export interface LegSpec {
-  /** The same on every leg of a run; a label value. */
-  readonly run: string;
+/** One Job of a run, as a Job. */
+export interface JobSpec {
+  /** The same on every Job of a run; a label value. */
+  readonly runId: string;
   /** 1, 2, … */
-  readonly leg: number;
+  readonly jobNumber: number;
   /** Appended to the template's arguments. */
   readonly args: readonly string[];
   readonly affinity: V1Affinity;
@@ -22,20 +22,20 @@ export interface LegSpec {
  * placement. Its name is random, so that a dead Job's never stands in the way (F6), and chosen here, so that a retried
  * creation finds its own.
  */
-export function legJob(template: V1CronJob, spec: LegSpec): V1Job {
+export function buildJob(template: V1CronJob, spec: JobSpec): V1Job {
   const jobTemplate = template.spec?.jobTemplate;
   const podSpec = jobTemplate?.spec?.template.spec;
   const [container, ...sidecars] = podSpec?.containers ?? [];
   if (!jobTemplate?.spec || !podSpec || !container) {
     throw new UpgradeError('failed', `CronJob ${objectNames.executionCronJob} has no container to run`);
   }
-  const labels = { [jobLabels.run]: spec.run, [jobLabels.leg]: String(spec.leg) };
+  const labels = { [jobLabels.run]: spec.runId, [jobLabels.number]: String(spec.jobNumber) };
   const podTemplate = jobTemplate.spec.template;
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      name: `${objectNames.executionCronJob}-${spec.leg}-${randomBytes(4).toString('hex')}`,
+      name: `${objectNames.executionCronJob}-${spec.jobNumber}-${randomBytes(4).toString('hex')}`,
       labels: { ...jobTemplate.metadata?.labels, ...labels },
       annotations: { ...jobTemplate.metadata?.annotations, 'cronjob.kubernetes.io/instantiate': 'manual' },
     },
@@ -68,16 +68,20 @@ export async function readExecutionCronJob(client: KubernetesClient, namespace: 
   }
 }
 
-/** The Jobs of legs, newest first. @param run only those of this run. */
-export async function listLegs(client: KubernetesClient, namespace: string, run?: string): Promise<V1Job[]> {
-  const labelSelector = run === undefined ? jobLabels.run : `${jobLabels.run}=${run}`;
-  const { items } = await client.call('list the legs', () =>
+/** The Jobs of Jobs, newest first. @param run only those of this run. */
+export async function listJobs(
+  client: KubernetesClient,
+  namespace: string,
+  runId?: string,
+): Promise<V1Job[]> {
+  const labelSelector = runId === undefined ? jobLabels.run : `${jobLabels.run}=${runId}`;
+  const { items } = await client.call('list the Jobs of runs', () =>
     client.batch.listNamespacedJob({ namespace, labelSelector }),
   );
-  return items.sort((a, b) => createdAt(b) - createdAt(a) || legOf(b) - legOf(a));
+  return items.sort((a, b) => createdAt(b) - createdAt(a) || jobNumberOf(b) - jobNumberOf(a));
 }
 
-export const legOf = (job: V1Job): number => Number(job.metadata?.labels?.[jobLabels.leg] ?? 0);
+export const jobNumberOf = (job: V1Job): number => Number(job.metadata?.labels?.[jobLabels.number] ?? 0);
 export const runOf = (job: V1Job): string => job.metadata?.labels?.[jobLabels.run] ?? '';
 
 const hasCondition = (job: V1Job, type: string) =>
@@ -94,9 +98,9 @@ const jobNameLabel = 'batch.kubernetes.io/job-name';
 /** Selects the pods of one Job. The newest of them is the one that counts. */
 export const podsOfJob = (job: string): string => `${jobNameLabel}=${job}`;
 
-/** The newest pod of each leg, by the name of its Job. */
+/** The newest pod of each Job, by the name of its Job. */
 export async function newestPods(client: KubernetesClient, namespace: string): Promise<Map<string, V1Pod>> {
-  const { items } = await client.call('list the pods of the legs', () =>
+  const { items } = await client.call('list the pods of runs', () =>
     client.core.listNamespacedPod({ namespace, labelSelector: jobLabels.run }),
   );
   return new Map(oldestFirst(items).map((pod) => [jobOf(pod), pod]));
@@ -115,18 +119,18 @@ export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFi
 export const isTaken = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
 
 /** When a pod that waits for a node is to be reported, epoch milliseconds; undefined when a node has it. */
-export const untakenDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
+export const unscheduledDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
   pod === undefined || isTaken(pod) ? undefined : createdAt(pod) + patience;
 
 /** Why no node has taken a Job's pod, in the scheduler's words. */
-export function untakenReason(pod: V1Pod | undefined): string {
+export function unscheduledReason(pod: V1Pod | undefined): string {
   if (pod === undefined) return 'no pod was made for it: a quota, or admission';
   const condition = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False');
   return condition?.message || condition?.reason || 'the scheduler has not looked at it';
 }
 
-/** Required: none of the nodes that the leg drains. Preferred: those that the placement names. */
-export function legAffinity(drains: readonly string[], prefers: readonly string[]): V1Affinity {
+/** Required: none of the nodes that the Job drains. Preferred: those that the placement names. */
+export function jobAffinity(drains: readonly string[], prefers: readonly string[]): V1Affinity {
   const key = 'kubernetes.io/hostname';
   const term = (operator: string, values: readonly string[]) => ({
     matchExpressions: [{ key, operator, values: [...values] }],

@@ -5,21 +5,19 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import { BlockedError } from '../errors.ts';
 import { type RemainingSource, remaining } from '../rollout/remaining.ts';
 import { inputsOf, type UpgradeRequest } from '../rollout/request.ts';
-import { legAffinity, legJob, legOf, listLegs, readExecutionCronJob } from './job.ts';
-import { placeLeg } from './placement.ts';
+import { buildJob, jobAffinity, jobNumberOf, listJobs, readExecutionCronJob } from './job.ts';
+import { placeJob } from './placement.ts';
 
-/** The Jobs that a run inside the cluster consists of. */
-export interface Legs {
-  /**
-   * Submits the leg after this one.
-   *
-   * @param avoid the node under this process, which the next leg drains.
-   * @returns the Job's name. @throws BlockedError when no node would take it, or none has.
-   */
-  next(avoid: string): Promise<string>;
-}
+/**
+ * Submits the Job that continues the run after this one, and waits until a node has accepted its pod.
+ *
+ * @param avoid the node that this process runs on, which the next Job drains.
+ * @returns the Job's name.
+ * @throws BlockedError when no node can run it, or none accepts it in time.
+ */
+export type StartNextJob = (avoid: string) => Promise<string>;
 
-export interface LegPorts {
+export interface JobPorts {
   readonly client: KubernetesClient;
   readonly cluster: RemainingSource;
   readonly writer: ClusterWriter;
@@ -27,40 +25,39 @@ export interface LegPorts {
 }
 
 /**
- * @param run identity of the run; @param leg the number of the leg that hands over, 0 for the first submission.
- * @param taken waits until a node has taken the Job of this name; throws when none does.
+ * @param runId identity of the run.
+ * @param jobNumber number in its run of the Job that hands over.
+ * @param assertScheduled waits until a node has accepted the Job of this name; throws when none does in time.
  */
-export function jobLegs(
-  ports: LegPorts,
+export function nextJobStarter(
+  ports: JobPorts,
   request: UpgradeRequest,
-  run: string,
-  leg: number,
-  taken: (job: string) => Promise<void>,
-): Legs {
-  return {
-    async next(avoid) {
-      const { metadata } = await submitLeg(ports, request, run, leg + 1, avoid);
-      const job = metadata?.name ?? '';
-      // Nobody may be following: this leg is the last that can tell.
-      await taken(job);
-      return job;
-    },
+  runId: string,
+  jobNumber: number,
+  assertScheduled: (job: string) => Promise<void>,
+): StartNextJob {
+  return async (avoid) => {
+    const { metadata } = await submitJob(ports, request, runId, jobNumber + 1, avoid);
+    const job = metadata?.name ?? '';
+    // Nobody may be following the run: this Job is the last process that can report it.
+    await assertScheduled(job);
+    return job;
   };
 }
 
 /**
- * The leg that goes on after this one, ended or not: a leg that was killed between submitting it and its own end is started
+ * The Job that goes on after this one, ended or not: a Job that was killed between submitting it and its own end is started
  * again, and has nothing more to do.
  *
  * @returns the Job's name.
  */
-export async function laterLeg(
+export async function successorOf(
   client: KubernetesClient,
   namespace: string,
-  run: string,
-  leg: number,
+  runId: string,
+  jobNumber: number,
 ): Promise<string | undefined> {
-  const later = (await listLegs(client, namespace, run)).find((job) => legOf(job) > leg);
+  const later = (await listJobs(client, namespace, runId)).find((job) => jobNumberOf(job) > jobNumber);
   return later?.metadata?.name;
 }
 
@@ -68,36 +65,36 @@ export async function laterLeg(
  * The first Job of a new run. Whoever submits one may not list the cluster's pods, so of several API servers the one that answers stands
  * for all. At worst it runs beside an old one, or on a node that is still to be drained where it need not, and another Job follows it (F1).
  */
-export function submitFirstLeg(ports: LegPorts, request: UpgradeRequest): Promise<V1Job> {
+export function submitFirstJob(ports: JobPorts, request: UpgradeRequest): Promise<V1Job> {
   const { nodes, serverRelease } = ports.cluster;
   const cluster = { nodes, serverRelease };
-  return submitLeg({ ...ports, cluster }, request, newRunId(request.target), 1);
+  return submitJob({ ...ports, cluster }, request, newRunId(request.target), 1);
 }
 
-/** Creates the Job of one leg, placed away from every node that it drains. */
-export async function submitLeg(
-  ports: LegPorts,
+/** Creates the Job of one Job, placed away from every node that it drains. */
+export async function submitJob(
+  ports: JobPorts,
   request: UpgradeRequest,
-  run: string,
-  leg: number,
+  runId: string,
+  jobNumber: number,
   avoid?: string,
 ): Promise<V1Job> {
   const template = await readExecutionCronJob(ports.client, ports.namespace);
   const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
   const nodes = await ports.cluster.nodes();
   const left = await remaining(ports.cluster, request.target, nodes);
-  // The node that hands over is drained by this leg, whatever has become of it since that was decided.
+  // The node that hands over is drained by this Job, whatever has become of it since that was decided.
   const pending = nodes.filter((node) => node.name === avoid && !left.nodes.includes(node));
   const upgraded = nodes.filter((node) => node.name !== avoid && !left.nodes.includes(node));
-  const placement = placeLeg([...left.nodes, ...pending], upgraded, tolerations, avoid);
+  const placement = placeJob([...left.nodes, ...pending], upgraded, tolerations, avoid);
   if ('reasons' in placement) {
-    throw new BlockedError('no node can run the next leg', placement.reasons, {
+    throw new BlockedError('no node can run the next Job', placement.reasons, {
       hint: `Run it from outside the cluster: k8s-upgrade run --inputs '${inputsOf(request)}' --settings FILE --kubeconfig FILE`,
     });
   }
-  const args = ['--inputs', inputsOf(request), '--run-id', run, '--leg', String(leg)];
-  const affinity = legAffinity(placement.drains.map(hostname), placement.prefers.map(hostname));
-  return ports.writer.createJob(legJob(template, { run, leg, args, affinity }));
+  const args = ['--inputs', inputsOf(request), '--run-id', runId, '--leg', String(jobNumber)];
+  const affinity = jobAffinity(placement.drains.map(hostname), placement.prefers.map(hostname));
+  return ports.writer.createJob(buildJob(template, { runId, jobNumber, args, affinity }));
 }
 
 const hostname = (node: ClusterNode): string => node.labels['kubernetes.io/hostname'] ?? node.name;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { clusterNode, controlPlaneTaint } from '../testing/cluster.ts';
-import { placeLeg } from './placement.ts';
+import { placeJob } from './placement.ts';
 
 const gpu = { key: 'nvidia.com/gpu', value: 'present', effect: 'NoSchedule' };
 const soft = { key: 'soft', value: '', effect: 'PreferNoSchedule' };
@@ -13,7 +13,7 @@ const master = clusterNode('master', { controlPlane: true, taints: [controlPlane
 const [one, two, three] = [clusterNode('node1'), clusterNode('node2'), clusterNode('node3')];
 const names = (nodes: readonly ClusterNode[]) => nodes.map((node) => node.name).join(' ');
 
-describe('placing a leg', () => {
+describe('placing a Job', () => {
   const cases: [
     what: string,
     pending: ClusterNode[],
@@ -23,14 +23,14 @@ describe('placing a leg', () => {
     prefers: string,
   ][] = [
     [
-      'first leg: on the last node in the order, which it leaves out',
+      'first Job: on the last node in the order, which it leaves out',
       [master, three, two, one],
       [],
       undefined,
       'master node3 node2',
       'node1',
     ],
-    ['next leg: anywhere upgraded', [one], [master, three, two], 'node1', 'node1', 'master node3 node2'],
+    ['next Job: anywhere upgraded', [one], [master, three, two], 'node1', 'node1', 'master node3 node2'],
     ['resumed: on the upgraded master alone', [two, one], [master], undefined, 'node2 node1', 'master'],
     [
       'not on a tainted node (F4)',
@@ -75,7 +75,7 @@ describe('placing a leg', () => {
     ],
   ];
   test.each(cases)('%s', (_what, pending, upgraded, avoid, drains, prefers) => {
-    const placed = placeLeg(pending, upgraded, tolerations, avoid);
+    const placed = placeJob(pending, upgraded, tolerations, avoid);
     if ('reasons' in placed) throw new Error(placed.reasons.join('; '));
     expect([names(placed.drains), names(placed.prefers)]).toEqual([drains, prefers]);
   });
@@ -88,7 +88,7 @@ describe('placing a leg', () => {
       clusterNode('down', { ready: false }),
       clusterNode('own'),
     ];
-    expect(placeLeg(pending, [], tolerations, 'own')).toEqual({
+    expect(placeJob(pending, [], tolerations, 'own')).toEqual({
       reasons: [
         'master: it is drained first',
         'gpu: taint nvidia.com/gpu=present:NoSchedule',
@@ -97,8 +97,8 @@ describe('placing a leg', () => {
         'own: it is the node to be drained next',
       ],
     });
-    expect(placeLeg([master], [], tolerations)).toEqual({ reasons: ['master: it is drained first'] });
-    expect(placeLeg([one], [master], [])).toEqual({
+    expect(placeJob([master], [], tolerations)).toEqual({ reasons: ['master: it is drained first'] });
+    expect(placeJob([one], [master], [])).toEqual({
       reasons: [
         'node1: it is drained first',
         'master: taint node-role.kubernetes.io/control-plane:NoSchedule',
@@ -119,7 +119,7 @@ describe('placing a leg', () => {
     [{ operator: 'Exists' }, true],
     [{ operator: 'Exists', effect: 'NoExecute' }, false],
   ])('%j tolerates k=v:NoSchedule as the scheduler says: %s', (toleration, tolerated) => {
-    const placed = placeLeg([master, clusterNode('n', { taints: [taint] })], [], [toleration]);
+    const placed = placeJob([master, clusterNode('n', { taints: [taint] })], [], [toleration]);
     expect('drains' in placed).toBe(tolerated);
   });
 });
@@ -180,13 +180,13 @@ describe('in any cluster', () => {
 
   const runs = { numRuns: 500 };
 
-  it('a leg never drains a node that it may run on (F1), and runs where a node takes it (F4)', () => {
-    let placedLegs = 0;
+  it('a Job never drains a node that it may run on (F1), and runs where a node takes it (F4)', () => {
+    let placedJobs = 0;
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
-        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        const placed = placeJob(pending, upgraded, tolerations, avoid);
         if ('reasons' in placed) return;
-        placedLegs += 1;
+        placedJobs += 1;
         const mayRunOn = [...pending, ...upgraded].filter((node) => !placed.drains.includes(node));
         expect(placed.prefers.length).toBeGreaterThan(0);
         for (const host of placed.prefers) {
@@ -199,13 +199,13 @@ describe('in any cluster', () => {
       }),
       runs,
     );
-    expect(placedLegs).toBeGreaterThan(200);
+    expect(placedJobs).toBeGreaterThan(200);
   });
 
-  it('each leg upgrades the next in the order and, when it was handed over for one node, that one', () => {
+  it('each Job upgrades the next in the order and, when it was handed over for one node, that one', () => {
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
-        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        const placed = placeJob(pending, upgraded, tolerations, avoid);
         if ('reasons' in placed || pending.length === 0) return;
         expect(placed.drains).toContain(pending[0]);
         expect(pending.length - placed.drains.length).toBeLessThanOrEqual(1);
@@ -215,10 +215,10 @@ describe('in any cluster', () => {
     );
   });
 
-  it('is refused only when no node can take a leg that makes progress, with a reason for each (F4)', () => {
+  it('is refused only when no node can take a Job that makes progress, with a reason for each (F4)', () => {
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
-        const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        const placed = placeJob(pending, upgraded, tolerations, avoid);
         const [first, ...later] = pending;
         const could = [...upgraded, ...later.filter((node) => node.name !== avoid)].some((node) =>
           takes(node, tolerations.length > 0),
@@ -232,15 +232,15 @@ describe('in any cluster', () => {
     );
   });
 
-  it('a run comes to its end leg by leg, whatever else the nodes are', () => {
+  it('a run comes to its end Job by Job, whatever else the nodes are', () => {
     fc.assert(
       fc.property(cluster, ({ pending: all, upgraded: before, tolerations }) => {
         let pending = all;
         const upgraded = [...before];
         let avoid: string | undefined;
-        for (let leg = 1; pending.length > 0; leg++) {
-          expect(leg).toBeLessThanOrEqual(all.length + 1);
-          const placed = placeLeg(pending, upgraded, tolerations, avoid);
+        for (let jobNumber = 1; pending.length > 0; jobNumber++) {
+          expect(jobNumber).toBeLessThanOrEqual(all.length + 1);
+          const placed = placeJob(pending, upgraded, tolerations, avoid);
           if ('reasons' in placed) return;
           const host = placed.prefers[0];
           upgraded.push(...placed.drains);

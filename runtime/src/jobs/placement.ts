@@ -1,28 +1,28 @@
 import type { V1Toleration } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 
-/** Where a leg may run. */
+/** Where a Job may run. */
 export interface Placement {
-  /** The nodes that the leg drains, in order; it may run on none of them. */
+  /** The nodes that the Job drains, in order; it may run on none of them. */
   readonly drains: readonly ClusterNode[];
   /** Where it should rather run. */
   readonly prefers: readonly ClusterNode[];
 }
 
-/** Why no leg can be placed, node by node. */
+/** Why no Job can be placed, node by node. */
 export interface Unplaceable {
   readonly reasons: readonly string[];
 }
 
 /**
- * Chooses where the next leg runs, so that it never runs on a node that it drains (F1) and does not hang on one that
- * would not take it (F4). Upgraded nodes first; else the last in the order, which a further leg then upgrades.
+ * Chooses where the next Job runs, so that it never runs on a node that it drains (F1) and does not hang on one that
+ * would not take it (F4). Upgraded nodes first; else the last in the order, which a further Job then upgrades.
  *
  * @param pending the nodes still to be upgraded, in the order of the rollout.
  * @param upgraded the others.
- * @param avoid the node that hands over, because this leg is to drain it.
+ * @param avoid the node that hands over, because this Job is to drain it.
  */
-export function placeLeg(
+export function placeJob(
   pending: readonly ClusterNode[],
   upgraded: readonly ClusterNode[],
   tolerations: readonly V1Toleration[],
@@ -41,7 +41,7 @@ export function placeLeg(
   return { reasons };
 }
 
-/** Why the scheduler would not put a leg on this node. */
+/** Why the scheduler would not put a Job on this node. */
 function whyNot(node: ClusterNode, tolerations: readonly V1Toleration[]): string | undefined {
   if (!node.ready) return 'not Ready';
   if (node.unschedulable) return 'cordoned';

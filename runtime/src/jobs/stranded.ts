@@ -5,18 +5,18 @@ import { BlockedError } from '../errors.ts';
 /** A node that answers takes its pod away soon after the grace period, which ends at the deletion timestamp; milliseconds. */
 const patience = 5 * 60_000;
 
-/** A leg whose node went away for good: the pod stays, terminating, and its Job makes no other one before it has gone. */
-export function isLost(pod: V1Pod | undefined): boolean {
+/** A Job whose node went away for good: the pod stays, terminating, and its Job makes no other one before it has gone. */
+export function isStranded(pod: V1Pod | undefined): boolean {
   const deleted = pod?.metadata?.deletionTimestamp;
   if (pod === undefined || deleted === undefined || isFinished(pod)) return false;
   return Date.now() - new Date(deleted).getTime() > patience;
 }
 
-export const lost = (namespace: string, job: string, pod: V1Pod | undefined): BlockedError =>
+export const stranded = (namespace: string, job: string, pod: V1Pod | undefined): BlockedError =>
   new BlockedError(`${job} waits for a node that is away`, [why(pod)], { hint: hint(namespace, job) });
 
 /** The same in one line. */
-export const lostText = (namespace: string, job: string, pod: V1Pod | undefined): string =>
+export const strandedText = (namespace: string, job: string, pod: V1Pod | undefined): string =>
   `${job} waits for a node that is away: ${why(pod)}. ${hint(namespace, job)}`;
 
 const why = (pod: V1Pod | undefined): string =>

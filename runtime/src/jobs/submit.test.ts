@@ -10,7 +10,7 @@ import { requestOf } from '../rollout/request.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
-import { jobLegs, laterLeg, newRunId } from './next-job.ts';
+import { newRunId, nextJobStarter, successorOf } from './next-job.ts';
 import { type SubmitPorts, submit } from './submit.ts';
 
 const request = requestOf({ target_version: '1.34.5', kind: 'patch' });
@@ -110,7 +110,7 @@ const fail = (name: string | undefined) =>
   });
 
 describe('submitting', () => {
-  it('creates the first leg, away from what it drains', async () => {
+  it('creates the first Job, away from what it drains', async () => {
     const { job, joined } = await submit(ports(), request);
     expect(joined).toBe(false);
     expect(jobs().map((one) => one.metadata.name)).toEqual([job.metadata?.name]);
@@ -138,7 +138,7 @@ describe('submitting', () => {
     expect(jobs()).toHaveLength(1);
   });
 
-  it('says so when the node of the leg at work is gone for good, and follows it for as long as it may come back', async () => {
+  it('says so when the node of the Job at work is gone for good, and follows it for as long as it may come back', async () => {
     const { job } = await submit(ports(), request);
     const name = job.metadata?.name ?? '';
     const after = (minutes: number) => {
@@ -155,7 +155,7 @@ describe('submitting', () => {
     expect((await after(1)).joined).toBe(true);
     expect(await rejection(after(10))).toMatchObject({
       code: 'blocked',
-      message: expect.stringContaining('pod leg-pod on node7 is being deleted and does not go'),
+      message: expect.stringContaining('pod upgrade-1-pod on node7 is being deleted and does not go'),
       hint: expect.stringContaining(`kubectl -n k8s-upgrade delete job ${name}, then dispatch again`),
     });
   });
@@ -251,15 +251,15 @@ describe('submitting', () => {
   });
 });
 
-describe('the next leg', () => {
+describe('the next Job', () => {
   const upgradeAll = (...names: string[]) => lab.api.apply(names.map((name) => node(name, '1.34.5')));
 
   it('is on an upgraded node, and never on the one that it drains (F1)', async () => {
     upgradeAll('master', 'node1');
     lab.api.setVersion('1.34.5');
-    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
     const job = jobs().find((one) => one.metadata.name === name);
-    expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.leg]: '2' });
+    expect(job?.metadata.labels).toMatchObject({ [jobLabels.run]: 'run', [jobLabels.number]: '2' });
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
 
@@ -271,7 +271,7 @@ describe('the next leg', () => {
       apiServer('master2', '1.34.2'),
       apiServer('master3', '1.34.5'),
     ]);
-    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(placement(job)).toEqual({ not: ['master2', 'node2'], rather: ['master', 'master3', 'node1'] });
   });
@@ -279,7 +279,7 @@ describe('the next leg', () => {
   it('is not on the node that hands over, whatever has become of that meanwhile', async () => {
     upgradeAll('master', 'node1', 'node2');
     lab.api.setVersion('1.34.5');
-    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
@@ -292,17 +292,17 @@ describe('the next leg', () => {
 
   it('keeps off the one that hands over, also where its API server alone is left', async () => {
     upgradeAll('master', 'node1', 'node2');
-    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('master');
+    const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('master');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(placement(job)).toEqual({ not: ['master'], rather: ['node1', 'node2'] });
   });
 
-  it('is found by a leg that was killed after submitting it, also once it has ended (F5)', async () => {
+  it('is found by a Job that was killed after submitting it, also once it has ended (F5)', async () => {
     upgradeAll('master', 'node1');
     const client = connect(lab);
-    const after = (run: string, leg: number) => laterLeg(client, namespace, run, leg);
+    const after = (runId: string, jobNumber: number) => successorOf(client, namespace, runId, jobNumber);
     expect(await after('run', 1)).toBeUndefined();
-    const name = await jobLegs(ports(), request, 'run', 1, async () => {}).next('node2');
+    const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
     expect(await after('run', 1)).toBe(name);
     fail(name);
     expect(await after('run', 1)).toBe(name);

@@ -5,11 +5,11 @@ import { oldest } from '../release.ts';
 import { assertNotHalted, ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
 import { checkAgainstCluster, inputsOf, type UpgradeRequest } from '../rollout/request.ts';
 import { hasStrandedJob, readAtWork } from './at-work.ts';
-import { type LegPorts, submitFirstLeg } from './next-job.ts';
-import { lost } from './stranded.ts';
+import { type JobPorts, submitFirstJob } from './next-job.ts';
+import { stranded } from './stranded.ts';
 
-export interface SubmitPorts extends LegPorts {
-  readonly cluster: LegPorts['cluster'] & Pick<ClusterReader, 'unreadableNodes'>;
+export interface SubmitPorts extends JobPorts {
+  readonly cluster: JobPorts['cluster'] & Pick<ClusterReader, 'unreadableNodes'>;
 }
 
 export interface Submitted {
@@ -26,23 +26,23 @@ export interface Submitted {
  */
 export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promise<Submitted> {
   const { client, cluster, namespace } = ports;
-  const [nodes, server, [odd]] = await Promise.all([
+  const [nodes, server, [unreadable]] = await Promise.all([
     cluster.nodes(),
     cluster.serverRelease(),
     cluster.unreadableNodes(),
   ]);
-  if (odd !== undefined) throw odd;
+  if (unreadable !== undefined) throw unreadable;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
   await assertNotHalted(new ConfigMapKillSwitch(client, namespace));
   const atWork = await readAtWork(client, namespace);
   const { active, holder } = atWork;
   // It would be followed for ever.
-  if (active && hasStrandedJob(atWork)) throw lost(namespace, active.name, active.pod);
+  if (active && hasStrandedJob(atWork)) throw stranded(namespace, active.name, active.pod);
   if (active) return join(active.job, request);
   if (holder) {
     throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);
   }
-  return { job: await submitFirstLeg(ports, request), joined: false };
+  return { job: await submitFirstJob(ports, request), joined: false };
 }
 
 function join(job: V1Job, request: UpgradeRequest): Submitted {

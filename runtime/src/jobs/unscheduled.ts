@@ -1,7 +1,7 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import { BlockedError } from '../errors.ts';
 import { pause, within } from '../wait.ts';
-import { isTaken, newestPod, podsOfJob, untakenReason } from './job.ts';
+import { isTaken, newestPod, podsOfJob, unscheduledReason } from './job.ts';
 
 export interface TakenOptions {
   readonly client: KubernetesClient;
@@ -17,7 +17,7 @@ export interface TakenOptions {
  *
  * @returns undefined when one has; at the time limit, why none did, in the scheduler's words.
  */
-export async function whyUntaken(options: TakenOptions, job: string): Promise<string | undefined> {
+export async function whyUnscheduled(options: TakenOptions, job: string): Promise<string | undefined> {
   const { client, namespace, unschedulable, signal } = options;
   const wait = within(unschedulable, signal);
   const labelSelector = podsOfJob(job);
@@ -27,23 +27,23 @@ export async function whyUntaken(options: TakenOptions, job: string): Promise<st
     );
     const pod = newestPod(items);
     if (pod !== undefined && isTaken(pod)) return undefined;
-    if (Date.now() >= wait.deadline) return untakenReason(pod);
+    if (Date.now() >= wait.deadline) return unscheduledReason(pod);
     await pause(250, wait);
   }
 }
 
 /** @throws BlockedError with the scheduler's reason when no node takes the Job in time (F4). */
 export async function assertTaken(options: TakenOptions, job: string): Promise<void> {
-  const reason = await whyUntaken(options, job);
-  if (reason !== undefined) throw untaken(options.namespace, job, reason);
+  const reason = await whyUnscheduled(options, job);
+  if (reason !== undefined) throw unscheduled(options.namespace, job, reason);
 }
 
-export const untaken = (namespace: string, job: string, reason: string): BlockedError =>
+export const unscheduled = (namespace: string, job: string, reason: string): BlockedError =>
   new BlockedError(`no node takes ${job}`, [reason], { hint: hint(namespace, job) });
 
 /** The same in one line. */
-export const untakenText = (namespace: string, job: string, reason: string): string =>
+export const unscheduledText = (namespace: string, job: string, reason: string): string =>
   `no node takes ${job}: ${reason} ${hint(namespace, job)}`;
 
 const hint = (namespace: string, job: string): string =>
-  `It goes on by itself once a node takes it. Or remove it (kubectl -n ${namespace} delete job ${job}), mend the cause, and submit again.`;
+  `It continues by itself once a node takes it. Or remove it (kubectl -n ${namespace} delete job ${job}), fix the cause, and submit again.`;

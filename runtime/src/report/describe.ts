@@ -48,7 +48,7 @@ export function describe(event: RunEvent): string {
       return event.startedAt === undefined ? 'no rollout is in flight' : 'the rollout is marked as in flight';
     case 'heartbeat':
       return 'alive';
-    case 'would':
+    case 'planned-action':
       return `WOULD: ${event.action}`;
     case 'notice':
       return event.text;

@@ -4,14 +4,14 @@ import { Report, type RunEvent, type Sink } from './events.ts';
 const notice = (text: string): RunEvent => ({ type: 'notice', text });
 
 /** Remembers what it was told, each after `delay`. */
-function slowSink(name: string, delay: number): Sink & { heard: string[] } {
-  const heard: string[] = [];
+function slowSink(name: string, delay: number): Sink & { received: string[] } {
+  const received: string[] = [];
   return {
     name,
-    heard,
+    received,
     async handle(event) {
       await new Promise((resolve) => setTimeout(resolve, delay));
-      if (event.type === 'notice') heard.push(event.text);
+      if (event.type === 'notice') received.push(event.text);
     },
   };
 }
@@ -23,9 +23,9 @@ describe('a report', () => {
     report.add(quick);
     report.add(slow);
     for (const text of ['a', 'b', 'c']) report.emit(notice(text));
-    expect(slow.heard).toEqual([]);
+    expect(slow.received).toEqual([]);
     await report.flush();
-    expect([quick.heard, slow.heard]).toEqual([
+    expect([quick.received, slow.received]).toEqual([
       ['a', 'b', 'c'],
       ['a', 'b', 'c'],
     ]);
@@ -47,7 +47,7 @@ describe('a report', () => {
     report.emit(notice('a'));
     report.emit(notice('b'));
     await report.flush();
-    expect([calls, failures, sound.heard]).toEqual([2, ['broken: no', 'broken: no'], ['a', 'b']]);
+    expect([calls, failures, sound.received]).toEqual([2, ['broken: no', 'broken: no'], ['a', 'b']]);
   });
 
   it('tells a sink nothing from before it was added', async () => {
@@ -57,6 +57,6 @@ describe('a report', () => {
     report.add(late);
     report.emit(notice('after'));
     await report.flush();
-    expect(late.heard).toEqual(['after']);
+    expect(late.received).toEqual(['after']);
   });
 });

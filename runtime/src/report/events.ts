@@ -41,7 +41,7 @@ export type RunEvent =
   | { readonly type: 'in-flight'; readonly startedAt: number | undefined; readonly snapshotTaken: boolean }
   /** The process is alive. */
   | { readonly type: 'heartbeat' }
-  | { readonly type: 'would'; readonly action: string }
+  | { readonly type: 'planned-action'; readonly action: string }
   /** Worth a person's eye and no reason to stop. */
   | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'handed-off'; readonly job: string; readonly why: string }

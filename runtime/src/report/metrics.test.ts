@@ -104,7 +104,7 @@ describe('what a run pushes', () => {
   test.each([
     { type: 'script', node: 'a', script: 'b', line: 'c' },
     { type: 'notice', text: 'x' },
-    { type: 'would', action: 'x' },
+    { type: 'planned-action', action: 'x' },
   ] as RunEvent[])('$type is not worth a push', async (event) => {
     await new MetricsSink(settings()).handle(event);
     expect(gateway.history).toEqual([]);

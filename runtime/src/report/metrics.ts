@@ -78,7 +78,7 @@ export class MetricsSink implements Sink {
     switch (event.type) {
       case 'script':
       case 'notice':
-      case 'would':
+      case 'planned-action':
         return;
       case 'in-flight':
         this.#group.set(metrics.inFlight, event.startedAt === undefined ? 0 : 1);

@@ -30,16 +30,16 @@ describe('the journal', () => {
   it('is a rollout’s annotations, from its begin to its end, and leaves others alone', async () => {
     const journal = open();
     expect(await journal.read()).toBeUndefined();
-    const begun = await journal.begin(target, 'patch', false);
+    const started = await journal.begin(target, 'patch', false);
     await journal.recordSnapshot('/backup/a.db');
     expect(annotations()).toEqual({
       kept: 'yes',
-      [keys.inFlight]: begun.started,
+      [keys.inFlight]: started.started,
       [keys.target]: '1.34.5',
       [keys.kind]: 'patch',
       [keys.snapshotPath]: '/backup/a.db',
     });
-    expect(await journal.read()).toEqual({ ...begun, snapshotPath: '/backup/a.db' });
+    expect(await journal.read()).toEqual({ ...started, snapshotPath: '/backup/a.db' });
     await journal.clear();
     expect(annotations()).toEqual({ kept: 'yes' });
   });

@@ -25,22 +25,22 @@ export function marksReader(prefix: string): ReadMarks {
   const keys = annotationKeys(prefix);
   return (annotations): NodeMarks => ({
     cordonedByUs: keys.cordoned in annotations,
-    touchedAt: timeOf(annotations[keys.touched]),
+    changedAt: timeOf(annotations[keys.changed]),
     unfinished: keys.unfinished in annotations,
     soakingSince: timeOf(annotations[keys.soaking]),
   });
 }
 
-/** A node counts as touched when this rollout, not an earlier one, began to change it. */
-export const isTouched = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
-  inFlight !== undefined && node.touchedAt !== undefined && node.touchedAt >= inFlight.startedAt;
+/** A node counts as changed when this rollout, not an earlier one, began to change it. */
+export const isChanged = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
+  inFlight !== undefined && node.changedAt !== undefined && node.changedAt >= inFlight.startedAt;
 
 /** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one: a person's is there, or it is not drained. */
-export const isInterrupted = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
+export const isInProgress = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
 
 /** This rollout is in the middle of this node: what is not well on it, finishing it cures (F5). */
-export const isBegun = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
-  isTouched(node, inFlight) && isInterrupted(node);
+export const isInProgressOf = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
+  isChanged(node, inFlight) && isInProgress(node);
 
 const keysOf = ({ settings }: Pick<MarkPorts, 'settings'>) => annotationKeys(settings.annotationPrefix);
 
@@ -51,11 +51,11 @@ const keysOf = ({ settings }: Pick<MarkPorts, 'settings'>) => annotationKeys(set
  */
 export async function cordon(ports: MarkPorts, name: string): Promise<'cordoned' | 'already'> {
   const keys = keysOf(ports);
-  const run = (await ports.journal.read())?.started ?? new Date().toISOString();
+  const startedAt = (await ports.journal.read())?.started ?? new Date().toISOString();
   let end: 'cordoned' | 'already' = 'already';
   await changeNode(ports, name, ({ unschedulable }) => {
     end = unschedulable ? 'already' : 'cordoned';
-    return unschedulable ? undefined : [{ [keys.cordoned]: run }, true];
+    return unschedulable ? undefined : [{ [keys.cordoned]: startedAt }, true];
   });
   return end;
 }
@@ -117,20 +117,20 @@ export async function findNode({ cluster }: Pick<MarkPorts, 'cluster'>, name: st
  * @param needsMark where no cordon of ours says that it is not finished.
  * @throws UpgradeError when the node has left.
  */
-export async function markTouched(
+export async function markChanged(
   ports: MarkPorts,
   name: string,
   needsMark: (node: ClusterNode) => boolean,
 ): Promise<void> {
   const node = await findNode(ports, name);
-  const touched = isTouched(node, await ports.journal.read());
-  if (touched && isInterrupted(node)) return;
+  const changed = isChanged(node, await ports.journal.read());
+  if (changed && isInProgress(node)) return;
   const keys = keysOf(ports);
   const now = new Date().toISOString();
   await ports.writer.patchNode(name, {
-    ...(!touched && { [keys.touched]: now }),
+    ...(!changed && { [keys.changed]: now }),
     // Our cordon says it as well.
-    ...(!isInterrupted(node) && needsMark(node) && { [keys.unfinished]: now }),
+    ...(!isInProgress(node) && needsMark(node) && { [keys.unfinished]: now }),
   });
 }
 
@@ -149,9 +149,9 @@ export async function clearSoaks(ports: MarkPorts): Promise<void> {
 }
 
 /** Once no rollout is in flight. One that is left says nothing: it is older than the next rollout. Idempotent. */
-export async function clearTouched(ports: MarkPorts): Promise<void> {
-  const touched = (await ports.cluster.nodes()).filter((node) => node.touchedAt !== undefined);
-  await clearMark(ports, touched, keysOf(ports).touched);
+export async function clearChanged(ports: MarkPorts): Promise<void> {
+  const changed = (await ports.cluster.nodes()).filter((node) => node.changedAt !== undefined);
+  await clearMark(ports, changed, keysOf(ports).changed);
 }
 
 async function clearMark({ writer }: MarkPorts, nodes: readonly ClusterNode[], key: string): Promise<void> {
@@ -171,10 +171,10 @@ export async function clearMarks(
   ports: Omit<MarkPorts, 'journal'>,
   onCleared: (node: ClusterNode) => void,
 ): Promise<void> {
-  const { cordoned, touched, unfinished, soaking } = keysOf(ports);
-  const none = Object.fromEntries([cordoned, touched, unfinished, soaking].map((key) => [key, null]));
+  const { cordoned, changed, unfinished, soaking } = keysOf(ports);
+  const none = Object.fromEntries([cordoned, changed, unfinished, soaking].map((key) => [key, null]));
   for (const node of await ports.cluster.nodes()) {
-    if (!isInterrupted(node) && node.touchedAt === undefined && node.soakingSince === undefined) continue;
+    if (!isInProgress(node) && node.changedAt === undefined && node.soakingSince === undefined) continue;
     await ports.writer.patchNode(node.name, none);
     onCleared(node);
   }

@@ -75,14 +75,14 @@ const cases: [what: string, given: Case, kubelets: string[], servers: string[], 
 ];
 
 test.each(cases)('%s', async (_what, given, kubelets, servers, inProgress) => {
-  const [found, behind, begun, all] = await namesOf(given);
-  expect([found, behind, begun]).toEqual([kubelets, servers, inProgress]);
+  const [found, behind, unfinished, all] = await namesOf(given);
+  expect([found, behind, unfinished]).toEqual([kubelets, servers, inProgress]);
   expect(all?.toSorted()).toEqual([...new Set([...kubelets, ...servers, ...inProgress])].sort());
 });
 
 it('names a node once that is behind in every way; the control plane first, and of the workers what is in progress', async () => {
-  const begun = worker(2, { release: old, cordonedByUs: true });
-  const nodes = [master(1, { release: old }), worker(1, { release: old }), begun];
+  const unfinished = worker(2, { release: old, cordonedByUs: true });
+  const nodes = [master(1, { release: old }), worker(1, { release: old }), unfinished];
   const [, , , all] = await namesOf({ nodes, server: old });
   expect(all).toEqual(['master1', 'node2', 'node1']);
 });

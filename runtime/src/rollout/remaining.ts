@@ -2,7 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, type Release, releaseOf } from '../release.ts';
-import { isInterrupted } from './node-marks.ts';
+import { isInProgress } from './node-marks.ts';
 
 /** What is left to do until a whole cluster is at a release. Gates, placement, stages, plan and run all ask here. */
 export interface Remaining {
@@ -29,14 +29,14 @@ export async function remaining(
   const all = known ?? (await cluster.nodes());
   const kubelets = all.filter((node) => node.release !== target);
   const servers = await serversBehind(cluster, all, target);
-  const inProgress = all.filter(isInterrupted);
+  const inProgress = all.filter(isInProgress);
   const left = new Set([...kubelets, ...servers, ...inProgress]);
   const nodes = all.filter((node) => left.has(node)).sort((a, b) => turnOf(a) - turnOf(b));
   return { kubelets, servers, inProgress, nodes };
 }
 
 /** Nodes of one turn keep the order of the rollout. */
-const turnOf = (node: ClusterNode): number => (node.controlPlane ? 0 : 2) + (isInterrupted(node) ? 0 : 1);
+const turnOf = (node: ClusterNode): number => (node.controlPlane ? 0 : 2) + (isInProgress(node) ? 0 : 1);
 
 /**
  * Where there is one control-plane node, what answers says what its API server is; where there are several, any of them may answer, and

@@ -88,7 +88,7 @@ describe('inputs', () => {
     );
   });
 
-  it('come back as they were through the next leg', () => {
+  it('come back as they were through the next Job', () => {
     const request: fc.Arbitrary<UpgradeRequest> = fc.record({
       target: anyRelease,
       kind: fc.constantFrom('patch' as const, 'minor' as const),

@@ -57,7 +57,7 @@ export function requestOf(inputs: Inputs): UpgradeRequest {
   };
 }
 
-/** The inputs again, for the next leg. */
+/** The inputs again, for the next Job. */
 export function inputsOf(request: UpgradeRequest): string {
   const inputs: Inputs = {
     target_version: request.target,
@@ -79,7 +79,7 @@ function parseStages(given: string | readonly string[]): readonly StageName[] {
 }
 
 /**
- * Checks a request against what the cluster runs, before anything is touched.
+ * Checks a request against what the cluster runs, before anything is changed.
  *
  * @param running the oldest kubelet; @param server the API server.
  * @throws InputError for a target that is older, too far ahead, or not of its kind.

@@ -15,7 +15,7 @@ interface Row {
 const rows = [
   {
     name: 'preflight',
-    summary: 'ask every gate before anything is touched',
+    summary: 'ask every gate before anything is changed',
     changesNodes: false,
     rollout: 'before',
   },

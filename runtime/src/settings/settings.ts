@@ -167,7 +167,7 @@ export const settingsSchema = z.strictObject({
       apiOutage: positiveDuration.prefault('10m'),
       /** One request to the API server. */
       apiRequest: positiveDuration.prefault('30s'),
-      /** After this, a leg that no node takes is reported with the scheduler's reason. */
+      /** After this, a Job that no node takes is reported with the scheduler's reason. */
       unschedulable: positiveDuration.prefault('90s'),
     })
     .prefault({}),

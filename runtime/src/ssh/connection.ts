@@ -48,7 +48,7 @@ export class NodeConnection {
         this.close();
         const first = lostAt === undefined;
         lostAt ??= Date.now();
-        await this.#bear(error, lostAt, first, why);
+        await this.#retryOrThrow(error, lostAt, first, why);
       }
     }
   }
@@ -57,7 +57,12 @@ export class NodeConnection {
    * @param why the node cannot be reached, since it last took a command.
    * @throws unless connecting again may help.
    */
-  async #bear(error: unknown, lostAt: number, first: boolean, why: string | undefined): Promise<void> {
+  async #retryOrThrow(
+    error: unknown,
+    lostAt: number,
+    first: boolean,
+    why: string | undefined,
+  ): Promise<void> {
     const { signal, onNotice, reconnectTimeout } = this.#options;
     signal.throwIfAborted();
     // The signal of a wait may fire a moment before the clock says so.

@@ -60,11 +60,11 @@ const logOf = (node: LabNode): string[] =>
 describe('a script on a node', () => {
   it('gives its result, and tells its lines', async () => {
     const { node, target } = await startNode();
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
-    expect(heard.lines.some((line) => line.includes('kubeadm | 1.34.5-1.1 |'))).toBe(true);
-    expect(heard.lines.some((line) => line.startsWith('result:'))).toBe(false);
-    expect(heard.notices).toEqual([]);
+    expect(received.lines.some((line) => line.includes('kubeadm | 1.34.5-1.1 |'))).toBe(true);
+    expect(received.lines.some((line) => line.startsWith('result:'))).toBe(false);
+    expect(received.notices).toEqual([]);
     await vi.waitFor(() => expect(node.ssh.connections).toBe(0));
   });
 
@@ -88,16 +88,16 @@ describe('a script on a node', () => {
 
   it('of an earlier process is waited for, whatever its arguments; where none runs there is nothing to wait for', async () => {
     const { node, target, middle } = await slowNode();
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     await shell.ended(target, 'list_packages', 20_000);
     const done = shell.script(target, 'list_packages', args, 20_000);
     await middle;
     const later = shellOptions(node);
     await later.shell.ended(target, 'list_packages', 20_000);
-    expect(later.heard.lines).toContainEqual(expect.stringContaining('kubeadm | 1.34.5-1.1 |'));
+    expect(later.received.lines).toContainEqual(expect.stringContaining('kubeadm | 1.34.5-1.1 |'));
     expect(await done).toEqual(offered);
     await shell.ended(target, 'list_packages', 20_000);
-    expect([refreshed(node), heard.notices]).toEqual([1, []]);
+    expect([refreshed(node), received.notices]).toEqual([1, []]);
   });
 
   it.each([
@@ -105,7 +105,7 @@ describe('a script on a node', () => {
     ['what waits for its end', 'bash -s -- follow .*'],
   ])('is not taken for ended when %s is killed on the node', async (_what, pattern) => {
     const { node, target, middle } = await slowNode(2);
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     const done = shell.script(target, 'list_packages', args, 20_000);
     const later = shellOptions(node);
     await middle;
@@ -113,17 +113,17 @@ describe('a script on a node', () => {
     const ended = vi.fn();
     void waiting.then(ended);
     await vi.waitFor(() =>
-      expect([heard.lines, later.heard.lines].every(({ length }) => length > 0)).toBe(true),
+      expect([received.lines, later.received.lines].every(({ length }) => length > 0)).toBe(true),
     );
     for (const pid of pidsOf(node, pattern)) process.kill(pid, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(ended).not.toHaveBeenCalled();
     await waiting;
     expect(await done).toEqual(offered);
-    expect([refreshed(node), heard.lines.filter((line) => line.includes('1.34.2-1.1')).length]).toEqual([
+    expect([refreshed(node), received.lines.filter((line) => line.includes('1.34.2-1.1')).length]).toEqual([
       1, 1,
     ]);
-    expect(later.heard.notices).toContainEqual(
+    expect(later.received.notices).toContainEqual(
       expect.stringContaining('what followed list_packages was killed'),
     );
   });
@@ -134,19 +134,19 @@ describe('a script on a node', () => {
     await middle;
     const failing = 'if [[ $* == *follow* && ! -e $once ]]; then echo "sudo: no fork" >&2; exit 1; fi';
     before(node, 'sudo', failing);
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     const ended = vi.fn();
     const later =
       what === 'script'
         ? shell.script(target, 'list_packages', args, 20_000)
         : shell.ended(target, 'list_packages', 20_000);
     void later.then(ended, ended);
-    await vi.waitFor(() => expect(heard.lines).toEqual(['sudo: no fork', 'sudo: no fork']), 5_000);
+    await vi.waitFor(() => expect(received.lines).toEqual(['sudo: no fork', 'sudo: no fork']), 5_000);
     expect(ended).not.toHaveBeenCalled();
     writeFileSync(join(node.paths.bin, 'sudo.once'), '');
     expect(await later).toEqual(what === 'script' ? offered : undefined);
-    expect(heard.lines.filter((line) => line !== 'sudo: no fork')).toEqual(logOf(node));
-    expect(heard.notices).toEqual([
+    expect(received.lines.filter((line) => line !== 'sudo: no fork')).toEqual(logOf(node));
+    expect(received.notices).toEqual([
       'on k8s-node1 what followed list_packages ended with exit code 1: sudo: no fork; following it again',
     ]);
     expect(await first).toEqual(offered);
@@ -170,11 +170,11 @@ describe('a script on a node', () => {
     const half =
       'for log; do :; done; until grep -q ^result: "$log"; do sleep 0.02; done; head -c -40 "$log"; kill -9 $$';
     before(node, 'tail', `if [[ ! -e $once ]]; then : >"$once"; ${half}; fi`);
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
     const ofBash = (line: string) => line.includes(' Killed ');
-    expect(heard.lines.filter((line) => !ofBash(line))).toEqual(logOf(node));
-    expect(heard.notices).toEqual([
+    expect(received.lines.filter((line) => !ofBash(line))).toEqual(logOf(node));
+    expect(received.notices).toEqual([
       'on k8s-node1 what followed list_packages was killed; following it again',
     ]);
   });
@@ -199,10 +199,10 @@ describe('a connection that is lost (F5)', () => {
     const mayWrite = async () => {
       if (lost) throw new Error('the lease is lost');
     };
-    const { shell, heard } = shellOptions(node, { mayWrite });
+    const { shell, received } = shellOptions(node, { mayWrite });
     node.ssh.refuse();
     const running = rejection(shell.script(target, 'list_packages', args, 20_000));
-    await vi.waitFor(() => expect(heard.notices).toHaveLength(1), 5_000);
+    await vi.waitFor(() => expect(received.notices).toHaveLength(1), 5_000);
     lost = true;
     await node.ssh.listen();
     expect((await running).message).toBe('the lease is lost');
@@ -211,7 +211,7 @@ describe('a connection that is lost (F5)', () => {
 
   it('neither ends the script nor loses a line of it', async () => {
     const { node, target, middle } = await slowNode(2);
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     const follows = () => node.ssh.executions.filter((one) => one.command.includes(' follow ')).length;
     const running = shell.script(target, 'list_packages', args, 20_000);
     await middle;
@@ -222,9 +222,9 @@ describe('a connection that is lost (F5)', () => {
     expect(await running).toEqual(offered);
     expect(refreshed(node)).toBe(1);
     expect(
-      heard.notices.filter((notice) => notice.endsWith('connection lost; connecting again')),
+      received.notices.filter((notice) => notice.endsWith('connection lost; connecting again')),
     ).toHaveLength(2);
-    expect(heard.lines).toEqual(logOf(node));
+    expect(received.lines).toEqual(logOf(node));
   });
 
   it.each([
@@ -265,25 +265,25 @@ describe('a connection that is lost (F5)', () => {
 
   it('is not found again while the node lets one in and takes no command', async () => {
     const { node, target } = await startNode();
-    const { shell, heard } = shellOptions(node, { reconnectTimeout: 700 });
+    const { shell, received } = shellOptions(node, { reconnectTimeout: 700 });
     node.ssh.refusesCommands = true;
     const started = performance.now();
     expect(await rejection(shell.script(target, 'list_packages', args, 20_000))).toMatchObject({
       name: 'ConnectionError',
     });
     expect(performance.now() - started).toBeLessThan(10_000);
-    expect(heard.notices).toHaveLength(1);
+    expect(received.notices).toHaveLength(1);
   });
 
   it('with a reboot: the script is started again', async () => {
     const { node, target, middle } = await slowNode();
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     const running = shell.script(target, 'list_packages', args, 20_000);
     await middle;
     await node.reboot(200);
     expect(await running).toEqual(offered);
     expect(refreshed(node)).toBe(2);
-    expect(heard.notices).toContain(
+    expect(received.notices).toContain(
       'list_packages on k8s-node1 was interrupted (a reboot?); starting it again',
     );
   });
@@ -303,10 +303,10 @@ describe('a script that runs already', () => {
     const { node, target, middle } = await slowNode();
     const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
     await middle;
-    const { shell, heard } = shellOptions(node);
+    const { shell, received } = shellOptions(node);
     const other = shell.script(target, 'list_packages', ['--package', 'kubectl'], 20_000);
     expect(await Promise.all([first, other])).toEqual([offered, offered]);
-    expect(heard.notices).toEqual([
+    expect(received.notices).toEqual([
       'list_packages on k8s-node1 still runs with other arguments; waiting for its end',
     ]);
     expect(refreshed(node)).toBe(2);

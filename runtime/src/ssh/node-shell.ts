@@ -171,13 +171,13 @@ export class SshNodeShell implements NodeShell {
     name: ScriptName,
     log: ScriptLog,
   ): Promise<ScriptEnd> {
-    let told: string | undefined;
+    let reported: string | undefined;
     for (let ms = followAgain.first; ; ms = Math.min(2 * ms, followAgain.longest)) {
       const followed = await connection.run((session, signal) => follow(session, signal, name, log));
       if ('end' in followed) return followed.end;
       const { why } = followed;
-      if (why !== told) this.#options.onNotice(`on ${target.name} ${why}; following it again`);
-      told = why;
+      if (why !== reported) this.#options.onNotice(`on ${target.name} ${why}; following it again`);
+      reported = why;
       await connection.rest(ms, why);
     }
   }
@@ -190,20 +190,20 @@ async function follow(
   name: ScriptName,
   log: ScriptLog,
 ): Promise<{ end: ScriptEnd } | { why: string }> {
-  let hasBegun = false;
+  let hasStarted = false;
   let end: ScriptEnd | undefined;
   let error = '';
   const onError = (text: string) => {
     end ??= endIn(text);
     if (end !== undefined) return;
     error = text;
-    log.tell(text);
+    log.report(text);
   };
   const onOutput = (text: string, bytes: number) => {
-    if (hasBegun) log.add(text, bytes);
+    if (hasStarted) log.add(text, bytes);
     // At the end of a line: what came before may have had no line end.
-    else if (text.endsWith(logMark)) hasBegun = true;
-    else log.tell(text);
+    else if (text.endsWith(logMark)) hasStarted = true;
+    else log.report(text);
   };
   log.forgetHalf();
   const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logMark];

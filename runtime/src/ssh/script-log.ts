@@ -23,7 +23,7 @@ export class ScriptLog {
   }
 
   /** What sudo, ssh or the login shell say beside the log. */
-  tell(line: string): void {
+  report(line: string): void {
     this.#onLine(this.#node, this.#name, line);
   }
 
@@ -51,7 +51,7 @@ export class ScriptLog {
     this.bytes += bytes;
     this.lines = [...this.lines.slice(1 - keptLines), line];
     if (line.startsWith('result: ')) this.result = parseResult(line.slice('result: '.length));
-    else this.tell(line);
+    else this.report(line);
   }
 
   reset(): void {

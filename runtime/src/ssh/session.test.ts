@@ -63,7 +63,7 @@ describe('a session', () => {
     const { node, target } = await startNode();
     const session = await SshSession.open(target, shellOptions(node).options, never);
     const onLine = () => node.cutConnections();
-    const error = await rejection(session.run(['bash', '-s'], 'echo begun; sleep 5', onLine, never));
+    const error = await rejection(session.run(['bash', '-s'], 'echo started; sleep 5', onLine, never));
     expect(error).toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('k8s-node1') });
   });
 
@@ -72,7 +72,7 @@ describe('a session', () => {
     const session = await SshSession.open(target, shellOptions(node).options, never);
     const stop = new AbortController();
     const onLine = () => stop.abort(new Error('enough'));
-    const error = await rejection(session.run(['bash', '-s'], 'echo begun; sleep 5', onLine, stop.signal));
+    const error = await rejection(session.run(['bash', '-s'], 'echo started; sleep 5', onLine, stop.signal));
     expect(error.message).toBe('enough');
   });
 });

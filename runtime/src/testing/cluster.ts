@@ -23,7 +23,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     pressures: [],
     unschedulable: false,
     cordonedByUs: false,
-    touchedAt: undefined,
+    changedAt: undefined,
     unfinished: false,
     soakingSince: undefined,
     taints: [],
@@ -64,10 +64,10 @@ export const ownedBy = (kind: string, name = 'owner', controller = true) => ({
   controller,
 });
 
-/** The pod of a leg on a node that answers no longer. @param minutes since it should have gone. */
+/** The pod of a Job on a node that answers no longer. @param minutes since it should have gone. */
 export const terminating = (job: string, minutes: number): V1Pod => ({
   metadata: {
-    name: 'leg-pod',
+    name: 'upgrade-1-pod',
     namespace: 'k8s-upgrade',
     creationTimestamp: new Date(Date.now() - 3_600_000),
     deletionTimestamp: new Date(Date.now() - minutes * 60_000),

@@ -54,7 +54,7 @@ export class DrainLab {
   }
 
   /** Resolves once a drain has told something with this text in it. */
-  async told(text: string): Promise<void> {
+  async reported(text: string): Promise<void> {
     const found = () => {
       if (!this.notices.some((notice) => notice.includes(text))) throw new Error(`nobody said "${text}"`);
     };

@@ -28,7 +28,7 @@ export interface FakeCluster {
   inFlight: InFlight | undefined;
   killSwitch: string | undefined;
   pods: V1Pod[];
-  odd: InputError[];
+  unreadable: InputError[];
   firing: () => Promise<Alert[]>;
   /** Called when a node is drained, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
@@ -101,7 +101,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     killSwitch: undefined,
     pods: nodes.filter((node) => node.controlPlane).map((node) => controlPlanePod(node.name)),
     firing: async () => [],
-    odd: [],
+    unreadable: [],
     onDrain: async () => {},
     onScript: async () => {},
     takeSnapshot: async () => ({
@@ -172,7 +172,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
     cluster: {
       serverRelease: async () => fake.server,
       nodes: async () => fake.nodes,
-      unreadableNodes: async () => fake.odd,
+      unreadableNodes: async () => fake.unreadable,
       apiServers: async () =>
         fake.pods.filter(({ metadata }) => metadata?.labels?.component === 'kube-apiserver'),
       pods: async () => fake.pods,
@@ -187,7 +187,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
 function writing(
   fake: FakeCluster,
   target: Release,
-): Pick<Context, 'writer' | 'journal' | 'shell' | 'snapshots' | 'drain' | 'legs'> {
+): Pick<Context, 'writer' | 'journal' | 'shell' | 'snapshots' | 'drain' | 'startNextJob'> {
   const note = (effect: string) => void fake.effects.push(effect);
   return {
     writer: {
@@ -200,12 +200,12 @@ function writing(
             ' ',
           ),
         );
-        const { cordonedByUs, touchedAt, unfinished, soakingSince } = fake.node(name);
+        const { cordonedByUs, changedAt, unfinished, soakingSince } = fake.node(name);
         const given = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
           cordonedByUs: keys.cordoned in annotations ? annotations[keys.cordoned] !== null : cordonedByUs,
-          touchedAt: given(keys.touched, touchedAt),
+          changedAt: given(keys.changed, changedAt),
           unfinished: keys.unfinished in annotations ? annotations[keys.unfinished] !== null : unfinished,
           soakingSince: given(keys.soaking, soakingSince),
           ...(unschedulable !== undefined && { unschedulable }),
@@ -275,11 +275,9 @@ function writing(
       await fake.onDrain(node.name, cordon);
       return { evicted: ['apps/web'] };
     },
-    legs: {
-      async next(avoid) {
-        note(`next leg, not on ${avoid}`);
-        return 'leg-2';
-      },
+    async startNextJob(avoid) {
+      note(`next Job, not on ${avoid}`);
+      return 'job-2';
     },
   };
 }

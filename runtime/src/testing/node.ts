@@ -45,7 +45,7 @@ export const pinned = (known: Record<string, string>): HostKeys => ({
 
 /** How the shell reaches the node; `heard` is everything that it tells. */
 export function shellOptions(node: LabNode, change: Partial<ShellOptions> = {}) {
-  const heard = { lines: [] as string[], notices: [] as string[] };
+  const received = { lines: [] as string[], notices: [] as string[] };
   const options: ShellOptions = {
     user: LabNode.user,
     port: node.port,
@@ -54,10 +54,10 @@ export function shellOptions(node: LabNode, change: Partial<ShellOptions> = {}) 
     connectTimeout: 2_000,
     reconnectTimeout: 5_000,
     signal: new AbortController().signal,
-    onLine: (_node, _script, line) => heard.lines.push(line),
-    onNotice: (notice) => heard.notices.push(notice),
+    onLine: (_node, _script, line) => received.lines.push(line),
+    onNotice: (notice) => received.notices.push(notice),
     mayWrite: async () => {},
     ...change,
   };
-  return { options, heard, shell: new SshNodeShell(options) };
+  return { options, received, shell: new SshNodeShell(options) };
 }

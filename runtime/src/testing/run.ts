@@ -18,7 +18,7 @@ export async function run({ ctx }: { ctx: Context }) {
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
   `${node} cordon cordoned`,
   `${node} drain`,
-  `${node} mark touched`,
+  `${node} mark changed`,
   `${node} update_k8s --role ${role} --release 1.34.5`,
   ...(after === 'soak'
     ? [`${node} uncordon cordoned- soaking`, `${node} mark soaking-`]
@@ -27,9 +27,9 @@ export const upgraded = (node: string, role: 'master' | 'worker', after: string)
 export const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot /backup/new.db'];
 export const cleared = (...nodes: string[]) => [
   'journal clear',
-  ...nodes.map((node) => `${node} mark touched-`),
+  ...nodes.map((node) => `${node} mark changed-`),
 ];
-export const of = (fake: FakeCluster, node: string) =>
+export const effectsOn = (fake: FakeCluster, node: string) =>
   fake.effects.filter((effect) => effect.startsWith(`${node} `));
-export const toldOf = <T extends FakeCluster['events'][number]['type']>(fake: FakeCluster, type: T) =>
+export const eventsOf = <T extends FakeCluster['events'][number]['type']>(fake: FakeCluster, type: T) =>
   fake.events.filter((event) => event.type === type) as Extract<FakeCluster['events'][number], { type: T }>[];

@@ -42,7 +42,7 @@ describe('a server that answers nonsense', () => {
     expect((await runUpgrade(ctx)).outcome).toBe('done');
   });
 
-  it('before anything is touched is bad input', async () => {
+  it('before anything is changed is bad input', async () => {
     const { ctx, fake } = fakeContext();
     const repository = {
       hasMinor: async () => true,
@@ -55,7 +55,7 @@ describe('a server that answers nonsense', () => {
   });
 });
 
-it('what is found wrong once nodes were touched is a failure', async () => {
+it('what is found wrong once nodes were changed is a failure', async () => {
   const { ctx, fake } = fakeContext();
   fake.onDrain = async () => {
     throw new InputError('node k8s-node9', 'nothing', 'something');

@@ -33,7 +33,7 @@ const seed = () =>
     runningPod('free', 'two'),
     disruptionBudget('always', 'web', { minAvailable: 1 }),
   );
-const untouched = () => expect(here().podsOn('two').sort()).toEqual(['free', 'web']);
+const unchanged = () => expect(here().podsOn('two').sort()).toEqual(['free', 'web']);
 
 describe('the plan', () => {
   it('names them below their node', async () => {
@@ -44,7 +44,7 @@ describe('the plan', () => {
       'pod apps/web, held by PodDisruptionBudget apps/always (0 allowed now: 1 healthy, 1 needed): deleted when still refused after 3m (drain.blockedPods.0)',
     );
     expect(steps.filter((step) => step.includes('blockedPods'))).toHaveLength(1);
-    untouched();
+    unchanged();
   });
 
   it('names none that no rule does', async () => {
@@ -60,13 +60,13 @@ describe('preflight', () => {
     const { ctx, fake } = context([rule], resumed);
     await preflight.run(ctx).catch(() => {});
     await ctx.report.flush();
-    const told = fake.events.flatMap((event) => (event.type === 'notice' ? [event.text] : []));
-    expect(told.filter((text) => text.includes('will be deleted'))).toEqual([
+    const reported = fake.events.flatMap((event) => (event.type === 'notice' ? [event.text] : []));
+    expect(reported.filter((text) => text.includes('will be deleted'))).toEqual([
       expect.stringMatching(
         /^drain: one pod will be deleted where the eviction stays refused:\n {2}- apps\/web on two: /,
       ),
     ]);
-    untouched();
+    unchanged();
   });
 });
 
@@ -74,7 +74,7 @@ describe('a dry-run', () => {
   const dryDrain = async (blockedPods: Parameters<typeof context>[0]) => {
     const { ctx, client } = context(blockedPods);
     const said: string[] = [];
-    const writer = clusterWriter(client, 'k8s-upgrade', (would) => said.push(would));
+    const writer = clusterWriter(client, 'k8s-upgrade', (announce) => said.push(announce));
     const real = { ...ctx, writer, drainSettings: ctx.settings.drain };
     const ports = dryRunPorts(real, ctx.request.target, () => {});
     const drained = await ports
@@ -94,7 +94,7 @@ describe('a dry-run', () => {
     expect([...drained.evicted].sort()).toEqual(['apps/free', 'apps/web']);
     expect(said).toContain('delete pod apps/web, whose eviction is refused');
     expect(deletions().map((one) => [one.name, one.dryRun, one.status])).toEqual([['web', true, 200]]);
-    untouched();
+    unchanged();
   });
 
   it('would delete no other, and stops at several budgets over one pod as a drain does', async () => {
@@ -106,6 +106,6 @@ describe('a dry-run', () => {
       message: expect.stringContaining('more than one PodDisruptionBudget'),
     });
     expect(deletions()).toEqual([]);
-    untouched();
+    unchanged();
   });
 });

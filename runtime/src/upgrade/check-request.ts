@@ -11,14 +11,14 @@ import type { Context } from './context.ts';
  * @throws UpgradeError (badInput).
  */
 export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]; running: Release }> {
-  const [nodes, server, [odd], found] = await Promise.all([
+  const [nodes, server, [unreadable], found] = await Promise.all([
     ctx.cluster.nodes(),
     ctx.cluster.serverRelease(),
     ctx.cluster.unreadableNodes(),
     ctx.journal.read(),
   ]);
-  // In the middle of a rollout something was touched: there the gates say it.
-  if (odd !== undefined && found === undefined) throw odd;
+  // In the middle of a rollout something was changed: there the gates say it.
+  if (unreadable !== undefined && found === undefined) throw unreadable;
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
   const cluster = { ...ctx.cluster, serverRelease: async () => server };

@@ -2,7 +2,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DrainResult } from '../drain/drain.ts';
 import { checkGates, type Gate, type GatePorts, type Verdict } from '../gates/gate.ts';
-import type { Legs } from '../jobs/next-job.ts';
+import type { StartNextJob } from '../jobs/next-job.ts';
 import type { Report } from '../report/events.ts';
 import type { Journal } from '../rollout/journal.ts';
 import { remaining } from '../rollout/remaining.ts';
@@ -27,7 +27,7 @@ export interface Context extends GatePorts {
   readonly journal: Journal;
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
-  readonly legs: Legs;
+  readonly startNextJob: StartNextJob;
   readonly report: Report;
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
   readonly ownNode: string | undefined;
@@ -41,7 +41,7 @@ export interface Context extends GatePorts {
   readonly catchUp?: (node: ClusterNode) => Promise<void>;
 }
 
-/** What a stage ends with: `handed-off` means that another process goes on from here. */
+/** What a stage ends with: `handed-off` means that another process continues from here. */
 export type StageEnd = 'done' | 'handed-off';
 
 /** What a stage does; its row in `rollout/stages.ts` says what it is. */

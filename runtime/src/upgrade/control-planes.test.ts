@@ -46,7 +46,7 @@ test('a control-plane node at the target and not finished keeps the workers wait
   const { ctx } = fakeContext({ nodes });
   const [verdict] = await askGates(ctx, [controlPlaneFirst]);
   expect(verdict?.reasons).toEqual([
-    'k8s-master2 was begun and is not finished; the stage master brings it to 1.34.5 first',
+    'k8s-master2 is in progress; the stage master brings it to 1.34.5 first',
   ]);
 });
 
@@ -65,7 +65,7 @@ const apiServer = (node: string, release: string): V1Pod => ({
 
 test('half way through the control plane, an old API server may be the one that answers', async () => {
   const nodes = three().map((node, i) =>
-    i === 0 ? { ...node, release: target, touchedAt: Date.now() } : node,
+    i === 0 ? { ...node, release: target, changedAt: Date.now() } : node,
   );
   const { ctx, fake } = fakeContext({ nodes, inFlight: {}, server: '1.34.2' });
   const pods = nodes.map((node) => apiServer(node.name, node.release));
@@ -85,12 +85,12 @@ test('half way through the control plane, an old API server may be the one that 
 });
 
 /** Killed in the middle of the second node, whose kubelet may be at the target already. */
-function interruptedSecond(release: string) {
-  const begun = { cordonedByUs: true, unschedulable: true, touchedAt: Date.now() - 1_000, ready: false };
+function secondInProgress(release: string) {
+  const inProgress = { cordonedByUs: true, unschedulable: true, changedAt: Date.now() - 1_000, ready: false };
   const [first, second, third] = three();
   const nodes = [
-    { ...first, release: target, touchedAt: Date.now() - 1_000 },
-    { ...second, ...begun, release: parseRelease('test', release) },
+    { ...first, release: target, changedAt: Date.now() - 1_000 },
+    { ...second, ...inProgress, release: parseRelease('test', release) },
     third,
   ] as ClusterNode[];
   const made = fakeContext({ nodes, inFlight: {}, server: target });
@@ -106,7 +106,7 @@ function interruptedSecond(release: string) {
 test.each(['1.34.2', '1.34.5'])(
   'a node interrupted at %s is finished, though its own pods, kubelet and member of etcd are not well',
   async (release) => {
-    const { ctx, fake } = interruptedSecond(release);
+    const { ctx, fake } = secondInProgress(release);
     const { read } = ctx.shell;
     const isDown = () => !fake.node('k8s-master2').ready;
     ctx.shell.read = async (node, words) => {
@@ -124,8 +124,8 @@ test.each(['1.34.2', '1.34.5'])(
 
 test('a node interrupted on the way to one release is finished by a run to the next, which keeps the snapshot', async () => {
   const [first, second, third] = three();
-  const begun = { cordonedByUs: true, unschedulable: true, touchedAt: Date.now() - 1_000, ready: false };
-  const nodes = [{ ...first, ...begun }, second, third] as ClusterNode[];
+  const inProgress = { cordonedByUs: true, unschedulable: true, changedAt: Date.now() - 1_000, ready: false };
+  const nodes = [{ ...first, ...inProgress }, second, third] as ClusterNode[];
   const inFlight = { target: parseRelease('test', '1.34.4'), snapshotPath: '/backup/old.db' };
   const { ctx, fake } = fakeContext({ nodes, inFlight });
   const started = fake.inFlight?.started;
@@ -151,7 +151,7 @@ test.each([
 ])(
   'a rollout of three control-plane nodes %s is half way, wherever it goes on to',
   async (_, change, old) => {
-    const at = { release: parseRelease('test', '1.34.4'), touchedAt: Date.now() - 1_000 };
+    const at = { release: parseRelease('test', '1.34.4'), changedAt: Date.now() - 1_000 };
     const [first, second, third] = three();
     const nodes = [
       { ...first, ...at },
@@ -192,7 +192,7 @@ test('with an external etcd nothing asks for its members, and its snapshot is sa
 });
 
 test('a node that was interrupted stays as it is while another one is not well', async () => {
-  const { ctx, fake } = interruptedSecond('1.34.2');
+  const { ctx, fake } = secondInProgress('1.34.2');
   const { read } = ctx.shell;
   const answer = [0, 2].map((i) => ({
     endpoint: `https://10.0.0.1${i}:2379`,
@@ -203,7 +203,7 @@ test('a node that was interrupted stays as it is while another one is not well',
     words[1] === 'exec' ? { code: 1, output: JSON.stringify(answer) } : read(node, words);
   const { outcome, message } = await runUpgrade(ctx);
   expect(outcome).toBe('blocked');
-  expect(message).toContain('stopped before going on');
+  expect(message).toContain('stopped before continuing');
   expect(message).toContain("etcd-members: etcd's member on k8s-master3 is not healthy: away");
   expect(message).not.toContain('control-plane:');
   expect(scripts(fake.effects)).toEqual([]);
@@ -211,12 +211,12 @@ test('a node that was interrupted stays as it is while another one is not well',
 
 test('a control-plane pod that is not Ready stops it too; an interrupted node is finished nevertheless', async () => {
   const nodes = three().map((node, i) =>
-    i === 0 ? { ...node, release: target, touchedAt: Date.now() } : node,
+    i === 0 ? { ...node, release: target, changedAt: Date.now() } : node,
   );
   const [, second] = nodes;
   const { ctx, fake } = fakeContext({
     nodes: nodes.map((node) =>
-      node === second ? { ...node, cordonedByUs: true, unschedulable: true, touchedAt: Date.now() } : node,
+      node === second ? { ...node, cordonedByUs: true, unschedulable: true, changedAt: Date.now() } : node,
     ),
     inFlight: {},
     stages: 'master',

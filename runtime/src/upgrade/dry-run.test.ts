@@ -7,20 +7,24 @@ import { dryRunPorts } from './dry-run.ts';
 /** A whole dry-run over these nodes, with what it would do on them. */
 async function dryRun(options: Parameters<typeof fakeContext>[0]) {
   const { ctx, fake } = fakeContext(options);
-  const would: string[] = [];
+  const announce: string[] = [];
   const real = { ...ctx, drainSettings: ctx.settings.drain };
-  const { drain: _, ...ports } = dryRunPorts(real, ctx.request.target, (action) => void would.push(action));
+  const { drain: _, ...ports } = dryRunPorts(
+    real,
+    ctx.request.target,
+    (action) => void announce.push(action),
+  );
   const request = { ...ctx.request, dryRun: true };
   const drain = async () => ({ evicted: [] });
   const result = await run({ ctx: { ...ctx, ...ports, drain, request } });
-  return { result, scripts: would.filter((action) => action.includes('update_k8s')), fake };
+  return { result, scripts: announce.filter((action) => action.includes('update_k8s')), fake };
 }
 
 test.each([
   ['our mark, where a person has cordoned it', { unfinished: true, unschedulable: true }],
   ['our cordon', { cordonedByUs: true, unschedulable: true }],
-])('would upgrade a node with %s once, as any other', async (_what, begun) => {
-  const nodes = [master(), clusterNode('k8s-node1', begun), clusterNode('k8s-node2')];
+])('would upgrade a node with %s once, as any other', async (_what, inProgress) => {
+  const nodes = [master(), clusterNode('k8s-node1', inProgress), clusterNode('k8s-node2')];
   const { result, scripts } = await dryRun({ nodes, inFlight: {} });
   expect(result.outcome).toBe('done');
   expect(scripts.filter((action) => action.startsWith('run'))).toEqual([

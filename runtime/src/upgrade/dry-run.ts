@@ -38,23 +38,28 @@ interface RealPorts {
 }
 
 /** @param would told each action in words. */
-export function dryRunPorts(real: RealPorts, target: Release, would: (action: string) => void): DryRunPorts {
+export function dryRunPorts(
+  real: RealPorts,
+  target: Release,
+  announce: (action: string) => void,
+): DryRunPorts {
   const upgraded = new Set<string>();
   return {
     journal: remember(real.journal),
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
       read: (...args) => real.shell.read(...args),
-      ended: async (node, name) => would(`wait for ${name}.sh on ${node.name} to end, where it still runs`),
+      ended: async (node, name) =>
+        announce(`wait for ${name}.sh on ${node.name} to end, where it still runs`),
       async script(node, name, args) {
-        would(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
+        announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
         if (name === 'update_k8s') upgraded.add(node.name);
         return { dryRun: true };
       },
     },
     snapshots: {
       async take(node, release) {
-        would(`save and verify an etcd snapshot on ${node.name} before ${release}`);
+        announce(`save and verify an etcd snapshot on ${node.name} before ${release}`);
         return undefined;
       },
       verify: async () => false,
@@ -88,13 +93,13 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
 
 /** What was not stored is remembered for as long as the dry-run lasts. */
 function remember(real: Journal): Journal {
-  let begun: InFlight | undefined;
+  let started: InFlight | undefined;
   return {
     ...real,
-    read: async () => begun ?? real.read(),
+    read: async () => started ?? real.read(),
     async begin(...rollout) {
-      begun ??= await real.begin(...rollout);
-      return begun;
+      started ??= await real.begin(...rollout);
+      return started;
     },
   };
 }

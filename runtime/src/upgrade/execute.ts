@@ -4,7 +4,7 @@ import { Lease } from '../cluster/lease.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { drain } from '../drain/drain.ts';
-import { jobLegs, type Legs, laterLeg } from '../jobs/next-job.ts';
+import { nextJobStarter, type StartNextJob, successorOf } from '../jobs/next-job.ts';
 import { assertTaken } from '../jobs/unscheduled.ts';
 import { PrometheusAlerts } from '../prometheus/alerts.ts';
 import { prometheusMetrics } from '../prometheus/metrics.ts';
@@ -33,11 +33,11 @@ export interface ExecuteOptions {
   readonly client: KubernetesClient;
   readonly cluster: ClusterReader;
   readonly logger: Logger;
-  /** The same for every leg of a run. */
-  readonly run: string;
+  /** The same for every Job of a run. */
+  readonly runId: string;
   /** This process, for the lease: the pod's name, or host and pid. */
-  readonly process: string;
-  readonly leg: number;
+  readonly processName: string;
+  readonly jobNumber: number;
   /** The node under this process, when it is one of the cluster's. */
   readonly ownNode: string | undefined;
   /** Asks the run to stop at the next safe point. */
@@ -48,7 +48,7 @@ export interface ExecuteOptions {
 async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>, emit: Report['emit']) {
   const { settings, request, client, cluster, stop: signal } = options;
   const { namespace, annotationPrefix } = settings;
-  const would = (action: string) => emit({ type: 'would', action });
+  const announce = (action: string) => emit({ type: 'planned-action', action });
   const shell = await openNodeShell(client, settings, {
     readOnly: request.dryRun,
     signal,
@@ -56,13 +56,13 @@ async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>,
     onNotice: (text) => emit({ type: 'notice', text }),
     onLine: (node, script, line) => emit({ type: 'script', node, script, line }),
   });
-  const writer = clusterWriter(client, namespace, request.dryRun ? would : undefined);
+  const writer = clusterWriter(client, namespace, request.dryRun ? announce : undefined);
   const journal = namespaceJournal(client, writer, namespace, annotationPrefix);
   const alerts = new PrometheusAlerts(settings.prometheus, signal);
   const metrics = prometheusMetrics(settings.prometheus, signal);
   const repository = new PackageRepository(settings.packages, signal);
   const killSwitch = new ConfigMapKillSwitch(client, namespace);
-  return { client, cluster, writer, shell, journal, killSwitch, alerts, metrics, repository, would };
+  return { client, cluster, writer, shell, journal, killSwitch, alerts, metrics, repository, announce };
 }
 
 type Ports = Awaited<ReturnType<typeof openPorts>>;
@@ -79,9 +79,9 @@ export async function openContext(
   const { settings, request } = options;
   const shared = { ...ports, settings, request, report, signal: options.stop };
   if (request.dryRun) {
-    const dry = dryRunPorts({ ...ports, drainSettings: settings.drain }, request.target, ports.would);
+    const dry = dryRunPorts({ ...ports, drainSettings: settings.drain }, request.target, ports.announce);
     // Nothing is drained, so this process need not move.
-    return { ...shared, ...dry, legs: legsOf(options, ports), ownNode: undefined };
+    return { ...shared, ...dry, startNextJob: nextJob(options, ports), ownNode: undefined };
   }
   return {
     ...shared,
@@ -93,15 +93,18 @@ export async function openContext(
         cordon,
         onNotice,
       }),
-    legs: legsOf(options, ports),
+    startNextJob: nextJob(options, ports),
     ownNode: options.ownNode,
   };
 }
 
-function legsOf({ settings, request, run, leg, stop: signal }: ExecuteOptions, ports: Ports): Legs {
+function nextJob(
+  { settings, request, runId, jobNumber, stop: signal }: ExecuteOptions,
+  ports: Ports,
+): StartNextJob {
   const { namespace, timing } = settings;
   const { unschedulable } = timing;
-  return jobLegs({ ...ports, namespace }, request, run, leg, (job) =>
+  return nextJobStarter({ ...ports, namespace }, request, runId, jobNumber, (job) =>
     assertTaken({ client: ports.client, namespace, unschedulable, signal }, job),
   );
 }
@@ -109,7 +112,7 @@ function legsOf({ settings, request, run, leg, stop: signal }: ExecuteOptions, p
 /**
  * One executor process from start to end: takes the lease, walks the stages, tells everybody, lets go.
  *
- * @throws UpgradeError (badInput) with nothing touched; LeaseHeldError when another run is at it; the stop
+ * @throws UpgradeError (badInput) with nothing changed; LeaseHeldError when another run is at it; the stop
  *   signal's reason when called off.
  */
 export async function execute(options: ExecuteOptions): Promise<RunResult> {
@@ -128,7 +131,7 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const { nodes } = await checkRequest(ctx);
   const later = await submittedBefore(ctx, options);
   if (later !== undefined) return later;
-  // A leg that ends may have much to tell a slow Slack before it lets go.
+  // A Job that ends may have much to tell a slow Slack before it lets go.
   const interrupted = await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);
@@ -145,20 +148,20 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   }
 }
 
-/** A leg that had handed over before it was killed leaves the rest to the next one. */
+/** A Job that had handed over before it was killed leaves the rest to the next one. */
 async function submittedBefore(ctx: Context, options: ExecuteOptions): Promise<RunResult | undefined> {
   if (ctx.ownNode === undefined) return undefined;
-  const job = await laterLeg(ctx.client, options.settings.namespace, options.run, options.leg);
+  const job = await successorOf(ctx.client, options.settings.namespace, options.runId, options.jobNumber);
   if (job === undefined) return undefined;
-  ctx.report.emit({ type: 'handed-off', job, why: 'this leg had submitted it before it was interrupted' });
+  ctx.report.emit({ type: 'handed-off', job, why: 'this Job had submitted it before it was interrupted' });
   await ctx.report.flush();
-  return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
+  return { outcome: 'done', message: 'the next Job continues from here', handedOff: true };
 }
 
-function leaseFor({ settings, client, run, process }: ExecuteOptions): Lease {
+function leaseFor({ settings, client, runId, processName }: ExecuteOptions): Lease {
   // A client of its own: the guard in front of the other one's writes asks this lease.
   const own = new KubernetesClient(client.kubeConfig, client.options);
-  return new Lease(own, settings.namespace, { run, process }, settings.timing.lease);
+  return new Lease(own, settings.namespace, { runId, processName }, settings.timing.lease);
 }
 
 /** A process that has lost its lease has nothing more to say to the outside. */

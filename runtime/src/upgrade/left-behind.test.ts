@@ -91,9 +91,14 @@ test('of a node that a person cordoned is gone on with after kubeadm failed on i
 });
 
 test('of a node at the target that was begun is applied again, not taken back by upgrade node', async () => {
-  const begun = { release: target, cordonedByUs: true, unschedulable: true, touchedAt: Date.now() - 1_000 };
+  const inProgress = {
+    release: target,
+    cordonedByUs: true,
+    unschedulable: true,
+    changedAt: Date.now() - 1_000,
+  };
   const { ctx, fake } = fakeContext({
-    nodes: [master(begun), clusterNode('k8s-node1', { release: target })],
+    nodes: [master(inProgress), clusterNode('k8s-node1', { release: target })],
     inFlight: {},
     server: target,
   });
@@ -146,9 +151,9 @@ describe('of several', () => {
   });
 });
 
-test('is left to the next leg by one that runs beside it', async () => {
+test('is left to the next Job by one that runs beside it', async () => {
   const { ctx, fake } = left({ ownNode: 'k8s-master' });
   expect(await run({ ctx })).toMatchObject({ handedOff: true });
   expect(scripts(fake.effects)).toEqual([]);
-  expect(fake.effects).toContain('next leg, not on k8s-master');
+  expect(fake.effects).toContain('next Job, not on k8s-master');
 });

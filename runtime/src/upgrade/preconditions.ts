@@ -2,7 +2,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
 import { workersAloneGates } from '../gates/index.ts';
 import type { InFlight } from '../rollout/journal.ts';
-import { isInterrupted } from '../rollout/node-marks.ts';
+import { isInProgress } from '../rollout/node-marks.ts';
 import { isRollout, rowsOf, stageThatRolls } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
 import { waitForGates } from './wait-for-gates.ts';
@@ -15,25 +15,27 @@ import { waitForGates } from './wait-for-gates.ts';
  */
 export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): Promise<void> {
   const { stages } = ctx.request;
-  const begun = nodes.filter(isInterrupted);
+  const inProgress = nodes.filter(isInProgress);
   const rolled = rowsOf(stages)
     .map(({ rolls }) => rolls)
     .filter((rolls) => rolls !== undefined);
-  const leftOut = begun.filter((node) => rolled.length > 0 && !stages.includes(stageThatRolls(node).name));
+  const leftOut = inProgress.filter(
+    (node) => rolled.length > 0 && !stages.includes(stageThatRolls(node).name),
+  );
   if (leftOut.length > 0) {
     const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageThatRolls(node).name}`);
-    throw new BlockedError('an earlier run began nodes and did not finish them', reasons, {
-      hint: 'Ask for these stages too, or for all: what was begun is finished first.',
+    throw new BlockedError('an earlier run left nodes unfinished', reasons, {
+      hint: 'Add these stages, or run all of them: unfinished nodes are finished first.',
     });
   }
   if (rolled.includes('workers') && !rolled.includes('control plane'))
     await waitForGates(ctx, workersAloneGates, 'before the first stage');
-  if (isRollout(stages)) await awaitScripts(ctx, begun);
+  if (isRollout(stages)) await awaitScripts(ctx, inProgress);
 }
 
 /** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
-async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promise<void> {
-  for (const node of begun) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
+async function awaitScripts(ctx: Context, inProgress: readonly ClusterNode[]): Promise<void> {
+  for (const node of inProgress) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
 }
 
 /**
@@ -41,7 +43,7 @@ async function awaitScripts(ctx: Context, begun: readonly ClusterNode[]): Promis
  *
  * @throws BlockedError
  */
-export function checkMark({ request }: Context, inFlight: InFlight | undefined): void {
+export function checkInFlight({ request }: Context, inFlight: InFlight | undefined): void {
   const { target, stages } = request;
   const { target: marked } = inFlight ?? {};
   if (marked === undefined || marked === target || isRollout(stages)) return;

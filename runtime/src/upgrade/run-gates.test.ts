@@ -3,7 +3,7 @@ import { InputError, UpgradeError } from '../errors.ts';
 import { parseRelease } from '../release.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
-import { of, run, target, toldOf, worker } from '../testing/run.ts';
+import { effectsOn, eventsOf, run, target, worker } from '../testing/run.ts';
 import { runUpgrade } from './run.ts';
 
 describe('the kill switch', () => {
@@ -29,7 +29,7 @@ describe('the kill switch', () => {
         'stopped before the drain of k8s-node1:\n  - kill-switch: halted: disk swap (k8s-upgrade resume lifts it)',
     });
     expect(fake.node('k8s-node2')).toMatchObject({ release: target, unschedulable: false });
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 });
 
@@ -39,11 +39,11 @@ describe('alerts', () => {
   it('that the rollout causes itself do not stop it (F8)', async () => {
     const { ctx, fake } = fakeContext();
     fake.firing = async () => {
-      const touched = fake.nodes.filter((node) => node.touchedAt !== undefined);
-      if (touched.length === 0) return [];
+      const changed = fake.nodes.filter((node) => node.changedAt !== undefined);
+      if (changed.length === 0) return [];
       return [
         alert('K8sVersionSkew'),
-        ...touched.map((node) => alert('RecentNodeReboot', { node: node.name })),
+        ...changed.map((node) => alert('RecentNodeReboot', { node: node.name })),
       ];
     };
     expect((await run({ ctx })).outcome).toBe('done');
@@ -59,8 +59,8 @@ describe('alerts', () => {
       outcome: 'blocked',
       message: expect.stringContaining('alerts: alert RecentNodeReboot is firing (node=k8s-node1)'),
     });
-    expect(of(fake, 'k8s-node2')).toEqual([]);
-    expect(toldOf(fake, 'waiting')).toHaveLength(1);
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
+    expect(eventsOf(fake, 'waiting')).toHaveLength(1);
   });
 
   it('that clear in time are waited for', async () => {
@@ -74,7 +74,7 @@ describe('alerts', () => {
       return [alert('NodeDiskPressure')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(toldOf(fake, 'waiting')).toHaveLength(1);
+    expect(eventsOf(fake, 'waiting')).toHaveLength(1);
   });
 
   it('in a soak stop it at once, and the node keeps its soak for the next run', async () => {
@@ -91,7 +91,7 @@ describe('alerts', () => {
       unschedulable: false,
       soakingSince: expect.any(Number),
     });
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 
   it('that cannot be told are closed at preflight (F31), and waited for in a soak', async () => {
@@ -137,26 +137,26 @@ describe('preflight', () => {
   });
 
   it('does not hold the resumption of a run by what that run did (F8)', async () => {
-    const touched = { readySince: Date.now() - 1_000, touchedAt: Date.now() - 30_000, release: target };
-    const { ctx } = fakeContext({ inFlight: {}, nodes: [master(touched), worker('k8s-node1')] });
+    const changed = { readySince: Date.now() - 1_000, changedAt: Date.now() - 30_000, release: target };
+    const { ctx } = fakeContext({ inFlight: {}, nodes: [master(changed), worker('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('does not hold it by what happened since it began: the host of its last leg may have been rebooted', async () => {
+  it('does not hold it by what happened since it began: the host of its last Job may have been rebooted', async () => {
     const { ctx } = fakeContext({ inFlight: {}, nodes: restless({ readySince: Date.now() - 1_000 }) });
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
   it('does not end a rollout half way with nothing to say but “wait”', async () => {
-    const touched = { touchedAt: Date.now() - 30_000, release: target };
+    const changed = { changedAt: Date.now() - 30_000, release: target };
     const { ctx } = fakeContext({
       inFlight: {},
-      nodes: [master(touched), worker('k8s-node1', { readySince: Date.now() - 3_600_000 })],
+      nodes: [master(changed), worker('k8s-node1', { readySince: Date.now() - 3_600_000 })],
     });
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('holds a resumed run that has touched nothing when only time is missing (F15)', async () => {
+  it('holds a resumed run that has changed nothing when only time is missing (F15)', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},
       nodes: restless({ readySince: Date.now() - 3_600_000 }),
@@ -187,7 +187,7 @@ describe('preflight', () => {
   it('lets a worker that joined at the target, ahead of the API server, stay as it is', async () => {
     const { ctx, fake } = fakeContext({ nodes: [...restless({ release: target }), worker('k8s-node2')] });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
     expect(fake.nodes.map((node) => node.release)).toEqual([target, target, target]);
   });
 
@@ -201,7 +201,7 @@ describe('preflight', () => {
   });
 
   it('does not stop at a listed node that has left the cluster since (F26)', async () => {
-    const left = { release: target, touchedAt: Date.now() - 30_000 };
+    const left = { release: target, changedAt: Date.now() - 30_000 };
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(left), worker('k8s-node1')] });
     const settings = { ...ctx.settings, nodes: { controlPlane: [], workers: ['k8s-node7', 'k8s-node1'] } };
     expect((await run({ ctx: { ...ctx, settings } })).outcome).toBe('done');
@@ -216,7 +216,7 @@ describe('preflight', () => {
 });
 
 describe('post-flight', () => {
-  it('refuses too many pods that are not Ready, and goes on from there', async () => {
+  it('refuses too many pods that are not Ready, and continues from there', async () => {
     const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '0s' }, timing: { soak: '0s' } } });
     const sick = { metadata: { name: 'web', namespace: 'apps' }, status: { phase: 'Pending' } };
     const [healthy] = fake.pods;
@@ -233,27 +233,27 @@ describe('post-flight', () => {
 });
 
 describe('a node that cannot be read', () => {
-  const odd = new InputError('node k8s-node9 status.addresses', 'no address', 'an InternalIP');
+  const unreadable = new InputError('node k8s-node9 status.addresses', 'no address', 'an InternalIP');
 
   it('is bad input before a rollout', async () => {
     const { ctx, fake } = fakeContext();
-    fake.odd = [odd];
-    expect(await rejection(runUpgrade(ctx))).toBe(odd);
+    fake.unreadable = [unreadable];
+    expect(await rejection(runUpgrade(ctx))).toBe(unreadable);
     expect(fake.effects).toEqual([]);
   });
 
   it('does not break off a drain in the middle of one; it is waited for, and closes the gate of nodes', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async (node) => {
-      if (node === 'k8s-node1') fake.odd = [odd];
+      if (node === 'k8s-node1') fake.unreadable = [unreadable];
     };
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
-      message: expect.stringContaining(`stopped at post-flight:\n  - nodes: ${odd.message}`),
+      message: expect.stringContaining(`stopped at post-flight:\n  - nodes: ${unreadable.message}`),
     });
     expect(fake.node('k8s-node1').release).toBe(target);
     expect((await run({ ctx })).outcome).toBe('blocked');
-    fake.odd = [];
+    fake.unreadable = [];
     expect((await run({ ctx })).outcome).toBe('done');
   });
 });

@@ -8,7 +8,7 @@ import { slackText } from '../report/slack.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
-import { cleared, of, run, snapshot, target, toldOf, upgraded, worker } from '../testing/run.ts';
+import { cleared, effectsOn, eventsOf, run, snapshot, target, upgraded, worker } from '../testing/run.ts';
 import type { Context } from './context.ts';
 import { runUpgrade } from './run.ts';
 
@@ -28,27 +28,27 @@ describe('a fresh run', () => {
       ...upgraded('k8s-node1', 'worker', 'soak'),
       ...cleared('k8s-master', 'k8s-node2', 'k8s-node1'),
     ]);
-    expect(fake.nodes.map((node) => [node.release, node.unschedulable, node.touchedAt])).toEqual(
+    expect(fake.nodes.map((node) => [node.release, node.unschedulable, node.changedAt])).toEqual(
       fake.nodes.map(() => [target, false, undefined]),
     );
   });
 
   it('tells of the rollout in flight from its beginning, with its snapshot, until its end', async () => {
     const { ctx, fake } = fakeContext();
-    let begun: number | undefined;
+    let started: number | undefined;
     fake.onScript = async () => {
-      begun ??= fake.inFlight?.startedAt;
+      started ??= fake.inFlight?.startedAt;
     };
     await run({ ctx });
     expect(
-      toldOf(fake, 'in-flight').map(({ startedAt, snapshotTaken }) => [startedAt, snapshotTaken]),
+      eventsOf(fake, 'in-flight').map(({ startedAt, snapshotTaken }) => [startedAt, snapshotTaken]),
     ).toEqual([
       [undefined, false],
-      [begun, false],
-      [begun, true],
+      [started, false],
+      [started, true],
       [undefined, false],
     ]);
-    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done']);
+    expect(eventsOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done']);
   });
 
   it('upgrades the first control-plane node with apply, the others with node', async () => {
@@ -68,7 +68,9 @@ describe('a fresh run', () => {
       if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node9').slice(0, 5)).toEqual(upgraded('k8s-node9', 'worker', 'soak').slice(0, 5));
+    expect(effectsOn(fake, 'k8s-node9').slice(0, 5)).toEqual(
+      upgraded('k8s-node9', 'worker', 'soak').slice(0, 5),
+    );
   });
 
   it('has nothing to do, and writes nothing, when every node is there', async () => {
@@ -108,7 +110,7 @@ describe('a fresh run', () => {
 });
 
 describe('a resumed run (F5)', () => {
-  const done = { release: target, touchedAt: Date.now() - 30_000 };
+  const done = { release: target, changedAt: Date.now() - 30_000 };
 
   it('goes on with the node that was left, and repeats nothing', async () => {
     const { ctx, fake } = fakeContext({
@@ -120,7 +122,7 @@ describe('a resumed run (F5)', () => {
         worker('k8s-node1', {
           unschedulable: true,
           cordonedByUs: true,
-          touchedAt: Date.now() - 30_000,
+          changedAt: Date.now() - 30_000,
           ready: false,
         }),
       ],
@@ -137,7 +139,7 @@ describe('a resumed run (F5)', () => {
       ...upgraded('k8s-node3', 'worker', 'soak'),
       ...cleared('k8s-master', 'k8s-node3', 'k8s-node2', 'k8s-node1'),
     ]);
-    expect(toldOf(fake, 'run-started')[0]?.resumed).toBe(true);
+    expect(eventsOf(fake, 'run-started')[0]?.resumed).toBe(true);
   });
 
   it('finishes a node whose kubelet is there and whose script was not through', async () => {
@@ -146,7 +148,7 @@ describe('a resumed run (F5)', () => {
       nodes: [master({ ...done, unschedulable: true, cordonedByUs: true }), worker('k8s-node1', done)],
     });
     await run({ ctx });
-    expect(of(fake, 'k8s-master').slice(0, 4)).toEqual([
+    expect(effectsOn(fake, 'k8s-master').slice(0, 4)).toEqual([
       'k8s-master update_k8s ended',
       'k8s-master drain',
       'k8s-master update_k8s --role master --release 1.34.5',
@@ -155,10 +157,10 @@ describe('a resumed run (F5)', () => {
   });
 
   it('waits for the script on a worker before kubeadm begins on a control-plane node that has joined', async () => {
-    const begun = { unschedulable: true, cordonedByUs: true, touchedAt: Date.now() - 30_000 };
+    const started = { unschedulable: true, cordonedByUs: true, changedAt: Date.now() - 30_000 };
     const { ctx, fake } = fakeContext({
       inFlight: {},
-      nodes: [master(done), master({ name: 'k8s-master2' }), worker('k8s-node1', begun)],
+      nodes: [master(done), master({ name: 'k8s-master2' }), worker('k8s-node1', started)],
     });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects.filter((effect) => effect.includes('update_k8s'))).toEqual([
@@ -202,14 +204,14 @@ describe('a resumed run (F5)', () => {
     const started = performance.now();
     expect((await run({ ctx })).outcome).toBe('done');
     expect(performance.now() - started).toBeLessThan(2_000);
-    expect(of(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark touched-']);
+    expect(effectsOn(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark changed-']);
   });
 
   const before = parseRelease('t', '1.34.4');
-  const whole = { release: before, touchedAt: Date.now() - 30_000 };
+  const whole = { release: before, changedAt: Date.now() - 30_000 };
 
   it.each([
-    ['before anything was touched', undefined, '1.34.2'],
+    ['before anything was changed', undefined, '1.34.2'],
     ['from a cluster that is whole again', [master(whole), worker('k8s-node1', whole)], '1.34.4'],
   ])('is another rollout when it goes elsewhere %s: its own start and snapshot', async (_, nodes, server) => {
     const { ctx, fake } = fakeContext({
@@ -237,7 +239,7 @@ describe('the end of a rollout', () => {
     expect(fake.effects.slice(-5)).toEqual(['told', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')]);
   });
 
-  const atTarget = { release: target, touchedAt: Date.now() - 30_000 };
+  const atTarget = { release: target, changedAt: Date.now() - 30_000 };
   // A worker that has become a control-plane node: post-flight is what clears its soak.
   const done = () => [
     master({ ...atTarget, soakingSince: Date.now() - 60_000 }),
@@ -277,14 +279,14 @@ describe('the end of a rollout', () => {
       expect(fake.effects.includes(what)).toBe(when === 'after');
       expect((await runUpgrade(ctx, true)).outcome).toBe('done');
       expect(fake.inFlight).toBeUndefined();
-      expect(fake.nodes.map(({ touchedAt, soakingSince }) => [touchedAt, soakingSince])).toEqual(
+      expect(fake.nodes.map(({ changedAt, soakingSince }) => [changedAt, soakingSince])).toEqual(
         names.map(() => [undefined, undefined]),
       );
     },
   );
 
   it('finds what an earlier rollout left on a node to be none of its own', async () => {
-    const left = { touchedAt: Date.now() - 3_600_000 };
+    const left = { changedAt: Date.now() - 3_600_000 };
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', left)] });
     fake.firing = async () =>
       fake.inFlight ? [{ name: 'RecentNodeReboot', labels: { node: 'k8s-node1' } }] : [];
@@ -294,8 +296,8 @@ describe('the end of a rollout', () => {
     });
     fake.firing = async () => [];
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node1')).toContain('k8s-node1 mark touched');
-    expect(fake.node('k8s-node1').touchedAt).toBeUndefined();
+    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 mark changed');
+    expect(fake.node('k8s-node1').changedAt).toBeUndefined();
   });
 
   it('does not fail by a node that leaves before its mark is cleared', async () => {
@@ -319,8 +321,8 @@ describe('the end of a rollout', () => {
     };
     const result = await run({ ctx: { ...ctx, journal: { ...ctx.journal, clear } } });
     expect(result).toMatchObject({ outcome: 'failed', message: 'no answer from the API server' });
-    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done', 'failed']);
-    expect(toldOf(fake, 'in-flight').at(-1)?.startedAt).toBeDefined();
+    expect(eventsOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done', 'failed']);
+    expect(eventsOf(fake, 'in-flight').at(-1)?.startedAt).toBeDefined();
   });
 
   it('is not replaced by a snapshot for another target', async () => {
@@ -337,13 +339,13 @@ describe('the end of a rollout', () => {
     const { ctx, fake } = fakeContext();
     const request = { ...ctx.request, dryRun: true };
     expect((await run({ ctx: { ...ctx, request } })).outcome).toBe('done');
-    expect(toldOf(fake, 'in-flight')).toEqual([]);
+    expect(eventsOf(fake, 'in-flight')).toEqual([]);
   });
 
   it('is told to the Pushgateway by the next process, when the one before died of it', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master({ release: target })] });
     await run({ ctx });
-    expect(toldOf(fake, 'in-flight')).toEqual([
+    expect(eventsOf(fake, 'in-flight')).toEqual([
       { type: 'in-flight', startedAt: undefined, snapshotTaken: false },
     ]);
   });
@@ -357,7 +359,7 @@ describe('what ends a run without an outcome', () => {
     };
     expect(await rejection(runUpgrade(ctx))).toBeInstanceOf(LeaseHeldError);
     await ctx.report.flush();
-    expect(toldOf(fake, 'run-ended')).toEqual([]);
+    expect(eventsOf(fake, 'run-ended')).toEqual([]);
   });
 
   it('is a bug', async () => {
@@ -366,10 +368,10 @@ describe('what ends a run without an outcome', () => {
       throw new TypeError('undefined is not a function');
     };
     expect(await rejection(runUpgrade(ctx))).toBeInstanceOf(TypeError);
-    expect(toldOf(fake, 'run-ended')).toEqual([]);
+    expect(eventsOf(fake, 'run-ended')).toEqual([]);
   });
 
-  it('is bad input, with nothing touched', async () => {
+  it('is bad input, with nothing changed', async () => {
     const { ctx, fake } = fakeContext({ target: '1.36.0', kind: 'minor' });
     expect(await rejection(runUpgrade(ctx))).toMatchObject({ code: 'badInput' });
     expect(fake.effects).toEqual([]);

@@ -4,21 +4,21 @@ import { formatDuration } from '../duration.ts';
 import { InputError, type Outcome, outcomeOf, UpgradeError } from '../errors.ts';
 import type { Release } from '../release.ts';
 import { assertNotHalted } from '../rollout/kill-switch.ts';
-import { isTouched } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-marks.ts';
 import { remaining } from '../rollout/remaining.ts';
 import { endsRollout, isRollout, rowsOf, type StageName } from '../rollout/stages.ts';
 import { checkRequest } from './check-request.ts';
 import type { Context, Stage, StageEnd } from './context.ts';
-import { forgetRollout, markInFlight, tellInFlight } from './in-flight.ts';
+import { forgetRollout, noteInFlight, reportInFlight } from './in-flight.ts';
 import { catchUpWith } from './nodes/joined-node.ts';
-import { checkMark, checkOrder } from './preconditions.ts';
+import { checkInFlight, checkOrder } from './preconditions.ts';
 import { stagesOf } from './stages/index.ts';
 
 export interface RunResult {
   readonly outcome: Outcome;
   readonly message: string;
   readonly hint?: string;
-  /** Another leg goes on; the rollout has not ended. */
+  /** Another Job goes on; the rollout has not ended. */
   readonly handedOff?: boolean;
   /** The cluster was at the target, and no rollout in flight. */
   readonly nothingToDo?: boolean;
@@ -31,7 +31,7 @@ export interface RunResult {
  * are the same thing.
  *
  * @param interrupted an earlier process of this run came to no end of its own.
- * @throws UpgradeError (badInput) before anything is touched; the signal's reason when called off.
+ * @throws UpgradeError (badInput) before anything is changed; the signal's reason when called off.
  */
 export async function runUpgrade(ctx: Context, interrupted = false): Promise<RunResult> {
   const { nodes, running } = await checkRequest(ctx);
@@ -50,11 +50,11 @@ export async function runUpgrade(ctx: Context, interrupted = false): Promise<Run
       ...(hint !== undefined && { hint }),
       ...(repeated && { repeated }),
     });
-    const closes = result.outcome === 'done' && endsRollout(ctx.request.stages) && !ctx.request.dryRun;
-    return closes ? await closeRollout(ctx, result) : result;
+    const completes = result.outcome === 'done' && endsRollout(ctx.request.stages) && !ctx.request.dryRun;
+    return completes ? await closeRollout(ctx, result) : result;
   } catch (error) {
-    const told = error instanceof InputError && !ctx.signal.aborted;
-    if (told) ctx.report.emit({ type: 'run-ended', target, outcome: 'failed', message: error.message });
+    const isReported = error instanceof InputError && !ctx.signal.aborted;
+    if (isReported) ctx.report.emit({ type: 'run-ended', target, outcome: 'failed', message: error.message });
     throw error;
   }
 }
@@ -80,19 +80,19 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   const found = await ctx.journal.read();
   if (found === undefined && (await isDone(ctx, nodes)))
     return { outcome: 'done', message: `every node is at ${target} already`, nothingToDo: true };
-  const resumed = found !== undefined && nodes.some((node) => isTouched(node, found));
-  tellInFlight(ctx, found);
+  const resumed = found !== undefined && nodes.some((node) => isChanged(node, found));
+  reportInFlight(ctx, found);
   ctx.report.emit({ type: 'run-started', target, kind, running, stages, resumed, nodes });
   await ctx.journal.acknowledge();
   await assertNotHalted(ctx.killSwitch);
-  checkMark(ctx, found);
+  checkInFlight(ctx, found);
   await checkOrder(ctx, nodes);
   const started = found?.startedAt ?? Date.now();
   const requested = stagesOf(stages);
   const known = new Set(nodes.map((node) => node.name));
   const end = await walkAll({ ...ctx, catchUp: catchUpWith(ctx, requested, known) }, requested);
   if (end === 'handed-off') {
-    return { outcome: 'done', message: 'the next leg goes on from here', handedOff: true };
+    return { outcome: 'done', message: 'the next Job continues from here', handedOff: true };
   }
   // Whatever it would do is said before its end.
   if (dryRun && endsRollout(stages)) await forgetRollout(ctx);
@@ -111,7 +111,7 @@ async function walkAll(ctx: Context, stages: readonly Stage[]): Promise<StageEnd
   // What changes no node leaves the cluster as it was: there is no rollout, and no latch to leak (F7).
   const marks = isRollout(ctx.request.stages);
   for (const stage of stages) {
-    if (marks && stage.rollout !== 'before') await markInFlight(ctx);
+    if (marks && stage.rollout !== 'before') await noteInFlight(ctx);
     if ((await walkStage(ctx, stage)) === 'handed-off') return 'handed-off';
   }
   return 'done';
@@ -130,7 +130,7 @@ async function walkStage(ctx: Context, stage: Stage): Promise<StageEnd> {
   const end = await stage.run(ctx);
   if (end === 'handed-off') return end;
   ctx.report.emit({ type: 'stage-done', stage: name, seconds: (Date.now() - started) / 1000 });
-  if (stage.rollout === 'snapshot') tellInFlight(ctx, await ctx.journal.read());
+  if (stage.rollout === 'snapshot') reportInFlight(ctx, await ctx.journal.read());
   return end;
 }
 
@@ -138,14 +138,14 @@ const describeStages = (names: readonly StageName[]): string =>
   endsRollout(names) ? 'upgrade finished' : `${names.join(', ')} done`;
 
 /**
- * Everything is an outcome that the run itself reports, but for bad input with nothing touched, being called off, and no longer
+ * Everything is an outcome that the run itself reports, but for bad input with nothing changed, being called off, and no longer
  * being the one to speak.
  */
 async function resultOf(ctx: Context, error: unknown): Promise<RunResult> {
   ctx.signal.throwIfAborted();
   if (!(error instanceof UpgradeError) || error instanceof LeaseHeldError) throw error;
-  const untouched = error.code === 'badInput' && (await ctx.journal.read()) === undefined;
-  if (untouched) throw error;
+  const unchanged = error.code === 'badInput' && (await ctx.journal.read()) === undefined;
+  if (unchanged) throw error;
   const { message, hint } = error;
   return { outcome: outcomeOf(error), message, ...(hint !== undefined && { hint }) };
 }

@@ -3,7 +3,7 @@ import { UpgradeError } from '../errors.ts';
 import { stageNames } from '../rollout/stages.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
-import { of, run, snapshot, target, toldOf, worker } from '../testing/run.ts';
+import { effectsOn, eventsOf, run, snapshot, target, worker } from '../testing/run.ts';
 
 describe('a subset of the stages', () => {
   it.each([
@@ -13,7 +13,7 @@ describe('a subset of the stages', () => {
     const { ctx, fake } = fakeContext({ stages });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects).toEqual(effects);
-    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+    expect(eventsOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
   });
 
   it('that is harmless leaves no latch when it fails either (F7)', async () => {
@@ -23,7 +23,7 @@ describe('a subset of the stages', () => {
     };
     expect(await run({ ctx })).toMatchObject({ outcome: 'failed', message: 'no space' });
     expect(fake.inFlight).toBeUndefined();
-    expect(toldOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
+    expect(eventsOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
   });
 
   it('that is harmless leaves no latch when it is killed and started again (F5, F7); a full run takes its own', async () => {
@@ -38,10 +38,10 @@ describe('a subset of the stages', () => {
     expect([killed, fake.inFlight]).toEqual([1, undefined]);
     fake.takeSnapshot = takeSnapshot;
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(toldOf(fake, 'snapshot')).toMatchObject([{ path: '/backup/new.db' }]);
+    expect(eventsOf(fake, 'snapshot')).toMatchObject([{ path: '/backup/new.db' }]);
     expect(fake.inFlight).toBeUndefined();
-    const told = toldOf(fake, 'in-flight').map(({ startedAt }) => startedAt);
-    expect(told.filter((startedAt) => startedAt !== undefined)).toEqual([]);
+    const reported = eventsOf(fake, 'in-flight').map(({ startedAt }) => startedAt);
+    expect(reported.filter((startedAt) => startedAt !== undefined)).toEqual([]);
 
     fake.effects.length = 0;
     const full = { ...ctx, request: { ...ctx.request, stages: stageNames } };
@@ -70,7 +70,7 @@ describe('a subset of the stages', () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot,master' });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.inFlight).toBeDefined();
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 
   it('that has the workers before the control plane is refused before it changes anything', async () => {
@@ -97,12 +97,12 @@ describe('a subset of the stages', () => {
       outcome: 'blocked',
       message: expect.stringContaining('control-plane-first: k8s-master2 is at 1.34.2'),
     });
-    expect([fake.node('k8s-node2').release, of(fake, 'k8s-node1')]).toEqual([target, []]);
+    expect([fake.node('k8s-node2').release, effectsOn(fake, 'k8s-node1')]).toEqual([target, []]);
   });
 
   it('that has the workers is refused while a control-plane node is not finished', async () => {
-    const begun = { release: target, unschedulable: true, cordonedByUs: true };
-    const { ctx } = fakeContext({ stages: 'workers', nodes: [master(begun), worker('k8s-node1')] });
+    const inProgress = { release: target, unschedulable: true, cordonedByUs: true };
+    const { ctx } = fakeContext({ stages: 'workers', nodes: [master(inProgress), worker('k8s-node1')] });
     expect((await run({ ctx })).message).toContain('k8s-master needs the stage master');
   });
 

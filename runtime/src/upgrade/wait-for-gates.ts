@@ -17,7 +17,7 @@ export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
  */
 export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<Verdict[]> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
-  let told = '';
+  let reported = '';
   for (;;) {
     const verdicts = await askGates(ctx, gates);
     const closed = verdicts.filter((verdict) => !verdict.open);
@@ -26,9 +26,9 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
     if (Date.now() >= wait.deadline || closed.some((v) => !v.opensByWaiting && !v.unknown)) {
       throw stopped(closed, what);
     }
-    if (reasons.join() !== told) {
+    if (reasons.join() !== reported) {
       ctx.report.emit({ type: 'waiting', reasons, until: new Date(wait.deadline).toISOString() });
-      told = reasons.join();
+      reported = reasons.join();
     }
     await pause(ctx.settings.gates.alertInterval, wait);
   }
@@ -37,9 +37,9 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
 /** Held when nothing but time opens what is closed, else blocked (F15). */
 function stopped(closed: readonly Verdict[], what: string): UpgradeError {
   const reasons = reasonsOf(closed);
-  if (closed.some((verdict) => verdict.closes !== 'held')) {
+  if (closed.some((verdict) => verdict.outcomeWhenClosed !== 'held')) {
     return new BlockedError(`stopped ${what}`, reasons, {
-      hint: 'Clear what is named; the next run goes on from here.',
+      hint: 'Clear what is named; the next run continues from here.',
     });
   }
   return held(`held ${what}`, reasons);
@@ -66,7 +66,7 @@ export async function soakUntil(
     const closed = (await askGates(ctx, gates)).filter((verdict) => !verdict.open);
     if (closed.some((verdict) => !verdict.unknown)) {
       throw new BlockedError(`stopped in the soak of ${node}`, reasonsOf(closed), {
-        hint: `${node} itself is upgraded. Clear what is named; the next run goes on with the next node.`,
+        hint: `${node} itself is upgraded. Clear what is named; the next run continues with the next node.`,
       });
     }
     if (closed.length > 0) await waitForGates(ctx, gates, `in the soak of ${node}`);

@@ -15,7 +15,7 @@ import {
 } from './testing.ts';
 import type { Job, KubeObject, Pod, Stored } from './types.ts';
 
-const legPolicy = {
+const jobPolicy = {
   podFailurePolicy: {
     rules: [
       { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
@@ -151,7 +151,7 @@ describe('Jobs as processes', () => {
   });
 
   it('fails at once on an exit code of its failure policy', async () => {
-    lab.api.apply([testJob('blocked', 'exit 3', legPolicy)]);
+    lab.api.apply([testJob('blocked', 'exit 3', jobPolicy)]);
     const job = await ends('blocked', 'Failed');
     const [failed] = podsOf('blocked');
     expect(job.status?.failed).toBe(1);
@@ -165,7 +165,7 @@ describe('Jobs as processes', () => {
   it('starts again after the process was killed', async () => {
     const marker = join(lab.dir, 'second-attempt');
     lab.api.apply([
-      testJob('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, legPolicy),
+      testJob('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
     ]);
     const first = await running('crash');
     await says(lab.api, first, 'up');
@@ -180,7 +180,7 @@ describe('Jobs as processes', () => {
   });
 
   it('gives up at the back-off limit', async () => {
-    lab.api.apply([testJob('hopeless', 'exit 9', { ...legPolicy, backoffLimit: 1 })]);
+    lab.api.apply([testJob('hopeless', 'exit 9', { ...jobPolicy, backoffLimit: 1 })]);
     const job = await ends('hopeless', 'Failed');
     expect(job.status?.failed).toBe(2);
     expect(job.status?.conditions?.find((c) => c.type === 'Failed')).toMatchObject({
@@ -191,7 +191,7 @@ describe('Jobs as processes', () => {
 
   it('replaces an evicted pod without counting it, after SIGTERM and only when it has ended', async () => {
     const script = "trap 'echo stopping; exit 143' TERM; echo up; sleep 60 & wait";
-    lab.api.apply([testJob('evicted', script, legPolicy)]);
+    lab.api.apply([testJob('evicted', script, jobPolicy)]);
     const first = await running('evicted');
     await says(lab.api, first, 'up');
     const log = lab.api.runner.log(first, 'main');
@@ -240,7 +240,7 @@ describe('Jobs as processes', () => {
   });
 
   it('keeps no more finished Jobs of a CronJob than its history limits, as for those created by hand', async () => {
-    const { spec } = testJob('', 'exit 3', legPolicy);
+    const { spec } = testJob('', 'exit 3', jobPolicy);
     const uid = '5b9a0f1c-0000-4000-8000-000000000001';
     lab.api.apply([
       {
@@ -253,17 +253,17 @@ describe('Jobs as processes', () => {
     const ownerReferences = [
       { apiVersion: 'batch/v1', kind: 'CronJob', name: 'template', uid, controller: true },
     ];
-    for (const name of ['leg-1', 'leg-2']) {
-      const job = testJob(name, 'exit 3', legPolicy);
+    for (const name of ['job-1', 'job-2']) {
+      const job = testJob(name, 'exit 3', jobPolicy);
       lab.api.apply([{ ...job, metadata: { ...job.metadata, ownerReferences } } as KubeObject]);
       await ends(name, 'Failed');
       // Ages are in whole seconds.
       lab.api.store.modify('jobs', 'jobs', name, (j) => {
-        if (name === 'leg-1') j.status = { ...j.status, startTime: '2026-01-01T00:00:00Z' };
+        if (name === 'job-1') j.status = { ...j.status, startTime: '2026-01-01T00:00:00Z' };
       });
     }
-    await until(lab.api, () => (lab.api.store.get('jobs', 'jobs', 'leg-1') === undefined ? true : undefined));
-    expect(lab.api.store.get('jobs', 'jobs', 'leg-2')?.metadata.deletionTimestamp).toBeUndefined();
+    await until(lab.api, () => (lab.api.store.get('jobs', 'jobs', 'job-1') === undefined ? true : undefined));
+    expect(lab.api.store.get('jobs', 'jobs', 'job-2')?.metadata.deletionTimestamp).toBeUndefined();
   });
 
   it('stays pending when no node takes it, and runs when one does', async () => {
@@ -307,7 +307,7 @@ describe('Jobs as processes', () => {
   it('starts a Job again elsewhere or later when the node of its pod reboots (F5)', async () => {
     const marker = join(lab.dir, 'after-reboot');
     lab.api.apply([
-      testJob('rebooted', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, legPolicy),
+      testJob('rebooted', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
     ]);
     const first = await running('rebooted');
     await says(lab.api, first, 'up');

@@ -9,11 +9,11 @@ import type { ServerIdentity } from './auth/pki.ts';
 import { type AllowedBy, denial, type Rbac } from './auth/rbac.ts';
 import { anonymous, type Tokens, type User } from './auth/tokens.ts';
 import type { FaultAction, Faults } from './faults.ts';
-import { decodeProtobuf, protobufMediaType } from './protobuf/decode.ts';
 import type { RequestLog } from './request-log.ts';
 import { discovery, openApiV3, versionInfo } from './rest/discovery.ts';
 import type { Answer, ResourceHandler } from './rest/handler.ts';
 import { attributes, type RequestInfo, requestInfo } from './rest/request-info.ts';
+import { decodeProtobuf, protobufMediaType } from './schema/decode.ts';
 import {
   badRequest,
   failure,

@@ -83,9 +83,9 @@ export class CallCounter implements CallGate {
     const point = this.#point;
     if (point === undefined || this.struck !== undefined) return undefined;
     if (point.moment !== moment || !matches(point, record)) return undefined;
-    const endWasTold =
+    const endWasReported =
       slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in cluster(this.#lab).namespace;
-    this.struck = { ...record, endWasTold };
+    this.struck = { ...record, endWasReported };
     if (point.deed === 'silence') return { silenceMs };
     if (isPart(point.deed)) return { afterBytes: scriptBytes(record.what, point.deed) };
     if (isStatus(point.deed)) return point.deed === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };

@@ -16,7 +16,7 @@ const aWeek = 7 * 86_400_000;
 
 /**
  * One detection with something done to one of its calls, until its Job has ended; then the next one, and the one of the week
- * after. The agent returns at once; a leg runs on until the lab stops.
+ * after. The agent returns at once; a Job runs on until the lab stops.
  */
 export async function runDetector(mode: Mode, point?: Point): Promise<PointResult> {
   const started = Date.now();
@@ -60,8 +60,8 @@ const dispatchedAnnotation = (lab: Lab): string | undefined =>
 /** Jobs of the agent that are for the target, or runs. */
 function dispatches(lab: Lab): number {
   const asked = lab.agentService.jobs.filter((job) => job.request.prompt.includes(`"${target}"`));
-  const legs = lab.api.store.list('jobs', objectNames.namespace);
-  const runs = legs.map((job) => job.metadata.labels?.[jobLabels.run]).filter((run) => run !== undefined);
+  const jobs = lab.api.store.list('jobs', objectNames.namespace);
+  const runs = jobs.map((job) => job.metadata.labels?.[jobLabels.run]).filter((run) => run !== undefined);
   return asked.length + new Set(runs).size;
 }
 

@@ -84,7 +84,7 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
     .list('pods')
     .find((one) => one.metadata.labels?.[jobLabels.run] && one.status?.phase === 'Running');
   const [pid] = [...lab.api.runner.processes()].find(([, name]) => name === pod?.metadata.name) ?? [];
-  if (pid === undefined) return ['no leg was running'];
+  if (pid === undefined) return ['no Job was running'];
   process.kill(pid, 'SIGSTOP');
   // Another run waits for nobody: it is refused while the lease lasts, and takes it over afterwards.
   const args = ['run', '--inputs', inputsOf(course)];

@@ -51,7 +51,7 @@ function followPhase(lab: Lab, counter: CallCounter, log: string[]): void {
   });
 }
 
-/** The follower returns with the last leg; an earlier one may have been started again beside it. */
+/** The follower returns with the last Job; an earlier one may have been started again beside it. */
 async function settle(lab: Lab): Promise<void> {
   for (let waited = 0; waited < 15_000; waited += 100) {
     const active = lab.api.store

@@ -18,7 +18,7 @@ export interface Course {
 }
 
 /**
- * A control plane and three workers, one of them out of service; a run takes two legs. On the slow nodes a new executor is there
+ * A control plane and three workers, one of them out of service; a run takes two Jobs. On the slow nodes a new executor is there
  * before the script has ended, and meets kubeadm at work; on the others it finds it done.
  */
 const patch: Course = {

@@ -30,7 +30,7 @@ export interface CallRecord {
 /** The call that it happened to. */
 export interface Strike extends CallRecord {
   /** Slack had the completion message, and the rollout was still marked as in flight. */
-  readonly endWasTold: boolean;
+  readonly endWasReported: boolean;
 }
 
 export const matches = (point: Point, record: CallRecord): boolean =>
@@ -81,7 +81,7 @@ export function sortOf({ what }: CallRecord): string {
 
 /**
  * A spread of a run's calls: as many of each sort as of any other, from its whole length, before and after in turn.
- * Rare sorts, such as the creation of the next leg, are thus taken whole and frequent ones sampled.
+ * Rare sorts, such as the creation of the next Job, are thus taken whole and frequent ones sampled.
  */
 export function spread(records: readonly CallRecord[], count: number): Point[] {
   const sorts = new Map<string, Point[]>();

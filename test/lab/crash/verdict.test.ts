@@ -15,7 +15,7 @@ it('nothing is wrong of a node at the target, cordoned only where a person did i
   expect(judge({ unschedulable: true }, 'n1')).toEqual([]);
 });
 
-test.each(['cordoned', 'touched', 'unfinished', 'soaking'] as const)('a mark that is left: %s', (key) => {
+test.each(['cordoned', 'changed', 'unfinished', 'soaking'] as const)('a mark that is left: %s', (key) => {
   expect(judge({ annotations: { [keys[key]]: '' } })).toEqual([`n1 still has ${keys[key]}`]);
 });
 
@@ -35,7 +35,7 @@ const start: RunEvent = {
   resumed: false,
   nodes: [],
 };
-const told = (...phases: (NodePhase | 'start')[]): RunEvent[] =>
+const phasesOf = (...phases: (NodePhase | 'start')[]): RunEvent[] =>
   phases.map((phase) => (phase === 'start' ? start : { type: 'node', node: 'n1', phase, from, to }));
 
 it.each<[string, (NodePhase | 'start')[]]>([
@@ -44,7 +44,7 @@ it.each<[string, (NodePhase | 'start')[]]>([
   ['killed at its script', ['start', 'draining', 'drained', 'updating', 'start', 'draining', 'drained']],
   ['killed before its cordon was lifted', ['start', 'draining', 'updating', 'updated', 'start', 'draining']],
 ])('a drain that had to be begun again: %s', (_when, phases) => {
-  expect(drainedAgain(told(...phases))).toEqual([]);
+  expect(drainedAgain(phasesOf(...phases))).toEqual([]);
 });
 
 it.each<[string, (NodePhase | 'start')[]]>([
@@ -52,7 +52,7 @@ it.each<[string, (NodePhase | 'start')[]]>([
   ['by the next process, while it soaks', ['start', 'draining', 'updated', 'soaking', 'start', 'draining']],
   ['by the next process, once it was done', ['start', 'draining', 'updated', 'done', 'start', 'draining']],
 ])('a drain that did not: %s', (_when, phases) => {
-  expect(drainedAgain(told(...phases))).toEqual(['n1']);
+  expect(drainedAgain(phasesOf(...phases))).toEqual(['n1']);
   const other: RunEvent = { type: 'node', node: 'n2', phase: 'draining', from, to };
-  expect(drainedAgain([...told('start', 'draining', 'done'), other])).toEqual([]);
+  expect(drainedAgain([...phasesOf('start', 'draining', 'done'), other])).toEqual([]);
 });

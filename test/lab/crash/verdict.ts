@@ -10,7 +10,7 @@ const keys = annotationKeys('viktorbarzin.me');
 
 /** What cannot be read from the end state; begun before the run. */
 export class Witness {
-  /** What the legs have told, in the order of their logs. */
+  /** What the Jobs have told, in the order of their logs. */
   readonly events: RunEvent[] = [];
   readonly #soaked = new Set<string>();
 
@@ -63,7 +63,7 @@ export function wrongAfterRun(
   check(lifted.length === 0, `somebody's cordon of ${cordonedByHand} was changed`);
   check(kubeadmOverlaps(lab).length === 0, `kubeadm upgrade at once: ${kubeadmOverlaps(lab).join(', ')}`);
   check(witness.unsoaked.length === 0, `without a soak: ${witness.unsoaked.join(', ')}`);
-  check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the gauge of the latch is not 0');
+  check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the in-flight gauge is not 0');
   // Taken, so that the lab stops without saying them again.
   wrong.push(...lab.invariants.broken.splice(0));
   wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));
@@ -109,21 +109,21 @@ export function drainedAgain(events: readonly RunEvent[]): string[] {
 function wrongMessages(lab: Lab, struck: Strike | undefined): string[] {
   const ends = slackEnds(lab, 'done').length;
   const wrong =
-    ends === 1 || (ends === 2 && struck?.endWasTold === true) ? [] : [`${ends} completion messages`];
+    ends === 1 || (ends === 2 && struck?.endWasReported === true) ? [] : [`${ends} completion messages`];
   // Once the lease is released, nothing tells that the process did not come to its own end.
   const again = lab.slack.messages.filter(({ text }) => /: done: every node is at \S+ already/.test(text));
   if (again.length > 0 && struck?.what.startsWith('update leases/') !== true)
-    wrong.push('the end was told anew');
+    wrong.push('the end was reported again');
   return wrong;
 }
 
 function wrongJobs(lab: Lab): string[] {
-  const legs = lab.api.store
+  const jobs = lab.api.store
     .list('jobs', objectNames.namespace)
     .filter((job) => job.metadata.labels?.[jobLabels.run]);
   const has = (job: Job, type: string) =>
     job.status?.conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
-  return legs.flatMap((job) => {
+  return jobs.flatMap((job) => {
     if (has(job, 'Complete')) return [];
     return [`Job ${job.metadata.name} ${has(job, 'Failed') ? 'failed' : 'has not ended'}`];
   });

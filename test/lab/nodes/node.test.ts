@@ -17,7 +17,7 @@ const pair = generateKeyPair();
 let directory: string;
 let repository: PackageRepository;
 let node: LabNode;
-const told: string[] = [];
+const hookCalls: string[] = [];
 
 const startNode = (options: Partial<LabNodeOptions> = {}) =>
   LabNode.start({
@@ -30,7 +30,10 @@ const startNode = (options: Partial<LabNodeOptions> = {}) =>
     containerd: '1.7.27',
     authorizedKey: pair.publicKey,
     packages: repository.base,
-    hooks: { onReboot: (phase) => told.push(phase), onKubeletRestart: (release) => told.push(release) },
+    hooks: {
+      onReboot: (phase) => hookCalls.push(phase),
+      onKubeletRestart: (release) => hookCalls.push(release),
+    },
     ...options,
   });
 
@@ -38,7 +41,7 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'lab-node-'));
   repository = await new PackageRepository().start();
   repository.publish('1.34.5');
-  told.length = 0;
+  hookCalls.length = 0;
   node = await startNode();
 });
 
@@ -233,14 +236,14 @@ describe('a lab node that misbehaves', () => {
     expect(processesOf(join(directory, 'k8s-master'))).toEqual([]);
     await expect(logIn()).rejects.toThrow(/ECONNREFUSED/);
     await rebooting;
-    expect(told).toEqual(['down', 'up', '1.34.2']);
+    expect(hookCalls).toEqual(['down', 'up', '1.34.2']);
     expect((await once('sudo -n bash -s -- follow job 0', script('detach.sh'))).code).toBe(200);
   });
 
   test('its own reboot command does the same', async () => {
     const client = await logIn();
     await exec(client, 'sudo -n reboot');
-    await expect.poll(() => told).toEqual(['down', 'up', '1.34.2']);
+    await expect.poll(() => hookCalls).toEqual(['down', 'up', '1.34.2']);
   });
 
   test('refuses connections, and takes them again on the same port', async () => {

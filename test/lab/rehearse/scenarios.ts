@@ -31,9 +31,14 @@ async function pipeline(lab: Lab): Promise<Played> {
 }
 
 /** Two pipelines, and between them somebody mends what stopped the first. */
-async function stopAndGoOn(lab: Lab, narrator: Narrator, mend: string, action: () => void): Promise<Played> {
+async function stopAndGoOn(
+  lab: Lab,
+  narrator: Narrator,
+  repair: string,
+  action: () => void,
+): Promise<Played> {
   const first = await pipeline(lab);
-  narrator.say(mend);
+  narrator.say(repair);
   action();
   const second = await pipeline(lab);
   return { runs: [...first.runs, ...second.runs] };
@@ -92,12 +97,12 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'worker-fails',
     summary:
-      'kubeadm fails on k8s-node3: it stays cordoned and the rest untouched; once mended, the next run finishes',
+      'kubeadm fails on k8s-node3: it stays cordoned and the rest unchanged; once repaired, the next run finishes',
     options: {},
     expects: [1, 0],
     play(lab, narrator) {
       lab.node('k8s-node3').faults.set('kubeadm-fails', { times: 99 });
-      return stopAndGoOn(lab, narrator, 'somebody mends k8s-node3', () =>
+      return stopAndGoOn(lab, narrator, 'somebody repairs k8s-node3', () =>
         lab.node('k8s-node3').faults.clear('kubeadm-fails'),
       );
     },
@@ -105,7 +110,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'pdb',
     summary:
-      'a PodDisruptionBudget that never allows an eviction: refused at preflight, by name, with nothing touched',
+      'a PodDisruptionBudget that never allows an eviction: refused at preflight, by name, with nothing changed',
     options: {},
     expects: [3],
     play(lab) {

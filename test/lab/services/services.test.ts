@@ -230,11 +230,11 @@ describe('Pushgateway', () => {
 describe('Slack', () => {
   test('takes messages at its webhook and tells whoever listens', async () => {
     const slack = await started(new Slack());
-    const heard: string[] = [];
-    slack.events.on('message', ({ text }) => heard.push(text));
+    const received: string[] = [];
+    slack.events.on('message', ({ text }) => received.push(text));
     const answer = await post(slack.webhook, { text: 'hello', blocks: [] });
     expect([answer.status, await answer.text()]).toEqual([200, 'ok']);
-    expect(heard).toEqual(['hello']);
+    expect(received).toEqual(['hello']);
     expect((await post(slack.webhook, 'no json')).status).toBe(400);
     expect((await post(slack.webhook, {})).status).toBe(400);
     expect((await post(`${slack.url}/services/T000/B000/other`, { text: 'x' })).status).toBe(404);

@@ -19,7 +19,7 @@ export async function detectCommand(options: DetectOptions): Promise<void> {
     options.dryRun === true || process.env[environment.dryRun] === 'true' || settings.dispatch.dryRun;
   const post = slackPost(settings.slack);
   const ctx = await detectContext(session, clusterWriter(client, settings.namespace), false);
-  const tell = async (outcome: Outcome, message: string, news: boolean, found?: Detection) => {
+  const report = async (outcome: Outcome, message: string, news: boolean, found?: Detection) => {
     const warn = (error: Error) => logger.warn(error.message);
     await publishMetrics(settings.pushgateway, outcome, found).catch(warn);
     if (post && news) await publishSlack(post, outcome, message).catch(warn);
@@ -27,11 +27,11 @@ export async function detectCommand(options: DetectOptions): Promise<void> {
   try {
     const found = await detect(ctx, dryRun);
     logger.info(`${found.outcome}: ${found.message}`);
-    await tell(found.outcome, found.message, found.news, found);
+    await report(found.outcome, found.message, found.news, found);
     process.exitCode = exitCodes[found.outcome];
   } catch (error) {
     session.signals.stop.throwIfAborted();
-    await tell(outcomeOf(error), error instanceof Error ? error.message : String(error), true);
+    await report(outcomeOf(error), error instanceof Error ? error.message : String(error), true);
     throw error;
   }
 }

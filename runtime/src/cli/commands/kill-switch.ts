@@ -20,6 +20,6 @@ export async function resumeCommand(options: CommonOptions): Promise<void> {
   logger.info(
     wasSet
       ? 'resumed: the kill switch is lifted'
-      : 'upgrades were not halted; to go on with a rollout, dispatch it again: k8s-upgrade submit',
+      : 'upgrades were not halted; to continue a rollout, dispatch it again: k8s-upgrade submit',
   );
 }

@@ -24,25 +24,25 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   const { stop } = session.signals;
   const report = new Report(() => {});
   report.add(logSink(session.logger));
-  const run = { ...session, request: { ...request, dryRun: true }, run: 'plan', leg: 1, stop };
-  const ctx = await openContext(run, report);
+  const execution = { ...session, request: { ...request, dryRun: true }, runId: 'plan', jobNumber: 1, stop };
+  const ctx = await openContext(execution, report);
   await checkRequest(ctx);
   const print = (line: string) => process.stdout.write(`${line}\n`);
   print(`${request.kind} upgrade to ${request.target}`);
   for (const step of await planSteps(ctx)) print(`  ${step}`);
   print('gates');
   const verdicts = await askGates(ctx, preflightGates);
-  for (const { gate, open, closes, reasons, notes, idle } of verdicts) {
-    print(`  ${open ? 'open  ' : closes === 'held' ? 'HELD  ' : 'CLOSED'}  ${gate}`);
+  for (const { gate, open, outcomeWhenClosed, reasons, notes, notAsked } of verdicts) {
+    print(`  ${open ? 'open  ' : outcomeWhenClosed === 'held' ? 'HELD  ' : 'CLOSED'}  ${gate}`);
     const lines = [
-      ...(idle === undefined ? [] : [idle]),
+      ...(notAsked === undefined ? [] : [notAsked]),
       ...reasons,
       ...notes.map((note) => `note: ${note}`),
     ];
     for (const line of lines) print(`            ${line}`);
   }
   const closed = verdicts.filter((verdict) => !verdict.open);
-  const blocked = closed.some((verdict) => verdict.closes === 'blocked');
+  const blocked = closed.some((verdict) => verdict.outcomeWhenClosed === 'blocked');
   print(
     closed.length === 0 ? 'every gate is open' : `${closed.length} of ${verdicts.length} gates are closed`,
   );

@@ -15,8 +15,8 @@ export async function runCommand(options: RunOptions): Promise<void> {
   const { outcome } = await execute({
     ...session,
     request,
-    run: options.runId ?? newRunId(request.target),
-    leg: Number(options.leg ?? 1),
+    runId: options.runId ?? newRunId(request.target),
+    jobNumber: Number(options.leg ?? 1),
     stop: session.signals.stop,
   });
   process.exitCode = exitCodes[outcome];

@@ -87,7 +87,7 @@ describe('installed add-ons against the operator’s table', () => {
   it('is not asked before a patch', async () => {
     expect(await ask(['docker.io/calico/node:v3.30.2'], undefined, { to: '1.34.7' })).toMatchObject({
       open: true,
-      idle: expect.stringContaining('patch'),
+      notAsked: expect.stringContaining('patch'),
     });
   });
 

@@ -18,10 +18,10 @@ interface MinorGate {
 export function beforeMinor({ scope, ...gate }: MinorGate): Gate {
   return {
     ...gate,
-    closes: 'blocked',
+    outcomeWhenClosed: 'blocked',
     async check(ctx) {
-      const idle = notAsked(ctx, scope);
-      return idle === undefined ? gate.check(ctx) : { reasons: [], idle };
+      const notAsked = whyNotAsked(ctx, scope);
+      return notAsked === undefined ? gate.check(ctx) : { reasons: [], notAsked };
     },
   };
 }
@@ -34,7 +34,7 @@ export const crossingNodes = ({ nodes, target }: GateContext): ClusterNode[] =>
 export const isCrossed = (minor: Minor, from: Release, to: Release): boolean =>
   semver.lt(from, `${minor}.0`) && semver.gte(to, `${minor}.0`);
 
-function notAsked(ctx: GateContext, scope: Scope): string | undefined {
+function whyNotAsked(ctx: GateContext, scope: Scope): string | undefined {
   const { server, target } = ctx;
   const controlPlane = minorOf(server) !== minorOf(target);
   const nodes = crossingNodes(ctx).length > 0;

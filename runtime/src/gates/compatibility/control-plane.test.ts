@@ -56,7 +56,11 @@ describe('API versions that somebody still calls', () => {
   test.each(cases)('%s', async (_what, requested, reasons) => {
     const verdict = await ask(requested);
     expect(verdict.reasons).toEqual(reasons);
-    expect(verdict).toMatchObject({ open: reasons.length === 0, unknown: false, closes: 'blocked' });
+    expect(verdict).toMatchObject({
+      open: reasons.length === 0,
+      unknown: false,
+      outcomeWhenClosed: 'blocked',
+    });
     expect(verdict.notes).toEqual(reasons.length === 0 ? [] : [expect.stringContaining('audit log')]);
   });
 
@@ -81,10 +85,10 @@ describe('API versions that somebody still calls', () => {
     const patch = await askGate(removedApis, { to: '1.34.7' });
     expect(patch).toMatchObject({
       open: true,
-      idle: 'not asked: 1.34.7 is a patch, and a patch takes nothing away',
+      notAsked: 'not asked: 1.34.7 is a patch, and a patch takes nothing away',
     });
     const half = await askGate(removedApis, { server: '1.35.3' });
-    expect(half).toMatchObject({ open: true, idle: 'not asked: the control plane is at 1.35.3 already' });
+    expect(half).toMatchObject({ open: true, notAsked: 'not asked: the control plane is at 1.35.3 already' });
   });
 });
 
@@ -149,6 +153,6 @@ describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
 
   it('is not asked where the target brings no other etcd, nor before a patch', async () => {
     expect(await ask(['any:1'], { from: '1.32.9', to: '1.33.2' })).toMatchObject({ open: true, reasons: [] });
-    expect((await ask(['any:1'], { from: '1.33.2', to: '1.33.9' })).idle).toContain('1.33.9 is a patch');
+    expect((await ask(['any:1'], { from: '1.33.2', to: '1.33.9' })).notAsked).toContain('1.33.9 is a patch');
   });
 });

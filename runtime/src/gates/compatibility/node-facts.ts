@@ -61,7 +61,7 @@ export function parseFacts(node: string, code: number, output: string): NodeFact
   }
   const cgroup = /^cgroup (v[12])$/m.exec(output)?.[1];
   if (cgroup !== 'v1' && cgroup !== 'v2')
-    throw new UpgradeError('blocked', `${node} has no /sys/fs/cgroup to tell its cgroup version by`);
+    throw new UpgradeError('blocked', `${node} has no /sys/fs/cgroup that would show its cgroup version`);
   const files = lines.flatMap((line) => fileOf(line));
   const config = files.find((file) => file.path === configFile);
   if (config === undefined)

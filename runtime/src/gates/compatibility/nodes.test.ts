@@ -139,8 +139,8 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ];
     expect((await askGate(removedFlags, { nodes, server: '1.35.3' })).asked).toEqual(['k8s-node1']);
     const done = nodes.map((node) => ({ ...node, release: release('1.35.1') }));
-    const { asked, idle } = await askGate(removedFlags, { nodes: done, server: '1.34.5' });
-    expect([asked, idle]).toEqual([[], 'not asked: every kubelet is at 1.35 already']);
+    const { asked, notAsked } = await askGate(removedFlags, { nodes: done, server: '1.34.5' });
+    expect([asked, notAsked]).toEqual([[], 'not asked: every kubelet is at 1.35 already']);
     expect((await askGate(removedFlags, { to: '1.34.7' })).asked).toEqual([]);
   });
 

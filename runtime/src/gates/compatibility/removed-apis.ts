@@ -40,7 +40,7 @@ function assertScraped({ nodes }: GateContext, seen: number): void {
   if (seen > 0 && seen >= wanted) return;
   throw new UpgradeError(
     'blocked',
-    `Prometheus has apiserver_request_total of ${seen} API servers, and there are ${wanted}: whether removed API versions are called cannot be told; have Prometheus scrape every API server`,
+    `Prometheus has apiserver_request_total of ${seen} API servers, and there are ${wanted}: whether removed API versions are called is unknown; have Prometheus scrape every API server`,
   );
 }
 

@@ -6,19 +6,24 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { rejection } from '../../testing/files.ts';
-import { of, run, target, toldOf, worker } from '../../testing/run.ts';
+import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('a person’s cordon (F11)', () => {
   it('does not hide that a node was begun and not finished: it is finished, with its soak', async () => {
-    const begun = { release: target, touchedAt: Date.now() - 30_000, unschedulable: true, unfinished: true };
+    const inProgress = {
+      release: target,
+      changedAt: Date.now() - 30_000,
+      unschedulable: true,
+      unfinished: true,
+    };
     const { ctx, fake } = fakeContext({
       inFlight: {},
-      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1', begun)],
+      nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1', inProgress)],
       server: '1.34.5',
     });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node1').slice(0, 5)).toEqual([
+    expect(effectsOn(fake, 'k8s-node1').slice(0, 5)).toEqual([
       'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
       'k8s-node1 update_k8s --role worker --release 1.34.5',
@@ -32,8 +37,8 @@ describe('a person’s cordon (F11)', () => {
   it('is there before and after', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
-    expect(of(fake, 'k8s-node1')).toContain('k8s-node1 update_k8s --role worker --release 1.34.5');
+    expect(effectsOn(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 update_k8s --role worker --release 1.34.5');
     expect(fake.node('k8s-node1')).toMatchObject({
       unschedulable: true,
       cordonedByUs: false,
@@ -88,19 +93,19 @@ describe('a drain that fails', () => {
       message: expect.stringContaining('apps/web'),
       hint: 'free it',
     });
-    expect(of(fake, 'k8s-node2')).toEqual([
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([
       'k8s-node2 cordon cordoned',
       'k8s-node2 drain',
       'k8s-node2 uncordon cordoned- soaking-',
     ]);
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
     expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
-    expect(toldOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['blocked']);
+    expect(eventsOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['blocked']);
   });
 
   it('leaves a node cordoned whose packages may have changed', async () => {
-    const touched = { unschedulable: true, cordonedByUs: true, touchedAt: Date.now() };
-    const nodes = [master({ release: target }), worker('k8s-node2', touched)];
+    const changed = { unschedulable: true, cordonedByUs: true, changedAt: Date.now() };
+    const nodes = [master({ release: target }), worker('k8s-node2', changed)];
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
     failing(fake);
     expect((await run({ ctx })).outcome).toBe('blocked');
@@ -125,7 +130,7 @@ describe('a drain that fails', () => {
     };
     expect((await rejection(runUpgrade(ctx))).message).toBe('SIGTERM');
     expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, cordonedByUs: false });
-    expect(toldOf(fake, 'run-ended')).toEqual([]);
+    expect(eventsOf(fake, 'run-ended')).toEqual([]);
   });
 });
 
@@ -148,9 +153,9 @@ describe('a script that fails', () => {
         /^k8s-node2 stays cordoned at 1\.34\.2\. Its log is on k8s-node2 .*run again/,
       ),
     });
-    expect(of(fake, 'k8s-node2').at(-1)).toContain('update_k8s');
+    expect(effectsOn(fake, 'k8s-node2').at(-1)).toContain('update_k8s');
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
     expect(fake.inFlight).toBeDefined();
   });
 
@@ -177,14 +182,14 @@ describe('a script that fails', () => {
       fake.server = target;
     });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(toldOf(fake, 'notice').map((event) => event.text)).toContainEqual(
-      expect.stringContaining('but the node is Ready at 1.34.5, going on'),
+    expect(eventsOf(fake, 'notice').map((event) => event.text)).toContainEqual(
+      expect.stringContaining('but the node is Ready at 1.34.5, continuing'),
     );
   });
 
   it('is not forgiven for a kubelet that was at the target from the start', async () => {
-    const begun = { release: target, touchedAt: Date.now() - 30_000, unfinished: true };
-    const nodes = [master({ release: target }), worker('k8s-node2', begun)];
+    const inProgress = { release: target, changedAt: Date.now() - 30_000, unfinished: true };
+    const nodes = [master({ release: target }), worker('k8s-node2', inProgress)];
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes, server: target });
     failing(fake, 'k8s-node2');
     expect(await run({ ctx })).toMatchObject({ outcome: 'failed' });
@@ -236,7 +241,7 @@ describe('a script that fails', () => {
       message: 'another host key',
       hint: expect.stringMatching(/^k8s-node2 stays cordoned at 1\.34\.2\. Compare it\. /),
     });
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 
   it('or an API server that did not change ends the run after the control plane', async () => {
@@ -249,19 +254,19 @@ describe('a script that fails', () => {
       outcome: 'failed',
       message: expect.stringContaining('the API server of k8s-master is still older than 1.34.5'),
     });
-    expect(of(fake, 'k8s-node2')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
   });
 });
 
 describe('the node under the run (F1)', () => {
-  it('is left to the next leg, after everything else', async () => {
+  it('is left to the next Job, after everything else', async () => {
     const { ctx, fake } = fakeContext({ ownNode: 'k8s-node2' });
     expect(await run({ ctx })).toMatchObject({ outcome: 'done', handedOff: true });
-    expect(of(fake, 'k8s-node2')).toEqual([]);
-    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 mark soaking-', 'next leg, not on k8s-node2']);
-    expect(toldOf(fake, 'run-ended')).toEqual([]);
-    expect(toldOf(fake, 'handed-off')).toEqual([
-      { type: 'handed-off', job: 'leg-2', why: 'k8s-node2 is the node under this process' },
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
+    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 mark soaking-', 'next Job, not on k8s-node2']);
+    expect(eventsOf(fake, 'run-ended')).toEqual([]);
+    expect(eventsOf(fake, 'handed-off')).toEqual([
+      { type: 'handed-off', job: 'job-2', why: 'k8s-node2 is the node under this process' },
     ]);
     expect(fake.inFlight).toBeDefined();
   });
@@ -298,6 +303,6 @@ describe('a node that leaves in the middle', () => {
       outcome: 'failed',
       message: 'node k8s-node2 has left the cluster in the middle of its upgrade',
     });
-    expect(of(fake, 'k8s-node1')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 });

@@ -2,7 +2,14 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { drainGates, soakGates, workerGates } from '../../gates/index.ts';
 import type { NodePhase } from '../../report/events.ts';
-import { clearSoak, cordon, findNode, isBegun, markTouched, readmit } from '../../rollout/node-marks.ts';
+import {
+  clearSoak,
+  cordon,
+  findNode,
+  isInProgressOf,
+  markChanged,
+  readmit,
+} from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
@@ -33,22 +40,22 @@ export async function upgradeNode(
   await update(ctx, node, role);
   await becomeReady(ctx, node);
   await readmit(ctx, node.name, soak);
-  tell(ctx, node, soak ? 'soaking' : 'done');
+  reportPhase(ctx, node, soak ? 'soaking' : 'done');
 }
 
 async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
   const started = Date.now();
-  tell(ctx, node, 'draining');
+  reportPhase(ctx, node, 'draining');
   try {
     const { evicted } = await ctx.drain(
       node,
       () => cordon(ctx, node.name),
       (text) => ctx.report.emit({ type: 'notice', text }),
     );
-    tell(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
+    reportPhase(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
   } catch (error) {
     // Once kubeadm may have begun there, the node is safer empty.
-    if (!isBegun(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
+    if (!isInProgressOf(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
     throw error;
   }
 }
@@ -56,8 +63,8 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
 async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<void> {
   const { settings, request } = ctx;
   const started = Date.now();
-  tell(ctx, node, 'updating');
-  await markTouched(ctx, node.name, () => true);
+  reportPhase(ctx, node, 'updating');
+  await markChanged(ctx, node.name, () => true);
   const options = (flag: string, values: readonly string[]) =>
     values.length > 0 ? [flag, values.join(',')] : [];
   const args = [
@@ -83,7 +90,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
     if (!(error instanceof ScriptError)) throw error;
     await forgiveOrFail(ctx, node, error);
   }
-  tell(ctx, node, 'updated', { seconds: since(started) });
+  reportPhase(ctx, node, 'updated', { seconds: since(started) });
 }
 
 /** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
@@ -93,7 +100,7 @@ async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError
   if (now.release === ctx.request.target && now.ready && node.release !== now.release) {
     ctx.report.emit({
       type: 'notice',
-      text: `${error.message}; but the node is Ready at ${now.release}, going on`,
+      text: `${error.message}; but the node is Ready at ${now.release}, continuing`,
     });
     return;
   }
@@ -114,7 +121,7 @@ async function leftOver(
       : `${node.name} stays cordoned at ${release}.`,
     more,
     error.hint,
-    'Mend it and run again (the run resumes there), or roll it back as the runbook says.',
+    'Fix it and run again (the run resumes there), or roll it back as the runbook says.',
   ];
   return new UpgradeError('failed', error.message, { cause: error, hint: hints.filter(Boolean).join(' ') });
 }
@@ -149,12 +156,12 @@ export async function finishSoak(ctx: Context, name: string): Promise<void> {
   if (node?.soakingSince === undefined) return;
   await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
   await clearSoak(ctx, node);
-  tell(ctx, node, 'done', { seconds: since(node.soakingSince) });
+  reportPhase(ctx, node, 'done', { seconds: since(node.soakingSince) });
 }
 
 const since = (started: number): number => (Date.now() - started) / 1000;
 
-function tell(
+function reportPhase(
   ctx: Context,
   node: ClusterNode,
   phase: NodePhase,

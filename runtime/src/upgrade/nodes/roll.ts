@@ -16,7 +16,7 @@ interface NodeGroup {
 
 /**
  * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
- * meanwhile (F26). The node under this process is left to the next leg (F1).
+ * meanwhile (F26). The node under this process is left to the next Job (F1).
  */
 export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
   const { belongs, role, soak, before } = group;
@@ -46,7 +46,7 @@ function leftOf(
 }
 
 async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
-  const job = await ctx.legs.next(node.name);
+  const job = await ctx.startNextJob(node.name);
   ctx.report.emit({ type: 'handed-off', job, why: `${node.name} is the node under this process` });
   return 'handed-off';
 }

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import { BlockedError } from '../../errors.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
-import { of, run, target, toldOf, worker } from '../../testing/run.ts';
+import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
 
 describe('containerd', () => {
   const updates = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('containerd'));
@@ -40,8 +40,8 @@ describe('containerd on the control plane', () => {
   it('is a change of this rollout: marked before, and no longer unfinished after', async () => {
     const { ctx, fake } = fakeContext({ stages: 'containerd', nodes: [master(old), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-master')).toEqual([
-      'k8s-master mark touched unfinished',
+    expect(effectsOn(fake, 'k8s-master')).toEqual([
+      'k8s-master mark changed unfinished',
       `k8s-master ${update}`,
       'k8s-master mark unfinished-',
     ]);
@@ -54,15 +54,15 @@ describe('containerd on the control plane', () => {
       if (name === 'update_containerd') throw new Error('killed here');
     };
     await expect(run({ ctx })).rejects.toThrow('killed here');
-    expect(of(fake, 'k8s-master')).toContain('k8s-master mark touched');
+    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master mark changed');
     expect(fake.node('k8s-master').unfinished).toBe(false);
   });
 
   it('leaves what an earlier process began for the stage master to finish', async () => {
-    const begun = { ...old, unschedulable: true, cordonedByUs: true, touchedAt: Date.now() - 1_000 };
-    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(begun), current('k8s-node1')] });
+    const inProgress = { ...old, unschedulable: true, cordonedByUs: true, changedAt: Date.now() - 1_000 };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(inProgress), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-master').slice(2, 5)).toEqual([
+    expect(effectsOn(fake, 'k8s-master').slice(2, 5)).toEqual([
       `k8s-master ${update}`,
       'k8s-master drain',
       'k8s-master update_k8s --role master --release 1.34.5',
@@ -75,13 +75,13 @@ describe('containerd on the control plane', () => {
       throw new BlockedError('no', ['budget']);
     };
     expect((await run({ ctx })).outcome).toBe('blocked');
-    expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, touchedAt: expect.any(Number) });
+    expect(fake.node('k8s-master')).toMatchObject({ unschedulable: false, changedAt: expect.any(Number) });
     const cordoned = fakeContext({
       nodes: [master({ ...old, unschedulable: true }), current('k8s-node1')],
       settings: { timing: { soak: '0s' } },
     });
     await run(cordoned);
-    expect(of(cordoned.fake, 'k8s-master')).toContain('k8s-master mark unfinished');
+    expect(effectsOn(cordoned.fake, 'k8s-master')).toContain('k8s-master mark unfinished');
   });
 
   it('waits for the other control-plane nodes to be well, and for alerts', async () => {
@@ -94,7 +94,7 @@ describe('containerd on the control plane', () => {
       outcome: 'blocked',
       message: 'stopped before containerd of k8s-master2:\n  - nodes: node k8s-master is not Ready',
     });
-    expect(of(fake, 'k8s-master2')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-master2')).toEqual([]);
   });
 });
 
@@ -114,15 +114,15 @@ const failing = (exitCode: number) => {
 it('a control plane whose package manager has not the workers’ containerd keeps its own, and is upgraded', async () => {
   const { ctx, fake } = failing(4);
   expect((await run({ ctx })).outcome).toBe('done');
-  expect(of(fake, 'k8s-master')).toContain('k8s-master update_containerd --version 1.7.28');
+  expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master update_containerd --version 1.7.28');
   expect(fake.node('k8s-master')).toMatchObject({ release: target, unfinished: false });
-  expect(toldOf(fake, 'notice').map(({ text }) => text)).toContainEqual(
-    expect.stringMatching(/no repository .* going on with containerd as it is on k8s-master$/),
+  expect(eventsOf(fake, 'notice').map(({ text }) => text)).toContainEqual(
+    expect.stringMatching(/no repository .* continuing with containerd as it is on k8s-master$/),
   );
 });
 
 it('a containerd that fails to be updated ends the run before the control plane', async () => {
   const { ctx, fake } = failing(1);
   expect((await run({ ctx })).outcome).toBe('failed');
-  expect(of(fake, 'k8s-master').some((effect) => effect.includes('update_k8s'))).toBe(false);
+  expect(effectsOn(fake, 'k8s-master').some((effect) => effect.includes('update_k8s'))).toBe(false);
 });

@@ -1,13 +1,13 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { containerdGates } from '../../gates/index.ts';
-import { clearUnfinished, isInterrupted, markTouched } from '../../rollout/node-marks.ts';
+import { clearUnfinished, isInProgress, markChanged } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import type { Context, StageWork } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
 /** Exit code of update_containerd.sh when the node's package manager does not offer the version. */
-const notToBeHad = 4;
+const versionNotOffered = 4;
 
 export const containerd: StageWork = {
   async skipReason(ctx) {
@@ -33,18 +33,18 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
   // A node at the target has nothing that a drain could finish.
-  await markTouched(ctx, name, ({ release }) => release !== ctx.request.target);
+  await markChanged(ctx, name, ({ release }) => release !== ctx.request.target);
   const { script } = ctx.settings.timing;
   await ctx.shell.script(node, 'update_containerd', ['--version', version], script).catch((error) => {
     // Such as a worker's containerd of another repository. Nothing was changed, and kubeadm does not need it.
-    if (!(error instanceof ScriptError) || error.exitCode !== notToBeHad) throw error;
+    if (!(error instanceof ScriptError) || error.exitCode !== versionNotOffered) throw error;
     ctx.report.emit({
       type: 'notice',
-      text: `${error.message}; going on with containerd as it is on ${name}`,
+      text: `${error.message}; continuing with containerd as it is on ${name}`,
     });
   });
   // Begun by an earlier process, the stage master has still to finish it.
-  if (isInterrupted(node)) return;
+  if (isInProgress(node)) return;
   await clearUnfinished(ctx, name);
 }
 

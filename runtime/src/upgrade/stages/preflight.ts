@@ -10,9 +10,9 @@ export const preflight: StageWork = {
   async run(ctx) {
     // A rollout under way has shaken the cluster itself: give it the time that a drain would give it.
     if (await ctx.journal.read()) {
-      const verdicts = await waitForGates(ctx, preflightGates, 'before going on');
+      const verdicts = await waitForGates(ctx, preflightGates, 'before continuing');
       // The rest was told when it began; which pods will go is told before every cordon of a process.
-      tellNotes(
+      reportNotes(
         ctx,
         verdicts.filter(({ gate }) => gate === drainable.name),
       );
@@ -24,7 +24,7 @@ export const preflight: StageWork = {
   },
 };
 
-function tellNotes(ctx: Context, verdicts: readonly Verdict[]): void {
+function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
   for (const text of verdicts.flatMap((v) => v.notes.map((note) => `${v.gate}: ${note}`))) {
     ctx.report.emit({ type: 'notice', text });
   }
@@ -32,16 +32,16 @@ function tellNotes(ctx: Context, verdicts: readonly Verdict[]): void {
 
 async function judgeOnce(ctx: Context): Promise<void> {
   const verdicts = await askGates(ctx, preflightGates);
-  tellNotes(ctx, verdicts);
-  // With nothing touched yet, a setting that points at the wrong thing is for whoever wrote it.
+  reportNotes(ctx, verdicts);
+  // With nothing changed yet, a setting that points at the wrong thing is for whoever wrote it.
   for (const { badInput } of verdicts) if (badInput !== undefined) throw badInput;
   const closed = verdicts.filter((verdict) => !verdict.open);
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
-  if (closed.every((verdict) => verdict.closes === 'held')) {
+  if (closed.every((verdict) => verdict.outcomeWhenClosed === 'held')) {
     throw held('preflight holds', reasons);
   }
-  throw new BlockedError('preflight refuses, nothing was touched', reasons, {
+  throw new BlockedError('preflight refuses, nothing was changed', reasons, {
     hint: 'Clear what is named, then run again.',
   });
 }

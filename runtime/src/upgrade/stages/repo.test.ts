@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseRelease } from '../../release.ts';
 import { type FakeCluster, fakeContext } from '../../testing/fake-context.ts';
-import { of, run, toldOf, worker } from '../../testing/run.ts';
+import { effectsOn, eventsOf, run, worker } from '../../testing/run.ts';
 
 describe('the repository', () => {
   const minor = { target: '1.35.1', kind: 'minor' } as const;
@@ -28,7 +28,7 @@ describe('the repository', () => {
       if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(of(fake, 'k8s-node9').slice(0, 2)).toEqual([
+    expect(effectsOn(fake, 'k8s-node9').slice(0, 2)).toEqual([
       'k8s-node9 set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/',
       'k8s-node9 cordon cordoned',
     ]);
@@ -52,13 +52,13 @@ describe('the repository', () => {
     expect(message).toMatch(
       /stopped before k8s-node9, which has joined:\n.*cgroup: k8s-node9 runs cgroup v1/,
     );
-    expect(of(fake, 'k8s-node9')).toEqual([]);
+    expect(effectsOn(fake, 'k8s-node9')).toEqual([]);
   });
 
   it('stays for a patch', async () => {
     const { ctx, fake } = fakeContext();
     await run({ ctx });
     expect(switched(fake)).toEqual([]);
-    expect(toldOf(fake, 'stage-skipped')).toContainEqual(expect.objectContaining({ stage: 'repo' }));
+    expect(eventsOf(fake, 'stage-skipped')).toContainEqual(expect.objectContaining({ stage: 'repo' }));
   });
 });

@@ -21,14 +21,14 @@ describe('the snapshot', () => {
   });
 
   it.each(['k8s-master', 'k8s-node1'])(
-    'from before the first change is kept, however old, once %s was touched',
+    'from before the first change is kept, however old, once %s was changed',
     async (name) => {
       const { ctx, fake } = fakeContext({
         inFlight: { snapshotPath: old(2 * 86_400) },
         nodes: [master(), worker('k8s-node1')],
         server: '1.34.5',
       });
-      fake.change(name, { touchedAt: Date.now() - 1_000 });
+      fake.change(name, { changedAt: Date.now() - 1_000 });
       expect((await run({ ctx })).outcome).toBe('done');
       expect(taken(fake)).toBe(false);
     },

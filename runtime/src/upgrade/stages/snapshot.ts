@@ -1,7 +1,7 @@
 import { hasExternalEtcd } from '../../cluster/external-etcd.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { isTouched } from '../../rollout/node-marks.ts';
+import { isChanged } from '../../rollout/node-marks.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
 
@@ -18,7 +18,7 @@ export const snapshot: StageWork = {
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
     // However old: the way back leads to before the first change, and a later one would be taken for it.
-    if (nodes.some((one) => isTouched(one, inFlight))) return `${taken} is from before the first change`;
+    if (nodes.some((one) => isChanged(one, inFlight))) return `${taken} is from before the first change`;
     if (Date.now() - takenAt(taken, inFlight.startedAt) > ctx.settings.snapshot.maximumAge) return undefined;
     const verified = await ctx.snapshots.verify(node, taken);
     return verified ? `${taken} was verified again` : undefined;

@@ -8,7 +8,7 @@ import type { StartTarget, Target } from './target.ts';
 const batch = '/apis/batch/v1/namespaces/jobs';
 const pods = '/api/v1/namespaces/jobs/pods';
 
-const legPolicy = {
+const jobPolicy = {
   podFailurePolicy: {
     rules: [
       { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
@@ -102,7 +102,7 @@ export function describeJobs(start: StartTarget): void {
     });
 
     it('fail at once on an exit code of their failure policy', async () => {
-      await create('blocked', 'exit 3', legPolicy);
+      await create('blocked', 'exit 3', jobPolicy);
       const done = await ends('blocked', 'Failed');
       const [failed, ...others] = await podsOf('blocked');
       expect(others).toEqual([]);
@@ -115,7 +115,7 @@ export function describeJobs(start: StartTarget): void {
 
     it('start again after the process was killed', async () => {
       const marker = join(target.dir, 'second-attempt');
-      await create('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, legPolicy);
+      await create('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy);
       const first = await running('crash');
       await says(first.metadata.name, 'up');
       target.killForMemory(first.metadata.name);
@@ -129,7 +129,7 @@ export function describeJobs(start: StartTarget): void {
     });
 
     it('give up at the back-off limit', async () => {
-      await create('hopeless', 'exit 9', { ...legPolicy, backoffLimit: 0 });
+      await create('hopeless', 'exit 9', { ...jobPolicy, backoffLimit: 0 });
       const done = await ends('hopeless', 'Failed');
       expect(done.status?.failed).toBe(1);
       expect(conditionOf(done, 'Failed')).toMatchObject({
@@ -140,7 +140,7 @@ export function describeJobs(start: StartTarget): void {
 
     it('replace an evicted pod without counting it, after SIGTERM and only when it has ended', async () => {
       const script = "trap 'echo stopping; exit 143' TERM; echo up; sleep 60 & wait";
-      await create('evicted', script, legPolicy);
+      await create('evicted', script, jobPolicy);
       const first = await running('evicted');
       const { name } = first.metadata;
       await says(name, 'up');
@@ -217,7 +217,7 @@ export function describeJobs(start: StartTarget): void {
     });
 
     it('of a CronJob are no more than its history', async () => {
-      const { spec } = job('', 'jobs', 'exit 3', legPolicy);
+      const { spec } = job('', 'jobs', 'exit 3', jobPolicy);
       const template = {
         schedule: '0 0 1 1 *',
         suspend: true,
@@ -229,16 +229,16 @@ export function describeJobs(start: StartTarget): void {
         spec: template,
       });
       const owner = { apiVersion: 'batch/v1', kind: 'CronJob', name: 'template', controller: true };
-      for (const name of ['leg-1', 'leg-2']) {
-        const own = job(name, 'jobs', 'exit 3', legPolicy);
+      for (const name of ['job-1', 'job-2']) {
+        const own = job(name, 'jobs', 'exit 3', jobPolicy);
         const ownerReferences = [{ ...owner, uid: cronJob.metadata.uid }];
         await rest.ok('POST', `${batch}/jobs`, { ...own, metadata: { ...own.metadata, ownerReferences } });
         await ends(name, 'Failed');
         // Ages are in whole seconds.
         await new Promise((resolve) => setTimeout(resolve, 1100));
       }
-      await rest.eventually(`${batch}/jobs/leg-1`, (found) => found === undefined);
-      expect((await rest.get(`${batch}/jobs/leg-2`)).metadata.deletionTimestamp).toBeUndefined();
+      await rest.eventually(`${batch}/jobs/job-1`, (found) => found === undefined);
+      expect((await rest.get(`${batch}/jobs/job-2`)).metadata.deletionTimestamp).toBeUndefined();
     });
 
     it('stay pending when no node takes them, and run when one does', async () => {

@@ -1,5 +1,5 @@
-import { checkShape, withoutUnknown } from '../protobuf/check.ts';
 import { apiVersionOf, type Resource } from '../resources.ts';
+import { checkShape, withoutUnknown } from '../schema/check.ts';
 import { badRequest, type FieldError, invalid, invalidValue, required } from '../status.ts';
 import { same } from '../store.ts';
 import type {

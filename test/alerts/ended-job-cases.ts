@@ -3,38 +3,38 @@ import { kubeState, pushed, type Series } from './series.ts';
 
 const execution = (name: string, values: string) => pushed(name, 'k8s-version-upgrade', values);
 const heartbeat = (values: string) => execution('k8s_upgrade_heartbeat_timestamp', values);
-const leg = { namespace: 'k8s-upgrade', job_name: 'k8s-version-upgrade-x7k2p' };
-const legStart = kubeState('kube_job_status_start_time', leg, '600x300');
+const job = { namespace: 'k8s-upgrade', job_name: 'k8s-version-upgrade-x7k2p' };
+const jobStart = kubeState('kube_job_status_start_time', job, '600x300');
 /**
  * What kube-state-metrics says of the Job from minute 20 on. `reason` is empty for one that its podFailurePolicy failed:
  * it has names for three reasons only.
  */
-const legFailed = (reason: string): Series[] => [
+const jobFailed = (reason: string): Series[] => [
   ...['BackoffLimitExceeded', 'DeadlineExceeded', 'Evicted'].map((known) =>
-    kubeState('kube_job_status_failed', { ...leg, reason: known }, `_x20 ${known === reason ? 1 : 0}x300`),
+    kubeState('kube_job_status_failed', { ...job, reason: known }, `_x20 ${known === reason ? 1 : 0}x300`),
   ),
-  ...(reason === '' ? [kubeState('kube_job_status_failed', { ...leg, reason }, '_x20 1x300')] : []),
+  ...(reason === '' ? [kubeState('kube_job_status_failed', { ...job, reason }, '_x20 1x300')] : []),
   ...['true', 'false', 'unknown'].map((condition) =>
-    kubeState('kube_job_failed', { ...leg, condition }, `_x20 ${condition === 'true' ? 1 : 0}x300`),
+    kubeState('kube_job_failed', { ...job, condition }, `_x20 ${condition === 'true' ? 1 : 0}x300`),
   ),
 ];
 /** A pod failed, and the Job tries again. */
-const legRetried = [kubeState('kube_job_status_failed', { ...leg, reason: '' }, '_x20 1x300')];
+const jobRetried = [kubeState('kube_job_status_failed', { ...job, reason: '' }, '_x20 1x300')];
 const lastRun = (values: string) => execution('k8s_upgrade_last_run_timestamp', values);
 
-/** A leg started at minute 10 and failed at minute 20, for whatever reason. */
-export const endedLegCases: AlertCase[] = [
+/** A Job started at minute 10 and failed at minute 20, for whatever reason. */
+export const endedJobCases: AlertCase[] = [
   {
-    title: 'a leg crashed until its Job gave up, before it could push anything (F29)',
+    title: 'a Job crashed until its Job gave up, before it could push anything (F29)',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('BackoffLimitExceeded')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded')],
     at: '30m',
     fires: [{}],
   },
   {
     title: 'a later run ended with an outcome',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('BackoffLimitExceeded'), lastRun('_x25 1500x200')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded'), lastRun('_x25 1500x200')],
     at: '30m',
     fires: [],
   },
@@ -42,8 +42,8 @@ export const endedLegCases: AlertCase[] = [
     title: 'a later run ended, and the next one is in flight, whose pushes no longer have its time',
     alert: 'K8sUpgradeCrashed',
     input: [
-      legStart,
-      ...legFailed('BackoffLimitExceeded'),
+      jobStart,
+      ...jobFailed('BackoffLimitExceeded'),
       lastRun('_x25 1500x10 stale'),
       execution('k8s_upgrade_in_flight', '_x40 1x200'),
       heartbeat('_x25 1500x10 stale _x4 2400+60x200'),
@@ -54,84 +54,84 @@ export const endedLegCases: AlertCase[] = [
   {
     title: 'a later run ended, and the Pushgateway forgot it',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('BackoffLimitExceeded'), lastRun('_x25 1500x10 stale')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded'), lastRun('_x25 1500x10 stale')],
     at: '200m',
     fires: [],
   },
   {
     title: 'the next run is at work already',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('BackoffLimitExceeded'), heartbeat('_x22 1320+60x200')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded'), heartbeat('_x22 1320+60x200')],
     at: '30m',
     fires: [],
   },
   {
     title: 'that one is gone, too',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('BackoffLimitExceeded'), heartbeat('_x22 1320x200')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded'), heartbeat('_x22 1320x200')],
     at: '40m',
     fires: [{}],
   },
   {
-    title: 'a leg ended as failed, blocked or with bad input: that is no crash',
+    title: 'a Job ended as failed, blocked or with bad input: that is no crash',
     alert: 'K8sUpgradeCrashed',
-    input: [legStart, ...legFailed('')],
+    input: [jobStart, ...jobFailed('')],
     at: '30m',
     fires: [],
   },
   {
-    title: 'a leg ended before it could report anything',
+    title: 'a Job ended before it could report anything',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed('')],
+    input: [jobStart, ...jobFailed('')],
     at: '30m',
     fires: [{}],
   },
   {
     title: 'the Pushgateway took the run’s beginning and not its end',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed(''), lastRun('300x12 stale'), heartbeat('_x10 600+30x10')],
+    input: [jobStart, ...jobFailed(''), lastRun('300x12 stale'), heartbeat('_x10 600+30x10')],
     at: '40m',
     fires: [{}],
   },
   {
     title: 'the outcome was pushed: it speaks for itself',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed(''), lastRun('_x19 1140x200')],
+    input: [jobStart, ...jobFailed(''), lastRun('_x19 1140x200')],
     at: '30m',
     fires: [],
   },
   {
     title: 'it was, and the Pushgateway has forgotten it',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed(''), lastRun('_x19 1140x10 stale')],
+    input: [jobStart, ...jobFailed(''), lastRun('_x19 1140x10 stale')],
     at: '200m',
     fires: [],
   },
   {
     title: 'a run was submitted beside another one, which holds the lease',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed(''), heartbeat('0+60x300')],
+    input: [jobStart, ...jobFailed(''), heartbeat('0+60x300')],
     at: '120m',
     fires: [],
   },
   {
     title: 'that one has ended since',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed(''), heartbeat('0+60x90 5400x200'), lastRun('_x90 5400x200')],
+    input: [jobStart, ...jobFailed(''), heartbeat('0+60x90 5400x200'), lastRun('_x90 5400x200')],
     at: '200m',
     fires: [],
   },
   {
-    title: 'a leg crashed, which is another alert',
+    title: 'a Job crashed, which is another alert',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legFailed('BackoffLimitExceeded')],
+    input: [jobStart, ...jobFailed('BackoffLimitExceeded')],
     at: '40m',
     fires: [],
   },
   {
     title: 'a pod failed, and its Job tries again',
     alert: 'K8sUpgradeUnreported',
-    input: [legStart, ...legRetried],
+    input: [jobStart, ...jobRetried],
     at: '40m',
     fires: [],
   },
