@@ -8,7 +8,7 @@ import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
 import { followRun, outcomeOf } from './follow.ts';
-import { assertTaken } from './unscheduled.ts';
+import { assertScheduled } from './unscheduled.ts';
 
 const namespace = 'k8s-upgrade';
 let lab: TestLab;
@@ -164,8 +164,8 @@ describe('a Job that no node takes (F4)', () => {
     lab.api.apply([runJob('next', 2, 'true', nowhere), runJob('taken', 2, 'true')]);
     const client = connect(lab);
     const options = { client, namespace, unschedulable: 1_000, signal: client.options.signal };
-    await assertTaken(options, 'taken-2');
-    expect(await rejection(assertTaken(options, 'next-2'))).toMatchObject({
+    await assertScheduled(options, 'taken-2');
+    expect(await rejection(assertScheduled(options, 'next-2'))).toMatchObject({
       code: 'blocked',
       message: expect.stringContaining(`no node takes next-2:\n  - ${reason}`),
     });

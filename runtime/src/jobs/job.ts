@@ -116,11 +116,11 @@ export const oldestFirst = (pods: readonly V1Pod[]): V1Pod[] =>
 export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFirst(pods).at(-1);
 
 /** A node has it, or had it. */
-export const isTaken = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
+export const isScheduled = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
 
 /** When a pod that waits for a node is to be reported, epoch milliseconds; undefined when a node has it. */
 export const unscheduledDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
-  pod === undefined || isTaken(pod) ? undefined : createdAt(pod) + patience;
+  pod === undefined || isScheduled(pod) ? undefined : createdAt(pod) + patience;
 
 /** Why no node has taken a Job's pod, in the scheduler's words. */
 export function unscheduledReason(pod: V1Pod | undefined): string {

@@ -1,9 +1,9 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import { BlockedError } from '../errors.ts';
 import { pause, within } from '../wait.ts';
-import { isTaken, newestPod, podsOfJob, unscheduledReason } from './job.ts';
+import { isScheduled, newestPod, podsOfJob, unscheduledReason } from './job.ts';
 
-export interface TakenOptions {
+export interface ScheduleOptions {
   readonly client: KubernetesClient;
   readonly namespace: string;
   /** After this, a Job that no node takes is reported, milliseconds. */
@@ -17,7 +17,7 @@ export interface TakenOptions {
  *
  * @returns undefined when one has; at the time limit, why none did, in the scheduler's words.
  */
-export async function whyUnscheduled(options: TakenOptions, job: string): Promise<string | undefined> {
+export async function whyUnscheduled(options: ScheduleOptions, job: string): Promise<string | undefined> {
   const { client, namespace, unschedulable, signal } = options;
   const wait = within(unschedulable, signal);
   const labelSelector = podsOfJob(job);
@@ -26,14 +26,14 @@ export async function whyUnscheduled(options: TakenOptions, job: string): Promis
       client.core.listNamespacedPod({ namespace, labelSelector }),
     );
     const pod = newestPod(items);
-    if (pod !== undefined && isTaken(pod)) return undefined;
+    if (pod !== undefined && isScheduled(pod)) return undefined;
     if (Date.now() >= wait.deadline) return unscheduledReason(pod);
     await pause(250, wait);
   }
 }
 
 /** @throws BlockedError with the scheduler's reason when no node takes the Job in time (F4). */
-export async function assertTaken(options: TakenOptions, job: string): Promise<void> {
+export async function assertScheduled(options: ScheduleOptions, job: string): Promise<void> {
   const reason = await whyUnscheduled(options, job);
   if (reason !== undefined) throw unscheduled(options.namespace, job, reason);
 }

@@ -15,7 +15,7 @@ interface Row {
 const rows = [
   {
     name: 'preflight',
-    summary: 'ask every gate before anything is changed',
+    summary: 'check every gate before anything is changed',
     changesNodes: false,
     rollout: 'before',
   },
@@ -27,7 +27,7 @@ const rows = [
   },
   {
     name: 'containerd',
-    summary: 'bring containerd on the control plane up to the workers, where it is behind',
+    summary: 'bring containerd on the control plane up to the version of the workers, where it is older',
     changesNodes: true,
   },
   {
@@ -49,7 +49,7 @@ const rows = [
   },
   {
     name: 'postflight',
-    summary: 'verify the cluster as a whole and clear the marks of the rollout',
+    summary: 'verify the whole cluster and clear the annotations of the rollout',
     changesNodes: false,
     rollout: 'end',
   },

@@ -196,9 +196,11 @@ function writing(
           ([key, value]) => `${key.replace(/^.*upgrade-/, '')}${value === null ? '-' : ''}`,
         );
         note(
-          [name, unschedulable === undefined ? 'mark' : unschedulable ? 'cordon' : 'uncordon', ...words].join(
-            ' ',
-          ),
+          [
+            name,
+            unschedulable === undefined ? 'annotate' : unschedulable ? 'cordon' : 'uncordon',
+            ...words,
+          ].join(' '),
         );
         const { cordonedByUs, changedAt, unfinished, soakingSince } = fake.node(name);
         const given = (key: string, before: number | undefined) =>

@@ -18,16 +18,16 @@ export async function run({ ctx }: { ctx: Context }) {
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
   `${node} cordon cordoned`,
   `${node} drain`,
-  `${node} mark changed`,
+  `${node} annotate touched`,
   `${node} update_k8s --role ${role} --release 1.34.5`,
   ...(after === 'soak'
-    ? [`${node} uncordon cordoned- soaking`, `${node} mark soaking-`]
+    ? [`${node} uncordon cordoned- soaking`, `${node} annotate soaking-`]
     : [`${node} uncordon cordoned- soaking-`]),
 ];
 export const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot /backup/new.db'];
 export const cleared = (...nodes: string[]) => [
   'journal clear',
-  ...nodes.map((node) => `${node} mark changed-`),
+  ...nodes.map((node) => `${node} annotate touched-`),
 ];
 export const effectsOn = (fake: FakeCluster, node: string) =>
   fake.effects.filter((effect) => effect.startsWith(`${node} `));

@@ -5,7 +5,7 @@ import type { ClusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { drain } from '../drain/drain.ts';
 import { nextJobStarter, type StartNextJob, successorOf } from '../jobs/next-job.ts';
-import { assertTaken } from '../jobs/unscheduled.ts';
+import { assertScheduled } from '../jobs/unscheduled.ts';
 import { PrometheusAlerts } from '../prometheus/alerts.ts';
 import { prometheusMetrics } from '../prometheus/metrics.ts';
 import { PackageRepository } from '../releases/repository.ts';
@@ -105,7 +105,7 @@ function nextJob(
   const { namespace, timing } = settings;
   const { unschedulable } = timing;
   return nextJobStarter({ ...ports, namespace }, request, runId, jobNumber, (job) =>
-    assertTaken({ client: ports.client, namespace, unschedulable, signal }, job),
+    assertScheduled({ client: ports.client, namespace, unschedulable, signal }, job),
   );
 }
 

@@ -135,7 +135,7 @@ describe('a resumed run (F5)', () => {
       'k8s-node1 drain',
       'k8s-node1 update_k8s --role worker --release 1.34.5',
       'k8s-node1 uncordon cordoned- soaking',
-      'k8s-node1 mark soaking-',
+      'k8s-node1 annotate soaking-',
       ...upgraded('k8s-node3', 'worker', 'soak'),
       ...cleared('k8s-master', 'k8s-node3', 'k8s-node2', 'k8s-node1'),
     ]);
@@ -204,7 +204,10 @@ describe('a resumed run (F5)', () => {
     const started = performance.now();
     expect((await run({ ctx })).outcome).toBe('done');
     expect(performance.now() - started).toBeLessThan(2_000);
-    expect(effectsOn(fake, 'k8s-node2')).toEqual(['k8s-node2 mark soaking-', 'k8s-node2 mark changed-']);
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([
+      'k8s-node2 annotate soaking-',
+      'k8s-node2 annotate touched-',
+    ]);
   });
 
   const before = parseRelease('t', '1.34.4');
@@ -263,7 +266,7 @@ describe('the end of a rollout', () => {
     return { ...ctx, writer, journal: { ...ctx.journal, clear: () => next(clear) } };
   }
 
-  const itsWrites = ['k8s-master mark soaking-', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')];
+  const itsWrites = ['k8s-master annotate soaking-', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')];
 
   it.each(itsWrites.flatMap((what, i) => ['before', 'after'].map((when) => [when, what, i + 1] as const)))(
     'is come to by the next process when one is killed %s “%s”, whatever alerts the rollout has caused (F5, F8)',
@@ -296,7 +299,7 @@ describe('the end of a rollout', () => {
     });
     fake.firing = async () => [];
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 mark changed');
+    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 annotate touched');
     expect(fake.node('k8s-node1').changedAt).toBeUndefined();
   });
 

@@ -2,7 +2,7 @@ import { clusterWriter } from '../../cluster/writer.ts';
 import { exitCodes } from '../../errors.ts';
 import { followRun } from '../../jobs/follow.ts';
 import { submit } from '../../jobs/submit.ts';
-import { assertTaken } from '../../jobs/unscheduled.ts';
+import { assertScheduled } from '../../jobs/unscheduled.ts';
 import { readableLine } from '../../report/log.ts';
 import { longestRun } from '../../rollout/longest-run.ts';
 import { within } from '../../wait.ts';
@@ -22,7 +22,8 @@ export async function submitCommand(options: SubmitOptions): Promise<void> {
   const name = job.metadata?.name ?? '';
   logger.info(`${joined ? 'already at work' : 'submitted'}: Job ${name}`);
   const { unschedulable } = settings.timing;
-  if (!options.follow) return assertTaken({ client, namespace, unschedulable, signal: signals.stop }, name);
+  if (!options.follow)
+    return assertScheduled({ client, namespace, unschedulable, signal: signals.stop }, name);
   const nodes = await cluster.nodes();
   const wait = within(longestRun(nodes.length, settings), signals.stop);
   const { terminal, color } = outputStyle();

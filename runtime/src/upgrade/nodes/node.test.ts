@@ -27,8 +27,8 @@ describe('a person’s cordon (F11)', () => {
       'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
       'k8s-node1 update_k8s --role worker --release 1.34.5',
-      'k8s-node1 mark cordoned- soaking unfinished-',
-      'k8s-node1 mark soaking-',
+      'k8s-node1 annotate cordoned- soaking unfinished-',
+      'k8s-node1 annotate soaking-',
     ]);
     expect(fake.effects.indexOf('k8s-node1 drain')).toBeLessThan(fake.effects.indexOf('k8s-node2 drain'));
     expect(fake.node('k8s-node1')).toMatchObject({ unschedulable: true, unfinished: false });
@@ -263,7 +263,7 @@ describe('the node under the run (F1)', () => {
     const { ctx, fake } = fakeContext({ ownNode: 'k8s-node2' });
     expect(await run({ ctx })).toMatchObject({ outcome: 'done', handedOff: true });
     expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
-    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 mark soaking-', 'next Job, not on k8s-node2']);
+    expect(fake.effects.slice(-2)).toEqual(['k8s-node1 annotate soaking-', 'next Job, not on k8s-node2']);
     expect(eventsOf(fake, 'run-ended')).toEqual([]);
     expect(eventsOf(fake, 'handed-off')).toEqual([
       { type: 'handed-off', job: 'job-2', why: 'k8s-node2 is the node under this process' },

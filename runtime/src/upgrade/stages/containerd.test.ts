@@ -41,9 +41,9 @@ describe('containerd on the control plane', () => {
     const { ctx, fake } = fakeContext({ stages: 'containerd', nodes: [master(old), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-master')).toEqual([
-      'k8s-master mark changed unfinished',
+      'k8s-master annotate touched unfinished',
       `k8s-master ${update}`,
-      'k8s-master mark unfinished-',
+      'k8s-master annotate unfinished-',
     ]);
   });
 
@@ -54,7 +54,7 @@ describe('containerd on the control plane', () => {
       if (name === 'update_containerd') throw new Error('killed here');
     };
     await expect(run({ ctx })).rejects.toThrow('killed here');
-    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master mark changed');
+    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master annotate touched');
     expect(fake.node('k8s-master').unfinished).toBe(false);
   });
 
@@ -81,7 +81,7 @@ describe('containerd on the control plane', () => {
       settings: { timing: { soak: '0s' } },
     });
     await run(cordoned);
-    expect(effectsOn(cordoned.fake, 'k8s-master')).toContain('k8s-master mark unfinished');
+    expect(effectsOn(cordoned.fake, 'k8s-master')).toContain('k8s-master annotate unfinished');
   });
 
   it('waits for the other control-plane nodes to be well, and for alerts', async () => {
