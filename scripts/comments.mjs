@@ -1,0 +1,151 @@
+/**
+ * `node scripts/comments.mjs`, in the root of the project: what `make check` wants of comments, with file and line of each fault.
+ *
+ * - No comment is wider than the code, whose width is in biome.json. Code itself is left to Biome.
+ * - No word of `words.mjs` is in the code, its comments, strings and names.
+ * - In each area of `documented.mjs` nearly all members have a doc comment.
+ */
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readFileSync } from 'node:fs';
+import { parseSync } from 'oxc-parser';
+import { areaOf, areas, leastDocumented, membersOf } from './documented.mjs';
+import { aboutWords, words as wrong } from './words.mjs';
+
+const scriptName = /\.([cm]?[jt]s|jsonc)$/;
+const hashName = /\.(sh|ya?ml)$|(^|\/)(Makefile|Dockerfile|\.shellcheckrc)$/;
+
+/** How its comments are written: as in JavaScript or with `#`. Undefined for a file that holds no code. */
+function syntaxOf(file, text) {
+  if (scriptName.test(file)) return 'script';
+  return hashName.test(file) || /^#!.*\b(ba)?sh\b/.test(text) ? 'hash' : undefined;
+}
+
+/** Where in a line of bash, YAML or a Makefile its comment starts; quotes are followed within the line only. */
+function hashComment(line) {
+  const [before] = /^(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<!\s|^)#|[^#])*/.exec(line) ?? [''];
+  return before.length < line.length ? before.length : undefined;
+}
+
+/** For each line that ends in a comment: its index, and the words of the comment in it. */
+function commentLines(file, text, syntax) {
+  if (syntax === 'hash') {
+    return text.split('\n').flatMap((line, index) => {
+      const start = hashComment(line);
+      return start === undefined ? [] : [{ index, words: wordsOf(line.slice(start)) }];
+    });
+  }
+  const lineOf = lineIndex(text);
+  return commentsOf(file, text).flatMap(({ start, end }) => {
+    const lines = text.slice(start, end).split('\n');
+    // Where code follows the comment, the width of its last line is Biome's business.
+    if (/^[^\n]*\S/.test(text.slice(end))) lines.pop();
+    return lines.map((line, n) => ({ index: lineOf(start) + n, words: wordsOf(line) }));
+  });
+}
+
+/** Without what marks a comment as one. */
+const wordsOf = (comment) =>
+  comment
+    .replace(/^\s*(\/\/|\/\*+|\*(?!\/)|#+)|\*+\/$/g, '')
+    .split(/\s+/)
+    .filter(Boolean);
+
+function commentsOf(file, text) {
+  if (!file.endsWith('.jsonc')) return parseSync(file, text).comments;
+  // As an expression, JSON is JavaScript.
+  const { comments } = parseSync(`${file}.js`, `(${text})`);
+  return comments.map(({ start, end }) => ({ start: start - 1, end: end - 1 }));
+}
+
+/** Offset in the text → index of its line. */
+function lineIndex(text) {
+  const starts = [0, ...[...text.matchAll(/\n/g)].map(({ index }) => index + 1)];
+  return (offset) => starts.findLastIndex((start) => start <= offset);
+}
+
+/** A line that holds one word and nothing else, such as a URL, cannot be broken. */
+function wideComments(file, text, syntax, width) {
+  const lines = text.split('\n').map((line) => [...line].length);
+  return commentLines(file, text, syntax)
+    .filter(({ index, words }) => lines[index] > width && words.length > 1)
+    .map(({ index }) => ({ index, what: `a comment ${lines[index]} wide, expected at most ${width}` }));
+}
+
+/** Words in prose, and parts of names: `nextNode`, `NODE_NAME` and `Nodes` hold one of a node each. */
+const parts = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g;
+/** What may stand between two words of a phrase: nothing in a name, a line of comment ends in prose. */
+const gap = /^(_|\s*([*#]|\/\/)?\s*)$/;
+
+function wrongWords(text) {
+  const lineOf = lineIndex(text);
+  const found = [...text.matchAll(parts)].map(({ 0: part, index }) => ({
+    part: part.toLowerCase(),
+    start: index,
+    end: index + part.length,
+  }));
+  const phrases = wrong.flatMap(({ never, say, except = [] }) =>
+    never.map((phrase) => ({ phrase, wanted: phrase.split(' '), say, except })),
+  );
+  return found.flatMap(({ start }, at) =>
+    phrases
+      .filter(({ wanted }) => wanted.every((word, n) => word === found[at + n]?.part))
+      .filter(({ wanted }) =>
+        wanted.slice(1).every((_, n) => gap.test(text.slice(found[at + n].end, found[at + n + 1].start))),
+      )
+      .filter(({ except }) => !except.some((allowed) => isWithin(text, start, allowed)))
+      .map(({ phrase, say }) => ({ index: lineOf(start), what: `"${phrase}", say: ${say}` })),
+  );
+}
+
+/** Whether the offset is in something that the line may say. */
+function isWithin(text, offset, allowed) {
+  const from = text.lastIndexOf('\n', offset - 1) + 1;
+  const [line] = text.slice(from).split('\n', 1);
+  return [...line.matchAll(new RegExp(allowed, 'g'))].some(
+    ({ 0: match, index }) => from + index <= offset && offset < from + index + match.length,
+  );
+}
+
+/** The tracked files that hold code. */
+function readSources() {
+  const names = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
+  return names
+    .filter((file) => lstatSync(file, { throwIfNoEntry: false })?.isFile())
+    .map((file) => ({ file, text: readFileSync(file, 'utf8') }))
+    .map((source) => ({ ...source, syntax: syntaxOf(source.file, source.text) }))
+    .filter(({ syntax }) => syntax !== undefined);
+}
+
+/** Prints how much of each area is documented, and returns what is not where that is too much. */
+function undocumented(sources) {
+  return areas.flatMap(({ name }) => {
+    const members = sources
+      .filter(({ file }) => areaOf(file) === name)
+      .flatMap(({ file, text }) => membersOf(file, text).map((member) => ({ ...member, file, text })));
+    const missing = members.filter(({ documented }) => !documented);
+    const written = members.length - missing.length;
+    const least = Math.ceil(leastDocumented * members.length);
+    console.log(`doc comments in ${name}: ${written} of ${members.length}, at least ${least} expected`);
+    if (written >= least) return [];
+    return missing.map((member) => ({
+      file: member.file,
+      index: lineIndex(member.text)(member.start),
+      what: `${member.name} has no doc comment`,
+    }));
+  });
+}
+
+function main() {
+  const { lineWidth } = JSON.parse(readFileSync('biome.json', 'utf8')).formatter;
+  const sources = readSources();
+  const faults = sources.flatMap(({ file, text, syntax }) =>
+    [...wideComments(file, text, syntax, lineWidth), ...(aboutWords.test(file) ? [] : wrongWords(text))].map(
+      (fault) => ({ file, ...fault }),
+    ),
+  );
+  faults.push(...undocumented(sources));
+  for (const { file, index, what } of faults) console.error(`${file}:${index + 1}: ${what}`);
+  if (faults.length > 0) process.exitCode = 1;
+}
+
+main();

@@ -1,0 +1,37 @@
+/**
+ * Words that are not the field's, with what to say instead: nowhere in code, in its comments, strings and names.
+ * Each is matched as whole words and as parts of camelCase and snake_case names.
+ */
+export const words = [
+  {
+    never: ['leg', 'legs'],
+    say: 'Job',
+    // The label, the flag, what is read of it and the key are contracts and stay.
+    except: [
+      /k8s-upgrade\/leg\b/,
+      /--leg\b/,
+      /\bleg\?: string\b/,
+      /\boptions\.leg\b/,
+      /\bleg:/,
+      /(['"])leg\1/,
+    ],
+  },
+  // The name of an alert stays, too.
+  {
+    never: ['latch', 'latched', 'latches'],
+    say: 'in-flight annotation',
+    except: [/K8sUpgradeLatchWithoutRun/],
+  },
+  // So does the annotation on a node; effects in tests name it without its prefix.
+  { never: ['touched'], say: 'changed', except: [/k8s-upgrade-touched\b/, /\bannotate touched\b/] },
+  { never: ['untaken'], say: 'unscheduled' },
+  { never: ['told'], say: 'reported' },
+  { never: ['mend', 'mended'], say: 'fix, repair' },
+  { never: ['goes on', 'go on'], say: 'continues, resumes' },
+  { never: ['begun'], say: 'in progress; started' },
+  { never: ['not to be had'], say: 'not available, not offered' },
+  { never: ['vigil'], say: 'LeaseObserver' },
+];
+
+/** Files that are about the words themselves. */
+export const aboutWords = /^(scripts\/words\.mjs|test\/docs\/(comments|words)(\.test)?\.ts)$/;
