@@ -140,7 +140,7 @@ export default {
       name: 'what is deployed imports names and settings only',
       severity: 'error',
       comment: 'constructs and alerts are a library without the program',
-      from: { path: '^(constructs|alerts)/' },
+      from: { path: '^(constructs|alerts)/', pathNot: tests },
       to: {
         pathNot: ['^(constructs|alerts)/', ...groundFloor, 'node_modules'],
         dependencyTypesNot: ['core'],

@@ -34,4 +34,4 @@ export const words = [
 ];
 
 /** Files that are about the words themselves. */
-export const aboutWords = /^(scripts\/words\.mjs|test\/docs\/(comments|words)(\.test)?\.ts)$/;
+export const aboutWords = /^(scripts\/(words\.mjs|comments\.test\.ts)|test\/docs\/words(\.test)?\.ts)$/;

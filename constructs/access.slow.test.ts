@@ -1,0 +1,210 @@
+import { existsSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { objectNames } from '../runtime/src/names.ts';
+import type { SettingsInput } from '../runtime/src/settings/settings.ts';
+import type { KubeObject, Node, PolicyRule, RequestRecord } from '../test/lab/api/index.ts';
+import { labNodes } from '../test/lab/cluster.ts';
+import { bundle, Lab } from '../test/lab/lab.ts';
+
+/**
+ * The synthesized roles are enough, and none too many: the pipeline runs in the lab, which enforces them and notes the
+ * rule behind every request.
+ */
+
+const accounts: string[] = [
+  objectNames.detectorServiceAccount,
+  objectNames.executorServiceAccount,
+  objectNames.submitterServiceAccount,
+];
+
+const agent = {
+  namespace: objectNames.namespace,
+  serviceAccount: objectNames.submitterServiceAccount,
+};
+
+/** `k8s-version-check in k8s-upgrade: get leases k8s-version-upgrade`, one for each verb and object that a rule names. */
+type Grant = string;
+
+/** What happened in one lab with one choice of settings. */
+interface Observed {
+  readonly granted: ReadonlySet<Grant>;
+  readonly used: ReadonlySet<Grant>;
+  readonly refused: readonly RequestRecord[];
+  /** Pods that are gone, not those whose deletion was only tried. */
+  readonly deleted: readonly RequestRecord[];
+}
+
+/** Three of the five: enough for a second Job. */
+const nodes = labNodes.filter(({ name }) => ['k8s-master', 'k8s-node3', 'k8s-node4'].includes(name));
+
+const directAndAccepting = (base: SettingsInput): SettingsInput => ({
+  ...base,
+  dispatch: { ...base.dispatch, mode: 'job' },
+  ssh: { ...base.ssh, hostKeys: { policy: 'accept-new' } },
+});
+
+const label = { 'example.com/may-be-deleted': 'true' };
+/** A rule by labels alone can name a pod anywhere. */
+const deletingByLabel = (base: SettingsInput): SettingsInput => ({
+  ...base,
+  drain: {
+    ...base.drain,
+    timeout: '30s',
+    blockedPods: [{ podSelector: { matchLabels: label }, wait: '1s', deleteAfter: '1s' }],
+  },
+});
+/** One replica that must always be there (F17). */
+const neverEvicted = [
+  {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'ledger', namespace: 'apps' },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: label },
+      template: {
+        metadata: { labels: label },
+        spec: { containers: [{ name: 'ledger', image: 'registry.invalid/ledger:1' }] },
+      },
+    },
+  },
+  {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name: 'ledger-always', namespace: 'apps' },
+    spec: { minAvailable: 1, selector: { matchLabels: label } },
+  },
+] as KubeObject[];
+
+if (!existsSync(bundle))
+  console.log(
+    `test/constructs: ${bundle} is missing (npm run bundle), nobody sees which permissions are used`,
+  );
+
+describe.skipIf(!existsSync(bundle))('in the lab', () => {
+  const observed: Observed[] = [];
+
+  beforeAll(async () => {
+    const all = [observe(), observe(directAndAccepting), observe(deletingByLabel, neverEvicted)];
+    observed.push(...(await Promise.all(all)));
+  }, 180_000);
+
+  it('no program is refused anything (F30)', () => {
+    expect(observed.flatMap((o) => o.refused)).toEqual([]);
+  });
+
+  it('every permission is used: one that nobody uses is one too many (F30)', () => {
+    const unused = observed.map(({ granted, used }) => [...granted].filter((one) => !used.has(one)).sort());
+    expect(unused).toEqual([[], [], []]);
+    for (const { granted } of observed) expect(granted.size).toBeGreaterThan(30);
+  });
+
+  it('a pod is deleted only where a rule names pods, and by a ClusterRole where that goes by labels alone (F17)', () => {
+    const byLabel = `${objectNames.executorServiceAccount}: delete pods`;
+    expect(observed.map(({ granted }) => granted.has(byLabel))).toEqual([false, false, true]);
+    expect(observed.map(({ deleted }) => deleted.length > 0)).toEqual([false, false, true]);
+    for (const { namespace, name, allowedBy } of observed.flatMap(({ deleted }) => deleted)) {
+      expect([namespace, name.replace(/-.*/, '')]).toEqual(['apps', 'ledger']);
+      expect(allowedBy).toMatchObject({ role: 'ClusterRole', name: objectNames.executorServiceAccount });
+    }
+  });
+});
+
+/** One pipeline from detection to the end of its run, as the settings dispatch it, past what else is in the cluster. */
+async function observe(
+  settings?: (base: SettingsInput) => SettingsInput,
+  seeded: KubeObject[] = [],
+): Promise<Observed> {
+  const lab = await Lab.start({ nodes, ...(settings && { settings }) });
+  try {
+    lab.api.apply(seeded);
+    await lab.api.settled();
+    await preflightAsTheAgentDoes(lab);
+    slowToBeReady(lab, 'k8s-node4');
+    expect(await lab.detect(), 'exit code of the detection').toBe(0);
+    await Promise.all(lab.agentService.jobs.map((job) => lab.agentJobEnd(job.id)));
+    await runEnded(lab);
+    await statusAsTheAgentDoes(lab);
+    const ours = lab.api.requests.all.filter(({ user }) => accounts.includes(user.split(':').at(-1) ?? ''));
+    expect(ours.length).toBeGreaterThan(100);
+    return {
+      granted: new Set(accounts.flatMap((account) => grantsOf(lab, account))),
+      used: new Set(ours.flatMap((request) => usedBy(lab, request))),
+      refused: ours.filter(({ status }) => status === 403),
+      deleted: ours.filter(
+        (r) => r.verb === 'delete' && r.resource === 'pods' && !r.dryRun && r.status < 300,
+      ),
+    };
+  } finally {
+    await lab.stop();
+  }
+}
+
+/** How its prompt has the agent explain a run that stopped. */
+async function statusAsTheAgentDoes(lab: Lab): Promise<void> {
+  expect((await lab.cli(['status'], { user: agent })).exitCode).toBe(0);
+}
+
+/** A run by hand. What it remembers of the nodes is forgotten, so that every program meets them anew. */
+async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
+  const inputs = { target_version: '1.34.5', kind: 'patch', stages: 'preflight' };
+  const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
+  expect(exitCode, output).toBe(0);
+  const known = lab.api.store.get('configmaps', objectNames.namespace, objectNames.knownHosts);
+  if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
+}
+
+/** Its kubelet is back at the new version a second before the node is Ready. */
+function slowToBeReady(lab: Lab, name: string): void {
+  const report = (status: string) =>
+    lab.api.store.modify('nodes', undefined, name, (node: Node) => {
+      const ready = node.status?.conditions?.find((condition) => condition.type === 'Ready');
+      if (ready) Object.assign(ready, { status });
+    });
+  const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
+    if (resource !== 'nodes' || object.metadata.name !== name) return;
+    if ((object as Node).status?.nodeInfo?.kubeletVersion !== 'v1.34.5') return;
+    unsubscribe();
+    report('False');
+    setTimeout(() => report('True'), 1000);
+  });
+}
+
+async function runEnded(lab: Lab): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const { stdout } = await lab.cli(['status', '--json']);
+    const { inFlight, jobs } = JSON.parse(stdout) as { inFlight: unknown; jobs: { state: string }[] };
+    if (inFlight === null && jobs.length > 0 && jobs.every((job) => job.state === 'complete')) return;
+    if (Date.now() > deadline) throw new Error(`the run did not end: ${stdout}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+const grant = (where: string, role: string, rule: PolicyRule, verb: string, name: string): Grant =>
+  `${role}${where && ` in ${where}`}: ${verb} ${rule.resources?.join()}${name && ` ${name}`}`;
+
+function grantsOf(lab: Lab, account: string): Grant[] {
+  const roles = [...lab.api.store.list('clusterroles'), ...lab.api.store.list('roles')];
+  return roles
+    .filter(({ metadata }) => metadata.name.startsWith(account))
+    .flatMap(({ metadata, rules = [] }) =>
+      rules.flatMap((rule) =>
+        rule.verbs.flatMap((verb) =>
+          (rule.resourceNames ?? ['']).map((name) =>
+            grant(metadata.namespace ?? '', metadata.name, rule, verb, name),
+          ),
+        ),
+      ),
+    );
+}
+
+function usedBy(lab: Lab, { allowedBy: by, verb, name }: RequestRecord): Grant[] {
+  if (by === undefined) return [];
+  const role =
+    by.role === 'Role'
+      ? lab.api.store.get('roles', by.namespace, by.name)
+      : lab.api.store.get('clusterroles', undefined, by.name);
+  const rule = role?.rules?.[by.rule];
+  return rule === undefined ? [] : [grant(by.namespace, by.name, rule, verb, rule.resourceNames ? name : '')];
+}

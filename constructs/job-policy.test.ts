@@ -1,0 +1,150 @@
+import type { V1Job, V1PodSpec } from '@kubernetes/client-node';
+import { describe, expect, it } from 'vitest';
+import { leastProps, pipeline } from '../test/constructs/synthesis.ts';
+import { kubernetesObjects } from '../test/lab/terraform.ts';
+
+type Run = (expression: string, bindings: Record<string, unknown>) => unknown;
+
+interface Policy {
+  readonly spec: {
+    readonly variables: readonly { readonly name: string; readonly expression: string }[];
+    readonly validations: readonly { readonly expression: string; readonly message: string }[];
+  };
+}
+
+const evaluator = '@bufbuild/cel';
+const cel = await import(evaluator).then((module: { run: Run }) => module.run).catch(() => undefined);
+if (cel === undefined)
+  console.log(`test/constructs: ${evaluator} is not installed, the admission policy is not evaluated`);
+
+/** The evaluator's maps are Maps. */
+function celValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(celValue);
+  if (typeof value === 'number') return BigInt(value);
+  if (typeof value !== 'object' || value === null) return value;
+  return new Map(Object.entries(value).map(([key, field]) => [key, celValue(field)]));
+}
+
+const stack = pipeline();
+const policy = stack.manifest<Policy>('ValidatingAdmissionPolicy');
+
+/** What the API server would refuse a Job with; an expression that fails refuses, too. */
+function refusals(run: Run, job: V1Job): string[] {
+  const object = celValue(job);
+  const variables = new Map<string, unknown>();
+  for (const { name, expression } of policy.spec.variables) {
+    variables.set(name, run(expression, { object, variables }));
+  }
+  const holds = (expression: string): boolean => {
+    try {
+      return run(expression, { object, variables }) === true;
+    } catch {
+      return false;
+    }
+  };
+  return policy.spec.validations.filter(({ expression }) => !holds(expression)).map(({ message }) => message);
+}
+
+/** As `submit`, the CronJob controller and `kubectl create job --from` make one. */
+function jobOf(cronJob: string, ...args: string[]): { job: V1Job; pod: V1PodSpec } {
+  const found = kubernetesObjects(stack.text).find(
+    (o) => o.kind === 'CronJob' && o.metadata?.name === cronJob,
+  );
+  const job = structuredClone((found as { spec?: { jobTemplate: V1Job } }).spec?.jobTemplate) as V1Job;
+  const pod = job.spec?.template.spec;
+  if (pod === undefined) throw new Error(`${cronJob} has no pod template`);
+  pod.containers[0]?.args?.push(...args);
+  return { job, pod };
+}
+
+type Tamper = (pod: V1PodSpec) => void;
+const container = (pod: V1PodSpec) => {
+  const [only] = pod.containers;
+  if (only === undefined) throw new Error('no container');
+  return only;
+};
+
+const tampered: [string, Tamper, string][] = [
+  [
+    'another image',
+    (pod) => Object.assign(container(pod), { image: 'registry.example/shell:1' }),
+    'the image is',
+  ],
+  [
+    'a second container',
+    (pod) => pod.containers.push({ name: 'more', image: leastProps.image }),
+    'one container',
+  ],
+  ['an init container', (pod) => Object.assign(pod, { initContainers: [container(pod)] }), 'one container'],
+  ['a command', (pod) => Object.assign(container(pod), { command: ['bash', '-c'] }), 'the program is'],
+  [
+    'another program',
+    (pod) => Object.assign(container(pod), { args: ['clear', '--settings', 'x'] }),
+    'the program is',
+  ],
+  ['other settings', (pod) => container(pod).args?.push('--settings=/dev/stdin'), 'the program is'],
+  ['another cluster', (pod) => container(pod).args?.push('--kubeconfig', '/tmp/x'), 'the program is'],
+  [
+    'another account',
+    (pod) => Object.assign(pod, { serviceAccountName: 'k8s-version-check' }),
+    'run is done by',
+  ],
+  [
+    'options of Node.js',
+    (pod) => container(pod).env?.push({ name: 'NODE_OPTIONS', value: '--import=data:text/javascript,0' }),
+    'the environment',
+  ],
+  [
+    'an environment from elsewhere',
+    (pod) => Object.assign(container(pod), { envFrom: [{}] }),
+    'the environment',
+  ],
+  ['a hook', (pod) => Object.assign(container(pod), { lifecycle: { preStop: {} } }), 'no hooks'],
+  ['a probe', (pod) => Object.assign(container(pod), { livenessProbe: { exec: {} } }), 'no hooks'],
+  [
+    'another volume',
+    (pod) => pod.volumes?.push({ name: 'more', configMap: { name: 'k8s-upgrade-known-hosts' } }),
+    'the volumes',
+  ],
+  [
+    'a mount over the program',
+    (pod) => container(pod).volumeMounts?.push({ name: 'settings', mountPath: '/opt/k8s-upgrade' }),
+    'the volumes',
+  ],
+  ['names of its own', (pod) => Object.assign(pod, { hostAliases: [{ ip: '10.0.0.1' }] }), 'names mean'],
+];
+
+describe('the policy', () => {
+  it('is bound to the namespace, and denies', () => {
+    expect(stack.manifest<{ spec: unknown }>('ValidatingAdmissionPolicyBinding').spec).toEqual({
+      policyName: 'k8s-upgrade-jobs',
+      validationActions: ['Deny'],
+      matchResources: {
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'k8s-upgrade' } },
+      },
+    });
+  });
+
+  it('may be left out', () => {
+    expect(pipeline({ jobPolicy: false }).text).not.toContain('ValidatingAdmissionPolicy');
+  });
+});
+
+describe.skipIf(cel === undefined)('the policy, evaluated', () => {
+  const run = cel as Run;
+
+  it.each([
+    ['a Job', jobOf('k8s-version-upgrade', '--inputs', '{"target_version":"1.34.5","kind":"patch"}')],
+    ['a later Job', jobOf('k8s-version-upgrade', '--inputs', '{}', '--run-id', 'r', '--leg', '2')],
+    ['a detection', jobOf('k8s-version-check')],
+    ['a detection without dispatch', jobOf('k8s-version-check', '--dry-run')],
+  ])('takes %s', (_, { job }) => {
+    expect(refusals(run, job)).toEqual([]);
+  });
+
+  it.each(tampered)('refuses %s', (_, tamper, message) => {
+    const { job, pod } = jobOf('k8s-version-upgrade', '--inputs', '{}');
+    tamper(pod);
+    expect(refusals(run, job).join()).toContain(message);
+  });
+});

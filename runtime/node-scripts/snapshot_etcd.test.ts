@@ -1,0 +1,242 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Bench } from '../../test/node-scripts/harness.ts';
+
+let bench: Bench;
+/** Each test has a node of its own. */
+const fresh = () => {
+  beforeEach(async () => {
+    bench = await Bench.open();
+  });
+  afterEach(() => bench.close());
+};
+
+/** For tests that change nothing. */
+const shared = () => {
+  beforeAll(async () => {
+    bench = await Bench.open();
+  });
+  afterAll(() => bench.close());
+};
+
+const directory = '/mnt/main/etcd-backup';
+const save = () => bench.run('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');
+const verify = (path: string) => bench.run('snapshot_etcd.sh', '--verify', path);
+const onHost = (path: string) => join(bench.node.paths.root, path);
+const saved = () => (existsSync(onHost(directory)) ? readdirSync(onHost(directory)) : []);
+const inData = () => readdirSync(onHost('/var/lib/etcd')).filter((name) => name !== 'member');
+interface Result {
+  path: string;
+  hash: number;
+  sha256: string;
+}
+
+describe('snapshot_etcd.sh', () => {
+  fresh();
+
+  test('saves a checked snapshot with its sha256, readable by root only', async () => {
+    const { exit, result, stderr } = await save();
+    expect(stderr).toBe('');
+    expect(exit).toBe(0);
+    expect(result).toEqual({
+      path: expect.stringMatching(/^\/mnt\/main\/etcd-backup\/k8s-upgrade-pre-1\.34\.5-\d{10}\.db$/),
+      hash: expect.any(Number),
+      revision: 40221,
+      totalKey: 1294,
+      totalSize: statSync(onHost((result as Result).path)).size,
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    const { path, sha256 } = result as Result;
+    const name = path.split('/').at(-1);
+    expect(bench.node.read(`${path}.sha256`)).toBe(`${sha256}  ${name}\n`);
+    expect(saved().sort()).toEqual([name, `${name}.sha256`]);
+    expect(statSync(onHost(path)).mode & 0o777).toBe(0o600);
+    expect(inData()).toEqual([]);
+  });
+
+  test('verifies what it saved, with the same figures', async () => {
+    const { result } = await save();
+    const again = await verify((result as Result).path);
+    expect(again.exit).toBe(0);
+    expect(again.result).toEqual(result);
+    expect(inData()).toEqual([]);
+  });
+
+  test('a snapshot that changed since is refused', async () => {
+    const { path } = (await save()).result as Result;
+    writeFileSync(onHost(path), 'x', { flag: 'a' });
+    const { exit, lastError, result } = await verify(path);
+    expect(exit).toBe(1);
+    expect(lastError).toContain('has changed since it was saved');
+    expect(result).toBeUndefined();
+  });
+
+  test.each([
+    ['is gone', (path: string) => rmSync(onHost(path)), 'there is no snapshot'],
+    ['lost its sha256', (path: string) => rmSync(onHost(`${path}.sha256`)), '.sha256 is missing'],
+  ])('a snapshot that %s is refused', async (_what, spoil, message) => {
+    const { path } = (await save()).result as Result;
+    spoil(path);
+    const { exit, lastError } = await verify(path);
+    expect(exit).toBe(1);
+    expect(lastError).toContain(message);
+  });
+
+  test('a snapshot without keys is refused and not kept', async () => {
+    bench.node.faults.set('etcd-empty', {});
+    const { exit, lastError } = await save();
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(/^error: the snapshot is empty \(.*"totalKey":0/);
+    expect(saved()).toEqual([]);
+    expect(inData()).toEqual([]);
+  });
+
+  test.each([
+    ['where etcd is', '/var/lib/etcd'],
+    ['where it goes', '/mnt/main'],
+  ])('too little space %s is told before anything is written', async (_what, path) => {
+    mkdirSync(onHost(directory));
+    bench.node.faults.set('disk-full', { mib: 0, path });
+    const { exit, lastError } = await save();
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(/^error: only 0 MiB are free on the file system of .*, the snapshot needs 2/);
+    expect(bench.node.history.some(({ program }) => program === 'etcdctl')).toBe(false);
+  });
+
+  test('too little space for the copy that is verified is told before it is made', async () => {
+    const { path } = (await save()).result as Result;
+    // What a killed check left is not counted.
+    writeFileSync(onHost('/var/lib/etcd/k8s-upgrade-verify.db'), 'half');
+    bench.node.faults.set('disk-full', { mib: 1, path: '/var/lib/etcd' });
+    const { exit, lastError } = await verify(path);
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: only 1 MiB are free on the file system of \/var\/lib\/etcd, the snapshot needs 2/,
+    );
+    expect(inData()).toEqual([]);
+    expect(saved()).toHaveLength(2);
+  });
+
+  test.each([
+    ['https://127.0.0.1:2379,https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
+    ['https://[::1]:2379,https://[fd00::7]:2379', 'https://[::1]:2379'],
+    ['https://[fd00::7]:2379,https://[::1]:12379', 'https://[::1]:12379'],
+    ['https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
+  ])('etcd that listens on %s is asked at %s', async (urls, endpoint) => {
+    const manifest = '/etc/kubernetes/manifests/etcd.yaml';
+    const text = bench.node.read(manifest).replace(/(--listen-client-urls)=.*/, `$1=${urls}`);
+    bench.node.write(manifest, text);
+    expect((await save()).exit).toBe(0);
+    const asked = bench.node.history.find(({ args }) => args.includes('save'))?.args;
+    expect(asked).toContain(`--endpoints=${endpoint}`);
+  });
+
+  test('a killed save leaves nothing under a final name, and the next one cleans up', async () => {
+    bench.node.faults.set('etcd-slow', { seconds: 30 });
+    const running = bench.begin('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');
+    await expect.poll(inData).toEqual(['k8s-upgrade-snapshot.db.part']);
+    running.kill('SIGKILL');
+    await running.ended;
+    expect(saved()).toEqual([]);
+    bench.node.faults.clear('etcd-slow');
+    expect((await save()).exit).toBe(0);
+    expect(inData()).toEqual([]);
+    expect(saved()).toHaveLength(2);
+  });
+
+  test('a directory on a mount that is not there is refused', async () => {
+    const { exit, lastError } = await bench.run(
+      'snapshot_etcd.sh',
+      '--save',
+      '/mnt/nfs/etcd',
+      '--release',
+      '1.34.5',
+    );
+    expect(exit).toBe(1);
+    expect(lastError).toBe('error: --save: /mnt/nfs does not exist; is it mounted?');
+  });
+
+  test('etcd that is down, or elsewhere, is named', async () => {
+    bench.node.faults.set('etcd-down', {});
+    expect((await save()).lastError).toContain("etcd's container is not running");
+    rmSync(onHost('/etc/kubernetes/manifests/etcd.yaml'));
+    expect((await save()).lastError).toContain('with an external etcd take the snapshot there');
+  });
+
+  test('a host without crictl, which kubeadm brings no more, is told so', async () => {
+    rmSync(join(bench.node.paths.bin, 'crictl'));
+    expect((await save()).lastError).toContain('crictl is missing on this node');
+  });
+
+  test("a host's own etcdctl is asked only while etcd does not run, and for the API v3", async () => {
+    const calls = join(bench.directory, 'host-etcdctl');
+    // Older than 3.5: it reads snapshots itself, as etcdutl does since.
+    writeFileSync(
+      join(bench.node.paths.bin, 'etcdctl'),
+      `#!/bin/bash\necho "$ETCDCTL_API $1 $2" >>${calls}\nexec "$LAB_STUBS/container/etcdutl" "$@"\n`,
+      { mode: 0o755 },
+    );
+    const { path } = (await save()).result as Result;
+    expect(existsSync(calls)).toBe(false);
+    bench.node.faults.set('etcd-down', {});
+    expect((await verify(path)).exit).toBe(0);
+    expect(readFileSync(calls, 'utf8')).toBe('3 snapshot status\n');
+  });
+
+  test('removes what it saved before, but for the newest, and nothing else', async () => {
+    mkdirSync(onHost(directory));
+    const before = [1700000001, 1700000003, 1700000002].map((n) => `k8s-upgrade-pre-1.33.${n % 10}-${n}.db`);
+    const others = [
+      'k8s-upgrade-pre-1.33.1-1700000000.db.bak',
+      'k8s-upgrade-pre-mine.db',
+      'nightly-1700000000.db',
+    ];
+    const sums = before.map((name) => `${name}.sha256`);
+    for (const name of [...before, ...sums, ...others]) writeFileSync(onHost(`${directory}/${name}`), name);
+    const { exit, result } = await bench.run(
+      'snapshot_etcd.sh',
+      ...['--save', directory, '--release', '1.34.5', '--keep', '2'],
+    );
+    expect(exit).toBe(0);
+    const kept = [(result as Result).path.split('/').at(-1) ?? '', 'k8s-upgrade-pre-1.33.3-1700000003.db'];
+    expect(saved().sort()).toEqual([...kept, ...kept.map((name) => `${name}.sha256`), ...others].sort());
+  });
+
+  test('a dry run writes nothing', async () => {
+    const { exit, stdout } = await bench.run(
+      'snapshot_etcd.sh',
+      '--save',
+      directory,
+      '--release',
+      '1.34.5',
+      '--dry-run',
+    );
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(
+      /^WOULD: save an etcd snapshot to \/mnt\/main\/etcd-backup\/k8s-upgrade-pre-1\.34\.5-\d+\.db$/m,
+    );
+    expect(existsSync(onHost(directory))).toBe(false);
+  });
+});
+
+describe('bad input', () => {
+  shared();
+
+  test.each([
+    [['--release', '1.34.5'], 'expected --save DIRECTORY or --verify PATH'],
+    [['--save', '/mnt/main'], '--release: expected a release'],
+    [['--save', 'relative', '--release', '1.34.5'], '--save: "relative" is not allowed'],
+    [
+      ['--save', '/mnt/../etc', '--release', '1.34.5'],
+      '--save: "/mnt/../etc" is not allowed; expected a path without',
+    ],
+    [['--save', '/mnt/$(id)', '--release', '1.34.5'], '--save: "/mnt/$(id)" is not allowed'],
+    [['--save', '/mnt/main', '--release', '1.34.5', '--keep', '0'], '--keep: "0" is not allowed'],
+    [['--save', '/mnt/main', '--verify', '/x', '--release', '1.34.5'], '--verify: expected one of'],
+  ])('refuses %j', async (args, message) => {
+    const { exit, lastError } = await bench.run('snapshot_etcd.sh', ...args);
+    expect(lastError).toContain(`error: ${message}`);
+    expect(exit).toBe(2);
+  });
+});

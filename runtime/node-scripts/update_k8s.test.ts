@@ -1,0 +1,616 @@
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { LabNodeOptions } from '../../test/lab/nodes/node.ts';
+import { Bench, scriptText } from '../../test/node-scripts/harness.ts';
+
+let bench: Bench;
+const open = async (options: Partial<LabNodeOptions> = {}) => {
+  bench = await Bench.open(options);
+  return bench;
+};
+const worker = { name: 'k8s-node1', role: 'worker' } as const;
+const update = (...args: string[]) => bench.run('update_k8s.sh', ...args);
+const master = (...args: string[]) => update('--role', 'master', '--release', '1.34.5', ...args);
+const imageOf = (component: string) =>
+  /image: (.*)/.exec(bench.node.read(`/etc/kubernetes/manifests/${component}.yaml`))?.[1];
+
+/** What kubeadm left behind on these days of a month. */
+function leaveCopies(...days: number[]): void {
+  for (const day of days) {
+    const name = `kubeadm-backup-etcd-2026-01-0${day}-00-00-00`;
+    mkdirSync(join(bench.node.paths.root, 'etc/kubernetes/tmp', name), { recursive: true });
+  }
+}
+
+/** Every file below, with its size and when it was written. */
+const filesOf = (...folders: string[]) =>
+  folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .sort()
+      .map((name) => {
+        const { size, mtimeMs } = lstatSync(join(folder, name));
+        return `${name} ${size} ${mtimeMs}`;
+      }),
+  );
+
+describe('update_k8s.sh', () => {
+  afterEach(() => bench.close());
+
+  test('upgrades a control-plane node: kubeadm, components, kubelet, in that order', async () => {
+    await open();
+    const { exit, result, stderr } = await master();
+    expect(stderr).toBe('');
+    expect(exit).toBe(0);
+    expect(result).toEqual({
+      release: '1.34.5',
+      from: '1.34.2',
+      role: 'master',
+      revision: '1.34.5-1.1',
+      kubeadm: 'upgraded',
+      droppedFlags: [],
+      dryRun: false,
+    });
+    expect(bench.packages()).toEqual({ kubeadm: '1.34.5-1.1', kubelet: '1.34.5-1.1', kubectl: '1.34.5-1.1' });
+    expect(bench.held()).toBe(true);
+    const refresh = bench.changes().find((line) => / update /.test(line)) ?? '';
+    expect(refresh).toMatch(/Dir::Etc::sourcelist=\S*\/sources.list.d\/kubernetes.list /);
+    expect(refresh).toContain('-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0');
+    expect(imageOf('kube-apiserver')).toBe('registry.k8s.io/kube-apiserver:v1.34.5');
+    expect(bench.hookCalls).toEqual(['apiserver 1.34.5', 'kubelet 1.34.5 1.7.27']);
+    expect(bench.changes().map((line) => line.replace(/ -o \S+| -[qy]\b| --no-\S+/g, ''))).toEqual([
+      'apt-get update',
+      'apt-mark unhold kubeadm',
+      'apt-get install kubeadm=1.34.5-1.1',
+      'apt-mark hold kubeadm',
+      'kubeadm upgrade plan v1.34.5',
+      'kubeadm upgrade apply v1.34.5 --yes',
+      'apt-mark unhold kubelet kubectl',
+      'apt-get install kubelet=1.34.5-1.1 kubectl=1.34.5-1.1',
+      'apt-mark hold kubelet kubectl',
+      'systemctl daemon-reload',
+      'systemctl restart kubelet',
+    ]);
+  });
+
+  test('a second run installs nothing and leaves kubeadm alone', async () => {
+    await open();
+    await master();
+    const before = bench.changes().length;
+    const { exit, result } = await master();
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({ from: '1.34.5', kubeadm: 'unchanged' });
+    expect(bench.changes().slice(before).join('\n')).not.toMatch(/install|kubeadm upgrade|unhold/);
+  });
+
+  test('upgrades a worker with kubeadm upgrade node', async () => {
+    await open(worker);
+    const { exit, result } = await update('--role', 'worker', '--release', '1.34.5');
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({ role: 'worker', kubeadm: 'upgraded' });
+    expect(bench.changes()).toContain('kubeadm upgrade node');
+    expect(bench.hookCalls).toEqual(['kubelet 1.34.5 1.7.27']);
+  });
+
+  test('leaves the phases that only apply knows out of upgrade node', async () => {
+    await open(worker);
+    await update('--role', 'worker', '--release', '1.34.5', '--skip-phases', 'addon/coredns,upload-config');
+    expect(bench.changes()).toContain('kubeadm upgrade node --skip-phases=addon/coredns');
+  });
+
+  test('runs as root without sudo', async () => {
+    await open();
+    bench.node.faults.set('sudo-password', {});
+    const { exit } = await bench.bash(
+      ['-s', '--', '--role', 'master', '--release', '1.34.5'],
+      scriptText('update_k8s.sh'),
+      { LAB_ROOT: '1' },
+    ).ended;
+    expect(exit).toBe(0);
+  });
+
+  test('a dry run says everything and changes nothing', async () => {
+    await open();
+    const { exit, stdout, result } = await master('--dry-run');
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(/^WOULD: kubeadm upgrade apply v1\.34\.5 --yes$/m);
+    expect(stdout).toMatch(/^WOULD: systemctl restart kubelet$/m);
+    expect(result).toMatchObject({ dryRun: true });
+    expect(bench.changes()).toEqual([]);
+    expect(bench.packages().kubelet).toBe('1.34.2-1.1');
+  });
+
+  describe('a dry run changes nothing and exits 0', () => {
+    test.each<[string, string, Partial<LabNodeOptions>, () => unknown, RegExp]>([
+      ['on a worker', '1.34.5', worker, () => undefined, /^WOULD: kubeadm upgrade node$/m],
+      [
+        'before the lists have the release',
+        '1.34.7',
+        {},
+        () => undefined,
+        /1\.34\.7 is not in the package lists yet/,
+      ],
+      [
+        'before the repository is the minor’s',
+        '1.35.1',
+        {},
+        () => undefined,
+        /1\.35\.1 is not in the package lists yet/,
+      ],
+      [
+        'on a node at the target',
+        '1.34.5',
+        {},
+        () => master(),
+        /^==> the components are at 1\.34\.5 already$/m,
+      ],
+      ['with copies to remove', '1.34.5', {}, () => leaveCopies(1, 2, 3), /^WOULD: rm -rf -- .*-2026-01-02/m],
+      [
+        'after a dpkg that was killed',
+        '1.34.5',
+        {},
+        () => bench.node.write('/var/lib/dpkg/updates/0001', ''),
+        /^WOULD: install /m,
+      ],
+      [
+        'while another program holds the locks',
+        '1.34.5',
+        {},
+        () => bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' }),
+        /^WOULD: apt-get update/m,
+      ],
+    ])('%s', async (_where, release, options, prepare, said) => {
+      await open(options);
+      await prepare();
+      const before = filesOf(bench.node.paths.root, bench.node.paths.state);
+      const calls = bench.changes().length;
+      const role = options.role ?? 'master';
+      const { exit, stdout, stderr, result } = await update(
+        '--role',
+        role,
+        '--release',
+        release,
+        '--dry-run',
+      );
+      expect([exit, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(said);
+      expect(stdout).not.toContain('waiting');
+      expect(result).toMatchObject({ release, dryRun: true });
+      expect(filesOf(bench.node.paths.root, bench.node.paths.state)).toEqual(before);
+      expect(bench.changes()).toHaveLength(calls);
+    });
+  });
+
+  test('etcd takes files away while they are counted', async () => {
+    await open();
+    const du = join(bench.node.paths.bin, 'du');
+    rmSync(du);
+    writeFileSync(du, '#!/bin/bash\necho "du: cannot access 0.tmp" >&2\nprintf "64\\t%s\\n" "$2"\nexit 1\n', {
+      mode: 0o755,
+    });
+    const { exit, stderr } = await master('--dry-run');
+    expect([exit, stderr]).toEqual([0, '']);
+    bench.node.faults.set('disk-full', { mib: 1087, path: '/usr' });
+    expect((await master('--dry-run')).lastError).toContain('/usr, 1088 are needed');
+  });
+
+  test('--help tells its options and exits 0', async () => {
+    await open();
+    const { exit, stdout } = await update('--help');
+    expect(exit).toBe(0);
+    for (const option of ['--role', '--release', '--skip-phases', '--ignore-preflight-errors', '--dry-run']) {
+      expect(stdout).toContain(option);
+    }
+  });
+});
+
+describe('update_k8s.sh refuses bad input', () => {
+  beforeAll(() => open());
+  afterAll(() => bench.close());
+
+  test.each([
+    [['--role', 'boss', '--release', '1.34.5'], '--role: "boss" is not allowed; expected master or worker'],
+    [['--role', 'master', '--release', 'v1.34.5'], '--release: "v1.34.5" is not allowed'],
+    [['--role', 'master', '--release', '1.34.5;reboot'], '--release: "1.34.5;reboot" is not allowed'],
+    [['--role', 'master', '--release', '1.35.0-rc.1'], '--release: "1.35.0-rc.1" is not allowed'],
+    [['--role', 'master'], '--release: expected a release'],
+    [['--release', '1.34.5'], '--role: expected master or worker'],
+    [['--role', 'master', '--release'], '--release: expected a value'],
+    [['--role', 'master', '--release', '1.34.5', '--skip-phases', '$(id)'], '--skip-phases: "$(id)"'],
+    [
+      ['--role', 'master', '--release', '1.34.5', '--ignore-preflight-errors', ''],
+      '--ignore-preflight-errors: ""',
+    ],
+    [['--role', 'master', '--release', '1.34.5', '--force'], '"--force" is not an option'],
+    [
+      ['--role', 'master', '--release', '1.33.9'],
+      '--release: 1.33.9 is older than kubelet 1.34.2 on this node',
+    ],
+    [
+      ['--role', 'master', '--release', '1.36.0'],
+      '--release: 1.36.0 skips a minor from kubelet 1.34.2 on this node; go to 1.35 first',
+    ],
+    [['--role', 'master', '--release', '2.35.0'], '--release: 2.35.0 skips a minor'],
+  ])('%j', async (args, message) => {
+    const { exit, lastError } = await update(...args);
+    expect(lastError).toContain(`error: ${message}`);
+    expect(exit).toBe(2);
+    expect(bench.changes()).toEqual([]);
+  });
+});
+
+describe('update_k8s.sh refuses', () => {
+  afterEach(() => bench.close());
+
+  test('a control plane whose etcd cannot be reached, as its snapshot could not be taken', async () => {
+    await open();
+    rmSync(join(bench.node.paths.bin, 'crictl'));
+    const { exit, lastError } = await update('--role', 'master', '--release', '1.34.5', '--dry-run');
+    expect([exit, lastError]).toEqual([1, expect.stringContaining('crictl is missing on this node')]);
+    rmSync(join(bench.node.paths.root, 'etc/kubernetes/manifests/etcd.yaml'));
+    expect((await update('--role', 'master', '--release', '1.34.5', '--dry-run')).exit).toBe(0);
+  });
+
+  test.each([
+    ['a worker told to be master', worker, ['--role', 'master'], 'runs no API server'],
+    ['a release from before kubeadm', {}, ['--role', 'master'], 'is older than kubeadm 1.34.9'],
+  ])('%s', async (_what, options, args, message) => {
+    await open(options);
+    writeFileSync(join(bench.node.paths.state, 'dpkg/kubeadm'), '1.34.9-1.1');
+    const { exit, lastError } = await update(...args, '--release', '1.34.5');
+    expect(lastError).toContain(message);
+    expect(exit).toBeGreaterThan(0);
+    expect(bench.changes()).toEqual([]);
+  });
+
+  test('a node where sudo wants a password', async () => {
+    await open();
+    bench.node.faults.set('sudo-password', {});
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toBe(
+      'error: wizard may not run sudo without a password on this node: allow it in /etc/sudoers.d, or log in as root',
+    );
+  });
+
+  test('a full disk, before it changes a package', async () => {
+    await open();
+    bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed/,
+    );
+    expect(bench.changes()).toEqual([]);
+  });
+});
+
+describe('update_k8s.sh --dry-run on a full disk', () => {
+  afterEach(() => bench.close());
+
+  test('warns when the real run would first remove what kubeadm left', async () => {
+    await open();
+    leaveCopies(1, 2, 3);
+    bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
+    const { exit, stdout, stderr } = await master('--dry-run');
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(
+      /^==> warning: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed; the real/m,
+    );
+    expect(bench.changes()).toEqual([]);
+    // The real run knows: here nothing came free.
+    expect((await master()).lastError).toContain('error: only 300 MiB are free');
+  });
+
+  test('fails when nothing would be removed', async () => {
+    await open();
+    leaveCopies(1, 2);
+    bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
+    const { exit, lastError } = await master('--dry-run');
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed; free/,
+    );
+  });
+
+  test('fails when what would be removed is on another file system', async () => {
+    await open();
+    leaveCopies(1, 2, 3);
+    const stat = join(bench.node.paths.bin, 'stat');
+    rmSync(stat);
+    writeFileSync(stat, '#!/bin/bash\nprintf "%s\\n" "$3"\n', { mode: 0o755 });
+    bench.node.faults.set('disk-full', { mib: 300, path: '/usr' });
+    expect((await master('--dry-run')).lastError).toContain(
+      'error: only 300 MiB are free on the file system of /usr',
+    );
+  });
+});
+
+describe('update_k8s.sh and packages (F24)', () => {
+  afterEach(() => bench.close());
+
+  test('says which minor is configured when the release is not there', async () => {
+    await open();
+    const { exit, lastError } = await update('--role', 'master', '--release', '1.35.1');
+    expect(exit).toBe(1);
+    expect(lastError).toBe(
+      'error: the configured repository (v1.34) offers no kubeadm 1.35.1; for another minor change it with set_repository.sh --minor 1.35',
+    );
+    expect(bench.held()).toBe(true);
+  });
+
+  test('stops at an expired key although apt-get exits 0 with its old lists', async () => {
+    await open();
+    await bench.run('list_packages.sh', '--package', 'kubeadm');
+    bench.node.expireRepositoryKey();
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toContain(
+      'error: the signing key of the repository in /etc/apt/sources.list.d/kubernetes.list has expired',
+    );
+    expect(bench.packages().kubeadm).toBe('1.34.2-1.1');
+  });
+
+  test('stops at a missing key', async () => {
+    await open();
+    bench.node.write('/etc/apt/keyrings/kubernetes-apt-keyring.gpg', '');
+    expect((await master()).lastError).toContain('is missing; fetch it with set_repository.sh');
+  });
+
+  test('waits for whoever holds the lock, and says so', async () => {
+    await open();
+    bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' });
+    const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+    await bench.node.started('apt-get');
+    setTimeout(() => bench.node.faults.clear('apt-lock'), 300);
+    const { exit, stdout } = await running.ended;
+    expect(stdout).toContain(
+      '==> waiting for apt: Could not get lock /var/lib/apt/lists/lock. It is held by process 4321 (unattended-upgr)',
+    );
+    expect(exit).toBe(0);
+  });
+
+  test.each(['no-route-update', 'no-route-install'] as const)(
+    'waits for a network that comes back, and says so (%s)',
+    async (fault) => {
+      await open();
+      bench.node.faults.set(fault, { times: 1 });
+      const { exit, stdout } = await master();
+      const hookCalls = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
+      expect(hookCalls).toHaveLength(1);
+      expect(hookCalls[0]).toContain('No route to host');
+      expect(exit).toBe(0);
+    },
+  );
+
+  test('names held packages that are in the way, and holds its own again', async () => {
+    await open();
+    writeFileSync(join(bench.node.paths.state, 'hold/kubernetes-cni'), '');
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toMatch(
+      /^error: apt would have to change held packages \(.*kubernetes-cni.*\).*apt-mark unhold/,
+    );
+    expect(bench.held()).toBe(true);
+  });
+
+  test.each(['html', 'empty', 'truncated'] as const)(
+    'a repository that answers nonsense (%s) is an error',
+    async (nonsense) => {
+      await open();
+      bench.repository.nonsense = nonsense;
+      const { exit, lastError } = await master();
+      expect(exit).toBe(1);
+      expect(lastError).toContain('error: apt-get update failed for /etc/apt/sources.list.d/kubernetes.list');
+    },
+  );
+
+  test('a repository that does not answer is an error although apt-get exits 0', async () => {
+    await open();
+    await bench.repository.stop();
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('Failed to fetch');
+  });
+
+  test('finishes an installation that was killed half way (F5)', async () => {
+    await open();
+    bench.node.setDuration('apt-install', 5);
+    const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+    await bench.node.started('apt-mark', 'unhold');
+    await expect.poll(() => existsSync(join(bench.node.paths.state, 'dpkg-interrupted'))).toBe(true);
+    running.kill('SIGKILL');
+    await running.ended;
+    bench.node.setDuration('apt-install', 0);
+    const { exit, stdout } = await master();
+    expect(stdout).toContain('==> finishing an interrupted package installation');
+    expect(exit).toBe(0);
+    expect(bench.held()).toBe(true);
+  });
+});
+
+describe('update_k8s.sh and kubeadm', () => {
+  afterEach(() => bench.close());
+
+  test('holds the packages and leaves kubelet alone when kubeadm fails; the next run finishes', async () => {
+    await open();
+    bench.node.faults.set('kubeadm-fails', { times: 1 });
+    const failed = await master();
+    expect(failed.exit).toBe(1);
+    expect(failed.lastError).toMatch(/^error: kubeadm failed: .*failed to pull image/);
+    expect(bench.packages()).toMatchObject({ kubeadm: '1.34.5-1.1', kubelet: '1.34.2-1.1' });
+    expect(bench.held()).toBe(true);
+    expect((await master()).exit).toBe(0);
+    expect(bench.packages().kubelet).toBe('1.34.5-1.1');
+  });
+
+  test('F20: tries again without etcd when etcd is at its version', async () => {
+    await open();
+    bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'changed', times: 2 });
+    const { exit } = await master();
+    expect(exit).toBe(0);
+    expect(bench.changes().filter((line) => line.startsWith('kubeadm upgrade apply'))).toEqual([
+      'kubeadm upgrade apply v1.34.5 --yes',
+      'kubeadm upgrade apply v1.34.5 --yes --etcd-upgrade=false',
+    ]);
+  });
+
+  test('F20: tries again when the component changed after all, with an external etcd', async () => {
+    await open();
+    rmSync(join(bench.node.paths.root, 'etc/kubernetes/manifests/etcd.yaml'));
+    bench.node.faults.set('static-pod-hash', { component: 'kube-apiserver', how: 'changed', times: 1 });
+    const { exit } = await master();
+    expect(exit).toBe(0);
+    expect(imageOf('kube-scheduler')).toContain('v1.34.5');
+    const attempt = 'kubeadm upgrade apply v1.34.5 --yes';
+    expect(bench.changes().filter((line) => line.startsWith('kubeadm upgrade apply'))).toEqual([
+      attempt,
+      attempt,
+    ]);
+  });
+
+  test('F20: gives up when the component is still at its old version', async () => {
+    await open({ release: '1.33.9' });
+    await bench.run('set_repository.sh', '--minor', '1.34', '--url', bench.repository.base);
+    bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'reverted', times: 1 });
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('error: kubeadm gave up on etcd, which is at 3.5.24-0; see crictl ps -a');
+  });
+
+  test('F21: says which settings keep a CoreDNS that kubeadm refuses', async () => {
+    await open();
+    bench.node.faults.set('coredns', {});
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('(CoreDNSMigration,CoreDNSUnsupportedPlugins)');
+    expect(lastError).toContain('set kubeadm.skipPhases to [addon/coredns]');
+  });
+
+  test('F21: with those settings CoreDNS stays as it is', async () => {
+    await open();
+    bench.node.faults.set('coredns', {});
+    const before = bench.node.environment.LAB_CLUSTER_DIR;
+    const { exit } = await master(
+      '--skip-phases',
+      'addon/coredns',
+      '--ignore-preflight-errors',
+      'CoreDNSMigration,CoreDNSUnsupportedPlugins',
+    );
+    expect(exit).toBe(0);
+    expect(readFileSync(join(before ?? '', 'coredns-version'), 'utf8')).toBe('v1.12.0\n');
+  });
+
+  test.each([
+    ['plan', 1, 0],
+    ['plan', 2, 1],
+    ['apply', 1, 0],
+    ['apply', 2, 1],
+  ] as const)(
+    "kubeadm's health check is late in upgrade %s, %i times: exit %i",
+    async (step, times, code) => {
+      await open();
+      bench.node.faults.set(`late-job-${step}`, { times });
+      const { exit, stdout, stderr } = await master();
+      expect(stdout).toContain("==> kubeadm's health check was late; trying once more");
+      expect(exit, stderr).toBe(code);
+      if (code === 1)
+        expect(stderr).toContain('error: kubeadm failed: [ERROR CreateJob]: Job "upgrade-health');
+      expect(bench.changes().filter((line) => line.startsWith(`kubeadm upgrade ${step}`))).toHaveLength(2);
+    },
+  );
+
+  test.each(['master', 'worker'])(
+    'F22: names the flags that kubeadm is about to drop, as %s',
+    async (role) => {
+      await open();
+      // As the first control-plane node leaves it for the others.
+      writeFileSync(
+        join(bench.node.environment.LAB_CLUSTER_DIR ?? '', 'kubernetes-version'),
+        role === 'worker' ? '1.34.5' : '1.34.2',
+      );
+      const path = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+      const manifest = bench.node.read(path);
+      const flag = '--authentication-config=/etc/kubernetes/auth.yaml';
+      bench.node.write(path, manifest.replace('    - --secure', `    - ${flag}\n    - --secure`));
+      const { exit, stdout, result } = await update('--role', role, '--release', '1.34.5');
+      expect(exit).toBe(0);
+      expect(result).toMatchObject({ droppedFlags: ['--authentication-config'] });
+      expect(stdout).toContain('==> warning: kubeadm will drop --authentication-config from the manifests');
+    },
+  );
+
+  test('F23: keeps only the newest of each kind of kubeadm leftovers', async () => {
+    await open();
+    const scratch = join(bench.node.paths.root, 'etc/kubernetes/tmp');
+    for (const n of [1, 2, 3]) {
+      mkdirSync(join(scratch, `kubeadm-backup-etcd-2026-01-0${n}-00-00-00`), { recursive: true });
+      mkdirSync(join(scratch, `kubeadm-backup-manifests-2026-01-0${n}-00-00-00`));
+    }
+    mkdirSync(join(scratch, "somebody else's"));
+    await master();
+    const left = readdirSync(scratch).sort();
+    expect(left).toHaveLength(3);
+    expect(left.join()).not.toContain('2026-01-0');
+    expect(left).toContain("somebody else's");
+  });
+
+  test('F5 F23: keeps what kubeadm copied before the first change, however often the upgrade was interrupted', async () => {
+    await open();
+    const scratch = join(bench.node.paths.root, 'etc/kubernetes/tmp');
+    mkdirSync(join(scratch, 'kubeadm-backup-manifests-2026-01-01-00-00-00'), { recursive: true });
+    const copies = () => readdirSync(scratch).filter((name) => name.startsWith('kubeadm-backup-manifests'));
+    for (let interruption = 1; interruption <= 2; interruption++) {
+      bench.node.setDuration('kubeadm', 0.5);
+      const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+      const apiserver = () => bench.hookCalls.filter((line) => line === 'apiserver 1.34.5').length;
+      await expect.poll(apiserver, { timeout: 20_000 }).toBe(interruption);
+      running.kill('SIGKILL');
+      await running.ended;
+    }
+    bench.node.setDuration('kubeadm', 0);
+    expect((await master()).exit).toBe(0);
+    expect(copies()).toHaveLength(2);
+    const releases = copies().map((name) => {
+      const manifest = readFileSync(join(scratch, name, 'kube-apiserver.yaml'), 'utf8');
+      return /:v(.*)/.exec(manifest)?.[1];
+    });
+    expect(releases).toEqual(['1.34.2', '1.34.5']);
+  });
+
+  test('F9: a control plane that is there already needs no offer from kubeadm plan', async () => {
+    await open();
+    // An interrupted run: kubeadm has done its part, kubelet is not installed.
+    expect((await master()).exit).toBe(0);
+    for (const name of ['kubelet', 'kubectl'])
+      writeFileSync(join(bench.node.paths.state, 'dpkg', name), '1.34.2-1.1');
+    const { exit } = await master();
+    expect(exit).toBe(0);
+    expect(bench.packages().kubelet).toBe('1.34.5-1.1');
+  });
+
+  test('F5 F9: interrupted after the API server and before the other components, it is gone on with', async () => {
+    await open();
+    bench.node.setDuration('kubeadm', 0.5);
+    const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
+    await expect.poll(() => bench.hookCalls, { timeout: 20_000 }).toContain('apiserver 1.34.5');
+    running.kill('SIGKILL');
+    await running.ended;
+    expect(imageOf('kube-scheduler')).toContain('v1.34.2');
+    bench.node.setDuration('kubeadm', 0);
+    const { exit, stderr } = await master();
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(imageOf('kube-scheduler')).toContain('v1.34.5');
+  });
+
+  test('goes to the next minor once the repository is there', async () => {
+    await open();
+    expect(
+      (await bench.run('set_repository.sh', '--minor', '1.35', '--url', bench.repository.base)).exit,
+    ).toBe(0);
+    const { exit, result } = await update('--role', 'master', '--release', '1.35.1');
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({ from: '1.34.2', release: '1.35.1' });
+    expect(bench.hookCalls).toEqual(['apiserver 1.35.1', 'kubelet 1.35.1 1.7.27']);
+  });
+});

@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'vitest';
+import { parseRelease } from '../../release.ts';
+import { ScriptError } from '../../ssh/node-shell.ts';
+import { clusterNode } from '../../testing/cluster.ts';
+import { fakeContext, master } from '../../testing/fake-context.ts';
+import { imagePod } from '../../testing/gate-context.ts';
+import { run, target, upgraded } from '../../testing/run.ts';
+import { planSteps } from '../plan.ts';
+
+/** An API server that somebody left behind beside a kubelet that is at the target. */
+
+const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s --'));
+/** The static pod of an API server. */
+function apiServer(nodeName: string, release: string) {
+  const name = `kube-apiserver-${nodeName}`;
+  const labels = { component: 'kube-apiserver', tier: 'control-plane' };
+  const image = `registry.k8s.io/kube-apiserver:v${release}`;
+  const made = imagePod('kube-system', name, image, { metadata: { labels } });
+  return {
+    ...made,
+    metadata: { ...made.metadata, namespace: 'kube-system', name },
+    spec: { containers: made.spec?.containers ?? [], nodeName },
+    status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
+  };
+}
+const left = (options: { ownNode?: string } = {}) =>
+  fakeContext({
+    nodes: [master({ release: target }), clusterNode('k8s-node1', { release: target })],
+    server: '1.34.4',
+    ...options,
+  });
+
+test('is upgraded, after a snapshot', async () => {
+  const { ctx, fake } = left();
+  const steps = await planSteps(ctx);
+  expect(steps).toContainEqual(expect.stringContaining('k8s-master  1.34.5 → 1.34.5: drain'));
+  expect(await run({ ctx })).toMatchObject({
+    outcome: 'done',
+    message: expect.stringMatching(/^upgrade finished/),
+  });
+  expect(fake.server).toBe(target);
+  expect(scripts(fake.effects)).toEqual(['k8s-master update_k8s --role master --release 1.34.5']);
+  expect(fake.effects.indexOf('k8s-master snapshot before 1.34.5')).toBeGreaterThan(-1);
+  expect(fake.effects.indexOf('k8s-master snapshot before 1.34.5')).toBeLessThan(
+    fake.effects.indexOf(upgraded('k8s-master', 'master', 'none')[0] ?? ''),
+  );
+});
+
+test('beside two that were not is found by its image', async () => {
+  const names = ['k8s-master', 'k8s-master2', 'k8s-master3'];
+  const nodes = names.map((name, i) => master({ name, address: `10.0.0.1${i}`, release: target }));
+  const { ctx, fake } = fakeContext({ nodes, server: target });
+  const pods = names.map((nodeName, i) => apiServer(nodeName, i === 1 ? '1.34.4' : target));
+  fake.pods = [...fake.pods, ...pods];
+  expect((await run({ ctx })).outcome).toBe('done');
+  expect(scripts(fake.effects)).toEqual(['k8s-master2 update_k8s --role worker --release 1.34.5']);
+});
+
+test('that stays behind is not upgraded again and again: the run fails', async () => {
+  const { ctx, fake } = left();
+  const { script } = ctx.shell;
+  ctx.shell.script = async (...args) => {
+    const result = await script(...args);
+    fake.server = parseRelease('test', '1.34.4');
+    return result;
+  };
+  expect(await run({ ctx })).toMatchObject({
+    outcome: 'failed',
+    message: 'the control plane was upgraded, and the API server of k8s-master is still older than 1.34.5',
+  });
+  expect(scripts(fake.effects)).toHaveLength(1);
+});
+
+test('of a node that a person cordoned is gone on with after kubeadm failed on it half way', async () => {
+  const made = fakeContext({
+    nodes: [master({ release: target, unschedulable: true }), clusterNode('k8s-node1')],
+    server: '1.34.4',
+  });
+  made.fake.onScript = async (name) => {
+    made.fake.server = target;
+    throw new ScriptError(name, 'update_k8s', 1, ['error: kubeadm gave up on kube-scheduler']);
+  };
+  expect((await run(made)).outcome).toBe('failed');
+  made.fake.onScript = async () => {};
+  made.fake.effects.length = 0;
+  expect((await run(made)).outcome).toBe('done');
+  expect(scripts(made.fake.effects)).toEqual([
+    'k8s-master update_k8s --role master --release 1.34.5',
+    'k8s-node1 update_k8s --role worker --release 1.34.5',
+  ]);
+});
+
+test('of a node at the target that was begun is applied again, not taken back by upgrade node', async () => {
+  const inProgress = {
+    release: target,
+    cordonedByUs: true,
+    unschedulable: true,
+    changedAt: Date.now() - 1_000,
+  };
+  const { ctx, fake } = fakeContext({
+    nodes: [master(inProgress), clusterNode('k8s-node1', { release: target })],
+    inFlight: {},
+    server: target,
+  });
+  expect((await run({ ctx })).outcome).toBe('done');
+  expect(scripts(fake.effects)).toEqual(['k8s-master update_k8s --role master --release 1.34.5']);
+});
+
+describe('of several', () => {
+  const several = (releases: readonly string[], kubelets: readonly string[] = releases) => {
+    const names = ['k8s-master', 'k8s-master2', 'k8s-master3'];
+    const nodes = names.map((name, i) =>
+      master({ name, address: `10.0.0.1${i}`, release: parseRelease('test', kubelets[i] ?? '') }),
+    );
+    return { nodes, pods: names.map((name, i) => apiServer(name, releases[i] ?? '')) };
+  };
+
+  test('workers are not upgraded past it, whichever API server answers', async () => {
+    const { nodes, pods } = several([target, '1.34.4', target], [target, target, target]);
+    const stages = 'workers,postflight';
+    const { ctx, fake } = fakeContext({
+      nodes: [...nodes, clusterNode('k8s-node1')],
+      server: target,
+      stages,
+    });
+    fake.pods = [...fake.pods, ...pods];
+    const { outcome, message } = await run({ ctx });
+    expect(outcome).toBe('blocked');
+    expect(message).toContain('the API server of k8s-master2 is older than 1.34.5');
+    expect(scripts(fake.effects)).toEqual([]);
+  });
+
+  test('post-flight finds it', async () => {
+    const { nodes, pods } = several([target, '1.34.4', target], [target, target, target]);
+    const { ctx, fake } = fakeContext({ nodes, server: target, stages: 'postflight', inFlight: {} });
+    fake.pods = [...fake.pods, ...pods];
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: 'not everything is at 1.34.5: the API server of k8s-master2',
+    });
+  });
+
+  test('a snapshot is taken before the others, when somebody has upgraded the first by hand', async () => {
+    const { nodes, pods } = several([target, '1.34.4', '1.34.4']);
+    const { ctx, fake } = fakeContext({ nodes, server: target });
+    fake.pods = [...fake.pods, ...pods];
+    expect((await run({ ctx })).outcome).toBe('done');
+    const snapshotAt = fake.effects.indexOf('k8s-master snapshot before 1.34.5');
+    expect(snapshotAt).toBeGreaterThan(-1);
+    expect(snapshotAt).toBeLessThan(fake.effects.findIndex((effect) => effect.includes('update_k8s --')));
+  });
+});
+
+test('is left to the next Job by one that runs beside it', async () => {
+  const { ctx, fake } = left({ ownNode: 'k8s-master' });
+  expect(await run({ ctx })).toMatchObject({ handedOff: true });
+  expect(scripts(fake.effects)).toEqual([]);
+  expect(fake.effects).toContain('next Job, not on k8s-master');
+});
