@@ -1,24 +1,17 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Bench, scriptText } from '../../test/node-scripts/harness.ts';
+import { describe, expect, test } from 'vitest';
+import { type Bench, benchPerBlock, benchPerTest, scriptText } from '../../test/node-scripts/harness.ts';
 
 let bench: Bench;
-/** Each test has a node of its own. */
-const fresh = () => {
-  beforeEach(async () => {
-    bench = await Bench.open();
+const fresh = () =>
+  benchPerTest((opened) => {
+    bench = opened;
   });
-  afterEach(() => bench.close());
-};
-
-/** For tests that change nothing. */
-const shared = () => {
-  beforeAll(async () => {
-    bench = await Bench.open();
+const shared = () =>
+  benchPerBlock((opened) => {
+    bench = opened;
   });
-  afterAll(() => bench.close());
-};
 
 const detach = scriptText('detach.sh');
 const encode = (script: string) => `payload='${Buffer.from(script).toString('base64')}'\n`;

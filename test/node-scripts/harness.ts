@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { assembledScripts } from '../../runtime/node-scripts.mjs';
 import { LabNode, type LabNodeOptions } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
@@ -144,4 +145,24 @@ export class Bench {
 function resultOf(stdout: string): unknown {
   const line = stdout.split('\n').find((each) => each.startsWith('result: '));
   return line === undefined ? undefined : JSON.parse(line.slice('result: '.length));
+}
+
+/** Each test of the block has a node of its own. */
+export function benchPerTest(use: (bench: Bench) => void): void {
+  let bench: Bench;
+  beforeEach(async () => {
+    bench = await Bench.open();
+    use(bench);
+  });
+  afterEach(() => bench.close());
+}
+
+/** The tests of the block, which change nothing, share a node. */
+export function benchPerBlock(use: (bench: Bench) => void): void {
+  let bench: Bench;
+  beforeAll(async () => {
+    bench = await Bench.open();
+    use(bench);
+  });
+  afterAll(() => bench.close());
 }

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
+import { clusterWriter } from '../cluster/writer.ts';
+import { disruptionBudget } from '../testing/api.ts';
+import { blockedPodsLabs, rule } from '../testing/blocked-pods.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { run } from '../testing/run.ts';
@@ -40,4 +43,45 @@ test('would upgrade each of several API servers once', async () => {
   const { result, scripts } = await dryRun({ nodes });
   expect(result.outcome).toBe('done');
   expect(scripts).toHaveLength(2);
+});
+
+describe('pods that may be deleted, in a dry-run', () => {
+  const { here, context, seed, unchanged } = blockedPodsLabs();
+  const dryDrain = async (blockedPods: Parameters<typeof context>[0]) => {
+    const { ctx, client } = context(blockedPods);
+    const said: string[] = [];
+    const writer = clusterWriter(client, 'k8s-upgrade', (announce) => said.push(announce));
+    const real = { ...ctx, writer, drainSettings: ctx.settings.drain };
+    const ports = dryRunPorts(real, ctx.request.target, () => {});
+    const drained = await ports
+      .drain(
+        clusterNode('two'),
+        async () => 'already',
+        () => {},
+      )
+      .catch((error) => error);
+    return { drained, said };
+  };
+  const deletions = () => here().lab.api.requests.matching({ resource: 'pods', verb: 'delete' });
+
+  it('says that it would delete them, and asks whether it may', async () => {
+    await seed();
+    const { drained, said } = await dryDrain([rule]);
+    expect([...drained.evicted].sort()).toEqual(['apps/free', 'apps/web']);
+    expect(said).toContain('delete pod apps/web, whose eviction is refused');
+    expect(deletions().map((one) => [one.name, one.dryRun, one.status])).toEqual([['web', true, 200]]);
+    unchanged();
+  });
+
+  it('would delete no other, and stops at several budgets over one pod as a drain does', async () => {
+    await seed();
+    expect((await dryDrain([])).said.filter((text) => text.startsWith('delete'))).toEqual([]);
+    here().lab.api.apply([disruptionBudget('second', 'web', { minAvailable: 0 })]);
+    await here().lab.api.settled();
+    expect((await dryDrain([rule])).drained).toMatchObject({
+      message: expect.stringContaining('more than one PodDisruptionBudget'),
+    });
+    expect(deletions()).toEqual([]);
+    unchanged();
+  });
 });

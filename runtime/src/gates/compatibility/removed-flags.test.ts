@@ -2,8 +2,6 @@ import { describe, expect, it, test } from 'vitest';
 import { parseRelease } from '../../release.ts';
 import { clusterNode } from '../../testing/cluster.ts';
 import { askGate, type NodeFiles } from '../../testing/gate-context.ts';
-import { cgroupVersion } from './cgroup.ts';
-import { containerdFloor } from './containerd.ts';
 import { parseFacts } from './node-facts.ts';
 import { removedFlags } from './removed-flags.ts';
 import { removedFeatureGates } from './tables.ts';
@@ -166,74 +164,6 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     expect(await ask({}, { said: 'sudo: a password is required' })).toMatchObject({
       open: false,
       unknown: true,
-    });
-  });
-});
-
-describe('cgroup v1 from 1.35 on', () => {
-  const v1 = { cgroup: { 'k8s-node1': 'v1' } };
-  const allowed = { files: { 'k8s-node1': { [config]: 'failCgroupV1: false' } } };
-
-  it('closes the gate, and says what to do', async () => {
-    const { open, reasons } = await askGate(cgroupVersion, v1);
-    expect(open).toBe(false);
-    expect(reasons).toEqual([
-      expect.stringMatching(/^k8s-node1 runs cgroup v1: .*failCgroupV1: false.*#134298/),
-    ]);
-  });
-
-  it('is allowed by the kubelet and by kubeadm, or not at all', async () => {
-    expect((await askGate(cgroupVersion, { ...v1, ...allowed })).reasons).toEqual([
-      expect.stringContaining('add SystemVerification to kubeadm.ignorePreflightErrors'),
-    ]);
-    const kubeadm = { ignorePreflightErrors: ['SystemVerification'] };
-    expect((await askGate(cgroupVersion, { ...v1, kubeadm })).reasons).toHaveLength(1);
-    expect(await askGate(cgroupVersion, { ...v1, ...allowed, kubeadm })).toMatchObject({
-      open: true,
-      notes: [expect.stringContaining('k8s-node1 runs cgroup v1, which is allowed')],
-    });
-    const explicit = { files: { 'k8s-node1': { [config]: 'failCgroupV1: true' } } };
-    expect((await askGate(cgroupVersion, { ...v1, ...explicit, kubeadm })).open).toBe(false);
-  });
-
-  it.each([
-    ['v2 everywhere', {}],
-    ['before 1.35', { ...v1, from: '1.33.9', to: '1.34.5' }],
-    ['after it: such a kubelet runs already', { ...v1, from: '1.35.3', to: '1.36.1' }],
-  ])('is no matter: %s', async (_what, given) => {
-    expect(await askGate(cgroupVersion, given)).toMatchObject({ open: true, reasons: [] });
-  });
-});
-
-describe('containerd', () => {
-  const ask = (containerd: string | undefined, to: string, from: string) =>
-    askGate(containerdFloor, {
-      to,
-      nodes: [clusterNode('k8s-node1', { release: release(from), containerd })],
-      server: from,
-    });
-
-  it.each([
-    ['1.7.28', '1.38.1', '1.37.2', false],
-    ['2.0.0', '1.38.1', '1.37.2', true],
-    ['2.1.4', '1.38.1', '1.37.2', true],
-    ['1.7.28', '1.37.2', '1.36.1', true],
-    ['1.5.18', '1.35.3', '1.34.5', false],
-    ['1.6.0', '1.35.3', '1.34.5', true],
-  ])('%s for %s: open %s', async (containerd, to, from, open) => {
-    expect((await ask(containerd, to, from)).open).toBe(open);
-  });
-
-  it('names the node, the floor and its source', async () => {
-    expect((await ask('1.7.28', '1.38.1', '1.37.2')).reasons).toEqual([
-      expect.stringMatching(/^k8s-node1 has containerd 1\.7\.28, and 1\.38 needs 2\.0\.0: .*#139121/),
-    ]);
-  });
-
-  it('of another runtime says that it is not judged', async () => {
-    expect(await ask(undefined, '1.38.1', '1.37.2')).toMatchObject({
-      open: true,
-      notes: ['k8s-node1 reports another runtime than containerd; that one is not judged'],
     });
   });
 });

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { type Bench, benchPerTest } from '../../test/node-scripts/harness.ts';
+
+let bench: Bench;
+const fresh = () =>
+  benchPerTest((opened) => {
+    bench = opened;
+  });
+
+const list = (name = 'kubeadm') => bench.run('list_packages.sh', '--package', name);
+const source = '/etc/apt/sources.list.d/kubernetes.list';
+
+describe('list_packages.sh', () => {
+  fresh();
+
+  test('refreshes first (F13) and lists newest first', async () => {
+    const first = await list();
+    expect(first.exit).toBe(0);
+    expect(first.stdout).toMatch(/^ +kubeadm \| 1\.34\.5-1\.1 \| http/m);
+    const repository = `${bench.repository.base}v1.34/deb`;
+    expect(first.result).toEqual({ versions: ['1.34.5-1.1', '1.34.2-1.1'], repository });
+    bench.repository.publish('1.34.10');
+    expect((await list()).result).toEqual({
+      versions: ['1.34.10-1.1', '1.34.5-1.1', '1.34.2-1.1'],
+      repository,
+    });
+  });
+
+  test('an empty answer is an error (F12)', async () => {
+    const { exit, lastError, result } = await list('kubefed');
+    expect(exit).toBe(1);
+    expect(lastError).toContain('error: the Kubernetes repository (v1.34) offers no kubefed');
+    expect(result).toBeUndefined();
+  });
+
+  test('a node without a Kubernetes source is told what to add', async () => {
+    // CRI-O's repository has the same shape and is not Kubernetes'.
+    bench.node.write(source, 'deb [trusted=yes] https://pkgs.k8s.io/addons:/cri-o:/stable:/v1.34/deb/ /\n');
+    const { exit, lastError } = await list();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('no file in /etc/apt/sources.list.d names a Kubernetes repository; add one');
+  });
+
+  test.each([
+    ['redirectLoop', { redirectLoop: true }],
+    ['reset', { reset: true }],
+    ['status', { status: 503 }],
+  ])('a repository with %s is an error', async (_name, faults) => {
+    bench.repository.faults = faults;
+    const { exit, lastError } = await list();
+    expect(exit).toBe(1);
+    expect(lastError).toContain('error: apt-get update failed for');
+  });
+
+  test('refuses a name that is none', async () => {
+    const { exit, lastError } = await list('kubeadm;id');
+    expect(exit).toBe(2);
+    expect(lastError).toContain('--package: "kubeadm;id" is not allowed');
+  });
+});

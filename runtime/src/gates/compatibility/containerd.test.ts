@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { parseRelease } from '../../release.ts';
+import { clusterNode } from '../../testing/cluster.ts';
+import { askGate } from '../../testing/gate-context.ts';
+import { containerdFloor } from './containerd.ts';
+
+const release = (text: string) => parseRelease('test', text);
+
+describe('containerd', () => {
+  const ask = (containerd: string | undefined, to: string, from: string) =>
+    askGate(containerdFloor, {
+      to,
+      nodes: [clusterNode('k8s-node1', { release: release(from), containerd })],
+      server: from,
+    });
+
+  it.each([
+    ['1.7.28', '1.38.1', '1.37.2', false],
+    ['2.0.0', '1.38.1', '1.37.2', true],
+    ['2.1.4', '1.38.1', '1.37.2', true],
+    ['1.7.28', '1.37.2', '1.36.1', true],
+    ['1.5.18', '1.35.3', '1.34.5', false],
+    ['1.6.0', '1.35.3', '1.34.5', true],
+  ])('%s for %s: open %s', async (containerd, to, from, open) => {
+    expect((await ask(containerd, to, from)).open).toBe(open);
+  });
+
+  it('names the node, the floor and its source', async () => {
+    expect((await ask('1.7.28', '1.38.1', '1.37.2')).reasons).toEqual([
+      expect.stringMatching(/^k8s-node1 has containerd 1\.7\.28, and 1\.38 needs 2\.0\.0: .*#139121/),
+    ]);
+  });
+
+  it('of another runtime says that it is not judged', async () => {
+    expect(await ask(undefined, '1.38.1', '1.37.2')).toMatchObject({
+      open: true,
+      notes: ['k8s-node1 reports another runtime than containerd; that one is not judged'],
+    });
+  });
+});

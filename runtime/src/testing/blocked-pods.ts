@@ -1,0 +1,35 @@
+import { expect } from 'vitest';
+import { listBudgets } from '../cluster/disruption-budgets.ts';
+import type { SettingsInput } from '../settings/settings.ts';
+import { connect, disruptionBudget, runningPod } from './api.ts';
+import { clusterNode } from './cluster.ts';
+import { drainLabs } from './drain-lab.ts';
+import { fakeContext } from './fake-context.ts';
+
+/** Names that pod; it would be deleted after three minutes. */
+export const rule = { disruptionBudgets: ['apps/always'], wait: '1m', deleteAfter: '2m' };
+
+/** For each test a lab in which a budget refuses the eviction of a pod on the node `two`, for ever (F17). */
+export function blockedPodsLabs() {
+  const here = drainLabs();
+  /** An upgrade of the lab's nodes; everything but pods and budgets is in memory. */
+  function context(blockedPods: NonNullable<SettingsInput['drain']>['blockedPods'], resumed = false) {
+    const { ctx, fake } = fakeContext({
+      nodes: [clusterNode('one', { controlPlane: true }), clusterNode('two')],
+      settings: { drain: { blockedPods }, gates: { alertWait: '1ms', alertInterval: '1ms' } },
+      ...(resumed && { inFlight: {} }),
+    });
+    const client = connect(here().lab);
+    const cluster = { ...ctx.cluster, budgets: () => listBudgets(client) };
+    return { ctx: { ...ctx, client, cluster }, fake, client };
+  }
+
+  const seed = () =>
+    here().seed(
+      runningPod('web', 'two'),
+      runningPod('free', 'two'),
+      disruptionBudget('always', 'web', { minAvailable: 1 }),
+    );
+  const unchanged = () => expect(here().podsOn('two').sort()).toEqual(['free', 'web']);
+  return { here, context, seed, unchanged };
+}
