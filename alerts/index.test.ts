@@ -92,7 +92,7 @@ describe('the rules', () => {
 
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 if (!hasPromtool)
-  console.log('test/alerts: no promtool (Debian package prometheus), the rules are not evaluated');
+  console.log('alerts/index.test.ts: no promtool (Debian package prometheus), the rules are not evaluated');
 
 describe.skipIf(!hasPromtool)('in Prometheus', () => {
   let directory = '';

@@ -78,7 +78,7 @@ const neverEvicted = [
 
 if (!existsSync(bundle))
   console.log(
-    `test/constructs: ${bundle} is missing (npm run bundle), nobody sees which permissions are used`,
+    `constructs/access.slow.test.ts: ${bundle} is missing (npm run bundle), nobody sees which permissions are used`,
   );
 
 describe.skipIf(!existsSync(bundle))('in the lab', () => {

@@ -15,7 +15,9 @@ interface Policy {
 const evaluator = '@bufbuild/cel';
 const cel = await import(evaluator).then((module: { run: Run }) => module.run).catch(() => undefined);
 if (cel === undefined)
-  console.log(`test/constructs: ${evaluator} is not installed, the admission policy is not evaluated`);
+  console.log(
+    `constructs/job-policy.test.ts: ${evaluator} is not installed, the admission policy is not evaluated`,
+  );
 
 /** The evaluator's maps are Maps. */
 function celValue(value: unknown): unknown {

@@ -52,7 +52,8 @@ describe('scripts/tg says what to do', () => {
 const binaries = postgresBinaries();
 const hasTerraform = spawnSync('terraform', ['version']).status === 0;
 const ready = binaries !== undefined && hasTerraform;
-if (!ready) console.log('test/tg: no PostgreSQL or no terraform, the state in a database is not tested');
+if (!ready)
+  console.log('scripts/tg.test.ts: no PostgreSQL or no terraform, the state in a database is not tested');
 
 describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
   let postgres: Postgres;
