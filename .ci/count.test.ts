@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFile } from '../runtime/src/testing/files.ts';
 import { root } from '../test/docs/markdown.ts';
-import { applyTest, report, type Test } from '../test/docs/test-report.ts';
+import { applyTest, report, type Test } from './test-report.ts';
 
 /** By the name of a file in `.cache`: the tests that vitest reports in it, or what else it holds. */
 type Reports = Readonly<Record<string, readonly Test[] | string>>;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFile } from '../runtime/src/testing/files.ts';
 import { root } from '../test/docs/markdown.ts';
-import { applyTest, report, type Test } from '../test/docs/test-report.ts';
+import { applyTest, report, type Test } from './test-report.ts';
 
 interface Ci {
   /** How many tests passed after a failure. */
