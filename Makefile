@@ -1,7 +1,7 @@
-# The two commands of this project are `make rehearse` and `make test`; both do all set-up.
+# The two commands to know are `make rehearse` and `make test`; both do all set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures rooms bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures rooms picture bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -14,7 +14,7 @@ help: ## this list
 rehearse: $(bundle) ## run the whole pipeline in the embedded lab; SCENARIO=list shows what else it plays
 	@$(RUN) rehearse -- --scenario $(SCENARIO)
 
-lab: $(bundle) ## start the lab and keep it running, for kubectl, ssh and the CLI by hand
+lab: $(bundle) ## start the lab and keep it running, to try kubectl, ssh and the CLI yourself
 	@$(RUN) lab
 
 test: setup $(bundle) check unit ## the static checks, unit and lab tests
@@ -30,7 +30,7 @@ unit: $(bundle) ## the tests of `make test`, without the checks
 	@mkdir -p .cache
 	$(RUN) unit
 
-crash-test: $(bundle) ## kill the executor at its calls and see each run end well; CRASH=all for every call
+crash-test: $(bundle) ## kill the executor at its calls and check how each run ends; CRASH=all for every call
 	@$(RUN) crash-test
 
 test-slow: setup $(bundle) ## whole upgrades that go wrong, the runbook's commands, other versions of Node.js
@@ -50,8 +50,11 @@ hosts-test: setup $(bundle) ## upgrades through hosts with real sshd, apt, dpkg 
 bench: $(bundle) ## the figures: cold start, synthesis, overhead per node, rehearsal
 	@$(RUN) bench
 
-figures: $(installed) ## write what the last whole run has counted into the README's section on reliability
+figures: $(installed) ## write what the last whole run has counted into docs/testing.md
 	@$(RUN) figures
+
+picture: $(bundle) ## draw what `make rehearse` prints as docs/rehearsal.svg
+	@$(RUN) picture
 
 rooms: $(installed) ## write the rooms of the runtime and who imports whom into docs/architecture/rooms.md
 	node scripts/rooms.mjs

@@ -1,10 +1,20 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export const readDocument = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+export const runbookPath = 'docs/runbooks/k8s-version-upgrade.md';
+export const agentPath = '.claude/agents/k8s-version-upgrade.md';
+const inFolder = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${folder}/${name}`);
+
+/** Every document of the project except the changelog, by its path. */
+export const documents: readonly string[] = ['README.md', 'CONTRIBUTING.md', agentPath, ...inFolder('docs')];
 
 /** `shared`: with the others, in one cluster; `own`: in a cluster of its own, which it changes. */
 export type BlockLab = 'shared' | 'own';
@@ -38,6 +48,12 @@ function meaningOf(mark: string): Pick<Block, 'lab' | 'notRun'> {
   const [, notRun] = /^not in the lab: (.+)$/.exec(mark) ?? [];
   return notRun === undefined ? {} : { notRun };
 }
+
+/** The blocks of code in one language, in their order. */
+export const codeBlocks = (markdown: string, language: string): string[] =>
+  [...markdown.matchAll(new RegExp(`^( *)\`\`\`${language}\\n([\\s\\S]*?)^ *\`\`\`$`, 'gm'))].map(
+    ([, , text = '']) => text,
+  );
 
 /** Headings as GitHub and Forgejo make anchors of them. */
 export function anchorsOf(markdown: string): string[] {
