@@ -8,7 +8,7 @@ import { annotationKeys } from '../runtime/src/names.ts';
 import type { Node, Pod } from '../test/lab/api/index.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
-/** Prints the figures of the README's speed section. Compare figures of one run only: machines differ and drift. */
+/** Prints the figures of docs/testing.md, section Speed. Compare figures of one run only: machines differ and drift. */
 
 const hook = fileURLToPath(new URL('./rss-hook.cjs', import.meta.url));
 

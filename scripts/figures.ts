@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { figuresOf, readCounted, render } from '../test/docs/figures.ts';
 import { readDocument, root } from '../test/docs/markdown.ts';
 
-/** Writes what the last whole run has counted into the README. */
+/** Writes what the last whole run has counted into docs/testing.md. */
+const path = 'docs/testing.md';
 try {
-  const readme = readDocument('README.md');
+  const document = readDocument(path);
   const figures = render(readCounted(join(root, '.cache')));
   writeFileSync(
-    join(root, 'README.md'),
-    readme.replace(figuresOf(readme), () => figures),
+    join(root, path),
+    document.replace(figuresOf(document), () => figures),
   );
   console.log(figures);
 } catch (error) {

@@ -4,9 +4,9 @@ import { expect, it } from 'vitest';
 import { rowLabels } from './figures.ts';
 import { readDocument, root } from './markdown.ts';
 
-it('the README says how many courses of events there are, as vitest collects them', async () => {
+it('docs/testing.md has the number of scenarios that vitest collects', async () => {
   const args = ['vitest', 'list', '--project', 'fast', '--project', 'slow', 'test/scenarios', '--json'];
   const { stdout } = await promisify(execFile)('npx', args, { cwd: root, maxBuffer: 2 ** 24 });
   const found = JSON.parse(stdout.slice(stdout.indexOf('[')));
-  expect(readDocument('README.md')).toContain(`| ${rowLabels.scenarios} | ${found.length} |`);
+  expect(readDocument('docs/testing.md')).toContain(`| ${rowLabels.scenarios} | ${found.length} |`);
 });

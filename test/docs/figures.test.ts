@@ -7,8 +7,8 @@ import { brokenTransfers, round } from '../lab/crash/round.ts';
 import { type Counted, figuresOf, readCounted, render, rowLabels } from './figures.ts';
 import { readDocument } from './markdown.ts';
 
-const readme = readDocument('README.md');
-const section = readme.slice(readme.indexOf('### Reliability'), readme.indexOf('### Speed'));
+const testing = readDocument('docs/testing.md');
+const section = testing.slice(testing.indexOf('## Reliability'), testing.indexOf('## Real hosts'));
 
 /** What is known without playing it. */
 const planned = {
@@ -29,14 +29,14 @@ const rowOf = (label: string): number =>
       ?.match(/(\d+) \|$/)?.[1],
   );
 
-describe('the figures of the README', () => {
+describe('the figures in docs/testing.md', () => {
   it('are what the harness counts, and none of them failed', () => {
     const counted: Omit<Counted, 'failed'> = {
       crash: planned,
       nodeScripts: rowOf(rowLabels.nodeScripts),
       scenarios: rowOf(rowLabels.scenarios),
     };
-    expect([0, undefined].map((failed) => render({ ...counted, failed }))).toContain(figuresOf(readme));
+    expect([0, undefined].map((failed) => render({ ...counted, failed }))).toContain(figuresOf(testing));
     expect(section).toContain(`${counted.nodeScripts} points`);
   });
 

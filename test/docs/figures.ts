@@ -22,7 +22,7 @@ export const rowLabels = {
 
 const marks = { begin: '<!-- figures: `make figures` writes them -->', end: '<!-- /figures -->' } as const;
 
-/** The part of the README that is counted and not written. */
+/** The part of docs/testing.md that is counted and not written. */
 export function render({ crash, nodeScripts, scenarios, failed }: Counted): string {
   const rows: [label: string, points: number][] = [
     ...(Object.keys(parts) as PartName[]).map((part): [string, number] => [parts[part], crash[part] ?? 0]),

@@ -1,104 +1,19 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
+import { objectNames } from '../../runtime/src/names.ts';
 import { parseSettings } from '../../runtime/src/settings/settings.ts';
-import { bundle, Lab } from '../lab/lab.ts';
-import { LabNode } from '../lab/nodes/node.ts';
-import { bashBlocks, readDocument, root } from './markdown.ts';
+import { Lab } from '../lab/lab.ts';
+import { bashBlocks, readDocument, runbookPath } from './markdown.ts';
+import { everywhere, Operator, ready, releases } from './operator.ts';
 
-const blocks = bashBlocks(readDocument('docs/runbooks/k8s-version-upgrade.md'));
+const blocks = bashBlocks(readDocument(runbookPath));
 const [fetchSettings, ...shared] = blocks.filter(({ lab }) => lab === 'shared');
 /** Each once, wherever it is said again. */
 const own = [
   ...new Map(blocks.filter(({ lab }) => lab === 'own').map((block) => [block.text, block])).values(),
 ];
-const programs = ['kubectl', 'jq', 'curl', 'ssh'].filter((tool) => spawnSync('which', [tool]).status !== 0);
-const ready = programs.length === 0 && existsSync(bundle);
-if (!ready)
-  console.log(`test/docs: the runbook is not run: missing ${[...programs, 'or the bundle'].join(', ')}`);
-
-/** A person with a shell, at a lab. */
-class Operator {
-  readonly lab: Lab;
-  readonly #env: Record<string, string>;
-
-  private constructor(lab: Lab, env: Record<string, string>) {
-    this.lab = lab;
-    this.#env = env;
-  }
-
-  static async at(lab: Lab): Promise<Operator> {
-    const bin = join(lab.dir, 'bin');
-    mkdirSync(bin);
-    const credentials = dirname(lab.settingsFile);
-    const program = (name: string, text: string) => {
-      writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`);
-      chmodSync(join(bin, name), 0o755);
-    };
-    program('k8s-upgrade', `exec ${process.execPath} ${bundle} "$@"`);
-    // All that is asked of Vault here.
-    program(
-      'vault',
-      `[ "$*" = 'kv get -field=api_bearer_token secret/claude-agent-service' ] && exec cat ${join(credentials, credentialKeys.agentToken)}`,
-    );
-    program('ssh', `exec ${spawnSync('which', ['ssh']).stdout.toString().trim()} -F ${sshConfig(lab)} "$@"`);
-    return new Operator(lab, {
-      PATH: `${bin}:${process.env.PATH}`,
-      HOME: lab.dir,
-      KUBECONFIG: await lab.kubeconfig(),
-      SETTINGS: lab.settingsFile,
-      PROMETHEUS: lab.prometheus.url,
-      PUSHGATEWAY: lab.pushgateway.url,
-      AGENT_SERVICE: lab.agentService.url,
-    });
-  }
-
-  /** Types it, in a checkout of this project. @returns what is printed, of both streams. @throws when it fails. */
-  async types(text: string, env: Record<string, string> = {}): Promise<string> {
-    const child = spawn('bash', ['--norc', '-euo', 'pipefail', '-c', text], {
-      cwd: root,
-      env: { ...this.#env, ...env },
-      // A bash whose standard input is a socket takes itself for one that sshd has started.
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        output += chunk;
-      });
-    }
-    const [code] = await once(child, 'close');
-    expect(code, output).toBe(0);
-    return output;
-  }
-}
-
-/** The names of the nodes, their addresses and keys. */
-function sshConfig(lab: Lab): string {
-  const [config, knownHosts] = [join(lab.dir, 'ssh_config'), join(lab.dir, 'known_hosts')];
-  const nodes = [...lab.nodes.values()];
-  const hosts = nodes.map(
-    ({ name, address, port }) => `Host ${name}\n  HostName ${address}\n  Port ${port}\n`,
-  );
-  const all = `Host *\n  IdentityFile ${lab.privateKeyFile}\n  UserKnownHostsFile ${knownHosts}\n  BatchMode yes\n`;
-  writeFileSync(config, [...hosts, all].join(''));
-  writeFileSync(
-    knownHosts,
-    nodes.map(({ address, port, hostKey }) => `[${address}]:${port} ${hostKey}\n`).join(''),
-  );
-  expect(LabNode.user).toBe('wizard');
-  return config;
-}
-
-const releases = (lab: Lab) =>
-  Object.fromEntries([...lab.nodes.values()].map(({ name, release }) => [name, release]));
-const everywhere = (lab: Lab, release: string) =>
-  Object.fromEntries([...lab.nodes.keys()].map((name) => [name, release]));
-
 /** A block that needs something to be there, or whose end says more than its exit code does. */
 interface Around {
   /** Of the block's text. */
@@ -201,7 +116,7 @@ describe.skipIf(!ready)('the runbook in the lab', () => {
 
   it('and an alert that was added to the group closes the gate', async () => {
     const alert = 'UpgradesHaltedByHand';
-    expect(readDocument('docs/runbooks/k8s-version-upgrade.md')).toContain(`- alert: ${alert}`);
+    expect(readDocument(runbookPath)).toContain(`- alert: ${alert}`);
     lab.prometheus.groups.get('Upgrade Gates')?.push(alert);
     lab.prometheus.fire(alert);
     const { exitCode, stdout } = await lab.cli(['plan', '--target-version', '1.34.5', '--kind', 'patch']);

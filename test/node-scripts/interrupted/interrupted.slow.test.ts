@@ -69,13 +69,13 @@ describe('killed at any of its calls and run again, the node ends as it should',
   }
 
   // A round of some subjects has no figures to quote.
-  test('the README says how many points these are', ({ skip }) => {
+  test('docs/testing.md has the number of these points', ({ skip }) => {
     if (Object.keys(counts).length < subjects.length) skip('not every subject was played');
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     console.log(`node scripts killed at ${all} points:`, counts);
     const cache = join(import.meta.dirname, '../../../.cache');
     mkdirSync(cache, { recursive: true });
     writeFileSync(join(cache, 'interrupted.json'), `${JSON.stringify({ all, ...counts }, null, 2)}\n`);
-    expect(readDocument('README.md')).toContain(`${all} points`);
+    expect(readDocument('docs/testing.md')).toContain(`${all} points`);
   });
 });
