@@ -1,6 +1,6 @@
 /**
- * Who may import whom, in all of the TypeScript; `make check` asks. `scripts/rooms.mjs` writes this list, and what the code makes of it,
- * into docs/architecture/rooms.md.
+ * Who may import whom, in all of the TypeScript; `make check` enforces it. `scripts/rooms.mjs` writes this list, with the imports that
+ * the code has, into docs/architecture/rooms.md.
  *
  * A room of the runtime imports from itself, from every room on a lower floor, and from those `beside` it that it names.
  */
@@ -22,7 +22,7 @@ export const rooms = [
     name: 'http',
     floor: 2,
     files: ['http.ts', 'secret-file.ts'],
-    holds: 'what the clients of services share',
+    holds: 'shared by the clients of services',
   },
   {
     name: 'prometheus',
@@ -55,30 +55,36 @@ export const rooms = [
     name: 'drain',
     floor: 3,
     folder: 'drain/',
-    holds: 'what a drain is: filter, rules, refusals, eviction',
+    holds: 'a drain: filter, rules, refusals, eviction',
   },
-  { name: 'report', floor: 3, folder: 'report/', holds: 'what is told: log, Slack, metrics, Events' },
+  { name: 'report', floor: 3, folder: 'report/', holds: 'reports: log, Slack, metrics, Events' },
   {
     name: 'rollout',
     floor: 3,
     folder: 'rollout/',
-    holds: 'what the cluster remembers and what is left: journal, node marks, request, stages, kill switch',
+    holds:
+      'what a rollout remembers in the cluster, and what is left to do: journal, annotations of nodes, request, stages, kill switch',
   },
   {
     name: 'jobs',
     floor: 3,
     folder: 'jobs/',
     beside: ['rollout', 'report'],
-    holds: 'a run as Jobs: placement, submission, following, who is at work',
+    holds: 'a run as Jobs: placement, submission, following, which run is in progress',
   },
-  { name: 'gates', floor: 4, folder: 'gates/', holds: 'one gate a file; `index.ts` says when each is asked' },
+  {
+    name: 'gates',
+    floor: 4,
+    folder: 'gates/',
+    holds: 'one gate per file; `index.ts` says when each is checked',
+  },
   {
     name: 'upgrade',
     floor: 5,
     folder: 'upgrade/',
-    holds: 'the run: `stages/`, one a file, and `nodes/`, one after the other',
+    holds: 'the run: `stages/`, one per file, and `nodes/`, one after the other',
   },
-  { name: 'detect', floor: 5, folder: 'detect/', holds: 'observe, choose, hand out' },
+  { name: 'detect', floor: 5, folder: 'detect/', holds: 'observe, choose, dispatch' },
   { name: 'cli', floor: 6, folder: 'cli/', holds: 'the commands: parse, call, exit code' },
 ].map((room) => ({ beside: [], ...room, path: pathOf(room) }));
 

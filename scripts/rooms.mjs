@@ -1,5 +1,5 @@
-// Writes the rooms of the runtime, and who imports whom, into docs/architecture/rooms.md. With --check it only says whether they are
-// up to date.
+// Writes the rooms of the runtime, and who imports whom, into docs/architecture/rooms.md. With --check it changes nothing, and exits
+// with 1 when the document is out of date.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ function isReachedThroughOthers(imports, from, to) {
   return [...imports.get(from)].some((other) => other !== to && reaches(other));
 }
 
-/** Leaves out an arrow where a way through other rooms says it already; the table has them all. */
+/** Leaves out an arrow where a path through other rooms exists; the table has all imports. */
 function picture(imports) {
   const floors = [...new Set(rooms.map(({ floor }) => floor))].sort((a, b) => b - a);
   const arrows = [...imports].flatMap(([from, all]) =>
@@ -75,7 +75,7 @@ const written = [...table(imports), '', ...picture(imports)].join('\n');
 const after = `${head}${begin}\n${written}\n${end}${tail}`;
 if (process.argv.includes('--check')) {
   if (after !== before) {
-    console.error('error: docs/architecture/rooms.md is not what the code is; run make rooms');
+    console.error('error: docs/architecture/rooms.md does not match the code; run make rooms');
     process.exitCode = 1;
   }
 } else writeFileSync(file, after);

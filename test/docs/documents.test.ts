@@ -89,9 +89,9 @@ it.each([
   expect(readDocument(path)).toContain(list);
 });
 
-it('the table of the gates in the architecture names each that is asked of every cluster', () => {
+it('the table of the gates in the architecture names each that is checked on every cluster', () => {
   const architecture = readDocument('docs/architecture/automated-upgrades.md');
-  const table = architecture.slice(architecture.indexOf('| Gate | Asked |')).split('\n\n')[0] ?? '';
+  const table = architecture.slice(architecture.indexOf('| Gate | Checked |')).split('\n\n')[0] ?? '';
   const asked = [...preflightGates, ...workerGates, ...postflightGates].map(({ name }) => name);
   const ofMinor = compatibilityGates.map(({ name }) => name);
   for (const name of asked.filter((one) => !ofMinor.includes(one)))
