@@ -79,7 +79,7 @@ describe('.ci/count.mjs', () => {
   it.each([
     ['one provider', 'the provider vault 5.6.0'],
     ['several', 'the provider kubernetes 2.38.0, the provider vault 5.6.0'],
-  ])('takes it as a good reason that %s cannot be had', (_, missing) => {
+  ])('accepts it as a reason that %s is not available', (_, missing) => {
     const skipped = skippedApply(` (missing: ${missing})`);
     expect(count({ 'tests.json': [skipped] })).toEqual({ numbers: '0 0 1 0 0\n', said: [] });
   });
@@ -96,14 +96,14 @@ describe('.ci/count.mjs', () => {
       'a test in a file of a similar name',
       { ...skippedApply(' (missing: the provider vault 5.6.0)'), file: `other/${applyTest}` },
     ],
-  ])('takes no other reason: %s', (_, skipped) => {
+  ])('accepts no other reason: %s', (_, skipped) => {
     const said = [`skipped: ${skipped.file}: ${skipped.fullName}`];
     expect(count({ 'tests.json': [passed, skipped] })).toEqual({ numbers: '1 0 1 1 0\n', said });
   });
 
   it.each([
-    ['was still to be played when the run broke off', 'pending', '0 0 1 1 0\n'],
-    ['is still to be written, which vitest does not count as skipped', 'todo', '0 0 0 1 0\n'],
+    ['had not been played when the run broke off', 'pending', '0 0 1 1 0\n'],
+    ['is not written yet, which vitest does not count as skipped', 'todo', '0 0 0 1 0\n'],
   ])('names a test that %s', (_, status, numbers) => {
     const said = ['skipped: test/a.test.ts: later'];
     expect(count({ 'tests.json': [test(status, 'later')] })).toEqual({ numbers, said });

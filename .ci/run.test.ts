@@ -16,7 +16,7 @@ interface Ci {
   readonly seconds?: number;
 }
 
-/** `.ci/run` in a checkout of its own, with a `make` that does nothing but report. */
+/** `.ci/run` in a separate checkout, with a `make` that only reports. */
 function ci({ skipped, again = 0, make = '', seconds }: Ci) {
   const project = dirname(temporaryFile(''));
   for (const directory of ['.ci', '.cache', 'bin']) mkdirSync(join(project, directory));

@@ -16,16 +16,16 @@ const inFolder = (folder: string) =>
 /** Every document of the project except the changelog, by its path. */
 export const documents: readonly string[] = ['README.md', 'CONTRIBUTING.md', agentPath, ...inFolder('docs')];
 
-/** `shared`: with the others, in one cluster; `own`: in a cluster of its own, which it changes. */
+/** `shared`: with the others, in one cluster; `own`: in a separate cluster, which it changes. */
 export type BlockLab = 'shared' | 'own';
 
 export interface Block {
   /** The heading above it. */
   readonly section: string;
   readonly text: string;
-  /** Marked with `<!-- lab -->` or `<!-- lab of its own -->`: it works as it stands. */
+  /** Marked with `<!-- lab -->` or `<!-- separate lab -->`: a test runs it. */
   readonly lab?: BlockLab;
-  /** Why it is not run, by `<!-- not in the lab: … -->`. */
+  /** Why no test runs it, by `<!-- not in the lab: … -->`. */
   readonly notRun?: string;
 }
 
@@ -44,7 +44,7 @@ export function bashBlocks(markdown: string): Block[] {
 
 function meaningOf(mark: string): Pick<Block, 'lab' | 'notRun'> {
   if (mark === 'lab') return { lab: 'shared' };
-  if (mark === 'lab of its own') return { lab: 'own' };
+  if (mark === 'separate lab') return { lab: 'own' };
   const [, notRun] = /^not in the lab: (.+)$/.exec(mark) ?? [];
   return notRun === undefined ? {} : { notRun };
 }

@@ -33,7 +33,7 @@ export class Operator {
       chmodSync(join(bin, name), 0o755);
     };
     program('k8s-upgrade', `exec ${process.execPath} ${bundle} "$@"`);
-    // All that is asked of Vault here.
+    // The only command of Vault that the documents run here.
     program(
       'vault',
       `[ "$*" = 'kv get -field=api_bearer_token secret/claude-agent-service' ] && exec cat ${join(credentials, credentialKeys.agentToken)}`,
@@ -75,7 +75,7 @@ export class Operator {
   }
 }
 
-/** The names of the nodes, their addresses and keys. */
+/** Writes an ssh_config with the names, addresses and keys of the nodes. @returns its path. */
 function sshConfig(lab: Lab): string {
   const [config, knownHosts] = [join(lab.dir, 'ssh_config'), join(lab.dir, 'known_hosts')];
   const nodes = [...lab.nodes.values()];

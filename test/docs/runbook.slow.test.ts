@@ -10,15 +10,15 @@ import { everywhere, Operator, ready, releases } from './operator.ts';
 
 const blocks = bashBlocks(readDocument(runbookPath));
 const [fetchSettings, ...shared] = blocks.filter(({ lab }) => lab === 'shared');
-/** Each once, wherever it is said again. */
+/** Each once, also where the runbook repeats it. */
 const own = [
   ...new Map(blocks.filter(({ lab }) => lab === 'own').map((block) => [block.text, block])).values(),
 ];
-/** A block that needs something to be there, or whose end says more than its exit code does. */
+/** A block that needs a certain state before it, or more checks after it than its exit code. */
 interface Around {
   /** Of the block's text. */
   readonly has: string;
-  /** Gives the variables that a person would have set. */
+  /** Returns the variables that a person would have set. */
   readonly before?: (operator: Operator) => Promise<Record<string, string>>;
   readonly after: (operator: Operator, output: string) => Promise<void> | void;
 }
@@ -160,7 +160,7 @@ describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
     },
   );
 
-  it('and those that stop a run at once take the Job that was made by hand with them', async () => {
+  it('and those that stop a run at once take the Job that was created manually with them', async () => {
     const dispatch = blocks.find(({ text }) => text.includes('k8s-version-upgrade-by-hand'))?.text ?? '';
     const [make = ''] = dispatch.split('kubectl -n k8s-upgrade wait');
     const stops = blocks.filter(({ text }) => text.includes('delete jobs'));
