@@ -1,21 +1,22 @@
 /**
- * `node scripts/comments.mjs`, in the root of the project: what `make check` wants of comments, with file and line of each fault.
+ * `node scripts/comments.mjs`, in the root of the project, is part of `make check`. It prints file and line of each fault:
  *
- * - No comment is wider than the code, whose width is in biome.json. Code itself is left to Biome.
- * - No word of `words.mjs` is in the code, its comments, strings and names.
- * - In each area of `documented.mjs` nearly all members have a doc comment.
+ * - a comment wider than the code, whose width is in biome.json; Biome checks the code itself;
+ * - a word of `words.mjs` in code, comments, strings, names or the prose of a document;
+ * - in an area of `documented.mjs`, too many members without a doc comment.
  */
 import { execFileSync } from 'node:child_process';
 import { lstatSync, readFileSync } from 'node:fs';
 import { parseSync } from 'oxc-parser';
 import { areaOf, areas, leastDocumented, membersOf } from './documented.mjs';
-import { aboutWords, words as wrong } from './words.mjs';
+import { aboutWords, words } from './words.mjs';
 
 const scriptName = /\.([cm]?[jt]s|jsonc)$/;
 const hashName = /\.(sh|ya?ml)$|(^|\/)(Makefile|Dockerfile|\.shellcheckrc)$/;
 
-/** How its comments are written: as in JavaScript or with `#`. Undefined for a file that holds no code. */
+/** How its comments are written: as in JavaScript or with `#`; or a document. Undefined for any other file. */
 function syntaxOf(file, text) {
+  if (file.endsWith('.md')) return 'document';
   if (scriptName.test(file)) return 'script';
   return hashName.test(file) || /^#!.*\b(ba)?sh\b/.test(text) ? 'hash' : undefined;
 }
@@ -26,12 +27,13 @@ function hashComment(line) {
   return before.length < line.length ? before.length : undefined;
 }
 
-/** For each line that ends in a comment: its index, and the words of the comment in it. */
+/** For each line that ends in a comment: its index, and the parts of the comment in it, apart by spaces. */
 function commentLines(file, text, syntax) {
+  if (syntax === 'document') return [];
   if (syntax === 'hash') {
     return text.split('\n').flatMap((line, index) => {
       const start = hashComment(line);
-      return start === undefined ? [] : [{ index, words: wordsOf(line.slice(start)) }];
+      return start === undefined ? [] : [{ index, parts: partsOf(line.slice(start)) }];
     });
   }
   const lineOf = lineIndex(text);
@@ -39,12 +41,12 @@ function commentLines(file, text, syntax) {
     const lines = text.slice(start, end).split('\n');
     // Where code follows the comment, the width of its last line is Biome's business.
     if (/^[^\n]*\S/.test(text.slice(end))) lines.pop();
-    return lines.map((line, n) => ({ index: lineOf(start) + n, words: wordsOf(line) }));
+    return lines.map((line, n) => ({ index: lineOf(start) + n, parts: partsOf(line) }));
   });
 }
 
 /** Without what marks a comment as one. */
-const wordsOf = (comment) =>
+const partsOf = (comment) =>
   comment
     .replace(/^\s*(\/\/|\/\*+|\*(?!\/)|#+)|\*+\/$/g, '')
     .split(/\s+/)
@@ -67,23 +69,23 @@ function lineIndex(text) {
 function wideComments(file, text, syntax, width) {
   const lines = text.split('\n').map((line) => [...line].length);
   return commentLines(file, text, syntax)
-    .filter(({ index, words }) => lines[index] > width && words.length > 1)
+    .filter(({ index, parts }) => lines[index] > width && parts.length > 1)
     .map(({ index }) => ({ index, what: `a comment ${lines[index]} wide, expected at most ${width}` }));
 }
 
 /** Words in prose, and parts of names: `nextNode`, `NODE_NAME` and `Nodes` hold one of a node each. */
-const parts = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g;
+const wordParts = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g;
 /** What may stand between two words of a phrase: nothing in a name, a line of comment ends in prose. */
 const gap = /^(_|\s*([*#]|\/\/)?\s*)$/;
 
 function wrongWords(text) {
   const lineOf = lineIndex(text);
-  const found = [...text.matchAll(parts)].map(({ 0: part, index }) => ({
+  const found = [...text.matchAll(wordParts)].map(({ 0: part, index }) => ({
     part: part.toLowerCase(),
     start: index,
     end: index + part.length,
   }));
-  const phrases = wrong.flatMap(({ never, say, except = [] }) =>
+  const phrases = words.flatMap(({ never, say, except = [] }) =>
     never.map((phrase) => ({ phrase, wanted: phrase.split(' '), say, except })),
   );
   return found.flatMap(({ start }, at) =>
@@ -97,6 +99,12 @@ function wrongWords(text) {
   );
 }
 
+/** The prose of a document: its code is blank, and its lines keep their numbers. */
+function proseOf(markdown) {
+  const blank = (code) => code.replace(/[^\n]/g, ' ');
+  return markdown.replace(/^ *```[\s\S]*?^ *```$/gm, blank).replace(/`[^`\n]*`/g, blank);
+}
+
 /** Whether the offset is in something that the line may say. */
 function isWithin(text, offset, allowed) {
   const from = text.lastIndexOf('\n', offset - 1) + 1;
@@ -106,7 +114,7 @@ function isWithin(text, offset, allowed) {
   );
 }
 
-/** The tracked files that hold code. */
+/** The tracked files that hold code, and the documents. */
 function readSources() {
   const names = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
   return names
@@ -138,11 +146,11 @@ function undocumented(sources) {
 function main() {
   const { lineWidth } = JSON.parse(readFileSync('biome.json', 'utf8')).formatter;
   const sources = readSources();
-  const faults = sources.flatMap(({ file, text, syntax }) =>
-    [...wideComments(file, text, syntax, lineWidth), ...(aboutWords.test(file) ? [] : wrongWords(text))].map(
-      (fault) => ({ file, ...fault }),
-    ),
-  );
+  const faults = sources.flatMap(({ file, text, syntax }) => {
+    const prose = syntax === 'document' ? proseOf(text) : text;
+    const wrong = aboutWords.test(file) ? [] : wrongWords(prose);
+    return [...wideComments(file, text, syntax, lineWidth), ...wrong].map((fault) => ({ file, ...fault }));
+  });
   faults.push(...undocumented(sources));
   for (const { file, index, what } of faults) console.error(`${file}:${index + 1}: ${what}`);
   if (faults.length > 0) process.exitCode = 1;

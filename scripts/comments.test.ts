@@ -107,9 +107,14 @@ describe('the words', () => {
     ]);
   });
 
+  it('fail in the prose of a document, at its line', () => {
+    const { faults } = check([['a.md', 'A leg.\n```\nlegs\n```\nThe label `k8s-upgrade/leg`, and a leg.\n']]);
+    expect(faults).toEqual(['a.md:1: "leg", say: Job', 'a.md:5: "leg", say: Job']);
+  });
+
   it('pass in other words, and in contracts', () => {
     const result = check([
-      ['longer.ts', '// legal, delegated, untouched\n'],
+      ['longer.ts', '// legal, delegated, retouched\n'],
       ['apart.ts', '// It goes: on and on.\n'],
       ['command.ts', "const a = 'touch /tmp/a';\n"],
       ['label.ts', "const a = 'k8s-upgrade/leg';\n"],
