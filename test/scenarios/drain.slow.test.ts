@@ -87,11 +87,7 @@ describe('F17: a budget that never allows an eviction', () => {
     }
     const pod = podsDeleted()[0]?.name;
     const about = texts().filter((text) => text.includes(`apps/${pod}`));
-    const order = [
-      'will be deleted where',
-      'it will be deleted, as drain.blockedPods.0',
-      `deleting apps/${pod}`,
-    ];
+    const order = ['will be deleted where', 'because drain.blockedPods.0 names it', `deleting apps/${pod}`];
     const positions = order.map((text) => about.findIndex((one) => one.includes(text)));
     expect(positions).toEqual([...positions].sort((a, b) => a - b));
     expect(positions[0]).toBe(0);

@@ -11,7 +11,7 @@ import { rejection } from '../testing/files.ts';
 const here = drainLabs();
 
 describe('draining a node', () => {
-  it('of nothing only cordons it', async () => {
+  it('without pods only cordons it', async () => {
     expect(await here().drainOne()).toEqual({ evicted: [] });
     expect(here().node()?.spec?.unschedulable).toBe(true);
   });
@@ -45,7 +45,7 @@ describe('draining a node', () => {
     expect(writes.map((one) => one.subresource || one.verb)).toEqual(['patch', 'eviction', 'eviction']);
   });
 
-  it('again, half way, takes what is left', async () => {
+  it('may be done twice: the second drain finds nothing to evict', async () => {
     await here().seed(runningPod('a', 'one'), runningPod('b', 'one'));
     await here().drainOne();
     expect(await here().drainOne()).toEqual({ evicted: [] });
@@ -70,7 +70,7 @@ describe('draining a node', () => {
 });
 
 describe('a drain that cannot succeed', () => {
-  it('because another process has taken over says so at once, and waits for no pod that is on its way', async () => {
+  it('ends at once when another process has taken over, without waiting for terminating pods', async () => {
     await here().seed(
       runningPod('gone-slowly', 'one', { metadata: { finalizers: ['example.com/wait'] } }),
       runningPod('web', 'one'),
@@ -89,7 +89,7 @@ describe('a drain that cannot succeed', () => {
     expect(here().podsOn()).toContain('gone-slowly');
   });
 
-  it('names the budget that refuses and the pods it holds, without a busy loop (F17, F18)', async () => {
+  it('names the refusing budget and the pods it holds back, without a busy loop (F17, F18)', async () => {
     await here().seed(
       runningPod('web', 'one'),
       runningPod('free', 'one'),
@@ -101,7 +101,7 @@ describe('a drain that cannot succeed', () => {
       reasons: ['apps/web (PodDisruptionBudget apps/never (0 allowed now: 1 healthy, 1 needed))'],
       hint: expect.stringContaining('drain.timeout'),
     });
-    expect(error.message).toContain('node one was not empty after its time-out');
+    expect(error.message).toContain('the drain of node one timed out');
     expect(here().notices).toEqual([
       expect.stringContaining('apps/web is held back by PodDisruptionBudget apps/never'),
     ]);
@@ -111,7 +111,7 @@ describe('a drain that cannot succeed', () => {
     expect(here().podsOn()).toEqual(['web']);
   });
 
-  it('lists the pods that do not go in time', async () => {
+  it('lists the pods that do not terminate in time', async () => {
     await here().seed(runningPod('stuck', 'one'), runningPod('also', 'one'));
     here().lab.api.kubelets.setDown('one');
     const error = await rejection(here().drainOne({ timeout: 3_000 }));
@@ -149,7 +149,7 @@ describe('a drain that cannot succeed', () => {
     expect(here().evictions).toEqual([]);
   });
 
-  it('lets the others go when one pod is refused for good', async () => {
+  it('evicts the other pods when the eviction of one is refused for good', async () => {
     await here().seed(
       runningPod('web', 'one'),
       runningPod('other', 'one'),
@@ -164,7 +164,7 @@ describe('a drain that cannot succeed', () => {
     expect(here().podsOn()).toEqual(['web']);
   });
 
-  it('ends as soon as a pod is refused for good and the rest is gone, not at the next list', async () => {
+  it('ends as soon as an eviction is refused for good and the other pods are gone, not at the next list', async () => {
     await here().seed(
       runningPod('web', 'one'),
       disruptionBudget('first', 'web', { minAvailable: 0 }),
@@ -175,7 +175,7 @@ describe('a drain that cannot succeed', () => {
     expect(Date.now() - started).toBeLessThan(15_000);
   });
 
-  it('names a pod that was refused for good beside those that time ran out for', async () => {
+  it('names both the pod whose eviction was refused for good and those that did not terminate in time', async () => {
     await here().seed(
       runningPod('web', 'one'),
       runningPod('held', 'one', { metadata: { finalizers: ['example.com/never', 'example.com/again'] } }),
@@ -189,7 +189,7 @@ describe('a drain that cannot succeed', () => {
     ]);
   });
 
-  it('ends at its time-out also when the API server never makes up its mind about an eviction', async () => {
+  it('times out when the API server answers every eviction with 500, and sends none afterwards', async () => {
     await here().seed(runningPod('web', 'one'));
     here().lab.api.faults.add({ match: { subresource: 'eviction' }, action: { status: 500 } });
     const client = connect(here().lab, { outage: 120_000 });
@@ -197,12 +197,12 @@ describe('a drain that cannot succeed', () => {
     const error = await rejection(here().drainOne({ timeout: 2_000 }, client));
     expect(error).toMatchObject({ code: 'blocked', reasons: ['apps/web'] });
     expect(Date.now() - started).toBeLessThan(30_000);
-    const asked = here().evictions.length;
+    const sent = here().evictions.length;
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(here().evictions).toHaveLength(asked);
+    expect(here().evictions).toHaveLength(sent);
   });
 
-  it('ends with the reason when called off', async () => {
+  it("ends with the signal's reason when aborted", async () => {
     await here().seed(runningPod('web', 'one'), disruptionBudget('never', 'web', { minAvailable: 1 }));
     const stop = new AbortController();
     setTimeout(() => stop.abort(new Error('enough')), 300);
@@ -210,8 +210,8 @@ describe('a drain that cannot succeed', () => {
   });
 });
 
-describe('what happens in the middle', () => {
-  it('somebody uncordons the node: it is cordoned again, and what came is evicted', async () => {
+describe('during a drain', () => {
+  it('a node that somebody uncordons is cordoned again, and pods scheduled meanwhile are evicted', async () => {
     await here().seed(runningPod('web', 'one'), disruptionBudget('never', 'web', { minAvailable: 1 }));
     const draining = here().drainOne();
     await vi.waitFor(() => expect(here().evictions).not.toEqual([]), { timeout: 10_000 });
@@ -227,7 +227,7 @@ describe('what happens in the middle', () => {
     expect(here().notices).toContain('somebody uncordoned one during its drain; cordoned again');
   });
 
-  it('a pod is on its way out already: it is waited for, with the grace that it has', async () => {
+  it('a pod that is already terminating is waited for and keeps its grace period', async () => {
     await here().seed(runningPod('web', 'one', { metadata: { finalizers: ['example.com/soon'] } }));
     const { store } = here().lab.api;
     store.modify('pods', 'apps', 'web', (pod) => {
@@ -244,7 +244,7 @@ describe('what happens in the middle', () => {
     expect(here().evictions.map((one) => one.status)).toEqual([201]);
   });
 
-  it('a pod comes back on the node past the cordon: as with kubectl, that is another pod', async () => {
+  it('a pod that is recreated on the node under the same name is not evicted, as with kubectl', async () => {
     await here().seed(runningPod('web', 'one'));
     const before = here().lab.api.store.get('pods', 'apps', 'web')?.metadata.uid;
     const stop = here().lab.api.store.subscribe(({ resource, type, object }) => {
@@ -258,7 +258,7 @@ describe('what happens in the middle', () => {
     expect(here().evictions).toHaveLength(1);
   });
 
-  it('a StatefulSet makes a pod of the same name, which is another pod', async () => {
+  it('the pod that a StatefulSet recreates under the same name counts as another pod', async () => {
     const labels = { app: 'db' };
     const tolerations = [{ operator: 'Exists' }];
     const template = {
@@ -278,7 +278,7 @@ describe('what happens in the middle', () => {
     expect(here().evictions).toHaveLength(1);
   });
 
-  it('the namespace of a pod is going: the drain waits for it instead of evicting', async () => {
+  it('a pod whose namespace is being deleted is waited for instead of evicted', async () => {
     await here().seed(namespace('going'), runningPod('last', 'one', { metadata: { namespace: 'going' } }));
     here().lab.api.store.modify('namespaces', undefined, 'going', (found) => {
       found.status = { phase: 'Terminating' };
@@ -302,10 +302,10 @@ describe('what happens in the middle', () => {
     ['500', { status: 500 }, 2],
     ['429 for overload', { status: 429, retryAfter: 1 }, 2],
     ['a cut connection', { reset: 'before' }, 2],
-    // The pod may be gone before it is asked for again.
+    // The pod may be gone before the eviction is sent again.
     ['an answer that was cut off', { reset: 'after' }, 1],
   ] as [string, FaultAction, number][])(
-    'an eviction meets %s: it is tried again',
+    'an eviction that fails with %s is retried',
     async (_what, action, atLeast) => {
       await here().seed(runningPod('web', 'one'));
       here().lab.api.faults.add({ match, times: 1, action });
@@ -315,7 +315,7 @@ describe('what happens in the middle', () => {
     },
   );
 
-  it('the API server is away for a moment', async () => {
+  it('a short outage of the API server is waited out', async () => {
     await here().seed(runningPod('web', 'one'), disruptionBudget('now-and-then', 'web', { minAvailable: 1 }));
     const draining = here().drainOne();
     await until(here().lab.api, () => (here().node()?.spec?.unschedulable ? true : undefined));

@@ -10,16 +10,24 @@ import { TimeoutError, type Wait, within } from '../wait.ts';
 import { type EvictionOptions, evictUntilAccepted, type Leaving } from './eviction.ts';
 import { controllingDaemonSet, judgePod, type PodVerdict } from './filter.ts';
 
+/** Limits and callbacks of one drain. */
 export interface DrainOptions extends EvictionOptions {
   /** For the whole node, milliseconds. */
   readonly timeout: number;
+  /** Aborting it ends the drain with the signal's reason; the node stays cordoned. */
   readonly signal: AbortSignal;
-  /** Makes the node unschedulable, again if somebody undid it. */
+  /**
+   * Makes the node unschedulable. Called on every change of the node's pods, in case somebody uncordoned it.
+   */
   readonly cordon: () => Promise<'cordoned' | 'already'>;
 }
 
+/** What a successful drain did. */
 export interface DrainResult {
-  /** `namespace/name` of the pods that were evicted, or deleted as a rule has it. */
+  /**
+   * `namespace/name` of the pods that were evicted, or deleted because a rule in `drain.blockedPods` names
+   * them.
+   */
   readonly evicted: readonly string[];
 }
 
@@ -32,7 +40,7 @@ const podsOn = (client: KubernetesClient, node: string): ObjectSource<V1Pod> => 
     ),
 });
 
-/** Lists the pods of a node with what a drain would do with each. */
+/** Lists the pods of a node with what a drain would do with each. Changes nothing. */
 export async function judgePods(
   client: KubernetesClient,
   node: string,
@@ -60,10 +68,13 @@ async function daemonSetExists(client: KubernetesClient, pod: V1Pod): Promise<bo
 
 /**
  * Cordons the node and evicts what `kubectl drain --ignore-daemonsets --delete-emptydir-data --force` would,
- * all pods at once, until they are gone. May be called again on a node that is half drained.
+ * all pods at once, and returns when they are gone. May be called again on a partly drained node.
  *
- * @throws BlockedError when a pod may not be evicted at all or time ran out, naming pods and budgets;
- *   LeaseHeldError when another process has taken over; UpgradeError when the API refuses an eviction for another reason. The node stays cordoned: the caller decides.
+ * On an error the node stays cordoned; the caller decides whether to uncordon it.
+ *
+ * @throws BlockedError when a pod must not be evicted at all or time ran out, naming pods and budgets;
+ *   LeaseHeldError when another process has taken over; UpgradeError when the API refuses an eviction for
+ *   another reason.
  */
 export async function drain(
   client: KubernetesClient,
@@ -115,7 +126,7 @@ async function emptyNode(
     await waitUntilEmpty(client, node, leaving, options, wait, evictions, onUncordoned);
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error;
-    throw new BlockedError(`node ${node} was not empty after its time-out`, error.pending, {
+    throw new BlockedError(`the drain of node ${node} timed out`, error.pending, {
       hint: hintFor(leaving),
     });
   } finally {
@@ -130,16 +141,16 @@ async function emptyNode(
   }
 }
 
-/** No failure of the drain: another process goes on with it, and this one has nothing more to write or to wait for. */
+/** Not a failure of the drain: another process continues it, and this one must not write any more. */
 const leaseLost = (leaving: readonly Leaving[]): Error | undefined =>
   leaving.find((one) => one.fatal instanceof LeaseHeldError)?.fatal;
 
 const hintFor = (leaving: readonly Leaving[]): string =>
-  leaving.some((one) => one.held !== undefined)
+  leaving.some((one) => one.heldBackBy !== undefined)
     ? 'Free the named pods, raise drain.timeout, or name them in drain.blockedPods; then run again.'
     : 'Free the named pods, or raise drain.timeout; then run again.';
 
-/** Returns when every pod is gone or refused for good. */
+/** Returns when every pod is gone or its eviction was refused for good, or when the lease is lost. */
 async function waitUntilEmpty(
   client: KubernetesClient,
   node: string,
@@ -149,7 +160,7 @@ async function waitUntilEmpty(
   evictions: Promise<unknown>,
   onUncordoned: () => void,
 ): Promise<void> {
-  const settled = settledForGood(leaving, evictions);
+  const settled = settledWithFatal(leaving, evictions);
   const remaining = (pods: readonly V1Pod[]) =>
     leaving.filter((one) => {
       const seen = pods.find((pod) => isSamePod(pod, one.pod));
@@ -180,8 +191,8 @@ async function waitUntilEmpty(
   }
 }
 
-/** Fires when nothing more is asked for and something was refused for good, which no watch tells of. */
-function settledForGood(leaving: readonly Leaving[], evictions: Promise<unknown>): AbortSignal {
+/** Fires when no more evictions are sent and at least one was refused for good: no watch reports that. */
+function settledWithFatal(leaving: readonly Leaving[], evictions: Promise<unknown>): AbortSignal {
   const settled = new AbortController();
   void evictions.then(() => {
     if (leaving.some((one) => one.fatal !== undefined)) settled.abort();
@@ -189,14 +200,14 @@ function settledForGood(leaving: readonly Leaving[], evictions: Promise<unknown>
   return settled.signal;
 }
 
-/** What a person needs to free a pod: what holds it back, or what its end waits for. */
-function describeLeft({ pod, held, fatal }: Leaving): string {
+/** What a person needs to know to free a pod: what holds it back, or which finalizers it waits for. */
+function describeLeft({ pod, heldBackBy, fatal }: Leaving): string {
   const { deletionTimestamp, finalizers = [] } = pod.metadata ?? {};
-  const why = fatal?.message ?? held;
+  const why = fatal?.message ?? heldBackBy;
   if (deletionTimestamp === undefined) return podName(pod) + (why ? ` (${why})` : '');
   const waits = finalizers.length > 0 ? `, waits for ${finalizers.join(' and ')}` : '';
   return `${podName(pod)} (terminating${waits})`;
 }
 
-/** Gone means 404 or another UID: a StatefulSet makes a new pod of the same name. */
+/** Compares UIDs, because a StatefulSet recreates a pod under the same name. */
 const isSamePod = (a: V1Pod, b: V1Pod) => a.metadata?.uid === b.metadata?.uid;

@@ -27,8 +27,8 @@ const budget: V1PodDisruptionBudget = {
   spec: { selector: { matchLabels: { app: 'web' } } },
 };
 
-/** Asks until `answers` are used up; after them every eviction is accepted. */
-async function ask(answers: readonly (Answer | Error)[], budgets = [budget], timeout = 10_000) {
+/** Evicts one pod while the API server gives `answers`; after them every eviction is accepted. */
+async function evict(answers: readonly (Answer | Error)[], budgets = [budget], timeout = 10_000) {
   const left = [...answers];
   const times: number[] = [];
   const deleted: string[] = [];
@@ -55,27 +55,27 @@ async function ask(answers: readonly (Answer | Error)[], budgets = [budget], tim
     onNotice: (notice: string) => notices.push(notice),
   };
   await evictUntilAccepted(client, writer, one, options, within(timeout, new AbortController().signal));
-  return { asked: times.length, took: Number(times.at(-1)) - Number(times[0]), one, deleted, notices };
+  return { requests: times.length, took: Number(times.at(-1)) - Number(times[0]), one, deleted, notices };
 }
 
-/** What kubectl does with each answer (k8s.io/kubectl/pkg/drain/drain.go, evictPods). */
+/** As kubectl handles each answer (k8s.io/kubectl/pkg/drain/drain.go, evictPods). */
 describe('an answer to an eviction', () => {
   const several =
     'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.';
   test.each<[what: string, answer: Answer, then: 'gone' | 'again' | 'fatal']>([
-    ['404: it is gone', { code: 404 }, 'gone'],
+    ['404: the pod is gone', { code: 404 }, 'gone'],
     [
       '409: another pod of that name',
       { code: 409, message: 'the UID in the precondition (a) does not match the UID in record (b).' },
       'gone',
     ],
     [
-      '409: the server met too many other writers of the pod',
+      '409: somebody else wrote the pod at the same time',
       { code: 409, message: 'the object has been modified' },
       'again',
     ],
     [
-      '403 in a namespace that is going: its deletion is waited for',
+      '403 in a namespace that is being deleted: the drain waits',
       { code: 403, cause: 'NamespaceTerminating' },
       'gone',
     ],
@@ -87,47 +87,47 @@ describe('an answer to an eviction', () => {
     ['500 by a webhook', { code: 500, message: 'failed calling webhook' }, 'fatal'],
     ['422', { code: 422 }, 'fatal'],
   ])('%s', async (_what, answer, then) => {
-    const { asked, one, deleted } = await ask([answer]);
-    expect([asked, one.fatal !== undefined]).toEqual([then === 'again' ? 2 : 1, then === 'fatal']);
+    const { requests, one, deleted } = await evict([answer]);
+    expect([requests, one.fatal !== undefined]).toEqual([then === 'again' ? 2 : 1, then === 'fatal']);
     if (then === 'fatal') expect(one.fatal?.message).toContain(answer.message ?? 'no');
     expect(deleted).toEqual([]);
   });
 
-  it('that never came: the error is the pod’s', async () => {
-    const { asked, one } = await ask([new UpgradeError('failed', 'no answer from the API server')]);
-    expect([asked, one.fatal?.message]).toEqual([1, 'no answer from the API server']);
+  it('that never arrives is a fatal error of that pod', async () => {
+    const { requests, one } = await evict([new UpgradeError('failed', 'no answer from the API server')]);
+    expect([requests, one.fatal?.message]).toEqual([1, 'no answer from the API server']);
   });
 
-  it('429 with Retry-After: not before that, whatever the settings say', async () => {
-    const { asked, took } = await ask([{ code: 429, cause: 'DisruptionBudget', retryAfter: 1 }]);
-    expect(asked).toBe(2);
+  it('429 with Retry-After is retried no earlier than that, even if the settings say so', async () => {
+    const { requests, took } = await evict([{ code: 429, cause: 'DisruptionBudget', retryAfter: 1 }]);
+    expect(requests).toBe(2);
     expect(took).toBeGreaterThanOrEqual(990);
   });
 
-  it('429 again and again: as often as the settings say, told once, by the name of the budget', async () => {
+  it("429 several times is retried at the settings' interval and reported once, with the budget's name", async () => {
     const refusal = { code: 429, cause: 'DisruptionBudget' };
-    const { asked, took, one, notices } = await ask(Array.from({ length: 6 }, () => refusal));
-    expect(asked).toBe(7);
+    const { requests, took, one, notices } = await evict(Array.from({ length: 6 }, () => refusal));
+    expect(requests).toBe(7);
     expect(took).toBeGreaterThanOrEqual(6 * 49);
     expect(notices).toEqual([
       expect.stringContaining('apps/web is held back by PodDisruptionBudget apps/web ('),
     ]);
-    expect(one.held).toContain('PodDisruptionBudget apps/web');
+    expect(one.heldBackBy).toContain('PodDisruptionBudget apps/web');
   });
 
-  it('429 until the end of the wait: nothing is asked any more', async () => {
+  it('429 until the deadline ends the attempts without a fatal error', async () => {
     const refusal = { code: 429, cause: 'DisruptionBudget' };
-    const { asked, one } = await ask(
+    const { requests, one } = await evict(
       Array.from({ length: 1_000 }, () => refusal),
       [budget],
       300,
     );
-    expect(asked).toBeLessThan(10);
+    expect(requests).toBeLessThan(10);
     expect(one.fatal).toBeUndefined();
   });
 
-  it('429 by a budget that cannot be seen: its own words', async () => {
+  it('429 by a budget that cannot be listed is reported in the words of the API server', async () => {
     const refusal = { code: 429, cause: 'DisruptionBudget', message: 'Cannot evict pod' };
-    expect((await ask([refusal], [])).one.held).toContain('Cannot evict pod');
+    expect((await evict([refusal], [])).one.heldBackBy).toContain('Cannot evict pod');
   });
 });

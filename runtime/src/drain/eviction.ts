@@ -9,15 +9,17 @@ import type { BlockedPodRule } from '../settings/blocked-pods.ts';
 import { pause, type Wait } from '../wait.ts';
 import { ruleFor, settingOf } from './rules.ts';
 
-/** A pod on its way out. */
+/** A pod that is being evicted. */
 export interface Leaving {
-  /** As it was last seen. */
+  /** As last read. */
   pod: V1Pod;
-  /** The budget or error that holds it back right now. */
-  held?: string;
+  /** The budget or error that currently holds it back. */
+  heldBackBy?: string;
+  /** Why its eviction or deletion was refused for good. */
   fatal?: Error;
 }
 
+/** How pods are evicted. */
 export interface EvictionOptions {
   /** For every pod, milliseconds. */
   readonly gracePeriod: number;
@@ -25,19 +27,24 @@ export interface EvictionOptions {
   readonly evictionRetry: number;
   /** Which pods may be deleted when their eviction stays refused. */
   readonly blockedPods: readonly BlockedPodRule[];
-  /** Told once for each pod that a budget holds back, before such a pod is deleted, and when somebody lifts our cordon. */
+  /**
+   * Called once for each pod that a budget holds back, before such a pod is deleted, and after an uncordon.
+   */
   readonly onNotice: (notice: string) => void;
 }
 
-/** How long a pod has been refused; epoch milliseconds. Lives as long as the drain: the next one counts anew. */
+/**
+ * How long a pod's eviction has been refused; epoch milliseconds. In memory only: the next drain starts at
+ * zero.
+ */
 interface Refusals {
   count: number;
   since?: number;
-  /** When Slack heard that the pod will be deleted. */
+  /** When Slack was notified that the pod will be deleted. */
   announced?: number;
 }
 
-/** What stands behind a refusal. */
+/** The cause of a temporary refusal, and the rule that allows deleting the pod. */
 interface Hold {
   readonly by: string;
   readonly rule: BlockedPodRule | undefined;
@@ -46,8 +53,9 @@ interface Hold {
 const lastingRefusals = 3;
 
 /**
- * Asks for the eviction of one pod until it is accepted, is refused for good (then `one.fatal`), or the wait is over. A pod that
- * a rule names is deleted once it was refused for as long as the rule says. Never rejects.
+ * Requests the eviction of one pod until it is accepted, is refused for good (then `one.fatal` is set), or
+ * the wait is over. Deletes a pod that a rule names once its eviction was refused for as long as the rule
+ * says. Never rejects.
  */
 export async function evictUntilAccepted(
   client: KubernetesClient,
@@ -60,10 +68,10 @@ export async function evictUntilAccepted(
   while (Date.now() < wait.deadline && !wait.signal.aborted) {
     const answer = await attempt(() => writer.evict(one.pod, options.gracePeriod, wait.signal));
     if (answer === 'leaving' || wait.signal.aborted) return;
-    const hold = await whatHolds(client, one.pod, answer, options.blockedPods);
+    const hold = await findHold(client, one.pod, answer, options.blockedPods);
     if (wait.signal.aborted) return;
-    one.held = hold?.by ?? answer.message;
-    const end = hold === undefined ? answer : await refused(writer, one, hold, refusals, options, wait);
+    one.heldBackBy = hold?.by ?? answer.message;
+    const end = hold === undefined ? answer : await handleRefusal(writer, one, hold, refusals, options, wait);
     if (end === 'leaving') return;
     if (end instanceof Error) {
       one.fatal = end;
@@ -73,8 +81,8 @@ export async function evictUntilAccepted(
   }
 }
 
-/** One more refusal: counted, told, and answered with a deletion when a rule says so. */
-async function refused(
+/** Counts and reports one more refusal, and deletes the pod once a rule says so. */
+async function handleRefusal(
   writer: ClusterWriter,
   one: Leaving,
   { by, rule }: Hold,
@@ -83,7 +91,8 @@ async function refused(
   wait: Wait,
 ): Promise<'leaving' | Error | undefined> {
   refusals.count += 1;
-  // A budget that hands out one disruption after the other refuses now and then; only a lasting refusal is news.
+  // A budget that allows one disruption at a time refuses now and then; only a lasting refusal is worth a
+  // notice.
   if (refusals.count === lastingRefusals && refusals.announced === undefined)
     options.onNotice(`${podName(one.pod)} is held back by ${by}`);
   if (rule === undefined) return undefined;
@@ -96,7 +105,7 @@ async function refused(
     refusals.announced = now;
     const after = formatDuration(rule.deleteAfter);
     options.onNotice(
-      `the eviction of ${podName(one.pod)} has been refused for ${lasted} by ${by}; in ${after} it will be deleted, as ${setting} has it`,
+      `the eviction of ${podName(one.pod)} has been refused for ${lasted} by ${by}; it will be deleted in ${after} because ${setting} names it`,
     );
   }
   if (now - refusals.announced < rule.deleteAfter) return undefined;
@@ -106,7 +115,10 @@ async function refused(
   return attempt(() => writer.deletePod(one.pod, options.gracePeriod, wait.signal));
 }
 
-/** Milliseconds: as often as the settings say, not before the server wants to be asked again, and in time for a rule. */
+/**
+ * Milliseconds until the next attempt: the settings' interval, at least `Retry-After`, and no later than a
+ * rule is due.
+ */
 function nextAttempt(
   answer: Error,
   rule: BlockedPodRule | undefined,
@@ -121,7 +133,7 @@ function nextAttempt(
   return Math.max(1, Math.min(regular, due - Date.now()));
 }
 
-/** `leaving`: it was accepted, or nothing is left to ask for. */
+/** `leaving`: the request was accepted, or the pod is gone or goes with its namespace. */
 async function attempt(write: () => Promise<void>): Promise<'leaving' | Error> {
   try {
     await write();
@@ -132,12 +144,12 @@ async function attempt(write: () => Promise<void>): Promise<'leaving' | Error> {
   }
 }
 
-/** One of the same name has taken its place. Any other conflict is the server's with somebody else who writes the pod. */
+/** A pod of the same name has replaced it. Any other conflict means that somebody else is writing the pod. */
 const isAnotherPod = (error: unknown): boolean =>
   isConflict(error) && /\bUID in (the )?precondition/.test((error as Error).message);
 
 /** Undefined when the refusal is for good. */
-async function whatHolds(
+async function findHold(
   client: KubernetesClient,
   pod: V1Pod,
   answer: Error,

@@ -24,7 +24,7 @@ describe('kubectl drain --ignore-daemonsets --delete-emptydir-data --force', () 
     ['a finished static pod', { ...mirror, ...finished }, false, 'skip'],
     ['a static pod of a DaemonSet that is gone', both, false, 'skip'],
     [
-      'a pod that a DaemonSet owns and does not control',
+      'a pod that a DaemonSet owns but does not control',
       {
         metadata: { ownerReferences: [ownedBy('DaemonSet', 'agent', false)] },
       },
@@ -44,7 +44,7 @@ describe('kubectl drain --ignore-daemonsets --delete-emptydir-data --force', () 
       false,
       'evict',
     ],
-    ['a pod that is on its way out', { metadata: { deletionTimestamp: new Date() } }, false, 'evict'],
+    ['a terminating pod', { metadata: { deletionTimestamp: new Date() } }, false, 'evict'],
   ];
   test.each(cases)('%s', (_what, change, daemonSet, action) => {
     expect(judgePod(pod('one', change), daemonSet).action).toBe(action);
@@ -56,7 +56,7 @@ describe('kubectl drain --ignore-daemonsets --delete-emptydir-data --force', () 
 });
 
 describe('the controlling DaemonSet', () => {
-  it('is the controller alone', () => {
+  it('is only an owner of kind DaemonSet that controls the pod', () => {
     expect(controllingDaemonSet(pod('one', daemon))).toBe('agent');
     expect(controllingDaemonSet(pod('one'))).toBeUndefined();
     expect(controllingDaemonSet({})).toBeUndefined();

@@ -4,17 +4,18 @@ import { isFinished, isMirror } from '../cluster/pods.ts';
 /** What a drain does with one pod. `refuse` stops the drain of the node before its first eviction. */
 export type PodVerdict = { readonly action: 'evict' | 'skip' | 'refuse'; readonly why: string };
 
-/** The name of the DaemonSet that controls the pod. */
+/** The name of the DaemonSet that controls the pod; undefined for any other owner. */
 export function controllingDaemonSet(pod: V1Pod): string | undefined {
   const controller = pod.metadata?.ownerReferences?.find((ref) => ref.controller === true);
   return controller?.kind === 'DaemonSet' ? controller.name : undefined;
 }
 
 /**
- * The filters of `kubectl drain --ignore-daemonsets --delete-emptydir-data --force`, in its order
- * (k8s.io/kubectl/pkg/drain/filters.go). With these flags no emptyDir and no missing controller stops a drain.
+ * Applies the filters of `kubectl drain --ignore-daemonsets --delete-emptydir-data --force`, in its order
+ * (k8s.io/kubectl/pkg/drain/filters.go). With these flags no emptyDir and no missing controller stops a
+ * drain.
  *
- * @param daemonSet whether the pod's DaemonSet exists; an Error when that could not be told.
+ * @param daemonSet whether the pod's DaemonSet exists; an Error when it could not be read.
  */
 export function judgePod(pod: V1Pod, daemonSet: boolean | Error): PodVerdict {
   if (controllingDaemonSet(pod) !== undefined && !isFinished(pod)) {

@@ -7,21 +7,22 @@ import { type ClusterWriter, clusterWriter } from '../cluster/writer.ts';
 import type { BlockedPodRule } from '../settings/blocked-pods.ts';
 import { describeDeletion, ruleFor } from './rules.ts';
 
-/** What drains of these pods will meet, in sentences, each sorted. */
+/** Which evictions a drain of these pods would be refused; one sentence per pod, each list sorted. */
 export interface EvictionRefusals {
-  /** Refused for ever: no drain gets past it. */
+  /** Refused permanently: the drain cannot succeed. */
   readonly fatal: readonly string[];
-  /** A budget that has no disruption to give at this moment; the drain waits for it. */
+  /** Refused for now, by a budget or a namespace that is being deleted; the drain waits. */
   readonly temporary: readonly string[];
-  /** Refused, and named by a rule: the drain deletes the pod unless its eviction is allowed in time. */
+  /** Refused, but named by a rule: the drain deletes the pod unless its eviction is allowed in time. */
   readonly deletions: readonly string[];
 }
 
 type Finding = readonly [kind: keyof EvictionRefusals, text: string];
 
 /**
- * Asks the API server whether it would evict these pods now (`dryRun=All`), which also exercises permissions and webhooks; and
- * for those that a rule names and that it would not evict, whether they may be deleted.
+ * Checks with the API server whether it would evict these pods now (`dryRun=All`), which also exercises
+ * permissions and webhooks. For a pod that it would not evict and that a rule names, checks whether it may be
+ * deleted.
  */
 export async function evictionRefusals(
   client: KubernetesClient,
@@ -44,7 +45,7 @@ export async function evictionRefusals(
   return { fatal: of('fatal'), temporary: of('temporary'), deletions: of('deletions') };
 }
 
-/** Undefined when the pod goes, or is gone. */
+/** Undefined when the request would succeed, or the pod is gone. */
 async function refusalOf(client: KubernetesClient, write: () => Promise<void>): Promise<Error | undefined> {
   try {
     await write();

@@ -13,7 +13,7 @@ const budget = (name: string): V1PodDisruptionBudget => ({ metadata: { name, nam
 const web = pod('web-1', { metadata: { labels: { app: 'web', tier: 'front' } } });
 const [own, second] = [budget('web'), budget('front')];
 
-describe('a rule names a pod when all that it gives holds', () => {
+describe('a rule names a pod when each of its conditions matches', () => {
   const cases: [what: string, rule: Written[number], budgets: V1PodDisruptionBudget[], named: boolean][] = [
     ['its namespace', { namespaces: ['media', 'apps'] }, [own], true],
     ['another namespace', { namespaces: ['media'] }, [own], false],
@@ -24,7 +24,7 @@ describe('a rule names a pod when all that it gives holds', () => {
     ['both of its budgets', { disruptionBudgets: ['apps/web', 'apps/front'] }, [own, second], true],
     ['its labels', { podSelector: { matchLabels: { app: 'web' } } }, [own], true],
     [
-      'labels, one of which it has not',
+      'labels, one of which the pod does not have',
       { podSelector: { matchLabels: { app: 'web', a: 'b' } } },
       [own],
       false,
@@ -36,7 +36,7 @@ describe('a rule names a pod when all that it gives holds', () => {
       true,
     ],
     [
-      'an expression that it fails',
+      'an expression that does not match',
       {
         podSelector: {
           matchLabels: { app: 'web' },
@@ -64,17 +64,17 @@ describe('a rule names a pod when all that it gives holds', () => {
       [own],
       false,
     ],
-    ['its namespace, with no budget over it', { namespaces: ['apps'] }, [], false],
+    ['its namespace, without a budget', { namespaces: ['apps'] }, [], false],
   ];
   test.each(cases)('%s', (_what, rule, budgets, named) => {
     expect(ruleFor(web, budgets, rules(rule)) !== undefined).toBe(named);
   });
 
-  it('and none does without rules', () => {
+  it('and without rules no pod is named', () => {
     expect(ruleFor(web, [own], rules())).toBeUndefined();
   });
 
-  it('and the first of several decides', () => {
+  it('and the first of several matching rules decides', () => {
     const all = rules(
       { namespaces: ['media'], wait: '1m' },
       { namespaces: ['apps'], wait: '2m', deleteAfter: '30s' },
@@ -88,7 +88,7 @@ describe('a rule names a pod when all that it gives holds', () => {
   });
 });
 
-describe('where pods can be named', () => {
+describe('the namespaces in which pods can be named', () => {
   const cases: [what: string, rules: Written, namespaces: 'all' | string[]][] = [
     ['no rules', [], []],
     [
@@ -105,7 +105,7 @@ describe('where pods can be named', () => {
   });
 });
 
-it('a rule has to come to its end before the drain does', () => {
+it("a rule's waits must end before the drain times out", () => {
   const [short, long] = rules({ namespaces: ['a'], wait: '2m', deleteAfter: '2m' }, { namespaces: ['a'] });
   if (short === undefined || long === undefined) throw new Error('two rules were written');
   expect(outlastingRules([short, long], 10 * 60_000)).toEqual([1]);

@@ -4,9 +4,9 @@ import { formatDuration } from '../duration.ts';
 import type { BlockedPodRule } from '../settings/blocked-pods.ts';
 
 /**
- * The first rule that names the pod. A pod that no budget speaks for has none: nothing would hold it back.
+ * The first rule that names the pod. Undefined for a pod without a budget, as nothing would hold it back.
  *
- * @param budgets those that speak for this pod.
+ * @param budgets those that select this pod.
  */
 export function ruleFor(
   pod: V1Pod,
@@ -30,6 +30,6 @@ export function describeDeletion(rule: BlockedPodRule, rules: readonly BlockedPo
   return `deleted when still refused after ${after} (${settingOf(rule, rules)})`;
 }
 
-/** Where the rule stands in the settings. */
+/** The rule's path in the settings, such as `drain.blockedPods.0`. */
 export const settingOf = (rule: BlockedPodRule, rules: readonly BlockedPodRule[]): string =>
   `drain.blockedPods.${rules.indexOf(rule)}`;

@@ -17,7 +17,7 @@ const deletions = () => here().lab.api.requests.matching({ resource: 'pods', ver
 const never = (name: string, app = name) => disruptionBudget(name, app, { minAvailable: 1 });
 
 describe('a pod whose eviction stays refused', () => {
-  it('is deleted when a rule names it: refused, told, refused again, then deleted with the grace of a drain', async () => {
+  it("is deleted when a rule names it: refused, announced, refused again, then deleted with the drain's grace period", async () => {
     await here().seed(runningPod('web', 'one'), runningPod('free', 'one'), never('never', 'web'));
     let grace: number | undefined;
     here().lab.api.store.subscribe(({ object }) => {
@@ -28,10 +28,11 @@ describe('a pod whose eviction stays refused', () => {
     expect([...evicted].sort()).toEqual(['apps/free', 'apps/web']);
     expect(here().podsOn()).toEqual([]);
     expect(grace).toBe(30);
-    // On a busy machine so much time has passed before it is refused for the third time that this is no news any more.
+    // On a busy machine the deletion may be announced before the third refusal, and then that notice is left
+    // out.
     expect(here().notices.filter((notice) => !notice.includes('is held back by'))).toEqual([
       expect.stringMatching(
-        /^the eviction of apps\/web has been refused for [0-9.]+s by PodDisruptionBudget apps\/never \(.*\); in 0\.3s it will be deleted, as drain\.blockedPods\.0 has it$/,
+        /^the eviction of apps\/web has been refused for [0-9.]+s by PodDisruptionBudget apps\/never \(.*\); it will be deleted in 0\.3s because drain\.blockedPods\.0 names it$/,
       ),
       expect.stringMatching(
         /^deleting apps\/web: its eviction was refused for [0-9.]+s by .*drain\.blockedPods\.0/,
@@ -41,12 +42,12 @@ describe('a pod whose eviction stays refused', () => {
     expect(more).toEqual([]);
     expect(deletion).toMatchObject({ namespace: 'apps', name: 'web', status: 200, dryRun: false });
     expect(Number(deletion?.time) - started).toBeGreaterThanOrEqual(600);
-    // The last word before the deletion was a refusal.
+    // The last eviction before the deletion was refused.
     const before = here().evictions.filter((one) => one.name === 'web' && one.time <= (deletion?.time ?? 0));
     expect(before.at(-1)?.status).toBe(429);
   });
 
-  it('is left when no rule names it: never more than what is named', async () => {
+  it('is not deleted when no rule names it', async () => {
     await here().seed(
       runningPod('web', 'one'),
       runningPod('db', 'one'),
@@ -69,7 +70,7 @@ describe('a pod whose eviction stays refused', () => {
     expect(deletions().map((one) => one.name)).toEqual(['web']);
   });
 
-  it('is evicted after all when its budget allows it before the deletion', async () => {
+  it('is evicted when its budget allows that before the deletion', async () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     const draining = here().drainOne({ blockedPods: [rule({ namespaces: ['apps'], deleteAfter: 15_000 })] });
     await here().reported('it will be deleted');
@@ -78,7 +79,7 @@ describe('a pod whose eviction stays refused', () => {
     expect(deletions()).toEqual([]);
   });
 
-  it('is spared when a budget that no rule names comes over it meanwhile', async () => {
+  it('is not deleted when a second budget, which no rule names, starts to select it', async () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     const blockedPods = [rule({ disruptionBudgets: ['apps/never'], deleteAfter: 3_000 })];
     const draining = rejection(here().drainOne({ timeout: 6_000, blockedPods }));
@@ -88,7 +89,7 @@ describe('a pod whose eviction stays refused', () => {
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
   });
 
-  it('is spared when it loses the label that named it', async () => {
+  it("is not deleted when it loses the label that the rule's selector needs", async () => {
     await here().seed(runningPod('web', 'one', { labels: { fragile: 'no' } }), never('never', 'web'));
     const selector = { matchLabels: { fragile: 'no' }, matchExpressions: [] };
     const blockedPods = [rule({ podSelector: selector, deleteAfter: 3_000 })];
@@ -101,14 +102,14 @@ describe('a pod whose eviction stays refused', () => {
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
   });
 
-  it('is deleted under several budgets, when all of them are named', async () => {
+  it('is deleted under several budgets when the rule names all of them', async () => {
     await here().seed(runningPod('web', 'one'), never('first', 'web'), never('second', 'web'));
     const blockedPods = [rule({ disruptionBudgets: ['apps/first', 'apps/second'] })];
     expect(await here().drainOne({ blockedPods })).toEqual({ evicted: ['apps/web'] });
     expect(deletions().map((one) => one.status)).toEqual([200]);
   });
 
-  it('is not deleted for an overloaded API server, nor when the drain is called off', async () => {
+  it('is not deleted when the API server is overloaded, nor after the drain is aborted', async () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     here().lab.api.faults.add({ match: { subresource: 'eviction' }, action: { status: 429 } });
     const blockedPods = [rule({ namespaces: ['apps'], wait: 0, deleteAfter: 0 })];
@@ -137,7 +138,7 @@ describe('a pod whose eviction stays refused', () => {
     expect([deletions(), here().podsOn()]).toEqual([[], ['web']]);
   });
 
-  it('after a kill in the middle the waiting begins anew', async () => {
+  it('waits the full time again after the drain was killed', async () => {
     await here().seed(runningPod('web', 'one'), never('never', 'web'));
     const blockedPods = [rule({ namespaces: ['apps'], deleteAfter: 600 })];
     const killed = new AbortController();
@@ -151,7 +152,7 @@ describe('a pod whose eviction stays refused', () => {
     expect(here().notices.filter((notice) => notice.includes('it will be deleted'))).toHaveLength(2);
   });
 
-  it('says so when it may not be deleted, and the others go', async () => {
+  it('fails with the API error when deleting it is forbidden, and evicts the other pods', async () => {
     await here().seed(runningPod('web', 'one'), runningPod('free', 'one'), never('never', 'web'));
     here().lab.api.apply([
       {
@@ -183,7 +184,7 @@ describe('a pod whose eviction stays refused', () => {
     expect(here().podsOn()).toEqual(['web']);
   });
 
-  it('a StatefulSet makes it anew: the new one is another pod, elsewhere or held back by the cordon', async () => {
+  it('does not wait for the pod that its StatefulSet creates in its place', async () => {
     const labels = { app: 'db' };
     const template = { metadata: { labels }, spec: { containers: [{ name: 'main', image: 'db:1' }] } };
     here().lab.api.store.modify('nodes', undefined, 'two', (node) => {
