@@ -27,7 +27,7 @@ function open() {
 }
 
 describe('the journal', () => {
-  it('is a rollout’s annotations, from its begin to its end, and leaves others alone', async () => {
+  it('stores a rollout in annotations until it is cleared, and leaves other annotations alone', async () => {
     const journal = open();
     expect(await journal.read()).toBeUndefined();
     const started = await journal.begin(target, 'patch', false);
@@ -44,16 +44,16 @@ describe('the journal', () => {
     expect(annotations()).toEqual({ kept: 'yes' });
   });
 
-  const marked = {
+  const recorded = {
     [keys.inFlight]: '2026-01-04T12:00:00Z',
     [keys.target]: '1.34.5',
     [keys.kind]: 'patch',
     [keys.snapshotPath]: '/a.db',
   };
 
-  it('begun again for the same target keeps its start and snapshot; for another it starts anew', async () => {
+  it('keeps start and snapshot when begun again for the same target, and replaces them for another', async () => {
     const journal = open();
-    annotate(marked);
+    annotate(recorded);
     const same = await journal.begin(target, 'patch', false);
     expect(same).toMatchObject({ started: '2026-01-04T12:00:00Z', snapshotPath: '/a.db' });
     const other = await journal.begin(parseRelease('t', '1.34.6'), 'patch', false);
@@ -62,11 +62,11 @@ describe('the journal', () => {
     expect(annotations()).toMatchObject({ [keys.target]: '1.34.6' });
   });
 
-  it('begun for another target half way keeps them, too; without a mark there is nothing to keep', async () => {
+  it('keeps them for another target, too, once the rollout in flight has changed the cluster', async () => {
     const journal = open();
-    annotate(marked);
+    annotate(recorded);
     const other = await journal.begin(parseRelease('t', '1.35.1'), 'minor', true);
-    expect(annotations()).toEqual({ ...marked, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
+    expect(annotations()).toEqual({ ...recorded, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
     expect(await journal.read()).toEqual(other);
     annotate({ [keys.snapshotPath]: '/a.db' });
     const fresh = await journal.begin(target, 'patch', true);
@@ -79,7 +79,7 @@ describe('the journal', () => {
     expect(annotations()).toEqual({ kept: 'yes' });
   });
 
-  it('forgets what was dispatched once a run has begun', async () => {
+  it('clears the dispatch annotation once a run has started', async () => {
     annotate({ [keys.dispatched]: '1.34.5 2026-01-04T12:00:00Z', kept: 'yes' });
     await open().acknowledge();
     expect(annotations()).toEqual({ kept: 'yes' });
@@ -98,7 +98,7 @@ describe('the journal', () => {
       },
     ],
     [{ [keys.inFlight]: 'true' }, { started: 'true', startedAt: 0 }],
-  ])('reads what a person may have written: %j', (given, expected) => {
+  ])('reads annotations that a person may have written: %j', (given, expected) => {
     const read = inFlightOf(given, prefix);
     if (expected === undefined) expect(read).toBeUndefined();
     else expect(read).toMatchObject(expected);

@@ -4,26 +4,31 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import { annotationKeys } from '../names.ts';
 import { isRelease, type Release, type UpgradeKind } from '../release.ts';
 
-/** What the namespace's annotations say about an unfinished rollout. */
+/** An unfinished rollout, as recorded in the namespace's annotations. */
 export interface InFlight {
-  /** RFC 3339, exactly as annotated; the rollout's identity. */
+  /** When it started: RFC 3339, exactly as annotated. Identifies the rollout. */
   readonly started: string;
-  /** Epoch milliseconds. */
+  /** The same in epoch milliseconds; 0 when the annotation is unreadable. */
   readonly startedAt: number;
+  /** Undefined when missing or not `X.Y.Z`. */
   readonly target: Release | undefined;
+  /** Undefined when missing or neither `patch` nor `minor`. */
   readonly kind: UpgradeKind | undefined;
+  /** Path of the verified etcd snapshot; undefined while there is none. */
   readonly snapshotPath: string | undefined;
 }
 
-/** What the namespace says of rollouts. */
+/** What the namespace's annotations say about rollouts. */
 export interface RolloutNotes {
-  /** `resourceVersion` of the namespace, by which a change after this reading is noticed. */
+  /** `resourceVersion` of the namespace; makes a later write fail if somebody else wrote first. */
   readonly version: string | undefined;
+  /** The unfinished rollout, if any. */
   readonly inFlight: InFlight | undefined;
   /** `X.Y.Z RFC3339 PROCESS` of the last dispatch that no run has acknowledged. */
   readonly dispatched: string | undefined;
 }
 
+/** Reads the annotations of the namespace. @throws ApiError, such as 404 for a missing namespace. */
 export async function readNotes(
   client: KubernetesClient,
   namespace: string,
@@ -40,25 +45,27 @@ export async function readNotes(
   };
 }
 
-/** The rollout's memory: annotations on the namespace, and nothing else. */
+/** What a rollout remembers between processes. All of it is in the namespace's annotations. */
 export interface Journal {
   /** Undefined when no rollout is unfinished. */
   read(): Promise<InFlight | undefined>;
   /**
-   * Marks a rollout as in flight. One that is already marked for this target keeps its start and its snapshot.
+   * Sets the in-flight annotations. A rollout in flight to the same target keeps its start and its snapshot.
    *
-   * @param halfWay the one that is marked has begun to change the cluster: wherever it goes on to, it keeps them, too. The way
-   *   back leads to before its first change, and what it began stays its own.
+   * @param clusterChanged whether the rollout in flight has already changed nodes. It then keeps both for
+   *   another target, too: the snapshot must be older than its first change, and its changed nodes stay
+   *   recognizable.
    */
-  begin(target: Release, kind: UpgradeKind, halfWay: boolean): Promise<InFlight>;
-  /** Of the rollout in flight; without one there is nobody to need it. */
+  begin(target: Release, kind: UpgradeKind, clusterChanged: boolean): Promise<InFlight>;
+  /** Records the etcd snapshot of the rollout in flight; does nothing when none is. */
   recordSnapshot(path: string): Promise<void>;
-  /** A run has begun: what detection dispatched has arrived. */
+  /** Clears the dispatch annotation, because a run has started. Idempotent. */
   acknowledge(): Promise<void>;
-  /** The rollout is over: nothing of it stays. */
+  /** Removes all annotations of the rollout, because it is over. Idempotent. */
   clear(): Promise<void>;
 }
 
+/** The journal of the rollouts in this namespace. @param prefix of the annotations. */
 export function namespaceJournal(
   client: KubernetesClient,
   writer: ClusterWriter,
@@ -69,10 +76,10 @@ export function namespaceJournal(
   const read = async () => (await readNotes(client, namespace, prefix)).inFlight;
   return {
     read,
-    async begin(target, kind, halfWay) {
+    async begin(target, kind, clusterChanged) {
       const current = await read();
       if (current?.target === target && current.kind === kind) return current;
-      if (current !== undefined && halfWay) {
+      if (current !== undefined && clusterChanged) {
         await writer.patchNamespace({ [keys.target]: target, [keys.kind]: kind });
         return { ...current, target, kind };
       }
@@ -101,7 +108,7 @@ export function namespaceJournal(
   };
 }
 
-/** @param annotations of the namespace. */
+/** Parses the annotations of the namespace; undefined when no rollout is in flight. */
 export function inFlightOf(
   annotations: Readonly<Record<string, string>>,
   prefix: string,

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 
-it('is set, set anew for another reason, and lifted, each as often as one likes', async () => {
+it('may be set, set again with another reason, and lifted, each more than once', async () => {
   const killSwitch = new ConfigMapKillSwitch(connect(lab), 'k8s-upgrade');
   expect(await killSwitch.reason()).toBeUndefined();
   await assertNotHalted(killSwitch);
@@ -26,7 +26,7 @@ it('is set, set anew for another reason, and lifted, each as often as one likes'
   expect(await killSwitch.reason()).toBeUndefined();
 });
 
-it('halts by being there, whatever is in it', async () => {
+it('is set when the ConfigMap exists, whatever it contains', async () => {
   const metadata = { name: 'k8s-upgrade-killswitch', namespace: 'k8s-upgrade' };
   lab.api.apply([{ apiVersion: 'v1', kind: 'ConfigMap', metadata }]);
   const killSwitch = new ConfigMapKillSwitch(connect(lab), 'k8s-upgrade');

@@ -3,13 +3,16 @@ import { type KubernetesClient, mergePatch } from '../cluster/client.ts';
 import { BlockedError } from '../errors.ts';
 import { objectNames } from '../names.ts';
 
-/** While it is set nothing new starts, and a run under way stops before its next node. */
+/** While it is set no run starts, and a run in progress stops before its next node. */
 export interface KillSwitch {
-  /** Why it was set; undefined when it is not. */
+  /** Why it was set; undefined when it is not set. */
   reason(): Promise<string | undefined>;
 }
 
-/** The kill switch is a ConfigMap in the pipeline's namespace: that it exists is what halts. */
+/**
+ * The kill switch is set while a ConfigMap of this name exists in the pipeline's namespace, whatever it
+ * contains.
+ */
 export class ConfigMapKillSwitch implements KillSwitch {
   readonly #client: KubernetesClient;
   readonly #namespace: string;
@@ -32,7 +35,7 @@ export class ConfigMapKillSwitch implements KillSwitch {
     }
   }
 
-  /** Idempotent; a reason that is there is replaced. */
+  /** Sets the kill switch, or replaces its reason. Idempotent. */
   async set(reason: string): Promise<void> {
     const name = objectNames.killSwitch;
     const namespace = this.#namespace;
@@ -47,7 +50,7 @@ export class ConfigMapKillSwitch implements KillSwitch {
       });
   }
 
-  /** Idempotent. @returns whether it was set. */
+  /** Removes the kill switch. Idempotent. @returns whether it was set. */
   async lift(): Promise<boolean> {
     const request = { name: objectNames.killSwitch, namespace: this.#namespace };
     try {

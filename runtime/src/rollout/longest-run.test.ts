@@ -5,7 +5,7 @@ import { longestRun } from './longest-run.ts';
 const hour = 3_600_000;
 
 describe('the longest run', () => {
-  it('of five nodes is far beyond the agent service’s own 2700 s (F2)', () => {
+  it("of five nodes is far longer than the agent service's own time-out of 2700 s (F2)", () => {
     const settings = testSettings();
     const { alertWait } = settings.gates;
     const { soak, script, nodeReady } = settings.timing;
@@ -14,13 +14,13 @@ describe('the longest run', () => {
     expect(longestRun(5, settings)).toBeLessThan(24 * hour);
   });
 
-  it('grows by the same with every node', () => {
+  it('grows by the same amount with every node', () => {
     const settings = testSettings();
     const step = longestRun(2, settings) - longestRun(1, settings);
     expect(longestRun(12, settings)).toBe(longestRun(1, settings) + 11 * step);
   });
 
-  it('is the same with pods to delete: their waits end within a drain’s time-out', () => {
+  it("does not depend on drain.blockedPods, whose waits end within the drain's time-out", () => {
     const blockedPods = [{ namespaces: ['apps'], wait: '7m', deleteAfter: '7m' }];
     expect(longestRun(5, testSettings({ drain: { blockedPods } }))).toBe(longestRun(5, testSettings()));
   });

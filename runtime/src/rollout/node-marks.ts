@@ -1,6 +1,6 @@
 /**
- * What a rollout notes on the nodes: which of them it has cordoned, changed, not finished, and lets soak. Nothing else reads or
- * writes these annotations.
+ * A rollout's annotations on nodes: which nodes it has cordoned, changed, not finished, or lets soak. No
+ * other module reads or writes them.
  */
 
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
@@ -12,15 +12,19 @@ import { annotationKeys } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { InFlight, Journal } from './journal.ts';
 
-/** What it takes to write a mark; a stage's context has it. */
-export interface MarkPorts {
+/** What is needed to write these annotations; a stage's context has all of it. */
+export interface AnnotationPorts {
+  /** Reads the nodes before each write. */
   readonly cluster: Pick<ClusterReader, 'nodes'>;
+  /** Writes the annotations and the cordon. */
   readonly writer: Pick<ClusterWriter, 'patchNode'>;
+  /** Identifies the rollout in flight. */
   readonly journal: Pick<Journal, 'read'>;
+  /** The prefix of the annotations. */
   readonly settings: Pick<Settings, 'annotationPrefix'>;
 }
 
-/** @param prefix of the annotations, `annotationPrefix` of the settings. */
+/** Parses these annotations of a node. @param prefix `annotationPrefix` of the settings. */
 export function marksReader(prefix: string): ReadMarks {
   const keys = annotationKeys(prefix);
   return (annotations): NodeMarks => ({
@@ -31,25 +35,32 @@ export function marksReader(prefix: string): ReadMarks {
   });
 }
 
-/** A node counts as changed when this rollout, not an earlier one, began to change it. */
+/** Whether the rollout in flight, not an earlier one, has started to change this node. */
 export const isChanged = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
   inFlight !== undefined && node.changedAt !== undefined && node.changedAt >= inFlight.startedAt;
 
-/** Somebody was interrupted on this node: our cordon is on it, or the mark that stands for one: a person's is there, or it is not drained. */
+/**
+ * Whether a rollout has started on this node and not finished: the node has our cordon, or the annotation
+ * `unfinished` instead of one (a person cordoned it, or the work on it needs no drain).
+ */
 export const isInProgress = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
 
-/** This rollout is in the middle of this node: what is not well on it, finishing it cures (F5). */
+/**
+ * Whether the rollout in flight is unfinished on this node. Finishing it repairs what is unhealthy there
+ * (F5).
+ */
 export const isInProgressOf = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
   isChanged(node, inFlight) && isInProgress(node);
 
-const keysOf = ({ settings }: Pick<MarkPorts, 'settings'>) => annotationKeys(settings.annotationPrefix);
+const keysOf = ({ settings }: Pick<AnnotationPorts, 'settings'>) => annotationKeys(settings.annotationPrefix);
 
 /**
- * Cordons the node and notes that the cordon is ours. Idempotent: one that is cordoned already, by whomever, stays as it is.
+ * Cordons the node and records in the same patch that the cordon is ours. Idempotent: a node that is already
+ * cordoned, by us or by a person, is not written.
  *
- * @throws UpgradeError when the node has left.
+ * @throws UpgradeError when the node has left the cluster.
  */
-export async function cordon(ports: MarkPorts, name: string): Promise<'cordoned' | 'already'> {
+export async function cordon(ports: AnnotationPorts, name: string): Promise<'cordoned' | 'already'> {
   const keys = keysOf(ports);
   const startedAt = (await ports.journal.read())?.started ?? new Date().toISOString();
   let end: 'cordoned' | 'already' = 'already';
@@ -61,12 +72,12 @@ export async function cordon(ports: MarkPorts, name: string): Promise<'cordoned'
 }
 
 /**
- * Uncordons the node if a rollout cordoned it, never another cordon (F11), and records in the same patch that it is finished and whether
- * its soak is due. Idempotent, but for the soak, which begins anew.
+ * Uncordons the node if a rollout cordoned it (F11), and records in the same patch that the node is finished
+ * and whether its soak is due. May be called twice; the soak then starts again.
  *
- * @throws UpgradeError when the node has left.
+ * @throws UpgradeError when the node has left the cluster.
  */
-export async function readmit(ports: MarkPorts, name: string, soak: boolean): Promise<void> {
+export async function readmit(ports: AnnotationPorts, name: string, soak: boolean): Promise<void> {
   const keys = keysOf(ports);
   const soaking = soak ? new Date().toISOString() : null;
   await changeNode(ports, name, ({ cordonedByUs, unfinished }) => {
@@ -82,12 +93,13 @@ export async function readmit(ports: MarkPorts, name: string, soak: boolean): Pr
 type Change = [annotations: Readonly<Record<string, string | null>>, unschedulable: boolean | undefined];
 
 /**
- * Writes what follows from how the node is, and over nothing else: a cordon that a person makes in between is not taken for ours.
+ * Reads the node and writes what `decide` returns for it. Reads and decides again if somebody else wrote the
+ * node in between, so that a person's cordon is never recorded as ours.
  *
- * @param decide undefined when nothing is to be written.
+ * @param decide returns undefined when nothing has to be written.
  */
 async function changeNode(
-  ports: MarkPorts,
+  ports: AnnotationPorts,
   name: string,
   decide: (node: ClusterNode) => Change | undefined,
 ): Promise<void> {
@@ -103,24 +115,27 @@ async function changeNode(
   }
 }
 
-/** @throws UpgradeError when it has left the cluster. */
-export async function findNode({ cluster }: Pick<MarkPorts, 'cluster'>, name: string): Promise<ClusterNode> {
+/** Reads one node. @throws UpgradeError when it has left the cluster. */
+export async function findNode(
+  { cluster }: Pick<AnnotationPorts, 'cluster'>,
+  name: string,
+): Promise<ClusterNode> {
   const node = (await cluster.nodes()).find((one) => one.name === name);
   if (node === undefined)
-    throw new UpgradeError('failed', `node ${name} has left the cluster in the middle of its upgrade`);
+    throw new UpgradeError('failed', `node ${name} has left the cluster during its upgrade`);
   return node;
 }
 
 /**
- * Records on the node when this rollout first changed it, and that it is not finished there. May be called twice.
+ * Records on the node when this rollout first changed it, and that it is unfinished there. Idempotent.
  *
- * @param needsMark where no cordon of ours says that it is not finished.
- * @throws UpgradeError when the node has left.
+ * @param needsAnnotation whether to set `unfinished` on a node that does not have our cordon.
+ * @throws UpgradeError when the node has left the cluster.
  */
 export async function markChanged(
-  ports: MarkPorts,
+  ports: AnnotationPorts,
   name: string,
-  needsMark: (node: ClusterNode) => boolean,
+  needsAnnotation: (node: ClusterNode) => boolean,
 ): Promise<void> {
   const node = await findNode(ports, name);
   const changed = isChanged(node, await ports.journal.read());
@@ -129,32 +144,42 @@ export async function markChanged(
   const now = new Date().toISOString();
   await ports.writer.patchNode(name, {
     ...(!changed && { [keys.changed]: now }),
-    // Our cordon says it as well.
-    ...(!isInProgress(node) && needsMark(node) && { [keys.unfinished]: now }),
+    // Our cordon already records that the node is unfinished.
+    ...(!isInProgress(node) && needsAnnotation(node) && { [keys.unfinished]: now }),
   });
 }
 
-/** Takes the mark `unfinished` away again, of a node that is not drained. Idempotent. */
-export const clearUnfinished = (ports: MarkPorts, name: string): Promise<void> =>
+/** Removes the annotation `unfinished` from a node that did not have to be drained. Idempotent. */
+export const clearUnfinished = (ports: AnnotationPorts, name: string): Promise<void> =>
   ports.writer.patchNode(name, { [keysOf(ports).unfinished]: null });
 
-/** Its soak was seen through. Idempotent; a node that has left took the mark along. */
-export const clearSoak = (ports: MarkPorts, node: ClusterNode): Promise<void> =>
-  clearMark(ports, [node], keysOf(ports).soaking);
+/**
+ * Removes the soak annotation once the soak is over. Idempotent; does nothing for a node that has left the
+ * cluster.
+ */
+export const clearSoak = (ports: AnnotationPorts, node: ClusterNode): Promise<void> =>
+  clearAnnotation(ports, [node], keysOf(ports).soaking);
 
-/** At the end of a rollout no node soaks any more. Idempotent. */
-export async function clearSoaks(ports: MarkPorts): Promise<void> {
+/** Removes every soak annotation, at the end of a rollout. Idempotent. */
+export async function clearSoaks(ports: AnnotationPorts): Promise<void> {
   const soaking = (await ports.cluster.nodes()).filter((node) => node.soakingSince !== undefined);
-  await clearMark(ports, soaking, keysOf(ports).soaking);
+  await clearAnnotation(ports, soaking, keysOf(ports).soaking);
 }
 
-/** Once no rollout is in flight. One that is left says nothing: it is older than the next rollout. Idempotent. */
-export async function clearChanged(ports: MarkPorts): Promise<void> {
+/**
+ * Removes every annotation `changed` once no rollout is in flight. Idempotent. One that is left does no harm,
+ * because it is older than the next rollout.
+ */
+export async function clearChanged(ports: AnnotationPorts): Promise<void> {
   const changed = (await ports.cluster.nodes()).filter((node) => node.changedAt !== undefined);
-  await clearMark(ports, changed, keysOf(ports).changed);
+  await clearAnnotation(ports, changed, keysOf(ports).changed);
 }
 
-async function clearMark({ writer }: MarkPorts, nodes: readonly ClusterNode[], key: string): Promise<void> {
+async function clearAnnotation(
+  { writer }: AnnotationPorts,
+  nodes: readonly ClusterNode[],
+  key: string,
+): Promise<void> {
   for (const { name } of nodes) {
     await writer.patchNode(name, { [key]: null }).catch((error) => {
       if (!isNotFound(error)) throw error;
@@ -163,12 +188,13 @@ async function clearMark({ writer }: MarkPorts, nodes: readonly ClusterNode[], k
 }
 
 /**
- * Forgets everything that rollouts have noted on the nodes. Cordons stay: whether a node is fit to take pods is for a person to say.
+ * Removes all annotations of rollouts from the nodes. Idempotent. Cordons stay: a person decides whether a
+ * node is fit to run pods.
  *
- * @param onCleared told each node that had a mark.
+ * @param onCleared called for each node that had an annotation.
  */
-export async function clearMarks(
-  ports: Omit<MarkPorts, 'journal'>,
+export async function clearNodeAnnotations(
+  ports: Omit<AnnotationPorts, 'journal'>,
   onCleared: (node: ClusterNode) => void,
 ): Promise<void> {
   const { cordoned, changed, unfinished, soaking } = keysOf(ports);

@@ -38,24 +38,24 @@ async function namesOf(given: Case) {
 
 const image = (version: string) => `registry.k8s.io/kube-apiserver:v${version}`;
 const cases: [what: string, given: Case, kubelets: string[], servers: string[], inProgress: string[]][] = [
-  ['nothing, where all is there', { nodes: [master(1), worker(1)] }, [], [], []],
+  ['nothing when every node is at the target', { nodes: [master(1), worker(1)] }, [], [], []],
   ['a worker', { nodes: [master(1), worker(1, { release: old })] }, ['node1'], [], []],
   [
-    'the only API server, by what answers, whatever its image',
+    'the only API server, by the release that it reports, whatever its image',
     { nodes: [master(1), worker(1)], server: old, images: { master1: image('1.34.5') } },
     [],
     ['master1'],
     [],
   ],
   [
-    'of several API servers the old one, whichever answers',
+    'the older of several API servers, whichever answers',
     { nodes: [master(1), master(2)], images: { master1: image('1.34.5'), master2: image('1.34.2') } },
     [],
     ['master2'],
     [],
   ],
   [
-    'of several the one whose image says nothing, by what answers',
+    'of several API servers one whose image has no tag, by the release that was reported',
     {
       nodes: [master(1), master(2)],
       server: old,
@@ -66,7 +66,7 @@ const cases: [what: string, given: Case, kubelets: string[], servers: string[], 
     [],
   ],
   [
-    'a node at the target that is cordoned by a rollout still, or noted as unfinished',
+    'a node at the target that a rollout has cordoned or annotated as unfinished',
     { nodes: [master(1, { unfinished: true }), worker(1, { cordonedByUs: true }), worker(2)] },
     [],
     [],
@@ -80,7 +80,7 @@ test.each(cases)('%s', async (_what, given, kubelets, servers, inProgress) => {
   expect(all?.toSorted()).toEqual([...new Set([...kubelets, ...servers, ...inProgress])].sort());
 });
 
-it('names a node once that is behind in every way; the control plane first, and of the workers what is in progress', async () => {
+it('lists each node once, the control plane first, then the workers in progress, then the others', async () => {
   const unfinished = worker(2, { release: old, cordonedByUs: true });
   const nodes = [master(1, { release: old }), worker(1, { release: old }), unfinished];
   const [, , , all] = await namesOf({ nodes, server: old });
@@ -94,7 +94,7 @@ it('keeps the order of the rollout, whether a kubelet, an API server or both are
   expect(all).toEqual(['master1', 'master2', 'master3', 'node1']);
 });
 
-it('without sight of the API servers takes what answers for every API server', async () => {
+it('counts every API server as being at the reported release when their pods cannot be read', async () => {
   const nodes = [master(1), master(2)];
   const { nodes: read, serverRelease } = source({ nodes, images: { master2: image('1.34.2') } });
   expect((await remaining({ nodes: read, serverRelease }, target)).servers).toEqual([]);
@@ -102,14 +102,14 @@ it('without sight of the API servers takes what answers for every API server', a
   expect((await remaining(answers, target)).servers).toEqual(nodes);
 });
 
-it('reads no nodes again where they are given', async () => {
-  const asked = () => Promise.reject(new Error('asked'));
+it('does not read the nodes again when they are given', async () => {
+  const failOnRead = () => Promise.reject(new Error('read'));
   const nodes = [master(1), worker(1, { release: old })];
-  const found = await remaining({ ...source({ nodes }), nodes: asked }, target, nodes);
+  const found = await remaining({ ...source({ nodes }), nodes: failOnRead }, target, nodes);
   expect(found.nodes.map(({ name }) => name)).toEqual(['node1']);
 });
 
-it('shows an API server as upgraded, and no other pod', () => {
+it('replaces the image of an API server and of no other pod', () => {
   const other: V1Pod = { metadata: { namespace: 'apps' }, spec: { containers: [{ name: 'web' }] } };
   expect(withServerImage(other, target)).toBe(other);
   const shown = withServerImage(apiServer('master1', image('1.34.2')), target);

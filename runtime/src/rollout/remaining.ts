@@ -4,23 +4,41 @@ import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, type Release, releaseOf } from '../release.ts';
 import { isInProgress } from './node-marks.ts';
 
-/** What is left to do until a whole cluster is at a release. Gates, placement, stages, plan and run all ask here. */
+/**
+ * What is left to do until the whole cluster is at a release. Gates, placement, stages, plan and run all use
+ * this.
+ */
 export interface Remaining {
   /** Nodes whose kubelet is at another release. */
   readonly kubelets: readonly ClusterNode[];
-  /** Control-plane nodes whose API server is older, whatever their kubelet is: somebody may have upgraded that by hand. */
+  /**
+   * Control-plane nodes whose API server is older. Their kubelet may be at the target already, for example
+   * because somebody upgraded it manually.
+   */
   readonly servers: readonly ClusterNode[];
-  /** Nodes that a rollout began to change and did not finish, also at the target: their script still has its last steps to take. */
+  /**
+   * Nodes that a rollout has not finished. Includes nodes at the target whose script still has its last steps
+   * to run.
+   */
   readonly inProgress: readonly ClusterNode[];
-  /** Every node in one of these, once, in the order in which they are upgraded: the control plane, then the workers; of each what is in progress first. */
+  /**
+   * All of these nodes, in the order of their upgrade: control plane before workers, nodes in progress first
+   * in each.
+   */
   readonly nodes: readonly ClusterNode[];
 }
 
-/** What is asked of the cluster. Without `apiServers`, the API server that answers stands for every one. */
+/**
+ * What is read from the cluster. Without `apiServers`, every API server counts as being at `serverRelease`.
+ */
 export type RemainingSource = Pick<ClusterReader, 'nodes' | 'serverRelease'> &
   Partial<Pick<ClusterReader, 'apiServers'>>;
 
-/** @param known the nodes of the cluster, in the order of a rollout, where they have just been read. */
+/**
+ * Finds what is left to do until every node is at `target`. Changes nothing.
+ *
+ * @param known the nodes of the cluster in rollout order, if they have just been read.
+ */
 export async function remaining(
   cluster: RemainingSource,
   target: Release,
@@ -35,12 +53,13 @@ export async function remaining(
   return { kubelets, servers, inProgress, nodes };
 }
 
-/** Nodes of one turn keep the order of the rollout. */
+/** Sort key; nodes with the same key keep the order of the rollout. */
 const turnOf = (node: ClusterNode): number => (node.controlPlane ? 0 : 2) + (isInProgress(node) ? 0 : 1);
 
 /**
- * Where there is one control-plane node, what answers says what its API server is; where there are several, any of them may answer, and
- * each one's image does. Where nobody may see the images, what answers stands for all of them.
+ * With one control-plane node, the release of its API server is the one that the server reports. With
+ * several, any of them may answer, so each pod's image counts; a server whose image cannot be read counts as
+ * the one that answered.
  */
 async function serversBehind(
   cluster: RemainingSource,
@@ -57,7 +76,11 @@ async function serversBehind(
 const isApiServer = ({ metadata }: V1Pod): boolean =>
   metadata?.namespace === 'kube-system' && metadata.labels?.component === 'kube-apiserver';
 
-/** Node name → what its API server runs; without those whose image does not say it. @param pods of API servers. */
+/**
+ * Node name → release of its API server, for each pod whose image tag is a release.
+ *
+ * @param pods of API servers.
+ */
 export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
   for (const { spec } of pods) {
@@ -68,7 +91,10 @@ export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   return found;
 }
 
-/** The pod as it is once its node is at the target: an API server's image says so, any other pod stays. */
+/**
+ * The pod as it will be once its node is at the target: an API server with the new image, any other pod
+ * unchanged.
+ */
 export function withServerImage(pod: V1Pod, target: Release): V1Pod {
   const [container] = pod.spec?.containers ?? [];
   if (container === undefined || !isApiServer(pod)) return pod;

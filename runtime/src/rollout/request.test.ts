@@ -6,7 +6,7 @@ import { anyRelease, nearRelease } from '../testing/arbitraries.ts';
 import { checkAgainstCluster, inputsOf, parseInputs, requestOf, type UpgradeRequest } from './request.ts';
 import { stageNames } from './stages.ts';
 
-/** The message of a refusal as bad input. */
+/** The message with which the action fails as bad input. */
 function refusal(action: () => unknown): string {
   try {
     action();
@@ -21,7 +21,7 @@ function refusal(action: () => unknown): string {
 const inputs = (more: object) => JSON.stringify({ target_version: '1.34.5', kind: 'patch', ...more });
 
 describe('inputs', () => {
-  it('need a target and a kind; the rest is all stages, for real', () => {
+  it('need a target and a kind; the defaults are all stages and no dry-run', () => {
     expect(parseInputs(inputs({}))).toEqual({
       target: '1.34.5',
       kind: 'patch',
@@ -39,7 +39,7 @@ describe('inputs', () => {
     ],
     ['all', [...stageNames]],
     [['all'], [...stageNames]],
-  ])('stages %j run in their order, each once', (stages, order) => {
+  ])('stages %j run in the fixed order, each once', (stages, order) => {
     expect(parseInputs(inputs({ stages })).stages).toEqual(order);
   });
 
@@ -56,7 +56,7 @@ describe('inputs', () => {
     ['no target', '{"kind":"patch"}', 'target_version: given nothing, '],
     ['no kind', '{"target_version":"1.34.5"}', 'kind: given nothing'],
     ['unknown kind', inputs({ kind: 'major' }), 'kind: given "major", '],
-    ['its allowed kinds', inputs({ kind: 'major' }), '"patch"|"minor"'],
+    ['unknown kind, naming the allowed ones', inputs({ kind: 'major' }), '"patch"|"minor"'],
     ['dry_run as text', inputs({ dry_run: 'yes' }), 'dry_run: given "yes", '],
     [
       'unknown key',
@@ -68,7 +68,7 @@ describe('inputs', () => {
       inputs({ stages: 'preflight,reboot' }),
       'stages: "reboot" is not allowed; expected all, or',
     ],
-    ['its allowed stages', inputs({ stages: 'reboot' }), stageNames.join(', ')],
+    ['unknown stage, naming the allowed ones', inputs({ stages: 'reboot' }), stageNames.join(', ')],
     ['all and more', inputs({ stages: 'all,preflight' }), 'stages: "all" is not allowed'],
     ['no stage', inputs({ stages: '' }), 'stages: "" is not allowed'],
     ['empty list', inputs({ stages: [] }), 'stages: "[]" is not allowed; expected all, or some of preflight'],
@@ -81,14 +81,14 @@ describe('inputs', () => {
     expect(refusal(() => parseInputs(json))).toContain(message);
   });
 
-  it('are refused the same as flags', () => {
+  it('are refused in the same way when given as flags', () => {
     expect(refusal(() => requestOf({ target_version: 'v1.34.5', kind: 'patch' }))).toContain('"v1.34.5"');
     expect(refusal(() => requestOf({ target_version: '1.34.5', kind: 'patch', stages: 'x' }))).toContain(
       '"x"',
     );
   });
 
-  it('come back as they were through the next Job', () => {
+  it('are the same after being passed to the next Job', () => {
     const request: fc.Arbitrary<UpgradeRequest> = fc.record({
       target: anyRelease,
       kind: fc.constantFrom('patch' as const, 'minor' as const),
@@ -116,7 +116,7 @@ describe('a request against the cluster', () => {
     ['1.35.1', 'minor', '1.34.5', '1.34.5'],
     ['1.35.1', 'minor', '1.34.5', '1.35.1'],
     ['1.35.1', 'minor', '1.35.1', '1.35.1'],
-  ] as const)('%s (%s) from %s under an API server %s is a step', (target, kind, running, server) => {
+  ] as const)('%s (%s) from kubelet %s and API server %s is accepted', (target, kind, running, server) => {
     expect(() => check(target, kind, running, server)).not.toThrow();
   });
 
@@ -137,7 +137,7 @@ describe('a request against the cluster', () => {
       'minor',
       '1.34.2',
       '1.34.2',
-      'a release of 1.34 or 1.35; kubeadm takes one',
+      'a release of 1.34 or 1.35; kubeadm upgrades one',
     ],
     [
       'two minors ahead of a kubelet',
@@ -145,7 +145,7 @@ describe('a request against the cluster', () => {
       'minor',
       '1.34.2',
       '1.35.3',
-      'kubeadm takes one minor at a time',
+      'kubeadm upgrades one minor at a time',
     ],
     ['another major', '2.0.0', 'minor', '1.34.2', '1.34.2', 'target_version: "2.0.0" is not allowed'],
     [
@@ -168,7 +168,7 @@ describe('a request against the cluster', () => {
     expect(refusal(() => check(target, kind, running, server))).toContain(message);
   });
 
-  it('lets nothing through that is older, or more than one minor ahead', () => {
+  it('is refused when the target is older or more than one minor ahead', () => {
     fc.assert(
       fc.property(nearRelease, nearRelease, nearRelease, (target, running, server) => {
         for (const kind of ['patch', 'minor'] as const) {

@@ -12,10 +12,13 @@ import {
 import { parseWith } from '../settings/parse.ts';
 import { isStageName, type StageName, stageNames } from './stages.ts';
 
-/** What a run is asked to do. */
+/** What a run has to do. */
 export interface UpgradeRequest {
+  /** The release to upgrade to. */
   readonly target: Release;
+  /** Must match the step from the running release to the target. */
   readonly kind: UpgradeKind;
+  /** Whether to report the planned actions without changing anything. */
   readonly dryRun: boolean;
   /** In the order in which they run. */
   readonly stages: readonly StageName[];
@@ -29,9 +32,14 @@ const inputsSchema = z.strictObject({
   stages: z.union([z.string(), z.array(z.string())]).default('all'),
 });
 
+/** The inputs before defaults are applied: not a dry-run, all stages. */
 export type Inputs = z.input<typeof inputsSchema>;
 
-/** @throws UpgradeError (badInput) naming the field, what was given and what is allowed. */
+/**
+ * Parses the JSON of `--inputs`.
+ *
+ * @throws InputError naming the field, the given value and what is allowed.
+ */
 export function parseInputs(json: string): UpgradeRequest {
   let document: unknown;
   try {
@@ -46,7 +54,7 @@ export function parseInputs(json: string): UpgradeRequest {
   return requestOf(parseWith(inputsSchema, '--inputs', document));
 }
 
-/** The same from flags. */
+/** Builds the request from values given as flags. @throws UpgradeError (badInput) as `parseInputs` does. */
 export function requestOf(inputs: Inputs): UpgradeRequest {
   const { target_version, kind, dry_run, stages } = parseWith(inputsSchema, 'inputs', inputs);
   return {
@@ -57,7 +65,7 @@ export function requestOf(inputs: Inputs): UpgradeRequest {
   };
 }
 
-/** The inputs again, for the next Job. */
+/** The JSON of `--inputs` for this request, for the next Job. `parseInputs` reverses it. */
 export function inputsOf(request: UpgradeRequest): string {
   const inputs: Inputs = {
     target_version: request.target,
@@ -81,8 +89,9 @@ function parseStages(given: string | readonly string[]): readonly StageName[] {
 /**
  * Checks a request against what the cluster runs, before anything is changed.
  *
- * @param running the oldest kubelet; @param server the API server.
- * @throws InputError for a target that is older, too far ahead, or not of its kind.
+ * @param running release of the oldest kubelet.
+ * @param server release of the API server.
+ * @throws InputError for a target that is older, too far ahead, or not of the given kind.
  */
 export function checkAgainstCluster(request: UpgradeRequest, running: Release, server: Release): void {
   const { target, kind } = request;
@@ -90,12 +99,13 @@ export function checkAgainstCluster(request: UpgradeRequest, running: Release, s
     const has = `the cluster's (API server ${server}, oldest kubelet ${running}); kubeadm cannot downgrade`;
     throw new InputError('target_version', target, `a release not older than ${has}`);
   }
-  // Every node is there already: only post-flight is left, whatever the step was called.
+  // Every kubelet is at the target. Only post-flight is left, so the kind does not matter.
   if (target === running) return;
   const step = kindOf(running, target);
   if (step === undefined) {
-    const allowed = `a release of ${minorOf(running)} or ${nextMinorOf(running)}; kubeadm takes one minor at a time`;
+    const allowed = `a release of ${minorOf(running)} or ${nextMinorOf(running)}; kubeadm upgrades one minor at a time`;
     throw new InputError('target_version', target, allowed);
   }
-  if (step !== kind) throw new InputError('kind', kind, `${step}, which is what ${running} to ${target} is`);
+  if (step !== kind)
+    throw new InputError('kind', kind, `${step}, because ${running} → ${target} is a ${step}`);
 }

@@ -1,17 +1,22 @@
-/** What there is to say of a stage without running it. What it does is in `upgrade/stages/`, one file each. */
+/** The properties of a stage. Its code is in `upgrade/stages/`, one file each. */
 interface Row {
   readonly name: string;
   /** What it does, for help, plan, log and documents. */
   readonly summary: string;
-  /** A run without any such stage leaves the cluster as it was: it is no rollout, and nothing is in flight (F7). */
+  /** A run without any such stage is not a rollout and sets no in-flight annotation (F7). */
   readonly changesNodes: boolean;
-  /** Whose nodes it drains and upgrades, one after the other. */
+  /** Which nodes it drains and upgrades, one after the other. @default - none */
   readonly rolls?: 'control plane' | 'workers';
-  /** `before`: runs before the rollout is marked as in flight. `snapshot`: records its snapshot. `end`: ends it. */
+  /**
+   * `before`: runs before the in-flight annotations are set. `snapshot`: records the snapshot. `end`: ends
+   * the rollout.
+   *
+   * @default - none of these
+   */
   readonly rollout?: 'before' | 'snapshot' | 'end';
 }
 
-/** In their order. */
+/** In the order in which they run. */
 const rows = [
   {
     name: 'preflight',
@@ -55,21 +60,26 @@ const rows = [
   },
 ] as const satisfies readonly Row[];
 
+/** Name of a stage, as in `--inputs`. */
 export type StageName = (typeof rows)[number]['name'];
 
+/** One stage of an upgrade. */
 export interface StageRow extends Row {
+  /** As in `--inputs`, the log and the plan. */
   readonly name: StageName;
 }
 
 /** Every stage, in the order in which they run. */
 export const stageRows: readonly StageRow[] = rows;
 
+/** The names of all stages, in the order in which they run. */
 export const stageNames: readonly StageName[] = stageRows.map((row) => row.name);
 
+/** Whether this is the name of a stage. */
 export const isStageName = (text: string): text is StageName =>
   (stageNames as readonly string[]).includes(text);
 
-/** The rows of these stages, in the order of the stages. */
+/** The rows of these stages, in the order in which they run. */
 export const rowsOf = (names: readonly StageName[]): StageRow[] =>
   stageRows.filter((row) => names.includes(row.name));
 
@@ -80,7 +90,7 @@ export function stageThatRolls(node: { readonly controlPlane: boolean }): StageR
   return found;
 }
 
-/** Whether a stage drains and upgrades this node when something is left to do on it. */
+/** Whether the stage drains and upgrades this node if anything is left to do on it. */
 export const isRolledBy = ({ rolls }: StageRow, node: { readonly controlPlane: boolean }): boolean =>
   rolls === (node.controlPlane ? 'control plane' : 'workers');
 
@@ -88,6 +98,6 @@ export const isRolledBy = ({ rolls }: StageRow, node: { readonly controlPlane: b
 export const isRollout = (names: readonly StageName[]): boolean =>
   rowsOf(names).some((row) => row.changesNodes);
 
-/** Whether the rollout is over once these stages are. */
+/** Whether a run of these stages ends the rollout. */
 export const endsRollout = (names: readonly StageName[]): boolean =>
   rowsOf(names).some((row) => row.rollout === 'end');

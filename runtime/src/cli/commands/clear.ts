@@ -4,7 +4,7 @@ import { describeAtWork, readAtWork } from '../../jobs/at-work.ts';
 import { metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal, readNotes } from '../../rollout/journal.ts';
-import { clearMarks } from '../../rollout/node-marks.ts';
+import { clearNodeAnnotations } from '../../rollout/node-marks.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 export interface ClearOptions extends CommonOptions {
@@ -24,7 +24,7 @@ export async function clearCommand(options: ClearOptions): Promise<void> {
     });
   }
   const writer = clusterWriter(client, namespace);
-  await clearMarks({ cluster, writer, settings }, ({ name, unschedulable }) => {
+  await clearNodeAnnotations({ cluster, writer, settings }, ({ name, unschedulable }) => {
     const left = unschedulable
       ? `it is still cordoned: kubectl uncordon ${name} when it is fit`
       : 'it is schedulable';

@@ -301,7 +301,7 @@ describe('a node that leaves in the middle', () => {
     };
     expect(await run({ ctx })).toMatchObject({
       outcome: 'failed',
-      message: 'node k8s-node2 has left the cluster in the middle of its upgrade',
+      message: 'node k8s-node2 has left the cluster during its upgrade',
     });
     expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
