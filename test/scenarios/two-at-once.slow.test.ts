@@ -42,7 +42,7 @@ it('a Job at work: a person is told who and since when, and exits 3', async () =
     JSON.stringify({ target_version: '1.34.5', kind: 'patch', stages: 'preflight' }),
   );
   expect(other.exitCode).toBe(3);
-  expect(other.output).toMatch(/another run is at work:\n {2}- Job k8s-version-upgrade-\d-/);
+  expect(other.output).toMatch(/another run is in progress:\n {2}- Job k8s-version-upgrade-\d-/);
   const again = await lab.submit(inputs);
   expect([again.exitCode, (await running).exitCode]).toEqual([0, 0]);
   expectFinishedOnce();

@@ -402,7 +402,7 @@ describe('a Job that no node takes (F4)', () => {
     const [job] = lab.api.store.list('jobs', 'k8s-upgrade');
     const name = job?.metadata.name ?? '';
     expect(outcome).toBe('blocked');
-    expect(message).toContain(`dispatched as Job ${name}, and no node takes ${name}: ${noNode}`);
+    expect(message).toContain(`dispatched as Job ${name}, and ${name} is not scheduled: ${noNode}`);
     expect(message).toContain(`kubectl -n k8s-upgrade delete job ${name}`);
     // Removed as the message says, it is dispatched anew at once.
     lab.api.store.remove('jobs', 'k8s-upgrade', name);
@@ -419,7 +419,7 @@ describe('a Job that no node takes (F4)', () => {
     quota.spec.jobTemplate.spec.suspend = true;
     lab.api.apply([quota]);
     const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
-    expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was made for it')]);
+    expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was created for it')]);
   });
 
   it('so that no pod of it is made is told by the next detection, too', async () => {
@@ -433,7 +433,7 @@ describe('a Job that no node takes (F4)', () => {
     const { outcome, message } = await detect(ctx, false);
     expect([outcome, message]).toEqual([
       'blocked',
-      expect.stringContaining('not dispatched, no node takes upgrade-1: no pod was made for it'),
+      expect.stringContaining('not dispatched, upgrade-1 is not scheduled: no pod was created for it'),
     ]);
   });
 
@@ -452,7 +452,7 @@ describe('a Job that no node takes (F4)', () => {
     const { outcome, message } = await detect(context(offered, 'agent-service', '10ms'), false);
     expect([outcome, message]).toEqual([
       'blocked',
-      expect.stringContaining(`not dispatched, no node takes upgrade-1: ${noNode}`),
+      expect.stringContaining(`not dispatched, upgrade-1 is not scheduled: ${noNode}`),
     ]);
     expect(dispatched()).toEqual([]);
   });
@@ -467,7 +467,7 @@ it('a Job whose node is gone for good is blocked with the command that helps', a
   const { outcome, message } = await detect(ctx, false);
   expect(outcome).toBe('blocked');
   expect(message).toContain(
-    'upgrade-1 waits for a node that is away: pod upgrade-1-pod on node7 is being deleted',
+    'upgrade-1 is stranded on a node that does not respond: pod upgrade-1-pod on node7 is being deleted',
   );
   expect(message).toContain('kubectl -n k8s-upgrade delete job upgrade-1');
   lab.api.apply([lease(minutes(0))]);
@@ -480,7 +480,7 @@ describe('nothing is dispatched', () => {
     [
       'while somebody holds the lease',
       () => lab.api.apply([lease(minutes(0))]),
-      'a run is in flight: run/pod has been at work',
+      'a run is in flight: run/pod has been running',
     ],
     [
       'while a Job is active',

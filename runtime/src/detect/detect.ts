@@ -1,12 +1,12 @@
 import type { Outcome } from '../errors.ts';
-import { podlessJob, readAtWork, whyNotRunning } from '../jobs/at-work.ts';
+import { describeStuckPod, podlessJob, readAtWork } from '../jobs/at-work.ts';
 import type { Release } from '../release.ts';
 import type { RolloutNotes } from '../rollout/journal.ts';
 import { clearAbandoned, showNoRollout } from './abandoned-rollout.ts';
 import { readToken } from './agent-service.ts';
 import { type Candidates, choose, type Decision, type Observation, unfinishedCandidate } from './choose.ts';
 import type { DetectContext, Detection } from './detection.ts';
-import { claim, handOut, whyHeld, whyNotScheduled } from './hand-out.ts';
+import { claim, describeIfUnscheduled, handOut, reasonNotToDispatch } from './hand-out.ts';
 import {
   checkReach,
   findCandidates,
@@ -93,9 +93,9 @@ async function dispatch(
 ): Promise<Detection> {
   let rollout: Rollout | undefined = found;
   while (rollout !== undefined) {
-    const held = await whyHeld(ctx, rollout, release, nodeCount);
-    const unscheduled = await whyUnattended(ctx, rollout);
-    if (unscheduled !== undefined) return result('blocked', `not dispatched, ${unscheduled}`);
+    const held = await reasonNotToDispatch(ctx, rollout, release, nodeCount);
+    const stuck = await describeStuckJob(ctx, rollout);
+    if (stuck !== undefined) return result('blocked', `not dispatched, ${stuck}`);
     if (held !== undefined) return result('held', `not dispatched, ${held}`);
     if (dryRun) return result('done', 'would be dispatched (dry-run)');
     rollout = await claim(ctx, rollout, release);
@@ -106,13 +106,13 @@ async function dispatch(
   return result('done', `dispatched ${end.how}`);
 }
 
-/** Why the Job that should be at work is not, and does not come to it by itself. */
-async function whyUnattended(ctx: DetectContext, { atWork }: Rollout): Promise<string | undefined> {
+/** Why the active Job does not run and needs somebody to act; waits a while for the pod of a Job that has none. */
+async function describeStuckJob(ctx: DetectContext, { atWork }: Rollout): Promise<string | undefined> {
   const { namespace, timing } = ctx.settings;
   const podless = podlessJob(atWork);
   return (
-    whyNotRunning(atWork, namespace, timing.unschedulable) ??
-    (podless === undefined ? undefined : await whyNotScheduled(ctx, podless))
+    describeStuckPod(atWork, namespace, timing.unschedulable) ??
+    (podless === undefined ? undefined : await describeIfUnscheduled(ctx, podless))
   );
 }
 

@@ -4,7 +4,7 @@ import { formatDuration } from '../duration.ts';
 import { UpgradeError } from '../errors.ts';
 import { describeAtWork } from '../jobs/at-work.ts';
 import { submitFirstJob } from '../jobs/next-job.ts';
-import { unscheduledText, whyUnscheduled } from '../jobs/unscheduled.ts';
+import { unscheduledText, waitUntilScheduled } from '../jobs/unscheduled.ts';
 import { annotationKeys } from '../names.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 import { ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
@@ -15,8 +15,8 @@ import { dispatchToAgent, NotDispatchedError } from './agent-service.ts';
 import type { DetectContext } from './detection.ts';
 import { type Rollout, readRollout } from './observe.ts';
 
-/** Why this is not the moment to dispatch; undefined when it is. */
-export async function whyHeld(
+/** Why nothing may be dispatched now: a halt, a run in progress, or an earlier dispatch. Undefined when it may. */
+export async function reasonNotToDispatch(
   ctx: DetectContext,
   rollout: Rollout,
   target: Release,
@@ -101,19 +101,22 @@ async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<H
   const { namespace } = settings;
   const { metadata } = await submitFirstJob({ client, cluster, writer, namespace }, request);
   const name = metadata?.name ?? '';
-  const unscheduled = await whyNotScheduled(ctx, name);
-  // Once the Job is removed, the next detection is to dispatch at once; while it is there, that one finds it.
+  const unscheduled = await describeIfUnscheduled(ctx, name);
+  // Once the Job is deleted, the next detection must dispatch at once. As long as the Job exists, it finds that.
   if (unscheduled !== undefined) await forgetClaim(ctx);
   return { how: `as Job ${name}`, unscheduled };
 }
 
-/** Nobody follows a Job that the detector made: why no node takes it is for the detector to tell (F4). */
-export async function whyNotScheduled(
+/**
+ * Waits until the Job is scheduled, and otherwise describes why it is not. Nobody follows a Job that the detector
+ * created, so the detector has to report this (F4).
+ */
+export async function describeIfUnscheduled(
   { client, settings, signal }: DetectContext,
   job: string,
 ): Promise<string | undefined> {
   const { namespace, timing } = settings;
   const { unschedulable } = timing;
-  const reason = await whyUnscheduled({ client, namespace, unschedulable, signal }, job);
+  const reason = await waitUntilScheduled({ client, namespace, unschedulable, signal }, job);
   return reason === undefined ? undefined : unscheduledText(namespace, job, reason);
 }

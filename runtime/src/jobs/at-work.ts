@@ -5,27 +5,31 @@ import { isActive, listJobs, newestPods, unscheduledDue, unscheduledReason } fro
 import { isStranded, strandedText } from './stranded.ts';
 import { unscheduledText } from './unscheduled.ts';
 
-/** Who is at work on a rollout, as the lease and the Jobs say. */
+/** The run in progress, if any, according to the lease, the Jobs and their pods. */
 export interface AtWork extends Work {
-  /** The Job that should be at it: it has not ended. */
+  /** The newest Job that has not ended. */
   readonly active: ActiveJob | undefined;
 }
 
-/** As far as it can be told without pods. */
+/** The same without reading pods. */
 export interface Work {
-  /** The executor that holds the lease; undefined when none does, or its time is over. */
+  /** The executor that holds the lease; undefined when none does or the lease has expired. */
   readonly holder: Holder | undefined;
   /** The Jobs of all runs, newest first. */
   readonly jobs: readonly V1Job[];
 }
 
+/** A Job that has not ended. */
 export interface ActiveJob {
+  /** Name of the Job. */
   readonly name: string;
+  /** The Job as read. */
   readonly job: V1Job;
-  /** Its newest pod. */
+  /** Its newest pod; undefined while it has none. */
   readonly pod: V1Pod | undefined;
 }
 
+/** Reads the lease, the Jobs of all runs and their pods. */
 export async function readAtWork(client: KubernetesClient, namespace: string): Promise<AtWork> {
   const [work, pods] = await Promise.all([readWork(client, namespace), newestPods(client, namespace)]);
   const job = work.jobs.find(isActive);
@@ -33,27 +37,33 @@ export async function readAtWork(client: KubernetesClient, namespace: string): P
   return { ...work, active: job && { name, job, pod: pods.get(name) } };
 }
 
+/** Reads the lease and the Jobs of all runs. */
 export async function readWork(client: KubernetesClient, namespace: string): Promise<Work> {
   const [holder, jobs] = await Promise.all([readHolder(client, namespace), listJobs(client, namespace)]);
   return { holder: holder?.expired ? undefined : holder, jobs };
 }
 
-/** Who is at it right now, in words; undefined when nobody is. */
+/** Describes the run in progress; undefined when there is none. */
 export function describeAtWork({ holder, active }: AtWork): string | undefined {
-  if (holder) return `${holder.identity} has been at work since ${holder.since}`;
+  if (holder) return `${holder.identity} has been running since ${holder.since}`;
   return active && `Job ${active.name} has not ended`;
 }
 
-/** The Job's node is gone for good, and no executor is alive. */
+/** Whether the active Job is stranded: its node is gone for good, and no executor holds the lease. */
 export const hasStrandedJob = ({ holder, active }: AtWork): boolean =>
   holder === undefined && isStranded(active?.pod);
 
 /**
- * Why the Job that should be at it is not: no node takes it, or its node is gone, and that does not pass by itself.
+ * Why the active Job's pod does not run and needs somebody to act: it has been unscheduled for too long, or
+ * it is stranded. Undefined otherwise.
  *
- * @param unschedulable after this, a pod that no node takes is reported, milliseconds.
+ * @param unschedulable how long a pod may wait for a node before it is reported, milliseconds.
  */
-export function whyNotRunning(atWork: AtWork, namespace: string, unschedulable: number): string | undefined {
+export function describeStuckPod(
+  atWork: AtWork,
+  namespace: string,
+  unschedulable: number,
+): string | undefined {
   const { active } = atWork;
   if (active === undefined) return undefined;
   const due = unscheduledDue(active.pod, unschedulable);
@@ -62,7 +72,9 @@ export function whyNotRunning(atWork: AtWork, namespace: string, unschedulable: 
   return hasStrandedJob(atWork) ? strandedText(namespace, active.name, active.pod) : undefined;
 }
 
-/** The Job that has no pod: there may be none for a moment, or somebody keeps it from being made. */
+/**
+ * The active Job if it has no pod. That may last a moment, or be permanent, for example because of a quota.
+ */
 export const podlessJob = ({ holder, active }: AtWork): string | undefined =>
   active && !active.job.spec?.suspend && active.pod === undefined && holder === undefined
     ? active.name

@@ -28,7 +28,7 @@ function runJob(runId: string, number: number, script: string, podSpec: object =
   return { ...job, metadata: { name, namespace, labels } } as KubeObject;
 }
 
-/** As an executor logs it. */
+/** Logs the end of a run as an executor does. */
 const ended = (outcome: string) => {
   const event = { type: 'run-ended', outcome, target: '1.34.5', message: 'm' } as RunEvent;
   return `echo '${JSON.stringify({ level: 30, event, msg: `${outcome}: m` })}'`;
@@ -44,7 +44,7 @@ async function follow(runId: string, unschedulable = 60_000) {
   return { outcome, lines };
 }
 
-it('ends as its newest pod did, whatever the pods are called', () => {
+it('a Job has the outcome of its newest pod, whatever the names of its pods', () => {
   const pod = (name: string, age: number, exitCode: number): V1Pod => ({
     metadata: { name, creationTimestamp: new Date(Date.now() - age) },
     status: { containerStatuses: [{ state: { terminated: { exitCode } } } as V1ContainerStatus] },
@@ -60,7 +60,7 @@ describe('a run is followed to its end', () => {
     ['held, with the exit code of done (F15)', `${ended('held')}; exit 0`, 'held'],
     ['blocked', `${ended('blocked')}; exit 3`, 'blocked'],
     ['failed', `${ended('failed')}; exit 1`, 'failed'],
-    ['what is no event says nothing', `echo 'then "run-ended" held'; exit 0`, 'done'],
+    ['a line that is not an event is ignored', `echo 'then "run-ended" held'; exit 0`, 'done'],
   ];
   test.each(cases)('%s', async (what, script, outcome) => {
     const runId = `ends-${cases.findIndex(([name]) => name === what)}`;
@@ -68,13 +68,13 @@ describe('a run is followed to its end', () => {
     expect(await follow(runId)).toMatchObject({ outcome, lines: [expect.stringContaining('run-ended')] });
   });
 
-  it('by what its last process said, not by one that was killed before', async () => {
+  it('with the outcome that its last process logged, not an earlier one that was killed', async () => {
     const once = `[ -e ${lab.dir}/once ] && { ${ended('done')}; exit 0; }; touch ${lab.dir}/once`;
     lab.api.apply([runJob('twice', 1, `${once}; ${ended('held')}; kill -9 $$`)]);
     expect((await follow('twice')).outcome).toBe('done');
   });
 
-  it('from one Job to the next, the last of which says how', async () => {
+  it('from one Job to the next, with the outcome of the last', async () => {
     lab.api.apply([runJob('two-jobs', 2, ended('held')), runJob('two-jobs', 1, 'echo handed over')]);
     const { outcome, lines } = await follow('two-jobs');
     expect([outcome, lines[0], lines.length]).toEqual(['held', 'handed over', 2]);
@@ -84,7 +84,7 @@ describe('a run is followed to its end', () => {
 it.each([
   ['before the log is there', 5_000],
   ['in the middle of the log', 0],
-])('called off %s, a follower ends with the reason, and at once', async (_when, latencyMs) => {
+])("aborted %s, a follower ends at once with the signal's reason", async (_when, latencyMs) => {
   const runId = `off-${latencyMs}`;
   lab.api.faults.add({ match: { resource: 'pods', subresource: 'log' }, action: { latencyMs } });
   lab.api.apply([runJob(runId, 1, 'echo started; sleep 8')]);
@@ -94,15 +94,15 @@ it.each([
   const onLine = () => stop.abort(new Error('enough'));
   if (latencyMs > 0) setTimeout(() => stop.abort(new Error('enough')), 1_000);
   const wait = within(20_000, stop.signal);
-  const began = Date.now();
+  const startedAt = Date.now();
   const options = { client, namespace, wait, onLine, unschedulable: 60_000 };
   expect((await rejection(followRun(options, job))).message).toBe('enough');
-  expect(Date.now() - began).toBeLessThan(4_000);
+  expect(Date.now() - startedAt).toBeLessThan(4_000);
   lab.api.faults.clear();
 });
 
 describe('a follower', () => {
-  /** A pod that shows Running, and whose log cannot be had. */
+  /** Follows a Job whose pod is Running but whose log cannot be read. */
   async function silentJob(runId: string, deletedAt?: Date) {
     lab.api.apply([runJob(runId, 1, 'sleep 30')]);
     const client = connect(lab);
@@ -119,55 +119,55 @@ describe('a follower', () => {
     return { error: await rejection(followRun(options, job)) };
   }
 
-  it('gives up at its limit, and asks no more', async () => {
+  it('gives up at its deadline without a busy loop', async () => {
     const before = lab.api.requests.all.length;
-    const { error } = await silentJob('unheard');
+    const { error } = await silentJob('silent');
     expect(error).toMatchObject({ name: 'TimeoutError' });
-    expect(error.message).toMatch(/^waiting for the end of unheard-1-\w+: gave up after [12]\.\ds$/);
+    expect(error.message).toMatch(/^waiting for the end of silent-1-\w+: gave up after [12]\.\ds$/);
     expect(lab.api.requests.all.length - before).toBeLessThan(40);
   });
 
-  it('says so when the node under the Job is gone for good', async () => {
+  it("is blocked when the Job's node is gone for good", async () => {
     const { error } = await silentJob('gone', new Date(Date.now() - 10 * 60_000));
     expect(error).toMatchObject({ code: 'blocked' });
-    expect(error.message).toContain('gone-1 waits for a node that is away');
+    expect(error.message).toContain('gone-1 is stranded on a node that does not respond');
   });
 });
 
-describe('a Job that no node takes (F4)', () => {
+describe('an unscheduled Job (F4)', () => {
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const reason = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
 
-  it('is told when no pod is made for it at all', async () => {
-    lab.api.apply([runJob('unmade', 1, 'true', nowhere)]);
+  it('is reported when no pod is created for it', async () => {
+    lab.api.apply([runJob('podless', 1, 'true', nowhere)]);
     const client = connect(lab);
-    const job = await client.batch.readNamespacedJob({ name: 'unmade-1', namespace });
+    const job = await client.batch.readNamespacedJob({ name: 'podless-1', namespace });
     const none = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] };
     client.core.listNamespacedPod = async () => none as never;
     const wait = within(20_000, client.options.signal);
     const options = { client, namespace, wait, onLine: () => {}, unschedulable: 500 };
     const error = await rejection(followRun(options, job));
     expect(error).toMatchObject({ code: 'blocked' });
-    expect(error.message).toContain('no pod was made for it');
+    expect(error.message).toContain('no pod was created for it');
   });
 
-  it('is told at the limit, though nothing happens then', async () => {
+  it('is reported at the time limit, although no event arrives then', async () => {
     lab.api.apply([runJob('pending', 1, 'true', nowhere)]);
-    const began = Date.now();
+    const startedAt = Date.now();
     const error = await rejection(follow('pending', 2_000));
     expect(error).toMatchObject({ code: 'blocked', message: expect.stringContaining(reason) });
     expect(error.hint).toContain(`kubectl -n ${namespace} delete job pending-1`);
-    expect(Date.now() - began).toBeLessThan(5_000);
+    expect(Date.now() - startedAt).toBeLessThan(5_000);
   });
 
-  it('is told by who has made it, without a follower', async () => {
-    lab.api.apply([runJob('next', 2, 'true', nowhere), runJob('taken', 2, 'true')]);
+  it('is reported by the process that created it, without a follower', async () => {
+    lab.api.apply([runJob('next', 2, 'true', nowhere), runJob('scheduled', 2, 'true')]);
     const client = connect(lab);
     const options = { client, namespace, unschedulable: 1_000, signal: client.options.signal };
-    await assertScheduled(options, 'taken-2');
+    await assertScheduled(options, 'scheduled-2');
     expect(await rejection(assertScheduled(options, 'next-2'))).toMatchObject({
       code: 'blocked',
-      message: expect.stringContaining(`no node takes next-2:\n  - ${reason}`),
+      message: expect.stringContaining(`next-2 is not scheduled:\n  - ${reason}`),
     });
   });
 });

@@ -24,21 +24,27 @@ import {
 import { isStranded, stranded } from './stranded.ts';
 import { unscheduled } from './unscheduled.ts';
 
+/** How a run is followed. */
 export interface FollowOptions {
+  /** Reads Jobs, pods and their logs. */
   readonly client: KubernetesClient;
+  /** Namespace of the Jobs. */
   readonly namespace: string;
-  /** After this, a pod that no node takes is reported, milliseconds. */
+  /** How long a pod may wait for a node before it is reported, milliseconds. */
   readonly unschedulable: number;
+  /** Deadline and signal; either ends the following, not the run. */
   readonly wait: Wait;
-  /** Each line of the Jobs' logs. */
+  /** Called with each line of the Jobs' logs, in order. */
   readonly onLine: (line: string) => void;
 }
 
 /**
- * Follows a run from one Job to the next until it ends. May be begun again at any time, and the run does not notice
- * when it is given up.
+ * Follows a run from one Job to the next until it ends. Only reads, so it may be started and stopped at any
+ * time without an effect on the run.
  *
- * @returns how the run ended. @throws BlockedError with the scheduler's reason when no node takes a Job.
+ * @returns how the run ended.
+ * @throws BlockedError when a Job is not scheduled in time, with the scheduler's reason, or is stranded;
+ *   UpgradeError (badInput) when a Job rejected its input; TimeoutError at the deadline.
  */
 export async function followRun(options: FollowOptions, first: V1Job): Promise<Outcome> {
   let job: V1Job | undefined = first;
@@ -53,7 +59,7 @@ export async function followRun(options: FollowOptions, first: V1Job): Promise<O
   return outcome;
 }
 
-/** One Job, through every pod that it starts. */
+/** Follows one Job through every pod that it starts. */
 async function followJob(options: FollowOptions, job: V1Job): Promise<Outcome> {
   const name = job.metadata?.name ?? '';
   const followed = new Set<string>();
@@ -64,7 +70,7 @@ async function followJob(options: FollowOptions, job: V1Job): Promise<Outcome> {
   };
   for (;;) {
     const next = await nextPod(options, name, followed);
-    // Both end with exit code 0: only what the executor said last tells them apart (F15).
+    // Done and held both exit with 0, so only the executor's last event distinguishes them (F15).
     if ('outcome' in next) return next.outcome === 'done' && reported === 'held' ? 'held' : next.outcome;
     followed.add(next.pod.metadata?.uid ?? '');
     reported = undefined;
@@ -72,7 +78,7 @@ async function followJob(options: FollowOptions, job: V1Job): Promise<Outcome> {
   }
 }
 
-/** How the run ended, when this line of an executor's log says so. */
+/** The outcome of the run if this log line is the event `run-ended`. */
 function outcomeIn(line: string): Outcome | undefined {
   if (!line.includes('"run-ended"')) return undefined;
   try {
@@ -83,7 +89,7 @@ function outcomeIn(line: string): Outcome | undefined {
   }
 }
 
-/** Waits for a pod of the Job that has started and was not followed yet, or for the end of the Job. */
+/** Waits for a started pod of the Job that was not followed yet, or for the end of the Job. */
 async function nextPod(
   options: FollowOptions,
   name: string,
@@ -92,7 +98,8 @@ async function nextPod(
   const { client, namespace, wait } = options;
   const labelSelector = podsOfJob(name);
   const started = Date.now();
-  // Between two pods of a Job there may be none for a moment; before the first one, somebody keeps it from being made.
+  // Between two pods of a Job there may be none for a moment. If the first one is missing for long, something
+  // such as a quota prevents its creation.
   const dueOf = (pods: readonly V1Pod[]) =>
     pods.length === 0 && followed.size === 0
       ? started + options.unschedulable
@@ -116,7 +123,7 @@ async function nextPod(
       wait,
     );
     if (found !== 'later') return found;
-    // The pods have ended and the Job's controller has not said so yet.
+    // The pods have ended, but the Job's controller has not updated its status yet.
     await pause(250, wait);
     assertInTime(wait, started, what);
   }
@@ -137,7 +144,7 @@ async function inspect(
   );
   if (!isActive(job)) return { outcome: outcomeOf(job, pods) };
   if (due !== undefined && Date.now() >= due) {
-    // A person's doing, and theirs to undo.
+    // A person suspended the Job and has to resume it.
     if (job.spec?.suspend) return 'later';
     throw unscheduled(namespace, name, unscheduledReason(newestPod(pods)));
   }
@@ -146,7 +153,11 @@ async function inspect(
 
 const hasStarted = (pod: V1Pod) => isFinished(pod) || pod.status?.phase === 'Running';
 
-/** From the exit code of the newest pod; without one, from the Job's condition. */
+/**
+ * The outcome of an ended Job, from its condition and the exit code of its newest pod.
+ *
+ * @throws UpgradeError (badInput) when the Job rejected its input.
+ */
 export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
   const codes = oldestFirst(pods).map(
     (pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode,
@@ -154,11 +165,13 @@ export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
   const last = codes.findLast((code) => code !== undefined);
   if (!hasFailed(job)) return 'done';
   if (last === exitCodes.badInput)
-    throw new UpgradeError('badInput', `${job.metadata?.name} refused its input; see its log`);
+    throw new UpgradeError('badInput', `${job.metadata?.name} rejected its input; see its log`);
   return last === exitCodes.blocked ? 'blocked' : 'failed';
 }
 
-/** Streams a pod's log to its end, going on where a lost connection left off. */
+/**
+ * Streams a pod's log to its end. After a lost connection it resumes with the first line not yet passed on.
+ */
 async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
   const { client, namespace, wait } = options;
   const name = pod.metadata?.name ?? '';
@@ -166,7 +179,7 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
   const started = Date.now();
   for (let seen = 0; ; ) {
     const stream = new PassThrough();
-    // A connection that breaks off ends its body and not what it was piped into.
+    // When the connection is lost, the response body ends, but not the stream that it is piped into.
     stream.once('pipe', (body: Readable) =>
       body.once('error', (e) => stream.destroy(e)).once('close', () => stream.end()),
     );
@@ -181,11 +194,11 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
     })();
     const streaming = new Log(client.kubeConfig).log(namespace, name, container, stream, { follow: true });
     const abort = () => {
-      stream.destroy(new Error('called off'));
+      stream.destroy(new Error('aborted'));
       void streaming.then((request) => request.abort()).catch(() => {});
     };
     wait.signal.addEventListener('abort', abort, { once: true });
-    // Called off before the server has answered, the reader fails first.
+    // If aborted before the server has answered, the reader fails first.
     await Promise.all([streaming, reading]).catch(() => stream.destroy());
     wait.signal.removeEventListener('abort', abort);
     wait.signal.throwIfAborted();
@@ -195,7 +208,7 @@ async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
   }
 }
 
-/** @throws BlockedError when it will never be over: its node is away for good. */
+/** Whether the pod has ended or is gone. @throws BlockedError when it is stranded and will never end. */
 async function isOver(client: KubernetesClient, namespace: string, { metadata }: V1Pod): Promise<boolean> {
   const name = metadata?.name ?? '';
   try {

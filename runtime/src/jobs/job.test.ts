@@ -40,7 +40,7 @@ const template = {
 const spec = { runId: '1-34-5-abc', jobNumber: 2, args: ['--leg', '2'], affinity: jobAffinity(['a'], ['b']) };
 
 describe('a Job of the run', () => {
-  it('is what kubectl would make of the CronJob, with its own labels, arguments and placement', () => {
+  it('is the Job that kubectl would create from the CronJob, with its own labels, arguments and placement', () => {
     const before = structuredClone(template);
     const job = buildJob(template, spec);
     const labels = { app: 'upgrade', [jobLabels.run]: '1-34-5-abc', [jobLabels.number]: '2' };
@@ -70,12 +70,12 @@ describe('a Job of the run', () => {
     expect(template).toEqual(before);
   });
 
-  it('has a name of its own each time, so that a dead one never stands in the way (F6)', () => {
+  it('has a new name each time, so that a failed Job never blocks the next one (F6)', () => {
     const names = Array.from({ length: 50 }, () => buildJob(template, spec).metadata?.name);
     expect(new Set(names).size).toBe(50);
   });
 
-  it('has a name that Kubernetes takes, and one that its pods can be labelled with', () => {
+  it('has a name that is valid for a Job and as a label value of its pods', () => {
     expect(buildJob(template, { ...spec, jobNumber: 99 }).metadata?.name).toMatch(
       /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
     );
@@ -90,7 +90,7 @@ describe('a Job of the run', () => {
       },
     ],
     ['no spec', { metadata: template.metadata }],
-  ])('needs a template: %s', (_what, cronJob) => {
+  ])('cannot be built from a CronJob with %s', (_what, cronJob) => {
     expect(() => buildJob(cronJob as V1CronJob, spec)).toThrow(
       'CronJob k8s-version-upgrade has no container',
     );
@@ -130,7 +130,7 @@ describe('reading a Job', () => {
     ['failed (F6)', job(['Failed', 'True']), false, true],
     ['failing', job(['FailureTarget', 'True']), true, false],
     ['not complete', job(['Complete', 'False']), true, false],
-  ])('that is %s: active %s, failed %s', (_what, given, active, failed) => {
+  ])('in the state "%s": active %s, failed %s', (_what, given, active, failed) => {
     expect([isActive(given), hasFailed(given)]).toEqual([active, failed]);
   });
 
@@ -139,7 +139,7 @@ describe('reading a Job', () => {
   });
 });
 
-describe('why no node takes a pod (F4)', () => {
+describe('why a pod is not scheduled (F4)', () => {
   const pod = (condition: object): V1Pod => ({
     status: {
       conditions: [
@@ -151,19 +151,19 @@ describe('why no node takes a pod (F4)', () => {
   test.each([
     [pod({ message: '0/5 nodes are available', reason: 'Unschedulable' }), '0/5 nodes are available'],
     [pod({ reason: 'Unschedulable' }), 'Unschedulable'],
-    [pod({}), 'the scheduler has not looked at it'],
-    [{}, 'the scheduler has not looked at it'],
-    [undefined, 'no pod was made for it: a quota, or admission'],
+    [pod({}), 'the scheduler has not processed it'],
+    [{}, 'the scheduler has not processed it'],
+    [undefined, 'no pod was created for it; check quotas and admission'],
   ])('%j', (given, reason) => {
     expect(unscheduledReason(given)).toBe(reason);
   });
 
   const created = { metadata: { creationTimestamp: new Date(1_000_000) } };
   test.each([
-    ['waits', { ...created, status: { phase: 'Pending' } }, 1_000_500],
-    ['a node has', { ...created, spec: { nodeName: 'one', containers: [] } }, undefined],
+    ['is unscheduled', { ...created, status: { phase: 'Pending' } }, 1_000_500],
+    ['is scheduled', { ...created, spec: { nodeName: 'one', containers: [] } }, undefined],
     ['has ended', { ...created, status: { phase: 'Failed' } }, undefined],
-  ])('a pod that %s is to be reported at %s', (_what, given, due) => {
+  ])('a pod that %s has to be reported at: %s', (_what, given, due) => {
     expect(unscheduledDue(given, 500)).toBe(due);
   });
 });

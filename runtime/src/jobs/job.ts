@@ -6,7 +6,7 @@ import { isFinished } from '../cluster/pods.ts';
 import { UpgradeError } from '../errors.ts';
 import { jobLabels, objectNames } from '../names.ts';
 
-/** One Job of a run, as a Job. */
+/** What distinguishes one Job of a run from the template. */
 export interface JobSpec {
   /** The same on every Job of a run; a label value. */
   readonly runId: string;
@@ -14,13 +14,16 @@ export interface JobSpec {
   readonly jobNumber: number;
   /** Appended to the template's arguments. */
   readonly args: readonly string[];
+  /** Added to the template's affinity. */
   readonly affinity: V1Affinity;
 }
 
 /**
- * The Job that `kubectl create job --from=cronjob/k8s-version-upgrade` would make, with its own arguments and
- * placement. Its name is random, so that a dead Job's never stands in the way (F6), and chosen here, so that a retried
- * creation finds its own.
+ * Builds the Job that `kubectl create job --from=cronjob/k8s-version-upgrade` would create, with its own
+ * arguments and placement. Its name is random, so that a failed Job never blocks the next one (F6), and
+ * chosen here, so that a retried creation recognizes its own Job.
+ *
+ * @throws UpgradeError when the template has no container.
  */
 export function buildJob(template: V1CronJob, spec: JobSpec): V1Job {
   const jobTemplate = template.spec?.jobTemplate;
@@ -53,7 +56,11 @@ export function buildJob(template: V1CronJob, spec: JobSpec): V1Job {
   };
 }
 
-/** @throws UpgradeError when the pipeline is not deployed in this namespace. */
+/**
+ * Reads the template of the Jobs.
+ *
+ * @throws UpgradeError when the pipeline is not deployed in this namespace.
+ */
 export async function readExecutionCronJob(client: KubernetesClient, namespace: string): Promise<V1CronJob> {
   const name = objectNames.executionCronJob;
   try {
@@ -68,7 +75,7 @@ export async function readExecutionCronJob(client: KubernetesClient, namespace: 
   }
 }
 
-/** The Jobs of Jobs, newest first. @param run only those of this run. */
+/** Lists the Jobs, newest first. @param runId only those of this run; all when undefined. */
 export async function listJobs(
   client: KubernetesClient,
   namespace: string,
@@ -81,21 +88,26 @@ export async function listJobs(
   return items.sort((a, b) => createdAt(b) - createdAt(a) || jobNumberOf(b) - jobNumberOf(a));
 }
 
+/** The Job's number in its run; 0 without the label. */
 export const jobNumberOf = (job: V1Job): number => Number(job.metadata?.labels?.[jobLabels.number] ?? 0);
+/** The id of the Job's run; empty without the label. */
 export const runOf = (job: V1Job): string => job.metadata?.labels?.[jobLabels.run] ?? '';
 
 const hasCondition = (job: V1Job, type: string) =>
   job.status?.conditions?.some((c) => c.type === type && c.status === 'True') ?? false;
 
+/** Whether the Job has not ended. */
 export const isActive = (job: V1Job): boolean =>
   !hasCondition(job, 'Complete') && !hasCondition(job, 'Failed');
+/** Whether the Job has ended as failed. */
 export const hasFailed = (job: V1Job): boolean => hasCondition(job, 'Failed');
 
+/** Epoch milliseconds; now for an object that has not been created. */
 export const createdAt = ({ metadata }: V1Pod | V1Job): number =>
   new Date(metadata?.creationTimestamp ?? Date.now()).getTime();
 
 const jobNameLabel = 'batch.kubernetes.io/job-name';
-/** Selects the pods of one Job. The newest of them is the one that counts. */
+/** Label selector for the pods of one Job. */
 export const podsOfJob = (job: string): string => `${jobNameLabel}=${job}`;
 
 /** The newest pod of each Job, by the name of its Job. */
@@ -106,30 +118,37 @@ export async function newestPods(client: KubernetesClient, namespace: string): P
   return new Map(oldestFirst(items).map((pod) => [jobOf(pod), pod]));
 }
 
-/** The name of the Job that made the pod. */
+/** The name of the Job that created the pod; empty without the label. */
 export const jobOf = (pod: V1Pod): string => pod.metadata?.labels?.[jobNameLabel] ?? '';
 
-/** By age; the API lists by name, and the names of a Job's pods end in random letters. */
+/** Sorts pods by age. The API lists them by name, and the names of a Job's pods end in random letters. */
 export const oldestFirst = (pods: readonly V1Pod[]): V1Pod[] =>
   [...pods].sort((a, b) => createdAt(a) - createdAt(b));
 
+/** The newest pod; undefined when there is none. */
 export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFirst(pods).at(-1);
 
-/** A node has it, or had it. */
+/** Whether a node has been assigned to the pod, or it has ended. */
 export const isScheduled = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
 
-/** When a pod that waits for a node is to be reported, epoch milliseconds; undefined when a node has it. */
+/**
+ * When an unscheduled pod has to be reported, epoch milliseconds; undefined without a pod or when it is
+ * scheduled.
+ */
 export const unscheduledDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
   pod === undefined || isScheduled(pod) ? undefined : createdAt(pod) + patience;
 
-/** Why no node has taken a Job's pod, in the scheduler's words. */
+/** Why a Job's pod is not scheduled, in the scheduler's words. */
 export function unscheduledReason(pod: V1Pod | undefined): string {
-  if (pod === undefined) return 'no pod was made for it: a quota, or admission';
+  if (pod === undefined) return 'no pod was created for it; check quotas and admission';
   const condition = pod.status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False');
-  return condition?.message || condition?.reason || 'the scheduler has not looked at it';
+  return condition?.message || condition?.reason || 'the scheduler has not processed it';
 }
 
-/** Required: none of the nodes that the Job drains. Preferred: those that the placement names. */
+/**
+ * Excludes the nodes that the Job drains and prefers the given ones. Both are values of
+ * `kubernetes.io/hostname`.
+ */
 export function jobAffinity(drains: readonly string[], prefers: readonly string[]): V1Affinity {
   const key = 'kubernetes.io/hostname';
   const term = (operator: string, values: readonly string[]) => ({

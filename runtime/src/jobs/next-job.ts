@@ -17,14 +17,21 @@ import { placeJob } from './placement.ts';
  */
 export type StartNextJob = (avoid: string) => Promise<string>;
 
+/** What is needed to submit a Job. */
 export interface JobPorts {
+  /** Reads the template and the Jobs. */
   readonly client: KubernetesClient;
+  /** Reads what is left to upgrade. */
   readonly cluster: RemainingSource;
+  /** Creates the Job. */
   readonly writer: ClusterWriter;
+  /** Namespace of the pipeline. */
   readonly namespace: string;
 }
 
 /**
+ * Returns the function that submits the next Job of a run. That function may be called once per Job.
+ *
  * @param runId identity of the run.
  * @param jobNumber number in its run of the Job that hands over.
  * @param assertScheduled waits until a node has accepted the Job of this name; throws when none does in time.
@@ -39,17 +46,17 @@ export function nextJobStarter(
   return async (avoid) => {
     const { metadata } = await submitJob(ports, request, runId, jobNumber + 1, avoid);
     const job = metadata?.name ?? '';
-    // Nobody may be following the run: this Job is the last process that can report it.
+    // Possibly nobody follows the run, so this process is the last one that can report an unscheduled Job.
     await assertScheduled(job);
     return job;
   };
 }
 
 /**
- * The Job that goes on after this one, ended or not: a Job that was killed between submitting it and its own end is started
- * again, and has nothing more to do.
+ * Finds the Job that continues the run after this one, whether or not it has ended. A Job that was killed
+ * after submitting it is restarted by its controller, and must only exit.
  *
- * @returns the Job's name.
+ * @returns the Job's name; undefined when there is none.
  */
 export async function successorOf(
   client: KubernetesClient,
@@ -62,8 +69,11 @@ export async function successorOf(
 }
 
 /**
- * The first Job of a new run. Whoever submits one may not list the cluster's pods, so of several API servers the one that answers stands
- * for all. At worst it runs beside an old one, or on a node that is still to be drained where it need not, and another Job follows it (F1).
+ * Submits the first Job of a new run. The submitter is not allowed to list pods, so every API server counts
+ * as being at the release of the one that answers. At worst the Job runs on a node that still has to be
+ * drained, and another Job follows it (F1).
+ *
+ * @throws BlockedError when no node can run it.
  */
 export function submitFirstJob(ports: JobPorts, request: UpgradeRequest): Promise<V1Job> {
   const { nodes, serverRelease } = ports.cluster;
@@ -71,7 +81,12 @@ export function submitFirstJob(ports: JobPorts, request: UpgradeRequest): Promis
   return submitJob({ ...ports, cluster }, request, newRunId(request.target), 1);
 }
 
-/** Creates the Job of one Job, placed away from every node that it drains. */
+/**
+ * Creates a Job that cannot run on any node that it drains. Not idempotent: each call creates another Job.
+ *
+ * @param avoid the node that hands over, which this Job drains.
+ * @throws BlockedError when no node can run it.
+ */
 export async function submitJob(
   ports: JobPorts,
   request: UpgradeRequest,
@@ -83,7 +98,7 @@ export async function submitJob(
   const tolerations = template.spec?.jobTemplate.spec?.template.spec?.tolerations ?? [];
   const nodes = await ports.cluster.nodes();
   const left = await remaining(ports.cluster, request.target, nodes);
-  // The node that hands over is drained by this Job, whatever has become of it since that was decided.
+  // This Job drains the node that hands over, even if that node has changed since the handover was decided.
   const pending = nodes.filter((node) => node.name === avoid && !left.nodes.includes(node));
   const upgraded = nodes.filter((node) => node.name !== avoid && !left.nodes.includes(node));
   const placement = placeJob([...left.nodes, ...pending], upgraded, tolerations, avoid);

@@ -6,7 +6,7 @@ import { placeJob } from './placement.ts';
 
 const gpu = { key: 'nvidia.com/gpu', value: 'present', effect: 'NoSchedule' };
 const soft = { key: 'soft', value: '', effect: 'PreferNoSchedule' };
-/** As in the deployed template: control-plane nodes are welcome. */
+/** As in the deployed template, which tolerates the taint of control-plane nodes. */
 const tolerations = [{ key: controlPlaneTaint.key, operator: 'Exists', effect: 'NoSchedule' }];
 
 const master = clusterNode('master', { controlPlane: true, taints: [controlPlaneTaint] });
@@ -23,15 +23,15 @@ describe('placing a Job', () => {
     prefers: string,
   ][] = [
     [
-      'first Job: on the last node in the order, which it leaves out',
+      'first Job: on the last node in the order, which it does not drain',
       [master, three, two, one],
       [],
       undefined,
       'master node3 node2',
       'node1',
     ],
-    ['next Job: anywhere upgraded', [one], [master, three, two], 'node1', 'node1', 'master node3 node2'],
-    ['resumed: on the upgraded master alone', [two, one], [master], undefined, 'node2 node1', 'master'],
+    ['next Job: on any upgraded node', [one], [master, three, two], 'node1', 'node1', 'master node3 node2'],
+    ['resumed: on the upgraded master only', [two, one], [master], undefined, 'node2 node1', 'master'],
     [
       'not on a tainted node (F4)',
       [master, two, clusterNode('gpu', { taints: [gpu] })],
@@ -41,7 +41,7 @@ describe('placing a Job', () => {
       'node2',
     ],
     [
-      'a soft taint does not matter',
+      'on a node with a soft taint',
       [master, clusterNode('soft', { taints: [soft] })],
       [],
       undefined,
@@ -64,7 +64,14 @@ describe('placing a Job', () => {
       'master n',
       'node2',
     ],
-    ['not where it hands over', [master, three, two, one], [], 'node1', 'master node3 node1', 'node2'],
+    [
+      'not on the node that hands over',
+      [master, three, two, one],
+      [],
+      'node1',
+      'master node3 node1',
+      'node2',
+    ],
     [
       'not on an upgraded node that is cordoned',
       [two, one],
@@ -80,7 +87,7 @@ describe('placing a Job', () => {
     expect([names(placed.drains), names(placed.prefers)]).toEqual([drains, prefers]);
   });
 
-  it('says of every node why it will not do (F4)', () => {
+  it('gives a reason for every node when none can run the Job (F4)', () => {
     const pending = [
       master,
       clusterNode('gpu', { taints: [gpu] }),
@@ -118,7 +125,7 @@ describe('placing a Job', () => {
     [{ key: 'l', operator: 'Exists' }, false],
     [{ operator: 'Exists' }, true],
     [{ operator: 'Exists', effect: 'NoExecute' }, false],
-  ])('%j tolerates k=v:NoSchedule as the scheduler says: %s', (toleration, tolerated) => {
+  ])('%j tolerates k=v:NoSchedule, as for the scheduler: %s', (toleration, tolerated) => {
     const placed = placeJob([master, clusterNode('n', { taints: [taint] })], [], [toleration]);
     expect('drains' in placed).toBe(tolerated);
   });
@@ -136,7 +143,7 @@ describe('in any cluster', () => {
       controlPlane: fc.array(nodeState, { minLength: 1, maxLength: 3 }),
       workers: fc.array(nodeState, { maxLength: 12 }),
       tolerant: fc.boolean(),
-      /** Index of the node under the process that hands over; often none. */
+      /** Index of the node that runs the process that hands over; often undefined. */
       runner: fc.option(fc.nat(14), { nil: undefined }),
     })
     .map(({ controlPlane, workers, tolerant, runner }) => {
@@ -172,15 +179,15 @@ describe('in any cluster', () => {
     unschedulable,
     taints,
   });
-  /** What the scheduler would take, told independently. */
-  const takes = (node: ClusterNode, tolerant: boolean) =>
+  /** Whether the scheduler would assign a Job to this node, computed independently of the code under test. */
+  const canRunJob = (node: ClusterNode, tolerant: boolean) =>
     node.ready &&
     !node.unschedulable &&
     node.taints.every((t) => t === soft || (t === controlPlaneTaint && tolerant));
 
   const runs = { numRuns: 500 };
 
-  it('a Job never drains a node that it may run on (F1), and runs where a node takes it (F4)', () => {
+  it('a Job never drains a node that it may run on (F1), and prefers only nodes that can run it (F4)', () => {
     let placedJobs = 0;
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
@@ -191,9 +198,9 @@ describe('in any cluster', () => {
         expect(placed.prefers.length).toBeGreaterThan(0);
         for (const host of placed.prefers) {
           expect(mayRunOn).toContain(host);
-          expect(takes(host, tolerations.length > 0)).toBe(true);
+          expect(canRunJob(host, tolerations.length > 0)).toBe(true);
         }
-        // Whichever it gets, wherever it runs, the next to be drained is another.
+        // Wherever the Job runs, it does not drain that node.
         for (const host of mayRunOn) expect(placed.drains).not.toContain(host);
         expect(placed.drains.every((node) => pending.includes(node))).toBe(true);
       }),
@@ -202,7 +209,7 @@ describe('in any cluster', () => {
     expect(placedJobs).toBeGreaterThan(200);
   });
 
-  it('each Job upgrades the next in the order and, when it was handed over for one node, that one', () => {
+  it('each Job upgrades the next node in the order and the node that handed over to it', () => {
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
         const placed = placeJob(pending, upgraded, tolerations, avoid);
@@ -215,13 +222,13 @@ describe('in any cluster', () => {
     );
   });
 
-  it('is refused only when no node can take a Job that makes progress, with a reason for each (F4)', () => {
+  it('a Job is refused only when no node can run one that makes progress, with a reason for each node (F4)', () => {
     fc.assert(
       fc.property(cluster, ({ pending, upgraded, avoid, tolerations }) => {
         const placed = placeJob(pending, upgraded, tolerations, avoid);
         const [first, ...later] = pending;
         const could = [...upgraded, ...later.filter((node) => node.name !== avoid)].some((node) =>
-          takes(node, tolerations.length > 0),
+          canRunJob(node, tolerations.length > 0),
         );
         expect('drains' in placed).toBe(could);
         if (!('reasons' in placed)) return;
@@ -232,7 +239,7 @@ describe('in any cluster', () => {
     );
   });
 
-  it('a run comes to its end Job by Job, whatever else the nodes are', () => {
+  it('a run upgrades all nodes within a bounded number of Jobs, or is refused', () => {
     fc.assert(
       fc.property(cluster, ({ pending: all, upgraded: before, tolerations }) => {
         let pending = all;

@@ -3,24 +3,26 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 
 /** Where a Job may run. */
 export interface Placement {
-  /** The nodes that the Job drains, in order; it may run on none of them. */
+  /** The nodes that the Job drains, in order. It must not run on any of them. */
   readonly drains: readonly ClusterNode[];
-  /** Where it should rather run. */
+  /** The nodes that can run it. */
   readonly prefers: readonly ClusterNode[];
 }
 
-/** Why no Job can be placed, node by node. */
+/** Why no Job can be placed. */
 export interface Unplaceable {
+  /** `NODE: why`, one for each node. */
   readonly reasons: readonly string[];
 }
 
 /**
- * Chooses where the next Job runs, so that it never runs on a node that it drains (F1) and does not hang on one that
- * would not take it (F4). Upgraded nodes first; else the last in the order, which a further Job then upgrades.
+ * Chooses where the next Job runs, so that it never runs on a node that it drains (F1) and does not wait for
+ * one that cannot run it (F4). Prefers upgraded nodes; without any, the last pending node that can run it,
+ * which a further Job then upgrades.
  *
- * @param pending the nodes still to be upgraded, in the order of the rollout.
+ * @param pending the nodes that still have to be upgraded, in the order of the rollout.
  * @param upgraded the others.
- * @param avoid the node that hands over, because this Job is to drain it.
+ * @param avoid the node that hands over, because this Job drains it.
  */
 export function placeJob(
   pending: readonly ClusterNode[],
@@ -28,21 +30,23 @@ export function placeJob(
   tolerations: readonly V1Toleration[],
   avoid?: string,
 ): Placement | Unplaceable {
-  const hosts = upgraded.filter((node) => whyNot(node, tolerations) === undefined);
+  const hosts = upgraded.filter((node) => schedulingObstacle(node, tolerations) === undefined);
   if (hosts.length > 0) return { drains: pending, prefers: hosts };
   const [first, ...later] = pending;
-  const host = later.findLast((node) => node.name !== avoid && whyNot(node, tolerations) === undefined);
+  const host = later.findLast(
+    (node) => node.name !== avoid && schedulingObstacle(node, tolerations) === undefined,
+  );
   if (host !== undefined) return { drains: pending.filter((node) => node !== host), prefers: [host] };
   const reasons = [...upgraded, ...later].map((node) => {
-    const why = whyNot(node, tolerations) ?? 'it is the node to be drained next';
+    const why = schedulingObstacle(node, tolerations) ?? 'it is the node to be drained next';
     return `${node.name}: ${why}`;
   });
   if (first !== undefined) reasons.unshift(`${first.name}: it is drained first`);
   return { reasons };
 }
 
-/** Why the scheduler would not put a Job on this node. */
-function whyNot(node: ClusterNode, tolerations: readonly V1Toleration[]): string | undefined {
+/** Why the scheduler would not assign a Job to this node; undefined when it would. */
+function schedulingObstacle(node: ClusterNode, tolerations: readonly V1Toleration[]): string | undefined {
   if (!node.ready) return 'not Ready';
   if (node.unschedulable) return 'cordoned';
   const taint = node.taints.find(
@@ -51,7 +55,7 @@ function whyNot(node: ClusterNode, tolerations: readonly V1Toleration[]): string
   return taint && `taint ${taint.key}${taint.value && `=${taint.value}`}:${taint.effect}`;
 }
 
-/** As the scheduler decides: empty key tolerates every key, empty effect every effect. */
+/** Matches as the scheduler does: an empty key tolerates every key, an empty effect every effect. */
 function tolerates(toleration: V1Toleration, taint: ClusterNode['taints'][number]): boolean {
   if (toleration.effect && toleration.effect !== taint.effect) return false;
   if (toleration.key && toleration.key !== taint.key) return false;

@@ -50,7 +50,7 @@ const apiServer = (on: string, version: string): KubeObject =>
     },
   }) as KubeObject;
 
-/** Its Jobs are made suspended: they stay active and start nothing. */
+/** Its Jobs are suspended, so they stay active without starting a pod. */
 const cronJob = (): KubeObject =>
   ({
     apiVersion: 'batch/v1',
@@ -84,7 +84,7 @@ function ports(): SubmitPorts {
   };
 }
 const jobs = () => lab.api.store.list('jobs', namespace);
-/** Values of the required and of the preferred node affinity. */
+/** Host names of the required and of the preferred node affinity. */
 function placement(job: ReturnType<typeof jobs>[number] | undefined) {
   const { nodeAffinity } = (job?.spec?.template.spec?.affinity ?? {}) as {
     nodeAffinity?: {
@@ -110,7 +110,7 @@ const fail = (name: string | undefined) =>
   });
 
 describe('submitting', () => {
-  it('creates the first Job, away from what it drains', async () => {
+  it('creates the first Job, which must not run on the nodes that it drains', async () => {
     const { job, joined } = await submit(ports(), request);
     expect(joined).toBe(false);
     expect(jobs().map((one) => one.metadata.name)).toEqual([job.metadata?.name]);
@@ -126,7 +126,7 @@ describe('submitting', () => {
     expect(placement(jobs()[0])).toEqual({ not: ['master', 'node1'], rather: ['node2'] });
   });
 
-  it('the same again joins what is at work, and something else is refused', async () => {
+  it('joins the active Job with the same inputs, and is refused with others', async () => {
     const first = await submit(ports(), request);
     const again = await submit(ports(), request);
     expect([again.joined, again.job.metadata?.name]).toEqual([true, first.job.metadata?.name]);
@@ -138,7 +138,7 @@ describe('submitting', () => {
     expect(jobs()).toHaveLength(1);
   });
 
-  it('says so when the node of the Job at work is gone for good, and follows it for as long as it may come back', async () => {
+  it('joins a Job whose node may still come back, and is blocked once the Job is stranded', async () => {
     const { job } = await submit(ports(), request);
     const name = job.metadata?.name ?? '';
     const after = (minutes: number) => {
@@ -155,12 +155,12 @@ describe('submitting', () => {
     expect((await after(1)).joined).toBe(true);
     expect(await rejection(after(10))).toMatchObject({
       code: 'blocked',
-      message: expect.stringContaining('pod upgrade-1-pod on node7 is being deleted and does not go'),
+      message: expect.stringContaining('pod upgrade-1-pod on node7 is being deleted and does not terminate'),
       hint: expect.stringContaining(`kubectl -n k8s-upgrade delete job ${name}, then dispatch again`),
     });
   });
 
-  it('is not kept from it by a Job that has failed (F6)', async () => {
+  it('creates a new Job after one that has failed (F6)', async () => {
     const first = await submit(ports(), request);
     fail(first.job.metadata?.name);
     const second = await submit(ports(), request);
@@ -168,7 +168,7 @@ describe('submitting', () => {
     expect(second.job.metadata?.name).not.toBe(first.job.metadata?.name);
   });
 
-  it('finds its own Job when the answer to its creation was lost', async () => {
+  it('finds its own Job when the response to its creation was lost', async () => {
     lab.api.faults.add({ match: { resource: 'jobs', verb: 'create' }, times: 1, action: { reset: 'after' } });
     const { job } = await submit(ports(), request);
     expect(jobs().map((one) => one.metadata.name)).toEqual([job.metadata?.name]);
@@ -191,7 +191,7 @@ describe('submitting', () => {
       'upgrades are halted:\n  - disk swap',
     ],
     [
-      'somebody is at work outside the cluster',
+      'a run is in progress outside the cluster',
       () =>
         lab.api.apply([
           {
@@ -207,10 +207,10 @@ describe('submitting', () => {
           } as KubeObject,
         ]),
       'blocked',
-      'another run is at work:\n  - run/laptop since',
+      'another run is in progress:\n  - run/laptop since',
     ],
     [
-      'no node would take it (F4)',
+      'no node can run the Job (F4)',
       () =>
         lab.api.apply([
           node('node1', '1.34.2', { unschedulable: true }),
@@ -254,7 +254,7 @@ describe('submitting', () => {
 describe('the next Job', () => {
   const upgradeAll = (...names: string[]) => lab.api.apply(names.map((name) => node(name, '1.34.5')));
 
-  it('is on an upgraded node, and never on the one that it drains (F1)', async () => {
+  it('runs on an upgraded node, never on the one that it drains (F1)', async () => {
     upgradeAll('master', 'node1');
     lab.api.setVersion('1.34.5');
     const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
@@ -263,7 +263,7 @@ describe('the next Job', () => {
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
 
-  it('is on no control-plane node whose API server is behind, whatever its kubelet', async () => {
+  it('does not run on a control-plane node whose API server is behind, whatever its kubelet', async () => {
     upgradeAll('master', 'master2', 'master3', 'node1');
     lab.api.setVersion('1.34.5');
     lab.api.apply([
@@ -276,7 +276,7 @@ describe('the next Job', () => {
     expect(placement(job)).toEqual({ not: ['master2', 'node2'], rather: ['master', 'master3', 'node1'] });
   });
 
-  it('is not on the node that hands over, whatever has become of that meanwhile', async () => {
+  it('does not run on the node that hands over, even if that was upgraded meanwhile', async () => {
     upgradeAll('master', 'node1', 'node2');
     lab.api.setVersion('1.34.5');
     const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('node2');
@@ -284,20 +284,20 @@ describe('the next Job', () => {
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
 
-  it('is on none, by the first submission, where that API server is the only one', async () => {
+  it('does not run on the control-plane node when the only API server is behind', async () => {
     upgradeAll('master', 'node1');
     await submit(ports(), request);
     expect(placement(jobs()[0])).toEqual({ not: ['master', 'node2'], rather: ['node1'] });
   });
 
-  it('keeps off the one that hands over, also where its API server alone is left', async () => {
+  it('does not run on the node that hands over when only the API server of that node is left', async () => {
     upgradeAll('master', 'node1', 'node2');
     const name = await nextJobStarter(ports(), request, 'run', 1, async () => {})('master');
     const job = jobs().find((one) => one.metadata.name === name);
     expect(placement(job)).toEqual({ not: ['master'], rather: ['node1', 'node2'] });
   });
 
-  it('is found by a Job that was killed after submitting it, also once it has ended (F5)', async () => {
+  it('is found by a Job that was killed after submitting it, even once it has ended (F5)', async () => {
     upgradeAll('master', 'node1');
     const client = connect(lab);
     const after = (runId: string, jobNumber: number) => successorOf(client, namespace, runId, jobNumber);
@@ -311,7 +311,7 @@ describe('the next Job', () => {
 });
 
 describe('the identity of a run', () => {
-  it('can be a label, and half of a lease’s holder', () => {
+  it("can be a label value and part of the lease holder's identity", () => {
     expect(newRunId('1.34.5')).toMatch(/^1-34-5-[a-z0-9]{6,}$/);
   });
 });

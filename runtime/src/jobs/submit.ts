@@ -8,21 +8,26 @@ import { hasStrandedJob, readAtWork } from './at-work.ts';
 import { type JobPorts, submitFirstJob } from './next-job.ts';
 import { stranded } from './stranded.ts';
 
+/** What is needed to submit a run. */
 export interface SubmitPorts extends JobPorts {
+  /** Also finds nodes that cannot be read. */
   readonly cluster: JobPorts['cluster'] & Pick<ClusterReader, 'unreadableNodes'>;
 }
 
+/** The Job of a submission. */
 export interface Submitted {
+  /** The new Job, or the one that was joined. */
   readonly job: V1Job;
-  /** An earlier submission of the same inputs was still at work. */
+  /** Whether it is the Job of an earlier submission with the same inputs, still in progress. */
   readonly joined: boolean;
 }
 
 /**
- * Starts a run as a Job, or finds the one that is already doing this.
+ * Starts a run as a Job, or joins the active Job with the same inputs. May be called again while that Job is
+ * active.
  *
- * @throws UpgradeError (badInput) before anything is created; BlockedError when halted, when another run is at work or
- *   when no node would take the Job.
+ * @throws UpgradeError (badInput) before anything is created; BlockedError when upgrades are halted, another
+ *   run is in progress, its Job is stranded, or no node can run the Job.
  */
 export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promise<Submitted> {
   const { client, cluster, namespace } = ports;
@@ -36,11 +41,11 @@ export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promi
   await assertNotHalted(new ConfigMapKillSwitch(client, namespace));
   const atWork = await readAtWork(client, namespace);
   const { active, holder } = atWork;
-  // It would be followed for ever.
+  // Whoever followed it would wait forever.
   if (active && hasStrandedJob(atWork)) throw stranded(namespace, active.name, active.pod);
   if (active) return join(active.job, request);
   if (holder) {
-    throw new BlockedError('another run is at work', [`${holder.identity} since ${holder.since}`]);
+    throw new BlockedError('another run is in progress', [`${holder.identity} since ${holder.since}`]);
   }
   return { job: await submitFirstJob(ports, request), joined: false };
 }
@@ -48,7 +53,7 @@ export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promi
 function join(job: V1Job, request: UpgradeRequest): Submitted {
   const args = job.spec?.template.spec?.containers[0]?.args ?? [];
   if (args.includes(inputsOf(request))) return { job, joined: true };
-  throw new BlockedError('another run is at work', [`Job ${job.metadata?.name}: ${args.join(' ')}`], {
+  throw new BlockedError('another run is in progress', [`Job ${job.metadata?.name}: ${args.join(' ')}`], {
     hint: 'Wait for it, or halt it (k8s-upgrade halt --reason …).',
   });
 }

@@ -38,7 +38,7 @@ export type Inputs = z.input<typeof inputsSchema>;
 /**
  * Parses the JSON of `--inputs`.
  *
- * @throws InputError naming the field, the given value and what is allowed.
+ * @throws UpgradeError (badInput) naming the field, the given value and what is allowed.
  */
 export function parseInputs(json: string): UpgradeRequest {
   let document: unknown;
