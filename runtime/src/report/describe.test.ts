@@ -31,7 +31,7 @@ const ended = (outcome: 'done' | 'held' | 'blocked' | 'failed', hint?: string): 
   ...(hint && { hint }),
 });
 
-/** Event, its sentence, and what Slack gets: the same after an icon, or nothing. */
+/** Event, its text, and the prefix of that text in Slack; undefined when nothing is posted. */
 const table: [event: RunEvent, text: string, slack: string | undefined][] = [
   [started(false), 'starting patch upgrade 1.34.2 → 1.34.5 (preflight, snapshot)', ':arrow_up: Kubernetes: '],
   [started(true), 'resuming patch upgrade 1.34.2 → 1.34.5 (preflight, snapshot)', ':arrow_up: Kubernetes: '],
@@ -56,7 +56,7 @@ const table: [event: RunEvent, text: string, slack: string | undefined][] = [
     'etcd snapshot /a.db: verified, hash ff, revision 12, 99 bytes',
     ':floppy_disk: ',
   ],
-  [{ type: 'in-flight', startedAt: 1, snapshotTaken: true }, 'the rollout is marked as in flight', undefined],
+  [{ type: 'in-flight', startedAt: 1, snapshotTaken: true }, 'a rollout is in flight', undefined],
   [{ type: 'in-flight', startedAt: undefined, snapshotTaken: false }, 'no rollout is in flight', undefined],
   [{ type: 'heartbeat' }, 'alive', undefined],
   [{ type: 'planned-action', action: 'evict pod a/b' }, 'WOULD: evict pod a/b', undefined],
@@ -68,7 +68,7 @@ const table: [event: RunEvent, text: string, slack: string | undefined][] = [
   [ended('failed', 'Do that.'), 'failed: said\nDo that.', ':x: Kubernetes 1.34.5: '],
 ];
 
-group('an event in words', () => {
+group('the text of an event', () => {
   test.each(table)('%j', (event, text, slack) => {
     expect(describe(event)).toBe(text);
     expect(slackText(event)).toBe(slack === undefined ? undefined : slack + text);
@@ -76,7 +76,7 @@ group('an event in words', () => {
 });
 
 group('the Slack sink', () => {
-  it('posts what is news, with its prefix, and leaves out what is noise', async () => {
+  it('posts important events with its prefix and leaves out the others', async () => {
     const posted: string[] = [];
     const sink = slackSink(async (text) => void posted.push(text), '[dry-run] ');
     for (const event of [node('done'), node('updating'), { type: 'heartbeat' } as const])

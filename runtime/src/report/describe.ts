@@ -25,7 +25,7 @@ function describeNode(event: NodeEvent): string {
   }
 }
 
-/** An event in one sentence of plain text, for a log, a terminal and Slack alike. */
+/** Describes an event in one sentence of plain text, for the log, a terminal and Slack. */
 export function describe(event: RunEvent): string {
   switch (event.type) {
     case 'run-started':
@@ -45,7 +45,7 @@ export function describe(event: RunEvent): string {
     case 'snapshot':
       return `etcd snapshot ${event.path}: verified, hash ${event.hash}, revision ${event.revision}, ${event.size} bytes`;
     case 'in-flight':
-      return event.startedAt === undefined ? 'no rollout is in flight' : 'the rollout is marked as in flight';
+      return event.startedAt === undefined ? 'no rollout is in flight' : 'a rollout is in flight';
     case 'heartbeat':
       return 'alive';
     case 'planned-action':

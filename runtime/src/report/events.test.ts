@@ -3,7 +3,7 @@ import { Report, type RunEvent, type Sink } from './events.ts';
 
 const notice = (text: string): RunEvent => ({ type: 'notice', text });
 
-/** Remembers what it was told, each after `delay`. */
+/** Records the notices that it receives, each after `delay` milliseconds. */
 function slowSink(name: string, delay: number): Sink & { received: string[] } {
   const received: string[] = [];
   return {
@@ -17,7 +17,7 @@ function slowSink(name: string, delay: number): Sink & { received: string[] } {
 }
 
 describe('a report', () => {
-  it('tells every sink everything in order, and waits for the slow ones in the end only', async () => {
+  it('passes every event to every sink in order, and waits for slow ones only at the end', async () => {
     const [quick, slow] = [slowSink('quick', 0), slowSink('slow', 10)];
     const report = new Report(() => {});
     report.add(quick);
@@ -31,7 +31,7 @@ describe('a report', () => {
     ]);
   });
 
-  it('goes on after a sink that fails, and says which it was', async () => {
+  it('continues after a sink fails, and names that sink', async () => {
     const failures: string[] = [];
     const report = new Report((sink, error) => failures.push(`${sink}: ${(error as Error).message}`));
     const sound = slowSink('sound', 0);
@@ -50,7 +50,7 @@ describe('a report', () => {
     expect([calls, failures, sound.received]).toEqual([2, ['broken: no', 'broken: no'], ['a', 'b']]);
   });
 
-  it('tells a sink nothing from before it was added', async () => {
+  it('passes a sink no event from before it was added', async () => {
     const late = slowSink('late', 0);
     const report = new Report(() => {});
     report.emit(notice('before'));

@@ -1,9 +1,10 @@
 import type { Outcome } from '../errors.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 
+/** Where a node is in its upgrade. */
 export type NodePhase = 'draining' | 'drained' | 'updating' | 'updated' | 'soaking' | 'done';
 
-/** Everything a run tells. One union, so that each way of telling it is one function. */
+/** Everything that a run reports. One union, so that each sink handles all of it in one function. */
 export type RunEvent =
   | {
       readonly type: 'run-started';
@@ -16,6 +17,7 @@ export type RunEvent =
       readonly nodes: readonly { readonly name: string; readonly release: Release }[];
     }
   | { readonly type: 'stage-started'; readonly stage: string; readonly summary: string }
+  /** The stage has nothing to do. */
   | { readonly type: 'stage-skipped'; readonly stage: string; readonly why: string }
   | { readonly type: 'stage-done'; readonly stage: string; readonly seconds: number }
   | {
@@ -24,11 +26,14 @@ export type RunEvent =
       readonly phase: NodePhase;
       readonly from: Release;
       readonly to: Release;
-      /** Of the phase that has just ended. */
+      /** Duration of the phase that has just ended. */
       readonly seconds?: number;
+      /** How many pods were evicted. */
       readonly pods?: number;
     }
+  /** One line of a script's output on a node. */
   | { readonly type: 'script'; readonly node: string; readonly script: string; readonly line: string }
+  /** Gates are closed, and the run waits for them. */
   | { readonly type: 'waiting'; readonly reasons: readonly string[]; readonly until: string }
   | {
       readonly type: 'snapshot';
@@ -37,13 +42,15 @@ export type RunEvent =
       readonly revision: number;
       readonly size: number;
     }
-  /** The rollout's mark on the namespace was set, found, or cleared. */
+  /** The in-flight annotations were set, found, or cleared. `startedAt` in epoch milliseconds. */
   | { readonly type: 'in-flight'; readonly startedAt: number | undefined; readonly snapshotTaken: boolean }
   /** The process is alive. */
   | { readonly type: 'heartbeat' }
+  /** An action that a dry-run did not take. */
   | { readonly type: 'planned-action'; readonly action: string }
-  /** Worth a person's eye and no reason to stop. */
+  /** A person should know this, but the run continues. */
   | { readonly type: 'notice'; readonly text: string }
+  /** The next Job continues the run. */
   | { readonly type: 'handed-off'; readonly job: string; readonly why: string }
   | {
       readonly type: 'run-ended';
@@ -51,19 +58,21 @@ export type RunEvent =
       readonly target: Release;
       readonly message: string;
       readonly hint?: string;
-      /** An earlier process of this run has told the end already. */
+      /** Whether an earlier process of this run has already reported the end. */
       readonly repeated?: boolean;
     };
 
-/** A way of telling: a log, Slack, metrics, Events. */
+/** A receiver of events: the log, Slack, metrics, or Kubernetes Events. */
 export interface Sink {
+  /** Named in the log when the sink fails. */
   readonly name: string;
+  /** Called for one event at a time, in order. May throw; the run continues. */
   handle(event: RunEvent): void | Promise<void>;
 }
 
 /**
- * Tells every sink about every event, in order, without waiting for a slow one. A sink that fails
- * is noted in the log and never stops a run.
+ * Passes every event to every sink, in order, without waiting for slow ones. A failing sink is passed to
+ * `onFailure` and never stops a run.
  */
 export class Report {
   readonly #sinks: { sink: Sink; queue: Promise<void> }[] = [];
@@ -73,11 +82,12 @@ export class Report {
     this.#onFailure = onFailure;
   }
 
-  /** The sink hears what is emitted from now on. */
+  /** Adds a sink, which receives the events emitted from now on. */
   add(sink: Sink): void {
     this.#sinks.push({ sink, queue: Promise.resolve() });
   }
 
+  /** Queues the event for every sink. Never throws. */
   emit(event: RunEvent): void {
     for (const entry of this.#sinks) {
       entry.queue = entry.queue
@@ -86,7 +96,7 @@ export class Report {
     }
   }
 
-  /** Waits until everything was told. Each sink bounds its own time. */
+  /** Waits until every sink has handled every event. Each sink limits its own time. */
   async flush(): Promise<void> {
     await Promise.all(this.#sinks.map((entry) => entry.queue));
   }

@@ -3,7 +3,10 @@ import pretty from 'pino-pretty';
 import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 
-/** JSON lines in a pod, readable lines on a terminal. Written synchronously: nothing is lost when the process ends. */
+/**
+ * Logs JSON lines, or readable lines on a terminal. Writes synchronously, so nothing is lost when the process
+ * ends.
+ */
 export function createLogger(terminal: boolean, color: boolean): Logger {
   const options = { base: undefined, timestamp: pino.stdTimeFunctions.isoTime };
   if (!terminal) return pino(options, pino.destination({ dest: 1, sync: true }));
@@ -18,6 +21,7 @@ const prettyOptions = (color: boolean) => ({
   hideObject: true,
 });
 
+/** Logs each event as an object, with its text as the message. */
 export function logSink(logger: Logger): Sink {
   return {
     name: 'log',
@@ -29,14 +33,17 @@ export function logSink(logger: Logger): Sink {
 
 function levelOf(event: RunEvent): 'debug' | 'info' | 'warn' | 'error' {
   if (event.type === 'heartbeat') return 'debug';
-  // The node keeps the whole log; here are its milestones.
+  // The node keeps the whole log; only its milestones are worth `info` here.
   if (event.type === 'script' && !/^(==>|error:)/.test(event.line)) return 'debug';
   if (event.type === 'waiting' || event.type === 'notice') return 'warn';
   if (event.type !== 'run-ended' || event.outcome === 'done') return 'info';
   return event.outcome === 'failed' ? 'error' : 'warn';
 }
 
-/** Makes the JSON lines of another process readable on a terminal; elsewhere they pass as they are. */
+/**
+ * Formats the JSON lines of another process for a terminal. Other lines, and all lines elsewhere, stay
+ * unchanged.
+ */
 export function readableLine(terminal: boolean, color: boolean): (line: string) => string {
   if (!terminal) return (line) => line;
   const format = pretty.prettyFactory(prettyOptions(color));

@@ -36,7 +36,7 @@ describe('what a detection pushes', () => {
     news: true,
   });
 
-  it('replaces the group: no target of last week stays (PUT)', async () => {
+  it("replaces the group, so that last week's target is gone (PUT)", async () => {
     await publishMetrics(settings(), 'done', detection(['patch', '1.34.5'], ['minor', '1.35.1']));
     await publishMetrics(settings(), 'held', detection(['patch', '1.34.6']));
     expect(series()).toEqual([
@@ -53,7 +53,7 @@ describe('what a detection pushes', () => {
     ]);
   });
 
-  it('has no time of its last decision after a failure (F29)', async () => {
+  it('omits the time of the last decision after a failure (F29)', async () => {
     await publishMetrics(settings(), 'failed');
     expect(gateway.value(metrics.detectionLastRun.name)).toBeUndefined();
     expect(gateway.value(metrics.detectionOutcome.name, { outcome: 'failed' })).toBe(1);
@@ -63,7 +63,7 @@ describe('what a detection pushes', () => {
 describe('what a run pushes', () => {
   const recent = (name: string) => Math.abs((gateway.value(name) ?? 0) - nowSeconds()) < 5;
 
-  it('is what it was told of, with every outcome as a series', async () => {
+  it('reflects the events, with a series for every outcome', async () => {
     const sink = new MetricsSink(settings());
     await sink.handle({ type: 'in-flight', startedAt: 1_700_000_000_000, snapshotTaken: false });
     expect(gateway.value(metrics.inFlight.name)).toBe(1);
@@ -85,13 +85,13 @@ describe('what a run pushes', () => {
     [{ type: 'heartbeat' }, false],
     [{ type: 'waiting', reasons: [], until: '' }, false],
     [{ type: 'stage-started', stage: 'repo', summary: '' }, true],
-  ] as [RunEvent, boolean][])('%j is a sign of life and progress: %s', async (event, progress) => {
+  ] as [RunEvent, boolean][])('%j sets the heartbeat; it counts as progress: %s', async (event, progress) => {
     await new MetricsSink(settings()).handle(event);
     expect(recent(metrics.heartbeat.name)).toBe(true);
     expect(gateway.value(metrics.lastProgress.name) !== undefined).toBe(progress);
   });
 
-  it('is pushed again when it stays what it is', async () => {
+  it('is pushed again after a failure if the value stays after the run', async () => {
     gateway.faults = { status: 500 };
     setTimeout(() => {
       gateway.faults = {};
@@ -105,7 +105,7 @@ describe('what a run pushes', () => {
     { type: 'script', node: 'a', script: 'b', line: 'c' },
     { type: 'notice', text: 'x' },
     { type: 'planned-action', action: 'x' },
-  ] as RunEvent[])('$type is not worth a push', async (event) => {
+  ] as RunEvent[])('$type is not pushed', async (event) => {
     await new MetricsSink(settings()).handle(event);
     expect(gateway.history).toEqual([]);
   });
@@ -122,7 +122,7 @@ describe('a group', () => {
     ]);
   });
 
-  it('takes no metric of another job', () => {
+  it('does not accept a metric of another job', () => {
     const group = new MetricGroup(settings(), metricJobs.execution);
     expect(() => group.set(metrics.detectionLastRun, 1)).toThrow('does not belong to k8s-version-upgrade');
   });
@@ -137,7 +137,7 @@ describe('a group', () => {
     const group = new MetricGroup(settings(), metricJobs.execution);
     expect(await rejection(group.push())).toMatchObject({
       code: 'failed',
-      message: expect.stringMatching(/^pushgateway\.url: the Pushgateway did not take the metrics \(.+\)$/),
+      message: expect.stringMatching(/^pushgateway\.url: the Pushgateway did not accept the metrics \(.+\)$/),
     });
   });
 });

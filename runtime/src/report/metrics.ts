@@ -5,7 +5,10 @@ import { type Metric, metricJobs, metrics } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { RunEvent, Sink } from './events.ts';
 
-/** The gauges of one Pushgateway group, pushed as a whole: `PUT` leaves no stale label set behind. */
+/**
+ * The gauges of one Pushgateway group. `push` replaces the whole group (`PUT`), so no stale label set is
+ * left.
+ */
 export class MetricGroup {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, Gauge>();
@@ -26,29 +29,34 @@ export class MetricGroup {
         labelNames: [...metric.labels],
         registers: [this.#registry],
       });
-      // A gauge without labels exists as 0 from the start; only what was set is to be pushed.
+      // A gauge without labels starts at 0, but only values that were set must be pushed.
       if (metric.labels.length === 0) gauge.remove();
       this.#gauges.set(metric.name, gauge);
     }
   }
 
+  /** Sets a value for the next push. @throws Error for a metric of another group. */
   set(metric: Metric, value: number, labels: Record<string, string> = {}): void {
     const gauge = this.#gauges.get(metric.name);
     if (gauge === undefined) throw new Error(`${metric.name} does not belong to ${this.#job}`);
     gauge.set(labels, value);
   }
 
-  /** 1 for the outcome, 0 for the others, so that a rule sees each series always. */
+  /** Sets 1 for this outcome and 0 for the others, so that alerts always see every series. */
   setOutcome(metric: Metric, outcome: Outcome): void {
     for (const each of outcomes) this.set(metric, each === outcome ? 1 : 0, { outcome: each });
   }
 
-  /** Replaces the group. @throws UpgradeError when the Pushgateway does not take it. */
+  /** Replaces the group. @throws UpgradeError when the Pushgateway does not accept it. */
   push(): Promise<void> {
     return this.#send(() => this.#gateway.push({ jobName: this.#job }));
   }
 
-  /** Replaces what was set, and leaves the rest of the group as it is. @throws UpgradeError as `push` does. */
+  /**
+   * Pushes the values that were set and leaves the rest of the group unchanged.
+   *
+   * @throws UpgradeError as `push` does.
+   */
   pushAdd(): Promise<void> {
     return this.#send(() => this.#gateway.pushAdd({ jobName: this.#job }));
   }
@@ -58,14 +66,18 @@ export class MetricGroup {
       await request();
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new UpgradeError('failed', `pushgateway.url: the Pushgateway did not take the metrics (${why})`);
+      throw new UpgradeError(
+        'failed',
+        `pushgateway.url: the Pushgateway did not accept the metrics (${why})`,
+      );
     }
   }
 }
 
+/** The current time in Unix seconds, as timestamps are pushed. */
 export const nowSeconds = (): number => Date.now() / 1000;
 
-/** Pushes the execution metrics at every transition and, while the process lives, as a heartbeat. */
+/** Pushes the metrics of a run at every transition and with every heartbeat. */
 export class MetricsSink implements Sink {
   readonly name = 'metrics';
   readonly #group: MetricGroup;
@@ -93,7 +105,8 @@ export class MetricsSink implements Sink {
     if (event.type !== 'waiting' && event.type !== 'heartbeat')
       this.#group.set(metrics.lastProgress, nowSeconds());
     this.#group.set(metrics.heartbeat, nowSeconds());
-    // These stay what they are when the run ends: a gauge left at 1 would fire alerts until the next one.
+    // Retried, because these values stay after the run: a gauge left at 1 would fire alerts until the next
+    // run.
     const insist = event.type === 'in-flight' || event.type === 'run-ended';
     await pRetry(() => this.#group.push(), { retries: insist ? 3 : 0, minTimeout: 500 });
   }

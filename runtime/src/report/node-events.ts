@@ -10,7 +10,7 @@ const reasons: Partial<Record<NodePhase, string>> = {
   done: 'UpgradeSoaked',
 };
 
-/** Kubernetes Events on the nodes, for `kubectl describe node`. */
+/** Creates a Kubernetes Event on the node for some of its phases, shown by `kubectl describe node`. */
 export function nodeEventSink(writer: ClusterWriter): Sink {
   return {
     name: 'events',

@@ -13,7 +13,7 @@ afterEach(() => slack.stop());
 const open = (webhookFile: string, enabled = true) =>
   slackPost(testSettings({ slack: { webhookFile, enabled, timeout: '1s' } }).slack);
 
-/** Posts through a webhook file of its own. */
+/** Posts through a new webhook file. */
 async function post(text: string, webhook = slack.webhook): Promise<void> {
   const send = open(temporaryFile(`${webhook}\n`));
   if (send === undefined) throw new Error('Slack is off');
@@ -21,7 +21,7 @@ async function post(text: string, webhook = slack.webhook): Promise<void> {
 }
 
 describe('Slack', () => {
-  it('gets the text', async () => {
+  it('receives the text', async () => {
     await post('hello\n  - one <two>');
     expect(slack.messages.map((message) => message.payload)).toEqual([{ text: 'hello\n  - one <two>' }]);
   });
@@ -31,22 +31,25 @@ describe('Slack', () => {
     ['fails', () => ({ status: 500 }), undefined],
     ['cuts the connection', () => ({ reset: true }), undefined],
     ['is slow', () => ({ latencyMs: 2_000 }), undefined],
-    ['is not there', () => ({}), 'http://127.0.0.1:1/services/T000/B000/SECRET'],
-    ['is another protocol', () => ({}), 'gopher://127.0.0.1/services/T000/B000/SECRET'],
-  ])('that %s is an error without the webhook’s URL, which is a secret', async (_what, faults, webhook) => {
-    slack.faults = faults();
-    const error = await rejection(post('x', webhook));
-    expect(error.message).toMatch(/^Slack did not take a message \(\w+\)$/);
-    const everything = `${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`;
-    expect(everything).not.toContain('services/T000');
-    expect(everything).not.toContain(webhook ?? slack.webhook);
-  });
+    ['does not listen', () => ({}), 'http://127.0.0.1:1/services/T000/B000/SECRET'],
+    ['has a URL of another protocol', () => ({}), 'gopher://127.0.0.1/services/T000/B000/SECRET'],
+  ])(
+    "that %s causes an error without the webhook's URL, which is a secret",
+    async (_what, faults, webhook) => {
+      slack.faults = faults();
+      const error = await rejection(post('x', webhook));
+      expect(error.message).toMatch(/^Slack did not accept a message \(\w+\)$/);
+      const everything = `${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`;
+      expect(everything).not.toContain('services/T000');
+      expect(everything).not.toContain(webhook ?? slack.webhook);
+    },
+  );
 
   test.each([
     ['refuses for now', { status: 429 }, false],
     ['fails', { status: 500 }, false],
     ['cuts the connection of a message that must arrive', { reset: true }, true],
-  ])('that %s gets it again', async (_what, faults, insist) => {
+  ])('that %s receives the message again', async (_what, faults, insist) => {
     slack.faults = faults;
     setTimeout(() => {
       slack.faults = {};
@@ -56,18 +59,20 @@ describe('Slack', () => {
   });
 
   test.each([
-    ['a message that it may have taken', { reset: true }, false],
-    ['a message that it will never take', { status: 404 }, true],
-  ])('does not get %s again', async (_what, faults, insist) => {
+    ['a message that may have arrived', { reset: true }, false],
+    ['a message that it refused permanently', { status: 404 }, true],
+  ])('does not receive %s again', async (_what, faults, insist) => {
     slack.faults = faults;
     setTimeout(() => {
       slack.faults = {};
     }, 300);
-    await expect(open(temporaryFile(slack.webhook))?.('once', insist)).rejects.toThrow('Slack did not take');
+    await expect(open(temporaryFile(slack.webhook))?.('once', insist)).rejects.toThrow(
+      'Slack did not accept',
+    );
     expect(slack.messages).toEqual([]);
   });
 
-  it('is off when the settings say so, and needs no file then', () => {
+  it('needs no webhook file when it is disabled', () => {
     expect(open('/nonexistent', false)).toBeUndefined();
   });
 
@@ -80,7 +85,7 @@ describe('Slack', () => {
 
   test.each([
     ['empty', '\n', 'a file that is not empty'],
-    ['no URL', 'T000-SECRET', 'a file with a URL in it'],
+    ['no URL', 'T000-SECRET', 'a file that contains a URL'],
   ])('refuses a webhook file that is %s, without showing it', (_what, text, message) => {
     const file = temporaryFile(text);
     expect(() => open(file)).toThrow(message);

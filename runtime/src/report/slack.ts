@@ -7,31 +7,36 @@ import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 
 /**
- * Posts one message; again when Slack says that it did not take it. Rejects with a message that does not carry the webhook's
- * URL, which is a secret.
+ * Posts one message, and again when Slack refuses it for now. Rejects with an error that does not contain the
+ * webhook's URL, which is a secret.
  *
- * @param insist again also when nothing was heard of it: it may then arrive twice, and is not lost.
+ * @param insist whether to post again when there was no answer, too. The message may then arrive twice, but
+ * is not lost.
  */
 export type SlackPost = (text: string, insist?: boolean) => Promise<void>;
 
-/** Slack takes one message a second. */
+/** Slack accepts one message a second. */
 const retries = { retries: 2, minTimeout: 1_000 };
 
-/** It has answered that it did not take the message, and may take it later. */
+/** Slack has refused the message, but may accept it later. */
 const isRefusal = (error: unknown): boolean => {
   const { statusCode } = error as { statusCode?: number };
   return statusCode !== undefined && (statusCode === 429 || statusCode >= 500);
 };
-/** It has answered, and will not take it at all. */
+/** Slack has refused the message permanently. */
 const isFinal = (error: unknown): boolean =>
   (error as { statusCode?: number }).statusCode !== undefined && !isRefusal(error);
 
-/** @throws InputError when the webhook file is missing or holds no URL. Undefined when Slack is disabled. */
+/**
+ * Opens the webhook; undefined when Slack is disabled.
+ *
+ * @throws InputError when its file is missing or has no URL.
+ */
 export function slackPost(settings: Settings['slack']): SlackPost | undefined {
   if (!settings.enabled) return undefined;
   const url = readSecret('slack.webhookFile', settings.webhookFile);
   if (!URL.canParse(url))
-    throw new InputError('slack.webhookFile', settings.webhookFile, 'a file with a URL in it');
+    throw new InputError('slack.webhookFile', settings.webhookFile, 'a file that contains a URL');
   const webhook = new IncomingWebhook(url, { timeout: settings.timeout });
   return async (text, insist = false) => {
     try {
@@ -40,9 +45,9 @@ export function slackPost(settings: Settings['slack']): SlackPost | undefined {
         shouldRetry: ({ error }) => isRefusal(error) || (insist && !isFinal(error)),
       });
     } catch (error) {
-      // The client's error carries the request, and with it the URL.
+      // The client's error contains the request, and so the URL.
       const code = (error as { code?: string }).code ?? 'no code';
-      throw new Error(`Slack did not take a message (${code})`);
+      throw new Error(`Slack did not accept a message (${code})`);
     }
   };
 }
@@ -54,7 +59,7 @@ const icons = {
   failed: ':x:',
 } as const;
 
-/** The text for Slack; undefined for what would only be noise there. */
+/** The text for Slack; undefined for events that are not posted. */
 export function slackText(event: RunEvent): string | undefined {
   const text = describe(event);
   switch (event.type) {
@@ -78,7 +83,7 @@ export function slackText(event: RunEvent): string | undefined {
   }
 }
 
-/** @param prefix before every message, such as `[dry-run] `. */
+/** Posts events to Slack. @param prefix put before every message, such as `[dry-run] `. */
 export function slackSink(post: SlackPost, prefix = ''): Sink {
   return {
     name: 'slack',
