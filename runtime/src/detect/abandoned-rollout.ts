@@ -7,10 +7,11 @@ import { type Reading, type Rollout, releasesIn, targetInFlight } from './observ
 import { publishNoRollout } from './report.ts';
 
 /**
- * Clears a mark that an interrupted run left behind (F7): older than any run can take, nobody at it, and no node half
- * way. One that is half way is left for the dispatch that finishes it.
+ * Clears in-flight annotations that an interrupted run left behind (F7): older than any run can take, no run
+ * in progress, and no node in progress. An unfinished rollout is left for the dispatch that finishes it.
+ * Idempotent.
  *
- * @returns what the namespace says now.
+ * @returns the annotations of the namespace afterwards.
  */
 export async function clearAbandoned(
   ctx: DetectContext,
@@ -23,7 +24,7 @@ export async function clearAbandoned(
   if (!(await isAbandoned(ctx, seen))) return seen.notes;
   if (describeAtWork(await readAtWork(client, namespace)) !== undefined) return seen.notes;
   logger.warn(
-    `a rollout to ${target} was marked as in flight since ${started}, and nobody is at it; clearing the mark`,
+    `the rollout to ${target} has been in flight since ${started}, but no run is in progress; clearing its annotations`,
   );
   if (dryRun) return seen.notes;
   await namespaceJournal(client, writer, namespace, annotationPrefix).clear();
@@ -37,13 +38,14 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, settings)) return false;
   const running = releasesIn(seen);
   if (new Set(running).size > 1 || nodes.some((node) => isInProgressOf(node, inFlight))) return false;
-  // Nothing is drained yet, and nodes' repositories may be of its minor already: they offer no patch of the old one.
+  // Nothing is drained yet, but the nodes may use the repository of the new minor already, which has no patch
+  // of the old.
   if (inFlight.kind !== 'minor') return true;
   const published = await targetInFlight(inFlight, running, repository);
   return published === undefined || running.includes(published);
 }
 
-/** Where no rollout is marked and nobody is at work, the gauge is to show none either. */
+/** Resets the gauge of the rollout in flight when there is none and no run is in progress. Idempotent. */
 export async function showNoRollout(ctx: DetectContext, rollout: Rollout, dryRun: boolean): Promise<void> {
   if (dryRun || rollout.inFlight !== undefined || describeAtWork(rollout.atWork) !== undefined) return;
   await publishNoRollout(ctx.settings.pushgateway).catch((error: Error) => ctx.logger.warn(error.message));

@@ -24,7 +24,7 @@ function dispatch(tokenText = token, longest = 5_400_500) {
   return dispatchToAgent(settings.dispatch.agentService, request, longest, new AbortController().signal);
 }
 
-/** Everything that an error could show, causes among it. */
+/** Everything that an error could print, including its causes. */
 function everythingIn(error: Error): string {
   const parts: string[] = [];
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
@@ -61,7 +61,7 @@ describe('a dispatch to the agent service', () => {
     ],
     ['a full queue', { queueFull: true }, token, { code: 'held', message: expect.stringContaining('queue') }],
     ['403', { status: 403 }, token, { code: 'failed', hint: expect.stringContaining('api_bearer_token') }],
-    ['a page of a proxy', { body: '<html>' }, token, { code: 'failed', hint: 'Its answer: <html>' }],
+    ['an HTML page of a proxy', { body: '<html>' }, token, { code: 'failed', hint: 'Its answer: <html>' }],
     [
       '404',
       { status: 404, body: 'no such page' },
@@ -81,7 +81,7 @@ describe('a dispatch to the agent service', () => {
     },
   );
 
-  it('certainly did not arrive where nobody listens', async () => {
+  it('certainly did not arrive when the connection is refused', async () => {
     await service.stop();
     const error = await rejection(dispatch());
     expect(error).toBeInstanceOf(NotDispatchedError);
@@ -105,8 +105,8 @@ describe('a dispatch to the agent service', () => {
 
   test.each([
     ['two lines', `${token}\nsecond`],
-    ['a character that no header carries', `${token}\u0007x`],
-    ['beyond ASCII', `${token}\u20ac`],
+    ['a character that is invalid in a header', `${token}\u0007x`],
+    ['a character beyond ASCII', `${token}\u20ac`],
     ['nothing', ' \n'],
   ])('refuses a token file with %s, without showing it', async (_what, text) => {
     const error = await rejection(dispatch(text));

@@ -10,15 +10,18 @@ export class NotDispatchedError extends UpgradeError {}
 
 const acceptedSchema = z.object({ job_id: z.string(), status: z.string() });
 
-/** The prompt that the agent's own instructions expect. */
+/** The prompt, in the form that the agent's instructions expect. */
 export const promptFor = (request: UpgradeRequest): string =>
   `Run the k8s-version-upgrade agent. Inputs: ${inputsOf(request)}`;
 
 /**
- * Hands the upgrade to the agent service (`POST /execute`). Sent once: a request without an answer may have arrived.
+ * Dispatches the upgrade to the agent service (`POST /execute`). Sends the request only once, because a
+ * request without an answer may have arrived.
  *
- * @param longest milliseconds that the run may take.
- * @returns the service's job id. @throws NotDispatchedError when it certainly did not take it.
+ * @param longest how long the run may take, milliseconds.
+ * @returns the service's job id.
+ * @throws NotDispatchedError when the service certainly did not accept it; another UpgradeError when it may
+ * have.
  */
 export async function dispatchToAgent(
   settings: Settings['dispatch']['agentService'],
@@ -48,7 +51,7 @@ export async function dispatchToAgent(
 }
 
 /**
- * A value that no header can carry is refused here: fetch would quote it in its error.
+ * Reads the token. Refuses a value that is invalid in a header, because fetch would quote it in its error.
  *
  * @throws NotDispatchedError (badInput)
  */
@@ -66,7 +69,7 @@ export function readToken(file: string): string {
 function refusal(url: string, { status, text }: HttpAnswer): NotDispatchedError {
   if (status === 429) {
     return new NotDispatchedError('held', `the queue of the agent service is full (${url})`, {
-      hint: 'The next run tries again.',
+      hint: 'The next detection tries again.',
     });
   }
   const hint =

@@ -34,19 +34,19 @@ const seen = (running: string, change: Partial<Observation> = {}): Observation =
 const none: Candidates = { patches: [], minors: [] };
 
 describe('observing', () => {
-  it('takes the oldest kubelet for what runs, wherever it is (F10)', () => {
+  it('returns the oldest kubelet as the running release, on whichever node it is (F10)', () => {
     const nodes = ['1.34.5', '1.34.10', '1.34.2', '1.34.5'].map((release, n) =>
       clusterNode(`node${n}`, { release: r(release), controlPlane: n === 0 }),
     );
     expect(observe(nodes, r('1.34.10'), undefined, undefined).running).toBe('1.34.2');
   });
 
-  it('takes the API server for it where every kubelet is ahead', () => {
+  it('returns the release of the API server as running when every kubelet is ahead', () => {
     const nodes = [clusterNode('node1', { release: r('1.34.5') })];
     expect(observe(nodes, r('1.34.4'), undefined, undefined).running).toBe('1.34.4');
   });
 
-  it('names every kubelet that is more than one minor behind the API server, which no run can bring forward', () => {
+  it('is blocked naming every kubelet that is more than one minor behind the API server', () => {
     const at = (...releases: string[]) =>
       releases.map((release, n) => clusterNode(`node${n}`, { release: r(release) }));
     expect(() => checkReach(at('1.34.4', '1.33.9', '1.35.0'), r('1.34.4'))).not.toThrow();
@@ -54,7 +54,7 @@ describe('observing', () => {
       expect.objectContaining({
         code: 'blocked',
         reasons: ['kubelet 1.32.4 of node1 is 2 minors behind', 'kubelet 1.31.1 of node3 is 3 minors behind'],
-        message: expect.stringMatching(/the API server 1\.34\.4: .* by hand, one minor at a time/),
+        message: expect.stringMatching(/the API server 1\.34\.4: .* manually, one minor at a time/),
       }),
     );
   });
@@ -68,7 +68,7 @@ describe('choosing', () => {
     target: string,
     refused: string[],
   ][] = [
-    ['nothing when nothing is out', seen('1.34.5'), none, 'none', []],
+    ['nothing when there is no newer release', seen('1.34.5'), none, 'none', []],
     [
       'the newest patch by number',
       seen('1.34.2'),
@@ -84,32 +84,32 @@ describe('choosing', () => {
       [],
     ],
     [
-      'an older patch while the newest is too young (F16)',
+      'the previous patch while the newest is too young (F16)',
       seen('1.34.2'),
       { ...none, patches: [out('1.34.4', 1), out('1.34.3', 9)] },
       'patch 1.34.3',
-      ['1.34.4: out for 1d, and a patch is taken after 3d'],
+      ['1.34.4: released 1d ago; policy accepts a patch after 3d'],
     ],
     [
       'a minor when every patch is refused',
       seen('1.34.2'),
       { patches: [out('1.34.3', 1)], minors: [out('1.35.1', 30)] },
       'minor 1.35.1',
-      ['1.34.3: out for 1d, and a patch is taken after 3d'],
+      ['1.34.3: released 1d ago; policy accepts a patch after 3d'],
     ],
     [
       'no .0 of a new minor',
       seen('1.34.2'),
       { ...none, minors: [out('1.36.0', 90)] },
       'none',
-      ['1.36.0: a new minor is taken from .1 on'],
+      ['1.36.0: policy accepts a new minor from patch level 1'],
     ],
     [
       'nothing of unknown age',
       seen('1.34.2'),
       { ...none, patches: [out('1.34.3', undefined)] },
       'none',
-      ['1.34.3: its age is not known'],
+      ['1.34.3: its release date is unknown'],
     ],
     [
       'not the release that breaks kubeadm (F16)',
@@ -120,85 +120,88 @@ describe('choosing', () => {
     ],
     // An unfinished rollout first.
     [
-      'what a half-finished rollout went to (F10)',
+      'the target of an unfinished rollout (F10)',
       seen('1.34.2', { server: r('1.34.5'), kubelets: [r('1.34.5'), r('1.34.2')] }),
       { ...none, patches: [out('1.34.6', 90)] },
       'patch 1.34.5',
       [],
     ],
     [
-      'what a half-finished minor went to, not a newer patch of it',
+      'the target of an unfinished minor, not a newer patch of it',
       seen('1.34.5', { server: r('1.35.1'), kubelets: [r('1.35.1'), r('1.34.5')] }),
       { patches: [out('1.34.6', 90)], minors: [out('1.35.3', 90)] },
       'minor 1.35.1',
       [],
     ],
     [
-      'what is in flight, before any node is there',
+      'the target in flight, before any node is at it',
       seen('1.34.2', { inFlight: r('1.34.5') }),
       { ...none, patches: [out('1.34.6', 90)] },
       'patch 1.34.5',
       [],
     ],
     [
-      'not an older target than the cluster already has',
+      'not a target in flight that is older than the API server',
       seen('1.34.2', { server: r('1.34.6'), inFlight: r('1.34.5') }),
       none,
       'patch 1.34.6',
       [],
     ],
     [
-      'not a target in flight that is out of reach',
+      'not a target in flight that is two minors ahead',
       seen('1.34.2', { server: r('1.34.6'), inFlight: r('1.36.1') }),
       none,
       'patch 1.34.6',
       [],
     ],
     [
-      'what is in flight, where the API server alone is left',
+      'the target in flight when only the API server is left',
       seen('1.34.4', { kubelets: [r('1.34.5')], inFlight: r('1.34.5') }),
       { ...none, patches: [out('1.34.5', 1)] },
       'patch 1.34.5',
       [],
     ],
-    // A kubelet that is ahead of the API server began no rollout.
+    // A kubelet that is ahead of the API server is not an unfinished rollout.
     [
-      'what a kubelet alone is at, once policy lets it pass',
+      'the release of a kubelet that is ahead, once policy allows it',
       seen('1.34.4', { kubelets: [r('1.34.4'), r('1.34.5')] }),
       { ...none, patches: [out('1.34.5', 9)] },
       'patch 1.34.5',
       [],
     ],
     [
-      'nothing while what a kubelet alone is at is too young (F16)',
+      'nothing while the release of a kubelet that is ahead is too young (F16)',
       seen('1.34.4', { kubelets: [r('1.34.4'), r('1.34.5')] }),
       { ...none, patches: [out('1.34.5', 1)] },
       'none',
-      ['1.34.5: out for 1d, and a patch is taken after 3d'],
+      ['1.34.5: released 1d ago; policy accepts a patch after 3d'],
     ],
     [
-      'what every kubelet is at, and the API server not',
+      'the release of every kubelet when only the API server is behind',
       seen('1.34.4', { kubelets: [r('1.34.5')] }),
       { ...none, patches: [out('1.34.5', 9)] },
       'patch 1.34.5',
       [],
     ],
     [
-      'nothing that a kubelet is past',
+      'nothing older than the newest kubelet',
       seen('1.34.2', { kubelets: [r('1.34.2'), r('1.34.5')] }),
       { ...none, patches: [out('1.34.5', 1), out('1.34.4', 9)] },
       'none',
-      ['1.34.5: out for 1d, and a patch is taken after 3d', '1.34.4: 1.34.5 runs here already'],
+      [
+        '1.34.5: released 1d ago; policy accepts a patch after 3d',
+        '1.34.4: a node or the API server already runs 1.34.5',
+      ],
     ],
     [
-      'past what the control plane went to, where a kubelet is past that',
+      'a release newer than the control plane when a kubelet is newer, too',
       seen('1.34.2', { server: r('1.34.5'), kubelets: [r('1.34.2'), r('1.34.6')] }),
       { ...none, patches: [out('1.34.6', 9), out('1.34.5', 20)] },
       'patch 1.34.6',
       [],
     ],
     [
-      'by policy again once the rollout in flight is complete',
+      'by policy once every component is at the target in flight',
       seen('1.34.5', { inFlight: r('1.34.5') }),
       { ...none, patches: [out('1.34.6', 90)] },
       'patch 1.34.6',
@@ -211,12 +214,12 @@ describe('choosing', () => {
     expect(decision.refused.map((one) => `${one.release}: ${one.reason}`)).toEqual(refused);
   });
 
-  it('obeys the deny list and, above everything, the allow list', () => {
+  it('obeys the deny list, and the allow list before everything else', () => {
     const candidates = { ...none, minors: [out('1.36.0', 0), out('1.35.1', 90)] };
     const deny = [{ version: r('1.35.1'), reason: 'our CNI' }];
     expect(choose(seen('1.34.2'), candidates, { ...policy, deny }, now)).toEqual({
       refused: [
-        { release: '1.36.0', kind: 'minor', reason: 'a new minor is taken from .1 on' },
+        { release: '1.36.0', kind: 'minor', reason: 'policy accepts a new minor from patch level 1' },
         { release: '1.35.1', kind: 'minor', reason: 'denied: our CNI' },
       ],
     });
@@ -227,56 +230,74 @@ describe('choosing', () => {
   });
 
   const rows: [what: string, change: object, kind: 'patch' | 'minor', candidate: Candidate, why: string][] = [
-    ['a patch of its age', {}, 'patch', out('1.34.3', 3), 'taken'],
-    ['a patch a day short', {}, 'patch', out('1.34.3', 2), 'out for 2d, and a patch is taken after 3d'],
-    ['a minor of its age', {}, 'minor', out('1.35.1', 30), 'taken'],
-    ['a minor a day short', {}, 'minor', out('1.35.1', 29), 'out for 29d, and a minor is taken after 30d'],
+    ['a patch of the minimum age', {}, 'patch', out('1.34.3', 3), 'taken'],
     [
-      'another age',
+      'a patch one day too young',
+      {},
+      'patch',
+      out('1.34.3', 2),
+      'released 2d ago; policy accepts a patch after 3d',
+    ],
+    ['a minor of the minimum age', {}, 'minor', out('1.35.1', 30), 'taken'],
+    [
+      'a minor one day too young',
+      {},
+      'minor',
+      out('1.35.1', 29),
+      'released 29d ago; policy accepts a minor after 30d',
+    ],
+    [
+      'another minimum age',
       { minimumAge: { patch: 7 * day, minor: 0 } },
       'patch',
       out('1.34.3', 6),
-      'out for 6d, and a patch is taken after 7d',
+      'released 6d ago; policy accepts a patch after 7d',
     ],
     [
-      'a higher patch level',
+      'a higher minimum patch level',
       { minimumMinorPatch: 3 },
       'minor',
       out('1.36.2', 99),
-      'a new minor is taken from .3 on',
+      'policy accepts a new minor from patch level 3',
     ],
-    ['the level of a minor only', { minimumMinorPatch: 9 }, 'patch', out('1.34.3', 99), 'taken'],
-    ['.0 where it is allowed', { minimumMinorPatch: 0 }, 'minor', out('1.36.0', 99), 'taken'],
     [
-      '1.35.0, whatever its level',
+      'the minimum patch level does not apply to patches',
+      { minimumMinorPatch: 9 },
+      'patch',
+      out('1.34.3', 99),
+      'taken',
+    ],
+    ['.0 with a minimum patch level of 0', { minimumMinorPatch: 0 }, 'minor', out('1.36.0', 99), 'taken'],
+    [
+      '1.35.0, whatever the minimum patch level',
       { minimumMinorPatch: 0 },
       'minor',
       out('1.35.0', 99),
       `denied: ${knownBadReleases[0]?.reason}`,
     ],
-    ['the built-in list, allowed by name', { allow: [r('1.35.0')] }, 'minor', out('1.35.0', 0), 'taken'],
+    ['the built-in deny list, allowed by name', { allow: [r('1.35.0')] }, 'minor', out('1.35.0', 0), 'taken'],
     [
-      'the owner’s list, allowed by name',
+      "the owner's deny list, allowed by name",
       { deny: [{ version: r('1.34.3'), reason: 'x' }], allow: [r('1.34.3')] },
       'patch',
       out('1.34.3', 0),
       'taken',
     ],
     [
-      'the owner’s list',
+      "the owner's deny list",
       { deny: [{ version: r('1.34.3'), reason: 'our CSI' }] },
       'patch',
       out('1.34.3', 99),
       'denied: our CSI',
     ],
     [
-      'another release on a list',
+      'other releases on the lists',
       { deny: [{ version: r('1.34.4'), reason: 'x' }], allow: [r('1.34.5')] },
       'patch',
       out('1.34.3', 2),
-      'out for 2d, and a patch is taken after 3d',
+      'released 2d ago; policy accepts a patch after 3d',
     ],
-    ['unknown age, allowed by name', { allow: [r('1.34.3')] }, 'patch', out('1.34.3', undefined), 'taken'],
+    ['an unknown age, allowed by name', { allow: [r('1.34.3')] }, 'patch', out('1.34.3', undefined), 'taken'],
   ];
   test.each(rows)('policy: %s (F16)', (_what, change, kind, candidate, why) => {
     const candidates =
@@ -285,7 +306,7 @@ describe('choosing', () => {
     expect(target === undefined ? refused.map((one) => one.reason) : ['taken']).toEqual([why]);
   });
 
-  it('does not need an age where policy does not', () => {
+  it('does not need an age when the minimum age is 0', () => {
     const young = { ...policy, minimumAge: { patch: 0, minor: 0 } };
     const candidates = { ...none, patches: [out('1.34.3', undefined)] };
     expect(choose(seen('1.34.2'), candidates, young, now).target?.release).toBe('1.34.3');
@@ -293,14 +314,14 @@ describe('choosing', () => {
 });
 
 describe('whatever the cluster, the repository and policy are', () => {
-  /** A version as a repository or a node may show it, pre-releases among them. */
+  /** A version as a repository or a node may list it, including pre-releases. */
   const version = fc
     .tuple(nearRelease, fc.constantFrom('-1.1', '-1.1', '-2.1', '~rc.1-1.1', '~alpha.0-1.1'))
     .map(([release, suffix]) => `${release}${suffix}`);
   const world = fc.record({
     kubelets: fc.array(nearRelease, { minLength: 1, maxLength: 4 }),
-    /** All at one release, half way through a rollout, or as no two of them need be. */
-    shape: fc.constantFrom('even', 'half way', 'any'),
+    /** All components at one release, in the middle of a rollout, or any mix of releases. */
+    shape: fc.constantFrom('even', 'unfinished', 'any'),
     server: nearRelease,
     inFlight: fc.option(nearRelease, { nil: undefined }),
     versions: fc.uniqueArray(version, { maxLength: 12 }),
@@ -313,7 +334,7 @@ describe('whatever the cluster, the repository and policy are', () => {
   /** Runs observation, candidates and choice over a repository and a node that offer the same versions. */
   async function decideIn({ versions, ages, deny, minimumMinorPatch, shape, inFlight, ...given }: World) {
     const server =
-      shape === 'half way' ? (newest([given.server, ...given.kubelets]) ?? given.server) : given.server;
+      shape === 'unfinished' ? (newest([given.server, ...given.kubelets]) ?? given.server) : given.server;
     const kubelets = given.kubelets.map((release) => (shape === 'even' ? server : release));
     const nodes = kubelets.map((release, n) => clusterNode(`node${n}`, { release, controlPlane: n === 0 }));
     const ageOf = (release: Release) => ages[Number(release.split('.')[2]) % ages.length];
@@ -328,7 +349,7 @@ describe('whatever the cluster, the repository and policy are', () => {
       },
     } as unknown as PackageRepository;
     const running = observe(nodes, server, inFlight, undefined).running;
-    // The node has at least what it runs, or it is an error.
+    // The node's package manager must at least list the running release, or it is an error.
     const shell = {
       script: async () => ({ versions: [...versions, `${running}-1.1`] }),
     } as unknown as NodeShell;
@@ -365,7 +386,7 @@ describe('whatever the cluster, the repository and policy are', () => {
     expect(chosen).toBeGreaterThan(50);
   });
 
-  it('what is unfinished is chosen before anything else (F10)', async () => {
+  it('the target of an unfinished rollout is chosen before anything else (F10)', async () => {
     let unfinished = 0;
     await fc.assert(
       fc.asyncProperty(world, async (given) => {
@@ -383,7 +404,7 @@ describe('whatever the cluster, the repository and policy are', () => {
     expect(unfinished).toBeGreaterThan(50);
   });
 
-  it('a kubelet that is ahead of the API server goes by policy unless a rollout is in flight', async () => {
+  it('policy decides about the release of a kubelet that is ahead unless a rollout is in flight', async () => {
     let ahead = 0;
     await fc.assert(
       fc.asyncProperty(world, async (given) => {
@@ -398,7 +419,7 @@ describe('whatever the cluster, the repository and policy are', () => {
     expect(ahead).toBeGreaterThan(50);
   });
 
-  it('every candidate that was passed over has a reason, and none is both taken and refused', async () => {
+  it('every candidate newer than the chosen one is refused with a reason, and none is both chosen and refused', async () => {
     await fc.assert(
       fc.asyncProperty(world, async (given) => {
         const { candidates, decision } = await decideIn(given);

@@ -5,45 +5,60 @@ import type { Settings } from '../settings/settings.ts';
 
 /** What the cluster runs. */
 export interface Observation {
+  /** Release of the API server. */
   readonly server: Release;
+  /** Release of each node's kubelet. */
   readonly kubelets: readonly Release[];
-  /** The older of the API server and the oldest kubelet: a half-finished rollout is not finished (F10). */
+  /**
+   * The older of the API server and the oldest kubelet, so that a partial rollout counts as unfinished (F10).
+   */
   readonly running: Release;
-  /** Of the rollout that is marked as in flight. */
+  /** Target of the rollout in flight; undefined without one. */
   readonly inFlight: Release | undefined;
-  /** Kind of that rollout, while there is a node that it has begun and not finished: at its target, too. */
+  /**
+   * Kind of that rollout while a node is in progress, even if every node is at the target. @default - no such
+   * node
+   */
   readonly unfinishedKind?: UpgradeKind | undefined;
 }
 
+/** The releases to choose from. */
 export interface Candidates {
-  /** Newer than running, of its minor. */
+  /** Newer than the running release, of the same minor. */
   readonly patches: readonly Candidate[];
   /** Of the next minor. */
   readonly minors: readonly Candidate[];
 }
 
+/** A candidate that was not chosen. */
 export interface Refusal {
+  /** The candidate. */
   readonly release: Release;
+  /** Whether it is a patch or a minor. */
   readonly kind: UpgradeKind;
+  /** Why, as a phrase for a message. */
   readonly reason: string;
 }
 
+/** The result of choosing. */
 export interface Decision {
+  /** The release to upgrade to, and why. @default - nothing to do, or every candidate was refused */
   readonly target?: { readonly release: Release; readonly kind: UpgradeKind; readonly why: string };
-  /** Every candidate that was looked at and not taken. */
+  /** Every candidate that was considered and not chosen. */
   readonly refused: readonly Refusal[];
 }
 
 type Policy = Settings['policy'];
 
-/** Releases that nobody should go to, each with the source of the fact. */
+/** Releases that no cluster should run, each with the source of the fact. */
 export const knownBadReleases: readonly { version: string; reason: string }[] = [
   { version: '1.35.0', reason: 'kubeadm breaks on an empty KUBELET_KUBEADM_ARGS (kubernetes/kubeadm #3279)' },
 ];
 
 /**
- * Chooses the release to go to: an unfinished rollout first, then the newest patch, then the newest next minor that
- * policy lets pass. A kubelet that is ahead of the API server began no rollout: it joined so, and policy decides. Pure.
+ * Chooses the release to upgrade to: the target of an unfinished rollout, else the newest patch, else the
+ * newest release of the next minor that policy allows. A kubelet that is ahead of the API server is not an
+ * unfinished rollout: the node joined like that, and policy decides. Pure.
  *
  * @param now epoch milliseconds.
  */
@@ -60,16 +75,18 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
     for (const candidate of [...group].sort((a, b) => compareReleases(b.release, a.release))) {
       const { release } = candidate;
       const overtaken = compareReleases(release, furthest) < 0;
-      const reason = overtaken ? `${furthest} runs here already` : whyNot(candidate, kind, policy, now);
+      const reason = overtaken
+        ? `a node or the API server already runs ${furthest}`
+        : policyObjection(candidate, kind, policy, now);
       if (reason === undefined)
-        return { target: { release, kind, why: `newest ${kind} that policy lets pass` }, refused };
+        return { target: { release, kind, why: `newest ${kind} that policy allows` }, refused };
       refused.push({ release, kind, reason });
     }
   }
   return { refused };
 }
 
-/** The only candidate of a cluster that stands half way; undefined for any other. */
+/** The only candidate of a cluster with an unfinished rollout; undefined for any other cluster. */
 export function unfinishedCandidate(seen: Observation): Candidates | undefined {
   const target = unfinishedTarget(seen);
   if (target === undefined) return undefined;
@@ -78,17 +95,17 @@ export function unfinishedCandidate(seen: Observation): Candidates | undefined {
   return { patches: of('patch'), minors: of('minor') };
 }
 
-/** Finishing is safer than staying half way, whatever policy says of the release by now. */
+/** Ignores policy, because finishing a rollout is safer than leaving it unfinished. */
 function unfinishedTarget(seen: Observation): Decision['target'] {
   const { server, running, inFlight, unfinishedKind } = seen;
   const furthest = furthestOf(seen);
-  // What was overtaken, or is not one step away, is not what this cluster is half way to.
+  // A release that is older than some component, or more than one step away, cannot be the target.
   for (const release of [inFlight, server]) {
     if (release === undefined || compareReleases(release, furthest) < 0) continue;
     const kindThere = release === inFlight ? unfinishedKind : undefined;
     const kind = release === running ? kindThere : kindOf(running, release);
     const why =
-      release === inFlight ? 'finishes the rollout in flight' : `the API server runs ${release} already`;
+      release === inFlight ? 'finishes the rollout in flight' : `the API server already runs ${release}`;
     if (kind !== undefined) return { release, kind, why };
   }
   return undefined;
@@ -96,7 +113,8 @@ function unfinishedTarget(seen: Observation): Decision['target'] {
 
 const furthestOf = ({ server, kubelets }: Observation): Release => newest([server, ...kubelets]) ?? server;
 
-function whyNot(
+/** Why policy does not allow the candidate; undefined when it does. */
+function policyObjection(
   { release, publishedAt }: Candidate,
   kind: UpgradeKind,
   policy: Policy,
@@ -106,12 +124,12 @@ function whyNot(
   const denied = [...policy.deny, ...knownBadReleases].find((entry) => entry.version === release);
   if (denied) return `denied: ${denied.reason}`;
   if (kind === 'minor' && patchLevelOf(release) < policy.minimumMinorPatch) {
-    return `a new minor is taken from .${policy.minimumMinorPatch} on`;
+    return `policy accepts a new minor from patch level ${policy.minimumMinorPatch}`;
   }
   const minimum = policy.minimumAge[kind];
   if (minimum === 0) return undefined;
-  if (publishedAt === undefined) return 'its age is not known';
+  if (publishedAt === undefined) return 'its release date is unknown';
   const age = now - publishedAt;
   if (age >= minimum) return undefined;
-  return `out for ${formatDuration(Math.max(0, age))}, and a ${kind} is taken after ${formatDuration(minimum)}`;
+  return `released ${formatDuration(Math.max(0, age))} ago; policy accepts a ${kind} after ${formatDuration(minimum)}`;
 }

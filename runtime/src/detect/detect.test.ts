@@ -25,12 +25,12 @@ const longAgo = minutes(60 * 24 * 30);
 
 let lab: TestLab;
 let service: AgentService;
-let said: string[];
+let logged: string[];
 beforeEach(async () => {
   lab = await startLab();
   for (const name of ['one', 'two']) lab.api.store.remove('nodes', undefined, name);
   service = await new AgentService({ token: 't', submit: async () => ({ exitCode: 0, output: '' }) }).start();
-  said = [];
+  logged = [];
 });
 afterEach(async () => {
   await service.stop();
@@ -47,7 +47,10 @@ function node(name: string, release: string, annotations: Record<string, string>
   } as KubeObject;
 }
 
-/** A context over the lab; `offered` is what repository and node have, all of it old enough. */
+/**
+ * A context over the lab. `offered`: the releases that repository and node offer, all old enough for the
+ * policy.
+ */
 function context(
   offered: string[],
   mode: 'agent-service' | 'job' = 'agent-service',
@@ -67,8 +70,8 @@ function context(
   } as unknown as PackageRepository;
   const shell = { script: async () => ({ versions: offered }) } as unknown as NodeShell;
   const logger = {
-    info: (text: string) => said.push(text),
-    warn: (text: string) => said.push(text),
+    info: (text: string) => logged.push(text),
+    warn: (text: string) => logged.push(text),
   } as unknown as Logger;
   const cluster = clusterReader(client, settings, marksReader(settings.annotationPrefix));
   const writer = clusterWriter(client, 'k8s-upgrade');
@@ -86,10 +89,10 @@ function context(
     processName: `detector-${contexts}`,
   };
 }
-/** How many there were: each is a process of its own. */
+/** How many contexts were created; each is another process. */
 let contexts = 0;
 
-/** As deployed. @param podSpec what of its pods is otherwise. */
+/** As deployed. @param podSpec overrides fields of its pods. */
 function executionCronJob(podSpec: object = {}): KubeObject {
   const pod = { ...template, spec: { ...template.spec, ...podSpec } };
   return {
@@ -141,7 +144,7 @@ const killSwitch = {
 const fresh = () => lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
 
 describe('a detection', () => {
-  it('dispatches the newest patch, and notes that it did', async () => {
+  it('dispatches the newest patch and records that', async () => {
     fresh();
     const found = await detect(context(['1.34.2', '1.34.4', '1.34.5', '1.35.1']), false);
     expect(found).toMatchObject({
@@ -180,24 +183,24 @@ describe('a detection', () => {
     });
   });
 
-  it('is held when policy holds everything that is newer (F15)', async () => {
+  it('is held when policy refuses every newer release (F15)', async () => {
     fresh();
     const found = await detect(context(['1.34.2', '1.35.0']), false);
     expect(found).toMatchObject({
       outcome: 'held',
       message: expect.stringContaining('1.35.0 (denied: kubeadm'),
     });
-    expect(said).toContainEqual(expect.stringContaining('not taking minor 1.35.0: denied'));
+    expect(logged).toContainEqual(expect.stringContaining('skipping minor 1.35.0: denied'));
   });
 
-  it('finishes a rollout that was left half way (F10)', async () => {
+  it('finishes an unfinished rollout (F10)', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.2')]);
     lab.api.setVersion('1.34.5');
     await detect(context(['1.34.2', '1.34.5', '1.34.6']), false);
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
-  it('finishes a minor whose repository the nodes have already, and shows it as available', async () => {
+  it('finishes a minor whose repository the nodes already use, and publishes it as available', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
     lab.api.setVersion('1.34.5');
     annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.35.1', [keys.kind]: 'minor' });
@@ -207,7 +210,7 @@ describe('a detection', () => {
     expect(dispatched()).toEqual(['1.35.1']);
   });
 
-  it('finishes a minor that stopped after its repositories, however long ago', async () => {
+  it('finishes a minor that stopped after the stage repo, however long ago', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
     lab.api.setVersion('1.34.5');
     annotate({ [keys.inFlight]: longAgo, [keys.target]: '1.35.1', [keys.kind]: 'minor' });
@@ -217,7 +220,7 @@ describe('a detection', () => {
   });
 
   it.each(['patch', 'minor'])(
-    'finishes the last node, which has its kubelet and was not let in again (%s)',
+    'finishes the last node, whose kubelet is at the target but which is still cordoned (%s)',
     async (kind) => {
       const inProgress = { [keys.cordoned]: longAgo, [keys.changed]: longAgo };
       lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5', inProgress)]);
@@ -230,7 +233,7 @@ describe('a detection', () => {
   );
 
   it.each(['1.34.9', '1.36.1'])(
-    'does not finish one to %s, which nothing runs and no repository has',
+    'does not finish a rollout to %s, which nothing runs and no repository has',
     async (target) => {
       lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.2')]);
       annotate({ [keys.inFlight]: minutes(60), [keys.target]: target });
@@ -239,7 +242,7 @@ describe('a detection', () => {
     },
   );
 
-  it('does not take a worker that joined ahead for a rollout: policy holds what it is at', async () => {
+  it('applies policy to the release of a worker that joined ahead: that is not an unfinished rollout', async () => {
     lab.api.apply([node('master', '1.34.2'), node('node1', '1.34.5')]);
     const ctx = context(['1.34.2', '1.34.5']);
     const deny = [{ version: parseRelease('t', '1.34.5'), reason: 'our CNI' }];
@@ -253,30 +256,30 @@ describe('a detection', () => {
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
-  it('is not up to date while the API server alone is behind', async () => {
+  it('dispatches when only the API server is behind', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.34.5')]);
     await detect(context(['1.34.2', '1.34.5']), false);
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
-  it('is blocked, and asks no repository, when a kubelet is two minors behind', async () => {
+  it('is blocked without reading a repository when a kubelet is two minors behind', async () => {
     lab.api.apply([node('master', '1.34.5'), node('node1', '1.32.4')]);
     lab.api.setVersion('1.34.5');
     annotate({ [keys.inFlight]: minutes(60), [keys.target]: '1.33.9' });
-    const asked = () => Promise.reject(new Error('asked'));
+    const failOnRead = () => Promise.reject(new Error('read'));
     const repository = {
-      hasMinor: asked,
-      packages: asked,
-      publishedAt: asked,
+      hasMinor: failOnRead,
+      packages: failOnRead,
+      publishedAt: failOnRead,
     } as unknown as PackageRepository;
-    const shell = { script: asked } as unknown as NodeShell;
+    const shell = { script: failOnRead } as unknown as NodeShell;
     expect(await rejection(detect({ ...context([]), repository, shell }, false))).toMatchObject({
       code: 'blocked',
       message: expect.stringContaining('kubelet 1.32.4 of node1 is 2 minors behind'),
     });
   });
 
-  it('creates the first Job itself where there is no agent service', async () => {
+  it('creates the first Job itself with dispatch.mode: job', async () => {
     fresh();
     lab.api.apply([executionCronJob()]);
     const found = await detect(context(['1.34.2', '1.34.5'], 'job'), false);
@@ -295,8 +298,8 @@ describe('a detection', () => {
   });
 });
 
-describe('the gauge of a rollout that nobody runs (F7)', () => {
-  /** What the gauge shows after a detection that finds these releases, or none. */
+describe('the gauge of the rollout in flight when no run is in progress (F7)', () => {
+  /** The outcome of a detection that finds these releases, and the gauge after it. */
   async function shownAfter(offered: string[], prepare: () => void = () => {}) {
     fresh();
     prepare();
@@ -316,21 +319,21 @@ describe('the gauge of a rollout that nobody runs (F7)', () => {
     return [ended, pushgateway.value(metrics.inFlight.name)];
   }
 
-  it('is set back, also where nothing can be chosen', async () => {
+  it('is reset to 0, even if the detection fails', async () => {
     expect(await shownAfter(['1.34.2'])).toEqual(['done', 0]);
     expect(await shownAfter([])).toEqual(['failed', 0]);
   });
 
-  it('stays while somebody is at work, or a rollout is marked', async () => {
+  it('stays while a run is in progress or a rollout is in flight', async () => {
     expect(await shownAfter(['1.34.2'], () => lab.api.apply([lease(minutes(0))]))).toEqual(['done', 1]);
     lab.api.store.remove('leases', 'k8s-upgrade', 'k8s-version-upgrade');
-    const mark = () => annotate({ [keys.inFlight]: minutes(1), [keys.target]: '1.34.2' });
-    expect(await shownAfter(['1.34.2'], mark)).toEqual(['done', 1]);
+    const setInFlight = () => annotate({ [keys.inFlight]: minutes(1), [keys.target]: '1.34.2' });
+    expect(await shownAfter(['1.34.2'], setInFlight)).toEqual(['done', 1]);
   });
 });
 
 describe('the cluster is read', () => {
-  /** How often each of these was read, as `nodes 1`. */
+  /** How often each resource was read, such as `nodes 1`. */
   const reads = () =>
     ['nodes', 'namespaces', 'leases', 'jobs', 'pods'].map((resource) => {
       const all = lab.api.requests.matching({ resource });
@@ -351,7 +354,7 @@ describe('the cluster is read', () => {
     expect(reads()).toEqual(times(1));
   });
 
-  it('again only when somebody has written to the namespace meanwhile', async () => {
+  it('again only if somebody has written the namespace meanwhile', async () => {
     fresh();
     const ctx = context(['1.34.2', '1.34.5']);
     const shell = {
@@ -366,7 +369,7 @@ describe('the cluster is read', () => {
   });
 
   it.each(['agent-service', 'job'] as const)(
-    'for who is at work after the packages: a run may have begun while a node was asked (%s)',
+    'for a run in progress after the package list, as a run may have started meanwhile (%s)',
     async (mode) => {
       fresh();
       lab.api.apply([executionCronJob()]);
@@ -379,7 +382,7 @@ describe('the cluster is read', () => {
       } as unknown as NodeShell;
       expect(await detect({ ...ctx, shell }, false)).toMatchObject({
         outcome: 'held',
-        message: expect.stringContaining('not dispatched, a run is in flight: Job upgrade-1 has not ended'),
+        message: expect.stringContaining('not dispatched, a run is in progress: Job upgrade-1 has not ended'),
       });
       expect(reads()).toEqual(times(1));
       expect([dispatched(), lab.api.store.list('jobs', 'k8s-upgrade').length]).toEqual([[], 1]);
@@ -388,30 +391,30 @@ describe('the cluster is read', () => {
   );
 });
 
-describe('a Job that no node takes (F4)', () => {
+describe('an unscheduled Job (F4)', () => {
   const offered = ['1.34.2', '1.34.5'];
   const nowhere = { nodeSelector: { 'example.com/none': 'here' } };
   const noNode = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
 
-  it('that the detector made is told by the detector in time, with the reason of the scheduler', async () => {
+  it("that the detector created is reported by the detector in time, with the scheduler's reason", async () => {
     fresh();
     lab.api.apply([executionCronJob(nowhere)]);
-    const began = Date.now();
+    const startedAt = Date.now();
     const { outcome, message } = await detect(context(offered, 'job', '1s'), false);
-    expect(Date.now() - began).toBeLessThan(10_000);
+    expect(Date.now() - startedAt).toBeLessThan(10_000);
     const [job] = lab.api.store.list('jobs', 'k8s-upgrade');
     const name = job?.metadata.name ?? '';
     expect(outcome).toBe('blocked');
     expect(message).toContain(`dispatched as Job ${name}, and ${name} is not scheduled: ${noNode}`);
     expect(message).toContain(`kubectl -n k8s-upgrade delete job ${name}`);
-    // Removed as the message says, it is dispatched anew at once.
+    // Once the Job is deleted, as the message says, the next detection dispatches again.
     lab.api.store.remove('jobs', 'k8s-upgrade', name);
     lab.api.apply([executionCronJob()]);
     expect((await detect(context(offered, 'job', '1s'), false)).outcome).toBe('done');
     expect(lab.api.store.list('jobs', 'k8s-upgrade')).toHaveLength(1);
   });
 
-  it('so that no pod of it is made is told, too', async () => {
+  it('without a pod is reported, too', async () => {
     fresh();
     const quota = executionCronJob() as {
       spec: { jobTemplate: { spec: { suspend?: boolean } } };
@@ -422,7 +425,7 @@ describe('a Job that no node takes (F4)', () => {
     expect([outcome, message]).toEqual(['blocked', expect.stringContaining('no pod was created for it')]);
   });
 
-  it('so that no pod of it is made is told by the next detection, too', async () => {
+  it('without a pod is reported by the next detection, too', async () => {
     fresh();
     lab.api.apply([
       { ...job({}), spec: { template: { spec: { ...template.spec, ...nowhere } } } } as KubeObject,
@@ -437,7 +440,7 @@ describe('a Job that no node takes (F4)', () => {
     ]);
   });
 
-  it('and hangs is blocked at the next detection, and held for as long as one may yet take it', async () => {
+  it('makes the next detection held at first, and blocked after timing.unschedulable', async () => {
     fresh();
     const metadata = { labels: { [jobLabels.run]: 'r' } };
     const spec = { template: { metadata, spec: { ...template.spec, ...nowhere } } };
@@ -458,7 +461,7 @@ describe('a Job that no node takes (F4)', () => {
   });
 });
 
-it('a Job whose node is gone for good is blocked with the command that helps', async () => {
+it('a stranded Job makes the detection blocked, with the command to delete it', async () => {
   fresh();
   lab.api.apply([job({ terminating: 1 }), lease(minutes(12))]);
   const ctx = context(['1.34.2', '1.34.5']);
@@ -480,16 +483,16 @@ describe('nothing is dispatched', () => {
     [
       'while somebody holds the lease',
       () => lab.api.apply([lease(minutes(0))]),
-      'a run is in flight: run/pod has been running',
+      'a run is in progress: run/pod has been running',
     ],
     [
       'while a Job is active',
       () => lab.api.apply([job({ active: 1 })]),
-      'a run is in flight: Job upgrade-1 has not ended',
+      'a run is in progress: Job upgrade-1 has not ended',
     ],
     ['while upgrades are halted', () => lab.api.apply([killSwitch]), 'upgrades are halted: disk swap'],
     [
-      'while the last dispatch has not begun',
+      'while the run of the last dispatch has not started',
       () => annotate({ [keys.dispatched]: `1.34.5 ${minutes(5)}` }),
       'ago and has not started',
     ],
@@ -511,9 +514,9 @@ describe('nothing is dispatched', () => {
       'a Job that has failed (F6)',
       () => lab.api.apply([job({ conditions: [{ type: 'Failed', status: 'True' }] })]),
     ],
-    ['an old dispatch that never began', () => annotate({ [keys.dispatched]: `1.34.5 ${longAgo}` })],
+    ['an old dispatch whose run never started', () => annotate({ [keys.dispatched]: `1.34.5 ${longAgo}` })],
     ['a dispatch of another target', () => annotate({ [keys.dispatched]: `1.34.4 ${minutes(5)}` })],
-    ['a note that cannot be read', () => annotate({ [keys.dispatched]: 'nonsense' })],
+    ['an unreadable dispatch annotation', () => annotate({ [keys.dispatched]: 'nonsense' })],
   ];
   test.each(past)('but not because of %s', async (_what, prepare) => {
     fresh();
@@ -523,7 +526,7 @@ describe('nothing is dispatched', () => {
   });
 });
 
-describe('a leaked latch (F7)', () => {
+describe('a leaked in-flight annotation (F7)', () => {
   const leaked = (started: string) =>
     annotate({
       [keys.inFlight]: started,
@@ -532,28 +535,28 @@ describe('a leaked latch (F7)', () => {
       [keys.snapshotPath]: '/x.db',
     });
 
-  it('is cleared when it is older than any run, nobody is at it and no node is half way', async () => {
+  it('is cleared when it is older than any run, no run is in progress and no node is in progress', async () => {
     fresh();
     leaked(longAgo);
     await detect(context(['1.34.2']), false);
     expect(annotations()).toEqual({});
-    expect(said).toContainEqual(expect.stringContaining('clearing the mark'));
+    expect(logged).toContainEqual(expect.stringContaining('clearing its annotations'));
   });
 
   const kept: [what: string, prepare: () => void][] = [
-    ['younger than a run may be', () => leaked(minutes(60))],
-    ['of somebody at work', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
-    ['of a cluster with two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
-    ['of a cluster whose API server alone is behind', () => [leaked(longAgo), lab.api.setVersion('1.34.1')]],
+    ['it is younger than a run may be', () => leaked(minutes(60))],
+    ['a run is in progress', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
+    ['the cluster has two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
+    ['only the API server is behind', () => [leaked(longAgo), lab.api.setVersion('1.34.1')]],
     [
-      'of a node that is cordoned in the middle',
+      'a node is in progress',
       () => [
         leaked(longAgo),
         lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.changed]: minutes(1) })]),
       ],
     ],
   ];
-  test.each(kept)('stays when it is that %s', async (_what, prepare) => {
+  test.each(kept)('stays when %s', async (_what, prepare) => {
     fresh();
     prepare();
     await detect(context(['1.34.2', '1.34.5']), true);
@@ -563,7 +566,7 @@ describe('a leaked latch (F7)', () => {
 });
 
 describe('a dispatch that fails', () => {
-  it('for want of a token is bad input, and writes nothing', async () => {
+  it('because the token is missing is bad input and writes nothing', async () => {
     lab.api.apply([node('master', '1.34.2')]);
     const ctx = context(['1.34.2', '1.34.5']);
     const { dispatch } = ctx.settings;
@@ -573,7 +576,7 @@ describe('a dispatch that fails', () => {
     expect(annotations()).toEqual({});
   });
 
-  it('is forgotten when it certainly did not arrive, so that the next detection tries again', async () => {
+  it('is discarded when it certainly did not arrive, so that the next detection tries again', async () => {
     fresh();
     service.queueFull = true;
     const ctx = context(['1.34.2', '1.34.5']);
@@ -583,7 +586,7 @@ describe('a dispatch that fails', () => {
     expect((await detect(ctx, false)).outcome).toBe('done');
   });
 
-  it('is remembered when it may have arrived, so that it does not arrive twice', async () => {
+  it('stays recorded when it may have arrived, so that it does not arrive twice', async () => {
     fresh();
     service.faults = { reset: true };
     const ctx = context(['1.34.2', '1.34.5']);
@@ -594,7 +597,7 @@ describe('a dispatch that fails', () => {
     expect(dispatched()).toEqual([]);
   });
 
-  it('two at the same moment dispatch once, and the other says so', async () => {
+  it('two detections at the same time dispatch once, and the other one reports that', async () => {
     lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
     const both = [context(['1.34.5']), context(['1.34.5'])];
     const ends = await Promise.all(
@@ -608,19 +611,19 @@ describe('a dispatch that fails', () => {
     );
   });
 
-  it('its own note that was taken twice, because the answer was lost, is its own', async () => {
+  it('a detection recognizes its own record when a lost response made it write that twice', async () => {
     lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2')]);
     const ctx = context(['1.34.5']);
-    const patchNamespace = async (note: Record<string, string | null>, version?: string) => {
-      await ctx.writer.patchNamespace(note, version);
-      if (version !== undefined) await ctx.writer.patchNamespace(note, version);
+    const patchNamespace = async (record: Record<string, string | null>, version?: string) => {
+      await ctx.writer.patchNamespace(record, version);
+      if (version !== undefined) await ctx.writer.patchNamespace(record, version);
     };
     const { outcome } = await detect({ ...ctx, writer: { ...ctx.writer, patchNamespace } }, false);
     expect(outcome).toBe('done');
     expect(dispatched()).toEqual(['1.34.5']);
   });
 
-  it('two at the same moment create one Job', async () => {
+  it('two detections at the same time create one Job', async () => {
     lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
     const ends = await Promise.all([1, 2].map(() => detect(context(['1.34.5'], 'job'), false)));
     expect(ends.map(({ outcome }) => outcome).sort()).toEqual(['done', 'held']);
@@ -628,9 +631,9 @@ describe('a dispatch that fails', () => {
   });
 
   it.each([
-    ['held while the Job may still be on its way', 5, 'held', 0],
-    ['made again when it never came', 15, 'done', 1],
-  ])('a Job that was noted and is not there: %s', async (_what, age, outcome, jobs) => {
+    ['is held while the Job may still be created', 5, 'held', 0],
+    ['dispatches again once that is no longer possible', 15, 'done', 1],
+  ])('a detection after a recorded dispatch without a Job %s', async (_what, age, outcome, jobs) => {
     lab.api.apply([node('master', '1.34.2'), node('worker', '1.34.2'), executionCronJob()]);
     annotate({ [keys.dispatched]: `1.34.5 ${minutes(age)} 0badcafe` });
     expect((await detect(context(['1.34.5'], 'job'), false)).outcome).toBe(outcome);

@@ -18,17 +18,21 @@ import {
   targetInFlight,
 } from './observe.ts';
 
-/** What there is to choose from, and what was chosen. */
+/** What was observed and chosen. */
 export interface Choice {
+  /** What the cluster runs. */
   readonly seen: Observation;
+  /** The releases to choose from. */
   readonly candidates: Candidates;
+  /** The chosen release, and why others were refused. */
   readonly decision: Decision;
 }
 
 /**
- * Observes and chooses; changes nothing.
+ * Observes and chooses, for `k8s-upgrade plan`; changes nothing in the cluster.
  *
- * @throws UpgradeError when it cannot be told what is available, or no step can be taken.
+ * @throws UpgradeError when the available releases cannot be read; BlockedError when a kubelet is too far
+ * behind.
  */
 export const decide = async (ctx: DetectContext): Promise<Choice> => chooseFor(ctx, await readCluster(ctx));
 
@@ -37,45 +41,49 @@ async function chooseFor(ctx: DetectContext, reading: Reading): Promise<Choice> 
   checkReach(nodes, server);
   const target = await targetInFlight(notes.inFlight, releasesIn(reading), ctx.repository);
   const seen = observe(nodes, server, target, notes.inFlight?.kind);
-  // What is half way is finished, whatever else is out; and the nodes' lists may be of its minor already.
+  // An unfinished rollout is finished first. Nothing else is looked up: the nodes may use the new minor's
+  // repository.
   const candidates =
     unfinishedCandidate(seen) ?? (await findCandidates(nodes, seen.running, ctx.shell, ctx.repository));
   return { seen, candidates, decision: choose(seen, candidates, ctx.settings.policy, Date.now()) };
 }
 
 /**
- * One detection: observe, choose, and dispatch unless something stands in the way. Each thing is read once: what there is to choose by
- * first, who is at work last. The rollout is read again only when the namespace has changed in between.
+ * Runs one detection: observes, chooses, and dispatches unless something prevents that. May be called again
+ * at any time.
  *
- * @throws UpgradeError when it cannot be told what is available, or the dispatch failed.
+ * Reads everything once: first what the choice depends on, last whether a run is in progress. Reads the
+ * rollout again only if the namespace has changed in between.
+ *
+ * @throws UpgradeError when the available releases cannot be read, or the dispatch failed.
  */
 export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detection> {
   const { mode, agentService } = ctx.settings.dispatch;
-  // Before anything is written down of a dispatch that could not be made.
+  // Fail before recording a dispatch that could not be made.
   if (mode === 'agent-service' && !dryRun) readToken(agentService.tokenFile);
   const reading = await readCluster(ctx);
   const notes = await clearAbandoned(ctx, reading, dryRun);
   const choice = await chooseFor(ctx, { ...reading, notes }).catch(async (error) => {
-    await seeWhoIsAtWork(ctx, notes, dryRun).catch(() => {});
+    await readRunInProgress(ctx, notes, dryRun).catch(() => {});
     throw error;
   });
-  // Not before: a node's package list may have taken its time, and a run that a person began meanwhile need not have changed the
-  // namespace.
-  const rollout = await seeWhoIsAtWork(ctx, notes, dryRun);
+  // Read last: refreshing a node's package list may take long, and a run that a person started meanwhile has
+  // not necessarily changed the namespace.
+  const rollout = await readRunInProgress(ctx, notes, dryRun);
   const { seen, candidates, decision } = choice;
   for (const { release, kind, reason } of decision.refused)
-    ctx.logger.info(`not taking ${kind} ${release}: ${reason}`);
+    ctx.logger.info(`skipping ${kind} ${release}: ${reason}`);
   const available = newestOfEach(candidates);
   const { running } = seen;
   const result: Result = (outcome, message, news = true) => ({ outcome, message, running, available, news });
   const { target } = decision;
-  if (target === undefined) return whenNothingToTake(decision, running, result);
+  if (target === undefined) return withoutTarget(decision, running, result);
   return dispatch(ctx, rollout, target, reading.nodes.length, dryRun, (outcome, message) =>
     result(outcome, `${running} → ${target.release} (${target.kind}, ${target.why}): ${message}`),
   );
 }
 
-async function seeWhoIsAtWork(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
+async function readRunInProgress(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
   const rollout = { ...notes, atWork: await readAtWork(ctx.client, ctx.settings.namespace) };
   await showNoRollout(ctx, rollout, dryRun);
   return rollout;
@@ -106,7 +114,10 @@ async function dispatch(
   return result('done', `dispatched ${end.how}`);
 }
 
-/** Why the active Job does not run and needs somebody to act; waits a while for the pod of a Job that has none. */
+/**
+ * Why the active Job does not run and needs somebody to act; waits a while for the pod of a Job that has
+ * none.
+ */
 async function describeStuckJob(ctx: DetectContext, { atWork }: Rollout): Promise<string | undefined> {
   const { namespace, timing } = ctx.settings;
   const podless = podlessJob(atWork);
@@ -116,11 +127,11 @@ async function describeStuckJob(ctx: DetectContext, { atWork }: Rollout): Promis
   );
 }
 
-function whenNothingToTake({ refused }: Decision, running: Release, result: Result): Detection {
+function withoutTarget({ refused }: Decision, running: Release, result: Result): Detection {
   if (refused.length === 0)
     return result(
       'done',
-      `up to date: every kubelet runs at least ${running}, and nothing newer is out`,
+      `up to date: every kubelet runs at least ${running}, and no newer release is available`,
       false,
     );
   const reasons = refused.map((one) => `${one.release} (${one.reason})`).join(', ');

@@ -15,7 +15,10 @@ import { dispatchToAgent, NotDispatchedError } from './agent-service.ts';
 import type { DetectContext } from './detection.ts';
 import { type Rollout, readRollout } from './observe.ts';
 
-/** Why nothing may be dispatched now: a halt, a run in progress, or an earlier dispatch. Undefined when it may. */
+/**
+ * Why nothing may be dispatched now: a halt, a run in progress, or an earlier dispatch. Undefined when it
+ * may.
+ */
 export async function reasonNotToDispatch(
   ctx: DetectContext,
   rollout: Rollout,
@@ -26,24 +29,26 @@ export async function reasonNotToDispatch(
   const halted = await new ConfigMapKillSwitch(ctx.client, namespace).reason();
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
   const busy = describeAtWork(rollout.atWork);
-  if (busy !== undefined) return `a run is in flight: ${busy}`;
+  if (busy !== undefined) return `a run is in progress: ${busy}`;
   const [release, time = '', by] = rollout.dispatched?.split(' ') ?? [];
   const at = Date.parse(time);
   const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
-  // The detector may have been killed before it created the Job: the API tells, once no creation can be on its way any more. What the
-  // agent service took nobody can ask.
+  // The detector may have been killed before it created the Job. The list of Jobs shows that once no creation
+  // can be pending any more. Whether the agent service accepted a dispatch cannot be checked.
   const lastJobAt = timeOf(rollout.atWork.jobs[0]?.metadata?.creationTimestamp) ?? 0;
   const neverStarted = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
   if (dispatch.mode === 'job' && neverStarted) return undefined;
   const whom = by === undefined ? '' : ` by ${by}`;
-  return `it was dispatched ${formatDuration(age)} ago${whom} and has not started (k8s-upgrade clear forgets that)`;
+  return `it was dispatched ${formatDuration(age)} ago${whom} and has not started (k8s-upgrade clear discards that dispatch)`;
 }
 
 /**
- * Notes the dispatch before it is made: killed right after it, the next detection knows of it.
+ * Records the dispatch before it is made, so that the next detection knows of it even if this process is
+ * killed.
  *
- * @returns undefined when it is noted; when the namespace has changed meanwhile, as by another detection that was quicker, how it is now.
+ * @returns undefined when it is recorded; the current rollout when the namespace has changed since `version`,
+ *   for example because another detection was faster.
  */
 export async function claim(
   ctx: DetectContext,
@@ -57,7 +62,7 @@ export async function claim(
   } catch (error) {
     if (!isConflict(error)) throw error;
     const now = await readRollout(ctx.client, ctx.settings);
-    // Sent again because its answer was lost, it meets its own change.
+    // A patch that was retried after a lost response conflicts with its own first attempt.
     return now.dispatched === note ? undefined : now;
   }
 }
@@ -68,14 +73,21 @@ const dispatchedKey = ({ settings }: DetectContext): string =>
 const forgetClaim = (ctx: DetectContext): Promise<void> =>
   ctx.writer.patchNamespace({ [dispatchedKey(ctx)]: null });
 
-/** What has become of a dispatch, in words. */
+/** The result of a dispatch, for messages. */
 export interface HandOut {
+  /** Completes "dispatched …". */
   readonly how: string;
-  /** Why no node has taken the Job, where nobody else is there to tell. */
+  /**
+   * Why the Job is not scheduled, if the detector has to report that. @default - it is scheduled or not a Job
+   */
   readonly unscheduled?: string | undefined;
 }
 
-/** @throws UpgradeError when it failed; the claim stays where it may have arrived. */
+/**
+ * Dispatches the upgrade. Must be called once, after `claim`.
+ *
+ * @throws UpgradeError when it failed. The claim is removed unless the dispatch may have arrived.
+ */
 export async function handOut(
   ctx: DetectContext,
   target: Release,
@@ -102,14 +114,15 @@ async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<H
   const { metadata } = await submitFirstJob({ client, cluster, writer, namespace }, request);
   const name = metadata?.name ?? '';
   const unscheduled = await describeIfUnscheduled(ctx, name);
-  // Once the Job is deleted, the next detection must dispatch at once. As long as the Job exists, it finds that.
+  // Once the Job is deleted, the next detection must dispatch at once. As long as the Job exists, it finds
+  // that.
   if (unscheduled !== undefined) await forgetClaim(ctx);
   return { how: `as Job ${name}`, unscheduled };
 }
 
 /**
- * Waits until the Job is scheduled, and otherwise describes why it is not. Nobody follows a Job that the detector
- * created, so the detector has to report this (F4).
+ * Waits until the Job is scheduled, and otherwise describes why it is not. Nobody follows a Job that the
+ * detector created, so the detector has to report this (F4).
  */
 export async function describeIfUnscheduled(
   { client, settings, signal }: DetectContext,

@@ -21,11 +21,13 @@ import { packageList } from '../ssh/package-list.ts';
 import type { Candidates, Observation } from './choose.ts';
 import type { DetectContext } from './detection.ts';
 
-/** What the namespace, the lease and the Jobs say of a rollout. */
+/** A rollout according to the namespace, and the run in progress. */
 export interface Rollout extends RolloutNotes {
+  /** The run in progress, if any. */
   readonly atWork: AtWork;
 }
 
+/** Reads the annotations of the namespace, the lease, the Jobs and their pods. */
 export async function readRollout(client: KubernetesClient, settings: Settings): Promise<Rollout> {
   const { namespace, annotationPrefix } = settings;
   const [notes, atWork] = await Promise.all([
@@ -35,13 +37,17 @@ export async function readRollout(client: KubernetesClient, settings: Settings):
   return { ...notes, atWork };
 }
 
-/** What there is to choose by. */
+/** What the choice depends on. */
 export interface Reading {
+  /** All nodes, in the order of a rollout. */
   readonly nodes: readonly ClusterNode[];
+  /** Release of the API server. */
   readonly server: Release;
+  /** What the namespace's annotations say about rollouts. */
   readonly notes: RolloutNotes;
 }
 
+/** Reads nodes, the API server's release and the namespace once. */
 export async function readCluster({
   client,
   cluster,
@@ -55,13 +61,18 @@ export async function readCluster({
   return { nodes, server, notes };
 }
 
-/** Everything that API server and kubelets run. */
+/** The releases of the API server and of all kubelets, with duplicates. */
 export const releasesIn = ({ nodes, server }: Reading): Release[] => [
   server,
   ...nodes.map((node) => node.release),
 ];
 
-/** @param inFlight what the rollout that is marked goes to. @param kind of that rollout. */
+/**
+ * Builds the observation. Pure.
+ *
+ * @param inFlight target of the rollout in flight.
+ * @param kind kind of that rollout.
+ */
 export function observe(
   nodes: readonly ClusterNode[],
   server: Release,
@@ -75,9 +86,10 @@ export function observe(
 }
 
 /**
- * What the rollout in flight goes to. One that nothing runs and no repository has was mistyped: there is nothing to finish.
+ * The target of the rollout in flight. Undefined for a target that nothing runs and no repository has: it was
+ * mistyped, so there is nothing to finish.
  *
- * @param running everything that nodes and API server run.
+ * @param running the releases of the API server and of all kubelets.
  */
 export async function targetInFlight(
   inFlight: InFlight | undefined,
@@ -92,9 +104,10 @@ export async function targetInFlight(
 }
 
 /**
- * A kubelet may be three minors behind the API server; kubeadm, and so a run, brings a node forward by one.
+ * Checks that no kubelet is more than one minor behind the API server. Kubernetes supports three, but
+ * kubeadm, and so a run, upgrades a node by at most one minor.
  *
- * @throws BlockedError with every kubelet that is out of reach.
+ * @throws BlockedError naming every kubelet that is too far behind.
  */
 export function checkReach(nodes: readonly ClusterNode[], server: Release): void {
   const behind = nodes
@@ -105,17 +118,17 @@ export function checkReach(nodes: readonly ClusterNode[], server: Release): void
     ({ name, release, minors }) => `kubelet ${release} of ${name} is ${minors} minors behind`,
   );
   throw new BlockedError(
-    `kubelets are too far behind the API server ${server}: kubeadm skips no minor, so they have to be brought forward by hand, one minor at a time, until each is at most one behind`,
+    `kubelets are too far behind the API server ${server}: kubeadm cannot skip a minor, so upgrade them manually, one minor at a time, until each is at most one behind`,
     reasons,
   );
 }
 
 /**
- * Looks up what could be gone to: patches as a control-plane node would install them, the next minor from its own
- * repository.
+ * Finds the releases to choose from: patches that a control-plane node's package manager offers, and the
+ * releases in the repository of the next minor.
  *
- * @param shell refreshes that node's package list; without it, what is published is taken for what is in there.
- * @throws UpgradeError when either cannot be told; never an empty answer in its place (F12).
+ * @param shell refreshes that node's package list; without it, all published patches count as offered.
+ * @throws UpgradeError when either cannot be read; never returns an empty list instead (F12).
  */
 export async function findCandidates(
   nodes: readonly ClusterNode[],
@@ -124,7 +137,7 @@ export async function findCandidates(
   repository: PackageRepository,
 ): Promise<Candidates> {
   const minor = minorOf(running);
-  // Asked first: what is wrong with the repository is said better by it than by a node's apt.
+  // Read first, because an error of the repository itself is clearer than that of a node's apt.
   const published = await repository.packages(minor);
   const offered = shell
     ? await offeredByNode(nodes, minor, shell)
@@ -146,7 +159,10 @@ export async function findCandidates(
   };
 }
 
-/** What `apt-cache madison kubeadm` offers there, right after its list was refreshed (F13). */
+/**
+ * What `apt-cache madison kubeadm` lists on a control-plane node, right after refreshing its package list
+ * (F13).
+ */
 async function offeredByNode(
   nodes: readonly ClusterNode[],
   minor: string,
@@ -154,13 +170,13 @@ async function offeredByNode(
 ): Promise<Release[]> {
   const node = nodes.find((one) => one.controlPlane && one.ready);
   if (node === undefined)
-    throw new UpgradeError('failed', 'no control-plane node is Ready to be asked for its packages');
+    throw new UpgradeError('failed', 'no control-plane node is Ready, so no package list can be read');
   const { releases = [], repository = 'unknown' } = (await packageList(shell, node)) ?? {};
   const ofMinor = releases.filter((release) => minorOf(release) === minor);
   if (ofMinor.length > 0) return ofMinor;
   throw new UpgradeError(
     'failed',
-    `${node.name} is offered no kubeadm ${minor}, only ${releases.join(', ') || 'nothing'}`,
+    `the package manager of ${node.name} offers no kubeadm ${minor}, only ${releases.join(', ') || 'nothing'}`,
     {
       hint: `Its package repository is ${repository}; it should be that of v${minor}.`,
     },

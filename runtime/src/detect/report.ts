@@ -5,7 +5,12 @@ import type { SlackPost } from '../report/slack.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Detection } from './detection.ts';
 
-/** Pushes what a detection found. The whole group is replaced, so that an old target does not stay. */
+/**
+ * Pushes the result of a detection. Replaces the whole group, so that an old target does not stay.
+ *
+ * @param found undefined for a detection that failed.
+ * @throws UpgradeError when the Pushgateway does not accept it.
+ */
 export async function publishMetrics(
   settings: Settings['pushgateway'],
   outcome: Outcome,
@@ -15,14 +20,17 @@ export async function publishMetrics(
   for (const { kind, release } of found?.available ?? []) {
     group.set(metrics.available, 1, { kind, running: found?.running ?? '', target: release });
   }
-  // A detection that failed has not come to a decision: the watchdog for a silent one is to hear of it too.
+  // Not after a failure: the alert on a detection without a decision must fire for failing detections, too.
   if (found !== undefined) group.set(metrics.detectionLastRun, nowSeconds());
   group.setOutcome(metrics.detectionOutcome, outcome);
   await group.push();
 }
 
 /**
- * No rollout is in flight: the gauge says so, too. A run whose last push nobody took has left it at 1, and an alert with it (F7).
+ * Sets the gauge of the rollout in flight to 0. A run whose last push failed has left it at 1, and so an
+ * alert (F7).
+ *
+ * @throws UpgradeError when the Pushgateway does not accept it.
  */
 export async function publishNoRollout(settings: Settings['pushgateway']): Promise<void> {
   const group = new MetricGroup(settings, metricJobs.execution);
@@ -32,5 +40,6 @@ export async function publishNoRollout(settings: Settings['pushgateway']): Promi
 
 const icons = { done: ':telescope:', held: ':hourglass:', blocked: ':no_entry:', failed: ':x:' } as const;
 
+/** Posts the message of a detection. Rejects as the post does. */
 export const publishSlack = (post: SlackPost, outcome: Outcome, message: string): Promise<void> =>
   post(`${icons[outcome]} Kubernetes version check: ${message}`);

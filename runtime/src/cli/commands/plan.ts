@@ -54,7 +54,7 @@ async function chosenRequest(session: Session): Promise<UpgradeRequest | undefin
   const writer = clusterWriter(session.client, session.settings.namespace, () => {});
   const { seen, decision } = await decide(await detectContext(session, writer, true));
   for (const { kind, release, reason } of decision.refused) {
-    process.stdout.write(`not taking ${kind} ${release}: ${reason}\n`);
+    process.stdout.write(`skipping ${kind} ${release}: ${reason}\n`);
   }
   const { target } = decision;
   if (target) return { target: target.release, kind: target.kind, dryRun: true, stages: stageNames };
