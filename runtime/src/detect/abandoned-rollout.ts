@@ -11,7 +11,7 @@ import { publishNoRollout } from './report.ts';
  * in progress, and no node in progress. An unfinished rollout is left for the dispatch that finishes it.
  * Idempotent.
  *
- * @returns the annotations of the namespace afterwards.
+ * @returns the annotations afterwards; `version` is still the one from before they were cleared.
  */
 export async function clearAbandoned(
   ctx: DetectContext,
@@ -38,8 +38,7 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, settings)) return false;
   const running = releasesIn(seen);
   if (new Set(running).size > 1 || nodes.some((node) => isInProgressOf(node, inFlight))) return false;
-  // Nothing is drained yet, but the nodes may use the repository of the new minor already, which has no patch
-  // of the old.
+  // The nodes may already use the repository of the new minor, which has no patch of the old one.
   if (inFlight.kind !== 'minor') return true;
   const published = await targetInFlight(inFlight, running, repository);
   return published === undefined || running.includes(published);

@@ -230,7 +230,7 @@ describe('choosing', () => {
   });
 
   const rows: [what: string, change: object, kind: 'patch' | 'minor', candidate: Candidate, why: string][] = [
-    ['a patch of the minimum age', {}, 'patch', out('1.34.3', 3), 'taken'],
+    ['a patch of the minimum age', {}, 'patch', out('1.34.3', 3), 'chosen'],
     [
       'a patch one day too young',
       {},
@@ -238,7 +238,7 @@ describe('choosing', () => {
       out('1.34.3', 2),
       'released 2d ago; policy accepts a patch after 3d',
     ],
-    ['a minor of the minimum age', {}, 'minor', out('1.35.1', 30), 'taken'],
+    ['a minor of the minimum age', {}, 'minor', out('1.35.1', 30), 'chosen'],
     [
       'a minor one day too young',
       {},
@@ -265,9 +265,9 @@ describe('choosing', () => {
       { minimumMinorPatch: 9 },
       'patch',
       out('1.34.3', 99),
-      'taken',
+      'chosen',
     ],
-    ['.0 with a minimum patch level of 0', { minimumMinorPatch: 0 }, 'minor', out('1.36.0', 99), 'taken'],
+    ['.0 with a minimum patch level of 0', { minimumMinorPatch: 0 }, 'minor', out('1.36.0', 99), 'chosen'],
     [
       '1.35.0, whatever the minimum patch level',
       { minimumMinorPatch: 0 },
@@ -275,13 +275,19 @@ describe('choosing', () => {
       out('1.35.0', 99),
       `denied: ${knownBadReleases[0]?.reason}`,
     ],
-    ['the built-in deny list, allowed by name', { allow: [r('1.35.0')] }, 'minor', out('1.35.0', 0), 'taken'],
+    [
+      'the built-in deny list, allowed by name',
+      { allow: [r('1.35.0')] },
+      'minor',
+      out('1.35.0', 0),
+      'chosen',
+    ],
     [
       "the owner's deny list, allowed by name",
       { deny: [{ version: r('1.34.3'), reason: 'x' }], allow: [r('1.34.3')] },
       'patch',
       out('1.34.3', 0),
-      'taken',
+      'chosen',
     ],
     [
       "the owner's deny list",
@@ -297,13 +303,19 @@ describe('choosing', () => {
       out('1.34.3', 2),
       'released 2d ago; policy accepts a patch after 3d',
     ],
-    ['an unknown age, allowed by name', { allow: [r('1.34.3')] }, 'patch', out('1.34.3', undefined), 'taken'],
+    [
+      'an unknown age, allowed by name',
+      { allow: [r('1.34.3')] },
+      'patch',
+      out('1.34.3', undefined),
+      'chosen',
+    ],
   ];
   test.each(rows)('policy: %s (F16)', (_what, change, kind, candidate, why) => {
     const candidates =
       kind === 'patch' ? { ...none, patches: [candidate] } : { ...none, minors: [candidate] };
     const { target, refused } = choose(seen('1.34.2'), candidates, { ...policy, ...change }, now);
-    expect(target === undefined ? refused.map((one) => one.reason) : ['taken']).toEqual([why]);
+    expect(target === undefined ? refused.map((one) => one.reason) : ['chosen']).toEqual([why]);
   });
 
   it('does not need an age when the minimum age is 0', () => {

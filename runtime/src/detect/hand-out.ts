@@ -86,7 +86,7 @@ export interface HandOut {
 /**
  * Dispatches the upgrade. Must be called once, after `claim`.
  *
- * @throws UpgradeError when it failed. The claim is removed unless the dispatch may have arrived.
+ * @throws UpgradeError when it failed. The claim stays if the agent service may have accepted the dispatch.
  */
 export async function handOut(
   ctx: DetectContext,
@@ -114,8 +114,7 @@ async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<H
   const { metadata } = await submitFirstJob({ client, cluster, writer, namespace }, request);
   const name = metadata?.name ?? '';
   const unscheduled = await describeIfUnscheduled(ctx, name);
-  // Once the Job is deleted, the next detection must dispatch at once. As long as the Job exists, it finds
-  // that.
+  // The next detection finds this Job. If somebody deletes the Job first, it must dispatch at once.
   if (unscheduled !== undefined) await forgetClaim(ctx);
   return { how: `as Job ${name}`, unscheduled };
 }

@@ -24,10 +24,7 @@ export interface DrainOptions extends EvictionOptions {
 
 /** What a successful drain did. */
 export interface DrainResult {
-  /**
-   * `namespace/name` of the pods that were evicted, or deleted because a rule in `drain.blockedPods` names
-   * them.
-   */
+  /** `namespace/name` of the pods that were evicted, or deleted by a rule of `drain.blockedPods`. */
   readonly evicted: readonly string[];
 }
 

@@ -33,10 +33,7 @@ export interface EvictionOptions {
   readonly onNotice: (notice: string) => void;
 }
 
-/**
- * How long a pod's eviction has been refused; epoch milliseconds. In memory only: the next drain starts at
- * zero.
- */
+/** Since when a pod's eviction has been refused; epoch milliseconds. The next drain starts again. */
 interface Refusals {
   count: number;
   since?: number;
@@ -91,8 +88,7 @@ async function handleRefusal(
   wait: Wait,
 ): Promise<'leaving' | Error | undefined> {
   refusals.count += 1;
-  // A budget that allows one disruption at a time refuses now and then; only a lasting refusal is worth a
-  // notice.
+  // A budget that allows one disruption at a time refuses now and then; report only a lasting refusal.
   if (refusals.count === lastingRefusals && refusals.announced === undefined)
     options.onNotice(`${podName(one.pod)} is held back by ${by}`);
   if (rule === undefined) return undefined;

@@ -12,8 +12,7 @@ export function controllingDaemonSet(pod: V1Pod): string | undefined {
 
 /**
  * Applies the filters of `kubectl drain --ignore-daemonsets --delete-emptydir-data --force`, in its order
- * (k8s.io/kubectl/pkg/drain/filters.go). With these flags no emptyDir and no missing controller stops a
- * drain.
+ * (k8s.io/kubectl/pkg/drain/filters.go). An emptyDir or a missing controller does not stop it.
  *
  * @param daemonSet whether the pod's DaemonSet exists; an Error when it could not be read.
  */

@@ -21,8 +21,7 @@ type Finding = readonly [kind: keyof EvictionRefusals, text: string];
 
 /**
  * Checks with the API server whether it would evict these pods now (`dryRun=All`), which also exercises
- * permissions and webhooks. For a pod that it would not evict and that a rule names, checks whether it may be
- * deleted.
+ * permissions and webhooks. Also checks whether refused pods that a rule names may be deleted.
  */
 export async function evictionRefusals(
   client: KubernetesClient,

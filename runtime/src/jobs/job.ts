@@ -131,10 +131,7 @@ export const newestPod = (pods: readonly V1Pod[]): V1Pod | undefined => oldestFi
 /** Whether a node has been assigned to the pod, or it has ended. */
 export const isScheduled = (pod: V1Pod): boolean => pod.spec?.nodeName !== undefined || isFinished(pod);
 
-/**
- * When an unscheduled pod has to be reported, epoch milliseconds; undefined without a pod or when it is
- * scheduled.
- */
+/** When an unscheduled pod has to be reported, epoch milliseconds; undefined for any other pod. */
 export const unscheduledDue = (pod: V1Pod | undefined, patience: number): number | undefined =>
   pod === undefined || isScheduled(pod) ? undefined : createdAt(pod) + patience;
 
@@ -145,10 +142,7 @@ export function unscheduledReason(pod: V1Pod | undefined): string {
   return condition?.message || condition?.reason || 'the scheduler has not processed it';
 }
 
-/**
- * Excludes the nodes that the Job drains and prefers the given ones. Both are values of
- * `kubernetes.io/hostname`.
- */
+/** Excludes the nodes that the Job drains and prefers the given ones, by `kubernetes.io/hostname`. */
 export function jobAffinity(drains: readonly string[], prefers: readonly string[]): V1Affinity {
   const key = 'kubernetes.io/hostname';
   const term = (operator: string, values: readonly string[]) => ({

@@ -23,8 +23,7 @@ export interface Submitted {
 }
 
 /**
- * Starts a run as a Job, or joins the active Job with the same inputs. May be called again while that Job is
- * active.
+ * Starts a run as a Job, or joins the active Job with the same inputs. May be called again.
  *
  * @throws UpgradeError (badInput) before anything is created; BlockedError when upgrades are halted, another
  *   run is in progress, its Job is stranded, or no node can run the Job.

@@ -27,7 +27,7 @@ const ended = (outcome: 'done' | 'held' | 'blocked' | 'failed', hint?: string): 
   type: 'run-ended',
   outcome,
   target: to,
-  message: 'said',
+  message: 'the message',
   ...(hint && { hint }),
 });
 
@@ -62,10 +62,10 @@ const table: [event: RunEvent, text: string, slack: string | undefined][] = [
   [{ type: 'planned-action', action: 'evict pod a/b' }, 'WOULD: evict pod a/b', undefined],
   [{ type: 'notice', text: 'look' }, 'look', ':warning: '],
   [{ type: 'handed-off', job: 'job-2', why: 'it is here' }, 'handing over to job-2: it is here', ''],
-  [ended('done'), 'done: said', ':white_check_mark: Kubernetes 1.34.5: '],
-  [ended('held'), 'held: said', ':hourglass: Kubernetes 1.34.5: '],
-  [ended('blocked', 'Do this.'), 'blocked: said\nDo this.', ':no_entry: Kubernetes 1.34.5: '],
-  [ended('failed', 'Do that.'), 'failed: said\nDo that.', ':x: Kubernetes 1.34.5: '],
+  [ended('done'), 'done: the message', ':white_check_mark: Kubernetes 1.34.5: '],
+  [ended('held'), 'held: the message', ':hourglass: Kubernetes 1.34.5: '],
+  [ended('blocked', 'Do this.'), 'blocked: the message\nDo this.', ':no_entry: Kubernetes 1.34.5: '],
+  [ended('failed', 'Do that.'), 'failed: the message\nDo that.', ':x: Kubernetes 1.34.5: '],
 ];
 
 group('the text of an event', () => {

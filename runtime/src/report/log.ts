@@ -3,10 +3,7 @@ import pretty from 'pino-pretty';
 import { describe } from './describe.ts';
 import type { RunEvent, Sink } from './events.ts';
 
-/**
- * Logs JSON lines, or readable lines on a terminal. Writes synchronously, so nothing is lost when the process
- * ends.
- */
+/** Logs JSON lines, or readable lines on a terminal. Writes synchronously, so nothing is lost at exit. */
 export function createLogger(terminal: boolean, color: boolean): Logger {
   const options = { base: undefined, timestamp: pino.stdTimeFunctions.isoTime };
   if (!terminal) return pino(options, pino.destination({ dest: 1, sync: true }));

@@ -5,10 +5,7 @@ import { type Metric, metricJobs, metrics } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { RunEvent, Sink } from './events.ts';
 
-/**
- * The gauges of one Pushgateway group. `push` replaces the whole group (`PUT`), so no stale label set is
- * left.
- */
+/** The gauges of one Pushgateway group. `push` replaces the group, so no stale label set is left. */
 export class MetricGroup {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, Gauge>();
@@ -105,8 +102,7 @@ export class MetricsSink implements Sink {
     if (event.type !== 'waiting' && event.type !== 'heartbeat')
       this.#group.set(metrics.lastProgress, nowSeconds());
     this.#group.set(metrics.heartbeat, nowSeconds());
-    // Retried, because these values stay after the run: a gauge left at 1 would fire alerts until the next
-    // run.
+    // Retried: these values stay after the run, and a gauge left at 1 would fire alerts until the next.
     const insist = event.type === 'in-flight' || event.type === 'run-ended';
     await pRetry(() => this.#group.push(), { retries: insist ? 3 : 0, minTimeout: 500 });
   }

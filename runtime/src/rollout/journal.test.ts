@@ -51,7 +51,7 @@ describe('the journal', () => {
     [keys.snapshotPath]: '/a.db',
   };
 
-  it('keeps start and snapshot when begun again for the same target, and replaces them for another', async () => {
+  it('keeps start and snapshot when started again for the same target, and replaces them for another', async () => {
     const journal = open();
     annotate(recorded);
     const same = await journal.begin(target, 'patch', false);

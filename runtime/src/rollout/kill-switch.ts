@@ -9,10 +9,7 @@ export interface KillSwitch {
   reason(): Promise<string | undefined>;
 }
 
-/**
- * The kill switch is set while a ConfigMap of this name exists in the pipeline's namespace, whatever it
- * contains.
- */
+/** The kill switch as a ConfigMap in the pipeline's namespace: set while it exists, whatever it contains. */
 export class ConfigMapKillSwitch implements KillSwitch {
   readonly #client: KubernetesClient;
   readonly #namespace: string;

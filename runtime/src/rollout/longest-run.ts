@@ -2,9 +2,8 @@ import type { Settings } from '../settings/settings.ts';
 
 /**
  * The longest that a healthy run may take, milliseconds: every node waits for its gates, drains, runs its
- * script, becomes Ready and soaks as long as the settings allow, plus the stages before and after. The agent
- * service receives it as the time-out of its agent (F2), and older in-flight annotations count as abandoned
- * (F7).
+ * script, becomes Ready and soaks as long as the settings allow, plus the stages before and after. It is the
+ * time-out of the agent service (F2); older in-flight annotations count as abandoned (F7).
  */
 export function longestRun(nodeCount: number, settings: Settings): number {
   const { timing, gates, drain, ssh } = settings;

@@ -45,10 +45,7 @@ export const isChanged = (node: NodeMarks, inFlight: InFlight | undefined): bool
  */
 export const isInProgress = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
 
-/**
- * Whether the rollout in flight is unfinished on this node. Finishing it repairs what is unhealthy there
- * (F5).
- */
+/** Whether the rollout in flight is unfinished here. Finishing it repairs what is unhealthy (F5). */
 export const isInProgressOf = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
   isChanged(node, inFlight) && isInProgress(node);
 
@@ -153,10 +150,7 @@ export async function markChanged(
 export const clearUnfinished = (ports: AnnotationPorts, name: string): Promise<void> =>
   ports.writer.patchNode(name, { [keysOf(ports).unfinished]: null });
 
-/**
- * Removes the soak annotation once the soak is over. Idempotent; does nothing for a node that has left the
- * cluster.
- */
+/** Removes the soak annotation after the soak. Idempotent, also for a node that has left. */
 export const clearSoak = (ports: AnnotationPorts, node: ClusterNode): Promise<void> =>
   clearAnnotation(ports, [node], keysOf(ports).soaking);
 

@@ -5,8 +5,7 @@ import { compareReleases, type Release, releaseOf } from '../release.ts';
 import { isInProgress } from './node-marks.ts';
 
 /**
- * What is left to do until the whole cluster is at a release. Gates, placement, stages, plan and run all use
- * this.
+ * What is left to do until the whole cluster is at a release. Used by gates, placement, stages, plan and run.
  */
 export interface Remaining {
   /** Nodes whose kubelet is at another release. */
@@ -16,15 +15,9 @@ export interface Remaining {
    * because somebody upgraded it manually.
    */
   readonly servers: readonly ClusterNode[];
-  /**
-   * Nodes that a rollout has not finished. Includes nodes at the target whose script still has its last steps
-   * to run.
-   */
+  /** Nodes that a rollout has not finished, including nodes at the target whose script has not ended. */
   readonly inProgress: readonly ClusterNode[];
-  /**
-   * All of these nodes, in the order of their upgrade: control plane before workers, nodes in progress first
-   * in each.
-   */
+  /** All of these nodes in upgrade order: control plane, then workers; in each, those in progress first. */
   readonly nodes: readonly ClusterNode[];
 }
 
@@ -91,10 +84,7 @@ export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   return found;
 }
 
-/**
- * The pod as it will be once its node is at the target: an API server with the new image, any other pod
- * unchanged.
- */
+/** The pod once its node is at the target: an API server with the new image, other pods unchanged. */
 export function withServerImage(pod: V1Pod, target: Release): V1Pod {
   const [container] = pod.spec?.containers ?? [];
   if (container === undefined || !isApiServer(pod)) return pod;

@@ -8,8 +8,7 @@ interface Row {
   /** Which nodes it drains and upgrades, one after the other. @default - none */
   readonly rolls?: 'control plane' | 'workers';
   /**
-   * `before`: runs before the in-flight annotations are set. `snapshot`: records the snapshot. `end`: ends
-   * the rollout.
+   * `before`: runs before the rollout is in flight. `snapshot`: records the snapshot. `end`: ends it.
    *
    * @default - none of these
    */
