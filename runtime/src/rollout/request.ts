@@ -26,9 +26,13 @@ export interface UpgradeRequest {
 
 /** The JSON of `--inputs`, as in the agent's prompt. */
 const inputsSchema = z.strictObject({
+  /** `X.Y.Z`. */
   target_version: z.string(),
+  /** Must match the step from the running release. */
   kind: z.enum(['patch', 'minor']),
+  /** Whether only to report the planned actions. */
   dry_run: z.boolean().default(false),
+  /** `all`, or names of stages in any order: a list, or separated by commas. */
   stages: z.union([z.string(), z.array(z.string())]).default('all'),
 });
 
