@@ -23,9 +23,9 @@ export async function clearAbandoned(
   const { target, started } = seen.notes.inFlight ?? {};
   if (!(await isAbandoned(ctx, seen))) return seen.notes;
   if (describeAtWork(await readAtWork(client, namespace)) !== undefined) return seen.notes;
-  logger.warn(
-    `the rollout to ${target} has been in flight since ${started}, but no run is in progress; clearing its annotations`,
-  );
+  const state = `the rollout to ${target ?? 'an unreadable release'} has been in flight since ${started}`;
+  const clearing = dryRun ? 'its annotations would be cleared (dry-run)' : 'clearing its annotations';
+  logger.warn(`${state}, but no run is in progress; ${clearing}`);
   if (dryRun) return seen.notes;
   await namespaceJournal(client, writer, namespace, annotationPrefix).clear();
   return { ...seen.notes, inFlight: undefined, dispatched: undefined };

@@ -543,6 +543,18 @@ describe('a leaked in-flight annotation (F7)', () => {
     expect(logged).toContainEqual(expect.stringContaining('clearing its annotations'));
   });
 
+  it('stays in a dry-run, which reports that it would be cleared, also with an unreadable target', async () => {
+    fresh();
+    annotate({ [keys.inFlight]: longAgo, [keys.target]: 'nonsense', [keys.kind]: 'patch' });
+    const before = annotations();
+    logged.length = 0;
+    await detect(context(['1.34.2']), true);
+    expect(annotations()).toEqual(before);
+    expect(logged).toContainEqual(
+      expect.stringMatching(/^the rollout to an unreadable release .* would be cleared \(dry-run\)$/),
+    );
+  });
+
   const kept: [what: string, prepare: () => void][] = [
     ['it is younger than a run may be', () => leaked(minutes(60))],
     ['a run is in progress', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
