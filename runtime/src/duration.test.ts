@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { formatDuration, parseDuration } from './duration.ts';
 
-describe('reading a duration', () => {
+describe('parsing a duration', () => {
   test.each([
     ['250ms', 250],
     ['2.5s', 2_500],
@@ -32,11 +32,11 @@ describe('reading a duration', () => {
     '10min',
     '1w',
     `${'9'.repeat(400)}d`,
-  ])('not %j', (text) => {
+  ])('rejects %j', (text) => {
     expect(parseDuration(text)).toBeUndefined();
   });
 
-  it('gives whole milliseconds, which every timer takes', () => {
+  it('returns whole milliseconds, which every timer accepts', () => {
     const amount = fc.double({ min: 0, max: 1_000, noNaN: true }).map((n) => n.toFixed(4));
     fc.assert(
       fc.property(amount, fc.constantFrom('ms', 's', 'm', 'h', 'd'), (n, unit) => {
@@ -46,7 +46,7 @@ describe('reading a duration', () => {
   });
 });
 
-describe('writing a duration', () => {
+describe('formatting a duration', () => {
   test.each([
     [0, '0.0s'],
     [2_500, '2.5s'],
@@ -63,7 +63,7 @@ describe('writing a duration', () => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  it('round-trips what has one unit', () => {
+  it('round-trips durations with one unit', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 23 }), fc.constantFrom('m', 'h'), (n, unit) => {
         expect(formatDuration(parseDuration(`${n}${unit}`) ?? Number.NaN)).toBe(`${n}${unit}`);

@@ -1,9 +1,10 @@
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const pattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
+/** Describes the accepted text, for error messages. */
 export const durationFormat = 'a number with a unit of ms, s, m, h or d, such as 10m';
 
-/** `10m` → 600000, whole milliseconds. Returns undefined for anything else. */
+/** `10m` → 600000, always whole milliseconds. Returns undefined for text in any other format. */
 export function parseDuration(text: string): number | undefined {
   const [, amount, unit] = pattern.exec(text) ?? [];
   if (amount === undefined || unit === undefined) return undefined;
@@ -11,7 +12,7 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
-/** 754000 → `12m34s`; below a minute with one decimal, `2.5s`. */
+/** Milliseconds as text: 754000 → `12m34s`, at most two units; below a minute with one decimal, `2.5s`. */
 export function formatDuration(ms: number): string {
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1000);

@@ -1,25 +1,33 @@
 /**
- * How a program ends (F15). Held: nothing to do but wait. Blocked: a gate is closed and somebody can act.
- * Failed: something went wrong. The exit codes are read by the Job's `podFailurePolicy`.
+ * How a program ends (F15). Held: only waiting helps. Blocked: a gate is closed and somebody can act.
+ * Failed: something went wrong.
  */
 export type Outcome = 'done' | 'held' | 'blocked' | 'failed';
 
+/** Every outcome, best first: one metric label value each. */
 export const outcomes: readonly Outcome[] = ['done', 'held', 'blocked', 'failed'];
 
-/** Exit codes. `badInput` ends a program before it touches anything. Any other code is a crash. */
+/**
+ * Exit codes; the Job's `podFailurePolicy` reads them. `badInput` ends a program before it changes anything.
+ * Any other code is a crash.
+ */
 export const exitCodes = { done: 0, held: 0, failed: 1, badInput: 2, blocked: 3 } as const;
 
+/** Key of {@link exitCodes}. */
 export type ErrorCode = keyof typeof exitCodes;
 
 interface ErrorOptions {
   /** What the operator can do, usually the next command to type. */
   readonly hint?: string;
+  /** The error behind this one. */
   readonly cause?: unknown;
 }
 
-/** The only base class: `code` decides the exit code, `hint` what the operator reads next. */
+/** Base class of every expected error; anything else that is thrown is a crash. */
 export class UpgradeError extends Error {
+  /** Decides the exit code. */
   readonly code: ErrorCode;
+  /** What the operator can do; printed after the message. */
   readonly hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
@@ -38,11 +46,16 @@ const outcomeOfCode: Readonly<Record<ErrorCode, Outcome>> = {
   badInput: 'failed',
 };
 
-/** How a run or a detection ends that an error has ended; anything but an UpgradeError is a failure, and so is bad input. */
+/**
+ * The outcome of a run or a detection that threw `error`. Bad input and unexpected errors count as failed.
+ */
 export const outcomeOf = (error: unknown): Outcome =>
   error instanceof UpgradeError ? outcomeOfCode[error.code] : 'failed';
 
-/** Bad input: names the field, what was given, what is allowed. Exit 2, nothing changed. */
+/**
+ * Bad input. The message names the field, what was given and what is allowed. Exit code 2; nothing was
+ * changed.
+ */
 export class InputError extends UpgradeError {
   constructor(field: string, given: unknown, allowed: string) {
     const shown = typeof given === 'string' ? JSON.stringify(given) : String(given);
@@ -51,8 +64,9 @@ export class InputError extends UpgradeError {
   }
 }
 
-/** A gate is closed or another holds the lease: all reasons, not the first. */
+/** Somebody can act: a gate is closed, or another run holds the lease. */
 export class BlockedError extends UpgradeError {
+  /** Every reason, not only the first. */
   readonly reasons: readonly string[];
 
   constructor(message: string, reasons: readonly string[], options: ErrorOptions = {}) {

@@ -6,7 +6,7 @@ import { InputError } from './errors.ts';
 import { type HttpRequest, httpRequest, parseJson } from './http.ts';
 import { rejection } from './testing/files.ts';
 
-/** Answers as the test says, and remembers what it was asked. */
+/** Answers with `respond` and records each request. */
 class Echo extends HttpService {
   readonly asked: string[] = [];
   respond: (request: IncomingMessage, response: ServerResponse) => void = (_, response) =>
@@ -34,7 +34,7 @@ const ask = (change: Partial<HttpRequest> = {}) =>
   });
 
 describe('a request', () => {
-  it('gives status, headers and text, whatever the status below 500', async () => {
+  it('returns status, headers and text for any status below 500', async () => {
     server.respond = (_, response) => send(response, 404, 'not here', { 'x-why': 'gone' });
     const { status, headers, text } = await ask({ method: 'POST', body: '{}' });
     expect([status, headers.get('x-why'), text, server.asked]).toEqual([
@@ -51,7 +51,7 @@ describe('a request', () => {
     expect((await ask()).text).toBe('there');
   });
 
-  it('is bad input when redirects go round in a circle, asked once', async () => {
+  it('is bad input in a redirect loop, and is not retried', async () => {
     server.faults = { redirectLoop: true };
     const error = await rejection(ask({ retries: 3 }));
     expect(error).toBeInstanceOf(InputError);
@@ -62,7 +62,7 @@ describe('a request', () => {
   test.each([
     ['a 5xx', { status: 503 }, 'answered 503'],
     ['no answer', { reset: true }, 'no answer from'],
-  ])('is tried again after %s, as often as allowed', async (_what, faults, message) => {
+  ])('is retried after %s, as often as allowed', async (_what, faults, message) => {
     server.faults = faults;
     const error = await rejection(ask({ retries: 1 }));
     expect(error).toMatchObject({ code: 'failed', message: expect.stringContaining(message) });
@@ -75,7 +75,7 @@ describe('a request', () => {
     expect((await answer).text).toBe('ok');
   });
 
-  it('fails when nobody listens, and when no answer comes in time', async () => {
+  it('fails when nothing listens, and when no answer comes in time', async () => {
     server.faults = { latencyMs: 2_000 };
     expect(await rejection(ask({ timeout: 50 }))).toMatchObject({
       code: 'failed',
@@ -88,7 +88,7 @@ describe('a request', () => {
     });
   });
 
-  it('is called off with the reason of its signal', async () => {
+  it('rejects with the reason of its signal when aborted', async () => {
     server.faults = { latencyMs: 2_000 };
     const stop = new AbortController();
     const answer = rejection(ask({ signal: stop.signal, retries: 3 }));
@@ -101,17 +101,17 @@ describe('a JSON answer', () => {
   const schema = z.object({ status: z.literal('success'), n: z.number() });
   const parse = (text: string) => parseJson(schema, 'some.url', 'http://x/', text, 'Prometheus');
 
-  it('has its shape', () => {
+  it('is parsed, and unknown keys are dropped', () => {
     expect(parse('{"status":"success","n":1,"more":true}')).toEqual({ status: 'success', n: 1 });
   });
 
   test.each([
     ['HTML', '<html>\n<body>Sign in</body></html>', '<html> <body>Sign in'],
     ['empty', '', 'an empty answer'],
-    ['cut off', '{"status":"succ', 'which answers JSON'],
-    ['another shape', '{"status":"error"}', 'status: '],
+    ['truncated', '{"status":"succ', 'which answers JSON'],
+    ['of another shape', '{"status":"error"}', 'status: '],
     ['a list', '[]', 'expected the URL of Prometheus'],
-  ])('that is %s is bad input by the setting’s name', (_what, text, message) => {
+  ])('that is %s is bad input, and the error names the setting', (_what, text, message) => {
     expect(() => parse(text)).toThrow(InputError);
     expect(() => parse(text)).toThrow(message);
     expect(() => parse(text)).toThrow('some.url: "http://x/ answering');

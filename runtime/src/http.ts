@@ -3,30 +3,41 @@ import type { z } from 'zod';
 import { InputError, UpgradeError } from './errors.ts';
 import { timeLimit } from './wait.ts';
 
+/** A request for {@link httpRequest}. */
 export interface HttpRequest {
+  /** Absolute URL. */
   readonly url: string;
-  /** Which setting the URL comes from, for error messages. */
+  /** The setting that the URL comes from, for error messages. */
   readonly setting: string;
+  /** @default GET */
   readonly method?: 'GET' | 'HEAD' | 'POST';
+  /** @default none */
   readonly headers?: Readonly<Record<string, string>>;
+  /** @default none */
   readonly body?: string;
-  /** One attempt, milliseconds. */
+  /** Time limit of each attempt, milliseconds. */
   readonly timeout: number;
-  /** Further attempts when nothing or a 5xx comes back. */
+  /** Further attempts when there is no answer or the status is 5xx. @default 0 */
   readonly retries?: number;
+  /** Aborts the request and its retries. */
   readonly signal: AbortSignal;
 }
 
+/** An answer with a status below 500. */
 export interface HttpAnswer {
+  /** HTTP status. */
   readonly status: number;
+  /** Response headers. */
   readonly headers: Headers;
+  /** The whole body. */
   readonly text: string;
 }
 
 /**
- * One HTTP request with redirects followed (F12).
+ * Sends an HTTP request, follows redirects (F12) and retries as `retries` allows.
  *
- * @throws InputError for a redirect loop; UpgradeError (failed) when nothing, or only 5xx, comes back.
+ * @throws InputError for a redirect loop; UpgradeError (failed) when every attempt gets no answer or a 5xx;
+ *   the signal's reason when aborted.
  */
 export async function httpRequest(request: HttpRequest): Promise<HttpAnswer> {
   return pRetry(() => attempt(request), {
@@ -72,7 +83,8 @@ function reasonOf(error: unknown): string {
 /**
  * Parses a JSON answer.
  *
- * @throws InputError naming the setting when it is HTML, empty, cut off or of another shape.
+ * @param what should have answered, for the error message, such as `Prometheus`.
+ * @throws InputError naming the setting when the text is HTML, empty, truncated or of another shape.
  */
 export function parseJson<S extends z.ZodType>(
   schema: S,

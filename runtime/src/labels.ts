@@ -1,7 +1,10 @@
-/** `app.kubernetes.io/name` and `part-of` of every object of the pipeline, whoever makes it. */
+/**
+ * `app.kubernetes.io/name` and `part-of` of every object of the pipeline, from Terraform or from the
+ * programs.
+ */
 export const partOf = 'k8s-version-upgrade';
 
-/** What the programs put on the objects that they make themselves; the others are Terraform's. */
+/** Labels of the objects that the programs create themselves; all others are Terraform's. */
 export const ownLabels = {
   'app.kubernetes.io/name': partOf,
   'app.kubernetes.io/part-of': partOf,

@@ -1,27 +1,28 @@
 /**
  * The vocabulary: every name that the runtime, the constructs, the alerts and the runbook share.
  *
- * A metric that an alert reads, an annotation that the runbook shows and an object that the runtime
- * creates are written here once, so that a rule on a metric nobody pushes does not compile.
+ * Each name is defined only here, so that a rule on a metric that no program pushes does not compile.
  */
 
 /** Objects in the pipeline's namespace. */
 export const objectNames = {
-  /** Namespace that holds everything below; a setting, this is its default. */
+  /** Namespace that holds everything below; the default of the setting `namespace`. */
   namespace: 'k8s-upgrade',
-  /** Weekly detection. */
+  /** CronJob of the weekly detection. */
   detectionCronJob: 'k8s-version-check',
-  /** Suspended; the template from which the Jobs of a run are created. */
+  /** Suspended CronJob: the template of a run's Jobs. */
   executionCronJob: 'k8s-version-upgrade',
+  /** ServiceAccount of `k8s-upgrade detect`. */
   detectorServiceAccount: 'k8s-version-check',
+  /** ServiceAccount of `k8s-upgrade run`. */
   executorServiceAccount: 'k8s-version-upgrade',
-  /** For the agent service: may submit a run and read, no more. */
+  /** ServiceAccount for the agent service: may submit a run and read its state, nothing else. */
   submitterServiceAccount: 'k8s-upgrade-submit',
-  /** One executor at a time. */
+  /** Lease that lets one executor write at a time. */
   lease: 'k8s-version-upgrade',
-  /** While it exists, nothing new starts; its `reason` says why. */
+  /** ConfigMap. While it exists, nothing new starts; its key `reason` says why. */
   killSwitch: 'k8s-upgrade-killswitch',
-  /** Host keys that `accept-new` has remembered: node name → key line. */
+  /** ConfigMap with the host keys that `accept-new` remembers: node name → key line. */
   knownHosts: 'k8s-upgrade-known-hosts',
   /** ConfigMap with `settings.yaml`. */
   settings: 'k8s-upgrade-settings',
@@ -29,7 +30,9 @@ export const objectNames = {
   credentials: 'k8s-upgrade-creds',
 } as const;
 
-/** Keys of the Secret {@link objectNames.credentials}; the first three are the Vault keys of the same name. */
+/**
+ * Keys of the Secret {@link objectNames.credentials}; the first three are the Vault keys of the same name.
+ */
 export const credentialKeys = {
   sshKey: 'ssh_key',
   sshKeyPub: 'ssh_key_pub',
@@ -37,19 +40,23 @@ export const credentialKeys = {
   agentToken: 'api_bearer_token',
 } as const;
 
-/** Where the CronJobs mount what the runtime reads. */
+/** Where the CronJobs mount the ConfigMap {@link objectNames.settings} and the Secret. */
 export const mountPaths = {
+  /** Directory of the settings. */
   settings: '/etc/k8s-upgrade/settings',
+  /** The settings file in it. */
   settingsFile: '/etc/k8s-upgrade/settings/settings.yaml',
+  /** Directory with one file for each key of {@link credentialKeys}. */
   credentials: '/etc/k8s-upgrade/credentials',
 } as const;
 
-/** Environment of the pods. */
+/** Environment variables of the pods. */
 export const environment = {
-  /** Of a Job, from the downward API. */
+  /** The pod's node, from the downward API. Jobs of a run only. */
   nodeName: 'NODE_NAME',
+  /** The pod's name, from the downward API. Jobs of a run only. */
   podName: 'POD_NAME',
-  /** Of a detection that is tried by hand: `true`. */
+  /** `true` makes a detection a dry-run, for trying it manually. */
   dryRun: 'DRY_RUN',
 } as const;
 
@@ -57,7 +64,7 @@ export const environment = {
 export const jobLabels = {
   /** Same value on every Job of one run. */
   run: 'k8s-upgrade/run',
-  /** 1, 2, …: which Job of its run. */
+  /** Number of the Job in its run: 1, 2, …. */
   number: 'k8s-upgrade/leg',
 } as const;
 
@@ -68,35 +75,45 @@ export const jobLabels = {
  */
 export function annotationKeys(prefix: string) {
   return {
-    /** Namespace: when the rollout started, RFC 3339. Present = a rollout is unfinished. */
+    /** Namespace: when the rollout started, RFC 3339. Present while a rollout is unfinished. */
     inFlight: `${prefix}/k8s-upgrade-in-flight`,
-    /** Namespace: the version it goes to, `X.Y.Z`. */
+    /** Namespace: target of the rollout, `X.Y.Z`. */
     target: `${prefix}/k8s-upgrade-target`,
     /** Namespace: `patch` or `minor`. */
     kind: `${prefix}/k8s-upgrade-kind`,
     /** Namespace: path of the verified etcd snapshot, on the first control-plane node. */
     snapshotPath: `${prefix}/k8s-upgrade-snapshot-path`,
-    /** Namespace: what detection last dispatched, `X.Y.Z RFC3339 PROCESS`. */
+    /** Namespace: the last dispatch of detection, `X.Y.Z RFC3339 PROCESS`. */
     dispatched: `${prefix}/k8s-upgrade-dispatched`,
-    /** Node: set with our own cordon; its value is the run that cordoned. Only such a cordon is ever lifted. */
+    /**
+     * Node: a rollout cordoned it; the value is when that rollout started, RFC 3339. A node without this
+     * annotation is never uncordoned.
+     */
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
-    /** Node: when this rollout began to change the node, RFC 3339. */
+    /** Node: when a rollout started to change it, RFC 3339. */
     changed: `${prefix}/k8s-upgrade-touched`,
-    /** Node: begun and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
+    /**
+     * Node: in progress without `cordoned`, because a person cordoned it or because it is not drained
+     * (containerd).
+     */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,
-    /** Node: when its soak began, RFC 3339; gone once the soak was seen through. */
+    /** Node: when its soak started, RFC 3339. Removed when the soak is over. */
     soaking: `${prefix}/k8s-upgrade-soaking`,
   } as const;
 }
 
-/** Pushgateway groups (`job` label). */
+/** Pushgateway groups (label `job`), one for each program. */
 export const metricJobs = { execution: 'k8s-version-upgrade', detection: 'k8s-version-check' } as const;
 
+/** A gauge that a program pushes. */
 export interface Metric {
+  /** Name in Prometheus. */
   readonly name: string;
+  /** Its `# HELP` text. */
   readonly help: string;
+  /** Names of its labels. */
   readonly labels: readonly string[];
-  /** Which program pushes it. */
+  /** Pushgateway group of the program that pushes it. */
   readonly job: (typeof metricJobs)[keyof typeof metricJobs];
 }
 
@@ -122,7 +139,7 @@ export const metrics = {
   },
   inFlight: {
     name: 'k8s_upgrade_in_flight',
-    help: '1 from the end of preflight until post-flight passed.',
+    help: '1 from the end of preflight until post-flight passes.',
     labels: [],
     job: metricJobs.execution,
   },
@@ -140,7 +157,7 @@ export const metrics = {
   },
   lastProgress: {
     name: 'k8s_upgrade_last_progress_timestamp',
-    help: 'When the run last began or ended a stage or a phase of a node.',
+    help: 'When the run last started or ended a stage or a phase of a node.',
     labels: [],
     job: metricJobs.execution,
   },
@@ -164,10 +181,13 @@ export const metrics = {
   },
 } as const satisfies Record<string, Metric>;
 
-/** Rule groups of the PrometheusRule. The first gates a rollout; the second watches the pipeline itself and never gates it. */
+/**
+ * Rule groups of the PrometheusRule: `gates` gates a rollout, `pipeline` watches the pipeline and never gates
+ * it.
+ */
 export const ruleGroups = { gates: 'Upgrade Gates', pipeline: 'Upgrade Pipeline' } as const;
 
-/** Alerts that the runtime treats specially; `alerts/` defines them. */
+/** Alerts that the `alerts` gate treats specially; `alerts/` defines them. */
 export const alertNames = {
   versionSkew: 'K8sVersionSkew',
   recentNodeReboot: 'RecentNodeReboot',

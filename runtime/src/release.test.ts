@@ -18,8 +18,8 @@ import { anyRelease, releaseOfParts } from './testing/arbitraries.ts';
 
 const r = (text: string) => parseRelease('test', text);
 
-describe('what is a release', () => {
-  test.each(['1.34.5', '0.0.0', '1.34.0', '10.200.3000'])('%s', (text) => {
+describe('a release', () => {
+  test.each(['1.34.5', '0.0.0', '1.34.0', '10.200.3000'])('can be %s', (text) => {
     expect(parseRelease('target_version', text)).toBe(text);
   });
 
@@ -41,13 +41,13 @@ describe('what is a release', () => {
     '1.34.99999',
     '١.٣٤.٥',
     '',
-  ])('not %j: the error names field, value and what is allowed', (text) => {
+  ])('cannot be %j: the error names the field, the value and what is allowed', (text) => {
     expect(() => parseRelease('target_version', text)).toThrow(
       `target_version: ${JSON.stringify(text)} is not allowed; expected a release X.Y.Z such as 1.34.5`,
     );
   });
 
-  it('accepts exactly what the three numbers print, and no other text', () => {
+  it('is exactly three numbers, with nothing before or after', () => {
     fc.assert(
       fc.property(anyRelease, fc.string({ minLength: 1, maxLength: 3 }), (release, more) => {
         expect(isRelease(release)).toBe(true);
@@ -57,7 +57,7 @@ describe('what is a release', () => {
     );
   });
 
-  it('lets nothing into a command line but digits and two dots', () => {
+  it('holds only digits and two dots, so it is safe in a command line', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'0123456789.v-$;|&\n `') }), (text) => {
         if (isRelease(text)) expect(text).toMatch(/^\d+\.\d+\.\d+$/);
@@ -67,7 +67,7 @@ describe('what is a release', () => {
   });
 });
 
-describe('reading a gitVersion', () => {
+describe('the release of a gitVersion', () => {
   test.each([
     ['v1.34.2', '1.34.2'],
     ['1.34.2', '1.34.2'],
@@ -93,7 +93,7 @@ describe('order', () => {
     );
   };
 
-  it('is that of the numbers, not of the text', () => {
+  it('is numeric, not alphabetical', () => {
     expect(compareReleases(r('1.9.0'), r('1.10.0'))).toBe(-1);
     fc.assert(
       fc.property(anyRelease, anyRelease, (a, b) => {
@@ -102,7 +102,7 @@ describe('order', () => {
     );
   });
 
-  it('gives the oldest and the newest, and changes nothing', () => {
+  it('gives the oldest and the newest release without changing the list', () => {
     fc.assert(
       fc.property(fc.array(anyRelease, { minLength: 1 }), (releases) => {
         const before = [...releases];
@@ -116,7 +116,7 @@ describe('order', () => {
 });
 
 describe('minors', () => {
-  it('belong to their release, and the next one is one further', () => {
+  it('are read from the release, and so are the next minor and the patch level', () => {
     fc.assert(
       fc.property(fc.nat(99), fc.nat(99), fc.nat(99), (x, y, z) => {
         const release = releaseOfParts(x, y, z);
@@ -136,7 +136,7 @@ describe('minors', () => {
     ['1.34.5', '1.36.0', 2, undefined],
     ['1.34.5', '1.33.9', -1, undefined],
     ['1.34.5', '2.35.0', undefined, undefined],
-  ])('%s → %s: %s minors, one step of kind %s (F14)', (from, to, minors, kind) => {
+  ])('%s → %s is %s minors ahead, a step of kind %s (F14)', (from, to, minors, kind) => {
     expect([minorsBetween(r(from), r(to)), kindOf(r(from), r(to))]).toEqual([minors, kind]);
   });
 });

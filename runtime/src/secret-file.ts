@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { InputError } from './errors.ts';
 
 /**
- * Reads a secret from its file. Its value appears in no error.
+ * Reads a secret from its file and trims it. No error contains its value.
  *
- * @param field the setting that names the file.
+ * @param field the setting that names the file, for error messages.
  * @throws InputError when the file is missing, unreadable or empty.
  */
 export function readSecret(field: string, path: string): string {

@@ -16,11 +16,11 @@ describe('a pause', () => {
     expect(await elapsed(() => pause(40, within(5_000, never)))).toBeGreaterThan(35);
   });
 
-  it('after the deadline is none', async () => {
+  it('ends at once when the deadline has passed', async () => {
     expect(await elapsed(() => pause(5_000, within(-1, never)))).toBeLessThan(500);
   });
 
-  it('is called off with the reason', async () => {
+  it('rejects with the reason of its signal when aborted', async () => {
     const stop = new AbortController();
     setTimeout(() => stop.abort(new Error('enough')), 10);
     expect((await rejection(pause(5_000, within(5_000, stop.signal)))).message).toBe('enough');
@@ -36,7 +36,10 @@ describe('the signal of a wait', () => {
   });
 });
 
-/** Waits for a limit of 300 ms that nothing but the wait refers to, while garbage is collected. Longer than 5 s: exit code 1. */
+/**
+ * Waits for a limit of 300 ms, to which nothing else refers, while garbage is collected. Exit code 1 after 5
+ * s.
+ */
 const collected = `
   const { timeLimit } = await import(${JSON.stringify(new URL('./wait.ts', import.meta.url).href)});
   const collect = setInterval(() => gc(), 20);
@@ -47,7 +50,7 @@ const collected = `
   clearTimeout(giveUp);
 `;
 
-it('a limit is kept while garbage is collected', async () => {
+it('a time limit survives garbage collection', async () => {
   const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', collected];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   expect(stderr).toBe('');
@@ -55,7 +58,7 @@ it('a limit is kept while garbage is collected', async () => {
 });
 
 describe('a time-out', () => {
-  it('says what it waited for, how long, and what was missing', () => {
+  it('names what it waited for, how long, and what was missing', () => {
     expect(new TimeoutError('drain of k8s-node1', 754_000, ['a/b', 'c/d']).message).toBe(
       'drain of k8s-node1: gave up after 12m34s; still pending: a/b, c/d',
     );

@@ -8,10 +8,14 @@ const range = z
     'expected a range such as ">=1.30 <1.36" or "1.31 - 1.35"',
   );
 
-/** One row of the operator's own table: what a version of an add-on supports, by the add-on's documentation. */
+/**
+ * One row of `gates.addOns`: which Kubernetes releases some versions of an add-on support. All keys are
+ * required.
+ */
 export const addOnRule = z.strictObject({
+  /** Name of the add-on, for messages. */
   name: z.string().min(1),
-  /** Repository of its image without tag; `*` stands for any text: `*\/calico/node`. */
+  /** Repository of its image, without a tag; `*` matches any text, as in `*\/calico/node`. */
   image: z
     .string()
     .regex(
@@ -19,10 +23,11 @@ export const addOnRule = z.strictObject({
       'expected an image without its tag, such as ghcr.io/flannel-io/flannel',
     )
     .refine((text) => !/:[^/]*$/.test(text), 'expected an image without its tag'),
-  /** Which versions of the add-on this row is about. */
+  /** Versions of the add-on that this row covers, a semver range. */
   versions: range,
-  /** The Kubernetes releases that these support. */
+  /** Kubernetes releases that these versions support, a semver range. */
   kubernetes: range,
 });
 
+/** A row as it is after parsing. */
 export type AddOnRule = z.output<typeof addOnRule>;

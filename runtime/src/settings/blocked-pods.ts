@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * `drain.blockedPods`: which pods a drain may delete once their eviction has been refused for a while (F17). A pod is
- * named by a rule when all that the rule gives holds for it; nothing that no rule names is ever deleted.
+ * `drain.blockedPods`: which pods a drain may delete once their eviction has been refused for a while (F17).
+ * A rule names a pod when all criteria of the rule match. A pod that no rule names is never deleted.
  */
 
 const dnsLabel = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
@@ -24,8 +24,11 @@ const labelKey = z
   );
 const expression = z
   .strictObject({
+    /** Label key. */
     key: labelKey,
+    /** As in a Kubernetes label selector. */
     operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+    /** Label values for In and NotIn. Default: none. */
     values: z.array(labelText).default([]),
   })
   .refine(
@@ -34,39 +37,54 @@ const expression = z
   );
 const podSelector = z
   .strictObject({
+    /** Label key → value; all must match. Default: none. */
     matchLabels: z.record(labelKey, labelText).default({}),
+    /** All must match. Default: none. */
     matchExpressions: z.array(expression).default([]),
   })
   .refine(
     ({ matchLabels, matchExpressions }) => Object.keys(matchLabels).length + matchExpressions.length > 0,
-    'expected matchLabels or matchExpressions; an empty selector would name every pod of the cluster',
+    'expected matchLabels or matchExpressions; an empty selector would match every pod of the cluster',
   );
 
-/** @param duration how the settings write one; it becomes milliseconds. */
+/**
+ * One rule of `drain.blockedPods`.
+ *
+ * @param duration schema of a duration: text in, milliseconds out.
+ */
 export const blockedPodRule = (duration: z.ZodType<number, string>) =>
   z
     .strictObject({
+      /** Namespaces of the pods. Default: any. */
       namespaces: z.array(namespace).min(1).optional(),
-      /** `namespace/name`. A pod under several budgets is named only when all of them are. */
+      /**
+       * Budgets of the pods, as `namespace/name`. A pod under several budgets matches only when all of them
+       * are listed. Default: any.
+       */
       disruptionBudgets: z.array(budgetName).min(1).optional(),
+      /** Labels of the pods. Default: any. */
       podSelector: podSelector.optional(),
-      /** How long its eviction is refused before Slack hears that it will be deleted. */
+      /** How long the eviction is refused before Slack announces the deletion, a duration. Default: 5m. */
       wait: duration.prefault('5m'),
-      /** From that notice until it is deleted. */
+      /** From that announcement until the deletion, a duration. Default: 5m. */
       deleteAfter: duration.prefault('5m'),
     })
     .refine(
       (rule) => rule.namespaces ?? rule.disruptionBudgets ?? rule.podSelector,
-      'expected at least one of namespaces, disruptionBudgets and podSelector: what is not named is not deleted',
+      'expected at least one of namespaces, disruptionBudgets and podSelector: a rule must name its pods',
     );
 
+/** A rule after parsing: `wait` and `deleteAfter` in milliseconds. */
 export type BlockedPodRule = z.output<ReturnType<typeof blockedPodRule>>;
 
-/** The rules that cannot come to their deletion before the drain gives up, by index; durations in milliseconds. */
+/**
+ * Indexes of the rules whose deletion would come only after the drain gives up; `drainTimeout` in
+ * milliseconds.
+ */
 export const outlastingRules = (rules: readonly BlockedPodRule[], drainTimeout: number): number[] =>
   rules.flatMap((rule, i) => (rule.wait + rule.deleteAfter < drainTimeout ? [] : [i]));
 
-/** The namespaces in which the rules can name a pod; `all` when a rule goes by labels alone. */
+/** The namespaces in which the rules can name a pod, sorted; `all` when a rule has only a `podSelector`. */
 export function namespacesOf(rules: readonly BlockedPodRule[]): 'all' | string[] {
   const found = rules.map(({ namespaces, disruptionBudgets }) => {
     const ofBudgets = disruptionBudgets?.map((name) => name.split('/')[0] ?? '');

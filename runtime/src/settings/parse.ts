@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { UpgradeError } from '../errors.ts';
 import { userInUrl } from './values.ts';
 
-/** Zod's findings as one error: field, what was given, what is allowed. */
+/**
+ * Parses `document` with `schema`.
+ *
+ * @param source name of the document, for the error message.
+ * @throws UpgradeError (badInput) with every finding: the field, what was given and what is allowed.
+ */
 export function parseWith<S extends z.ZodType>(schema: S, source: string, document: unknown): z.output<S> {
   const result = schema.safeParse(document ?? {});
   if (result.success) return result.data;
@@ -16,13 +21,13 @@ function describeIssue(schema: z.ZodType, document: unknown, issue: z.core.$ZodI
     const unknown = issue.keys.map((key) => JSON.stringify(key)).join(', ');
     return `${field}: unknown ${unknown}, expected ${allowedKeys(schema, issue.path).join(', ')}`;
   }
-  // As it was written: the issue itself carries durations that are numbers already.
+  // From the document: in the issue, durations are already numbers.
   const given = issue.path.reduce<unknown>((value, key) => Reflect.get(Object(value), key), document);
   const shown = typeof given === 'string' ? given.replace(userInUrl, '//…@') : given;
   return `${field}: given ${shown === undefined ? 'nothing' : JSON.stringify(shown)}, ${issue.message}`;
 }
 
-/** The keys that the schema has at this place. */
+/** The keys that the schema allows at `path`. */
 function allowedKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   type Described = z.core.JSONSchema.BaseSchema | undefined;
   const inside = (described: Described, key: PropertyKey) =>

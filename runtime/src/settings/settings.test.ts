@@ -8,7 +8,7 @@ const smallest: SettingsInput = {
 };
 const ed25519 = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 
-/** The message of the refusal. */
+/** The message of the error. */
 function refusal(document: unknown): string {
   try {
     parseSettings('settings.yaml', document);
@@ -40,7 +40,7 @@ describe('settings', () => {
     expect(parseSettings('settings.yaml', { ...smallest, nodes }).nodes).toEqual(nodes);
   });
 
-  it('turn durations into milliseconds, and take zero where waiting may be switched off', () => {
+  it('turn durations into milliseconds, and accept zero where waiting may be switched off', () => {
     const { timing, policy } = parseSettings('settings.yaml', {
       ...smallest,
       timing: { soak: '0s', script: '1.5h' },
@@ -50,17 +50,17 @@ describe('settings', () => {
   });
 });
 
-describe('a wrong setting is named with what was given and what is allowed', () => {
+describe('the error for a wrong setting names it, what was given and what is allowed:', () => {
   const cases: [why: string, change: object, message: string][] = [
     ['unknown key', { tmeout: '1s' }, 'unknown "tmeout"'],
-    ['unknown key below', { drain: { timeut: '1s', pace: 1 } }, 'drain: unknown "timeut", "pace"'],
+    ['unknown nested keys', { drain: { timeut: '1s', pace: 1 } }, 'drain: unknown "timeut", "pace"'],
     [
-      'its allowed siblings',
+      'unknown key, with the allowed ones',
       { slack: { url: 'x' } },
       'slack: unknown "url", expected webhookFile, enabled, timeout',
     ],
     [
-      'in a list',
+      'unknown key in a list',
       { policy: { deny: [{ version: '1.35.0', reason: 'x', why: 'y' }] } },
       'expected version, reason',
     ],
@@ -85,7 +85,7 @@ describe('a wrong setting is named with what was given and what is allowed', () 
       'drain.timeout: given "0s", expected a duration above zero',
     ],
     [
-      'beyond any timer',
+      'time-out longer than any timer',
       { timing: { script: '25d' } },
       'timing.script: given "25d", expected a duration above',
     ],
@@ -146,7 +146,7 @@ describe('a wrong setting is named with what was given and what is allowed', () 
       'drain.blockedPods.0: unknown "namespace", expected namespaces, disruptionBudgets, podSelector, wait, deleteAfter',
     ],
     [
-      'a rule that the time-out overtakes (F17)',
+      'a rule that the time-out of the drain precludes (F17)',
       {
         drain: {
           timeout: '10m',
@@ -156,7 +156,7 @@ describe('a wrong setting is named with what was given and what is allowed', () 
           ],
         },
       },
-      'drain.blockedPods.1: given {"namespaces":["apps"],"wait":"5m","deleteAfter":"5m"}, expected wait and deleteAfter to be over before drain.timeout is',
+      'drain.blockedPods.1: given {"namespaces":["apps"],"wait":"5m","deleteAfter":"5m"}, expected wait plus deleteAfter to be shorter than drain.timeout',
     ],
     [
       'no URL',
@@ -180,7 +180,7 @@ describe('a wrong setting is named with what was given and what is allowed', () 
       'ssh.privateKeyFile: given "key", expected an absolute',
     ],
     [
-      'path upwards',
+      'path with ..',
       { snapshot: { directory: '/mnt/../etc' } },
       'snapshot.directory: given "/mnt/../etc", expec',
     ],
@@ -217,21 +217,21 @@ describe('a wrong setting is named with what was given and what is allowed', () 
     ],
   ];
   test.each(cases)('%s', (_why, change, message) => {
-    const said = refusal({ ...smallest, ...change });
-    expect(said).toContain(message);
-    expect(said).toMatch(/^settings\.yaml: /);
+    const error = refusal({ ...smallest, ...change });
+    expect(error).toContain(message);
+    expect(error).toMatch(/^settings\.yaml: /);
   });
 
   test.each([
     ['empty file', null, 'prometheus: given nothing, '],
     ['list', [], '(the document): given [], '],
     ['text', 'namespace', '(the document): given "namespace", '],
-  ])('%s for a document', (_why, document, message) => {
+  ])('%s instead of a document', (_why, document, message) => {
     expect(refusal(document)).toContain(message);
   });
 
-  it('all at once', () => {
-    const said = refusal({ ...smallest, ssh: { port: 0 }, timing: { soak: 'x' }, extra: 1 });
-    for (const field of ['ssh.port', 'timing.soak', 'extra']) expect(said).toContain(field);
+  it('every wrong setting in one error', () => {
+    const error = refusal({ ...smallest, ssh: { port: 0 }, timing: { soak: 'x' }, extra: 1 });
+    for (const field of ['ssh.port', 'timing.soak', 'extra']) expect(error).toContain(field);
   });
 });
