@@ -1,24 +1,31 @@
 import { ApiException } from '@kubernetes/client-node';
 
-/** What came back is not from a Kubernetes API server. */
+/** The answer does not come from a Kubernetes API server. */
 export class ForeignAnswerError extends Error {}
 
-/** @throws ForeignAnswerError unless it says what kind of object it is, as everything but `/version` does. */
+/**
+ * Checks that an answer is an API object, which has a `kind`, or a `/version` document.
+ *
+ * @throws ForeignAnswerError for anything else.
+ */
 export function assertApiObject(answer: unknown): void {
   const { kind, gitVersion } = Object(answer) as { kind?: unknown; gitVersion?: unknown };
   if (typeof kind === 'string' || typeof gitVersion === 'string') return;
-  throw new ForeignAnswerError('an answer that is no object of the Kubernetes API');
+  throw new ForeignAnswerError('an answer that is not a Kubernetes API object');
 }
 
-/** The refusal of a server that is none. An API server has a Status for what it does not find, and no HTML for anything. */
+/**
+ * Turns an error below 500 into a ForeignAnswerError if no API server sends it; returns any other error
+ * unchanged. An API server answers 404 with a Status object, and never sends HTML.
+ */
 export function asForeign(error: unknown): unknown {
   if (!(error instanceof ApiException) || error.code >= 500) return error;
   const type = error.headers['content-type'] ?? 'no content type';
-  const own = type.includes('html') || (error.code === 404 && !isStatus(error.body));
-  return own ? new ForeignAnswerError(`HTTP ${error.code} with ${type}`) : error;
+  const isForeign = type.includes('html') || (error.code === 404 && !isStatus(error.body));
+  return isForeign ? new ForeignAnswerError(`HTTP ${error.code} with ${type}`) : error;
 }
 
-/** The client hands over error bodies as text or as an object. */
+/** The client passes error bodies as text or as an object. */
 function isStatus(body: unknown): boolean {
   if (typeof body === 'string') return /"kind"\s*:\s*"Status"/.test(body);
   return (Object(body) as { kind?: unknown }).kind === 'Status';
@@ -26,13 +33,16 @@ function isStatus(body: unknown): boolean {
 
 type NetworkError = Error & { type?: string; code?: string };
 
-/** node-fetch's and Node's ways of saying that there was no answer, as opposed to one that cannot be read. */
+/** Whether node-fetch or Node.js reports that there was no answer, rather than one that cannot be parsed. */
 export function isNoAnswer(error: NetworkError): boolean {
   if (error.name === 'AbortError' || error.name === 'TimeoutError') return true;
   if (error.name === 'FetchError') return error.type !== 'invalid-json' && error.type !== 'max-redirect';
   return typeof error.code === 'string' && error.code.startsWith('E');
 }
 
-/** What shows its certificate is not who the kubeconfig means, or speaks no TLS: that does not pass. */
+/**
+ * Whether the server's certificate is not the kubeconfig's, or the server speaks no TLS. Retrying does not
+ * help.
+ */
 export const isUntrusted = ({ code = '' }: NetworkError): boolean =>
   /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_|ERR_SSL_WRONG_VERSION_)/.test(code);

@@ -2,7 +2,9 @@ import type { ApiException } from '@kubernetes/client-node';
 import { UpgradeError } from '../errors.ts';
 
 interface StatusCause {
+  /** Machine-readable, such as DisruptionBudget. */
   readonly reason?: string;
+  /** For people. */
   readonly message?: string;
 }
 
@@ -11,21 +13,22 @@ const hints: Readonly<Record<number, string>> = {
   403: 'Compare the role of this service account with the deployed one.',
 };
 
-/** What the API server answered instead of doing it, translated once from the client's exception. */
+/** The API server refused a request. Made from the client's exception. */
 export class ApiError extends UpgradeError {
   /** HTTP status. */
   readonly status: number;
   /** `reason` of the Status object, such as AlreadyExists; empty when there is none. */
   readonly reason: string;
+  /** `details.causes` of the Status object. */
   readonly causes: readonly StatusCause[];
-  /** From `Retry-After`, in milliseconds. */
+  /** `Retry-After` of the answer, milliseconds. */
   readonly retryAfter: number | undefined;
 
   constructor(what: string, exception: ApiException<unknown>) {
     const body = statusBody(exception.body);
-    const said = body.message ?? `HTTP ${exception.code}`;
+    const answer = body.message ?? `HTTP ${exception.code}`;
     const hint = missingNamespace(exception.code, body) ?? hints[exception.code];
-    super('failed', `${what}: ${said}`, hint === undefined ? {} : { hint });
+    super('failed', `${what}: ${answer}`, hint === undefined ? {} : { hint });
     this.name = 'ApiError';
     this.status = exception.code;
     this.reason = body.reason ?? '';
@@ -34,17 +37,17 @@ export class ApiError extends UpgradeError {
     this.retryAfter = Number.isFinite(after) && after > 0 ? after * 1000 : undefined;
   }
 
-  /** The PodDisruptionBudget's own 429 is an answer, not overload. */
+  /** A PodDisruptionBudget refused the eviction. It answers 429 too, which then does not mean overload. */
   get refusedByBudget(): boolean {
     return this.status === 429 && this.causes.some((cause) => cause.reason === 'DisruptionBudget');
   }
 
-  /** Several budgets speak for one pod: the API evicts it never. */
+  /** Several budgets select the pod: the API never evicts such a pod. */
   get refusedBySeveralBudgets(): boolean {
     return this.status === 500 && this.message.includes('more than one PodDisruptionBudget');
   }
 
-  /** An answer that the same request will get again, whatever its status. */
+  /** The same request would get the same answer again. */
   get final(): boolean {
     if (this.status === 429) return this.refusedByBudget;
     return this.status < 500 || this.refusedBySeveralBudgets;
@@ -57,7 +60,7 @@ interface StatusBody {
   readonly details?: { readonly kind?: string; readonly name?: string; readonly causes?: StatusCause[] };
 }
 
-/** The client hands over error bodies as text or as an object, depending on what the API description knows. */
+/** The client passes error bodies as text, or as an object for statuses that its API description lists. */
 function statusBody(body: unknown): StatusBody {
   if (typeof body === 'object' && body !== null) return body as StatusBody;
   if (typeof body !== 'string') return {};
@@ -71,14 +74,16 @@ function statusBody(body: unknown): StatusBody {
 
 function missingNamespace(status: number, { details }: StatusBody): string | undefined {
   if (status !== 404 || details?.kind !== 'namespaces') return undefined;
-  return `Deploy the pipeline, or make its namespace, which holds the state of a rollout: kubectl create namespace ${details.name}`;
+  return `Deploy the pipeline, or create its namespace, which holds the state of a rollout: kubectl create namespace ${details.name}`;
 }
 
-/** A deletion of the whole namespace is under way, which takes its pods with it. */
+/** The namespace is being deleted, and its pods with it. */
 export const isNamespaceTerminating = (error: unknown): boolean =>
   error instanceof ApiError &&
   error.status === 403 &&
   error.causes.some((cause) => cause.reason === 'NamespaceTerminating');
 
+/** The object does not exist. */
 export const isNotFound = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+/** The object was changed in between, or exists already. */
 export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409;

@@ -1,10 +1,11 @@
 import { Health, KubeConfig } from '@kubernetes/client-node';
 
 /**
- * Whether the API server says that it is ready. False also where nobody may ask, as on one that has not read the roles.
+ * Whether the API server's `/readyz` reports ready. False also when it refuses the request, as a server does
+ * that has not loaded the RBAC roles yet.
  *
- * @param anonymously a server that does not know who asks would answer 401 to this question as well. kubeadm's API server lets
- *   everybody ask: so does the kubelet.
+ * @param anonymously sends no credentials, for a server that answers them with 401. kubeadm's API server
+ *   serves `/readyz` without any.
  */
 export function isReady(config: KubeConfig, anonymously: boolean, signal: AbortSignal): Promise<boolean> {
   const health = new Health(anonymously ? withoutUser(config) : config);

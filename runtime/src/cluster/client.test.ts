@@ -19,7 +19,7 @@ afterEach(() => {
 
 const readNode = (client: KubernetesClient, name = 'one') =>
   client.call(`read node ${name}`, () => client.core.readNode({ name }));
-const asked = () => lab.api.requests.matching({ resource: 'nodes', verb: 'get' }).length;
+const nodeReads = () => lab.api.requests.matching({ resource: 'nodes', verb: 'get' }).length;
 const match = { resource: 'nodes', verb: 'get' };
 
 describe('a request to the API server', () => {
@@ -28,18 +28,18 @@ describe('a request to the API server', () => {
     ['429 with Retry-After', { status: 429, retryAfter: 1 }],
     ['500', { status: 500 }],
     ['503', { status: 503 }],
-    ['a cut connection', { reset: 'before' }],
-    ['an answer that was cut off', { reset: 'after' }],
+    ['a connection reset', { reset: 'before' }],
+    ['a truncated answer', { reset: 'after' }],
   ];
-  test.each(passing)('is tried again after %s', async (_what, action) => {
+  test.each(passing)('is retried after %s', async (_what, action) => {
     lab.api.faults.add({ match, times: 1, action });
     const started = performance.now();
     expect((await readNode(connect(lab))).metadata?.name).toBe('one');
     expect(performance.now() - started).toBeGreaterThanOrEqual('retryAfter' in action ? 1_000 : 0);
-    expect(asked()).toBe(2);
+    expect(nodeReads()).toBe(2);
   });
 
-  it('is tried again when no answer comes in time', async () => {
+  it('is retried when no answer comes in time', async () => {
     const client = connect(lab, { requestTimeout: 100 });
     lab.api.faults.add({ match, times: 1, action: { silenceMs: 3_000 } });
     const started = performance.now();
@@ -47,7 +47,7 @@ describe('a request to the API server', () => {
     expect(performance.now() - started).toBeLessThan(2_500);
   });
 
-  it('lives through an outage, and no longer than allowed', async () => {
+  it('survives an outage, but fails when it lasts longer than allowed', async () => {
     const outage = lab.api.outage(600);
     expect((await readNode(connect(lab))).metadata?.name).toBe('one');
     await outage;
@@ -60,14 +60,14 @@ describe('a request to the API server', () => {
     expect(performance.now() - started).toBeLessThan(3_000);
   });
 
-  it('is not tried again when the answer is final', async () => {
+  it('is not retried when the answer is final', async () => {
     const error = await rejection(readNode(connect(lab), 'three'));
     expect(error).toMatchObject({ status: 404, reason: 'NotFound', code: 'failed' });
     expect(error.message).toBe('read node three: nodes "three" not found');
-    expect([isNotFound(error), isConflict(error), asked()]).toEqual([true, false, 1]);
+    expect([isNotFound(error), isConflict(error), nodeReads()]).toEqual([true, false, 1]);
   });
 
-  it('says what to do where the pipeline’s own namespace is not there', async () => {
+  it('fails with a hint when the pipeline’s namespace does not exist', async () => {
     const client = connect(lab);
     const read = () => client.core.readNamespace({ name: 'elsewhere' });
     expect(await rejection(client.call('read the namespace', read))).toMatchObject({
@@ -75,7 +75,7 @@ describe('a request to the API server', () => {
     });
   });
 
-  it('is tried again when a server refuses it that has not read the roles yet', async () => {
+  it('is retried when a server that has not loaded the roles yet refuses it', async () => {
     const executor = { namespace: 'apps', serviceAccount: 'reader' };
     const name = 'reads-nodes';
     const apiGroup = 'rbac.authorization.k8s.io';
@@ -103,7 +103,7 @@ describe('a request to the API server', () => {
     );
   });
 
-  it('that is forbidden says what is, and where to look (F30)', async () => {
+  it('that is forbidden fails with what is forbidden and where to look (F30)', async () => {
     const client = connect(lab, {}, { namespace: 'apps', serviceAccount: 'nobody' });
     const error = await rejection(readNode(client));
     expect(error).toBeInstanceOf(ApiError);
@@ -111,7 +111,7 @@ describe('a request to the API server', () => {
     expect(error.hint).toContain('role');
   });
 
-  it('is called off with the reason of the signal', async () => {
+  it('rejects with the reason of its signal when aborted', async () => {
     const stop = new AbortController();
     lab.api.faults.add({ match, action: { status: 503 } });
     const pending = rejection(readNode(connect(lab, { signal: stop.signal })));
@@ -121,20 +121,20 @@ describe('a request to the API server', () => {
 });
 
 describe('the guard', () => {
-  it('is asked before each write, and before nothing else', async () => {
+  it('is called before each write, but not for reads, dry-runs and leases', async () => {
     const client = connect(lab);
     const guarded: string[] = [];
     const namespace = 'apps';
     const body = (name: string) => ({ metadata: { name }, data: {} });
     client.guardWrites(async () => {
-      guarded.push('asked');
+      guarded.push('called');
     });
     await readNode(client);
     await client.core.createNamespacedConfigMap({ namespace, body: body('dry'), dryRun: 'All' });
     await client.coordination.createNamespacedLease({ namespace, body: { metadata: { name: 'l' } } });
     expect(guarded).toEqual([]);
     await client.core.createNamespacedConfigMap({ namespace, body: body('real') });
-    expect(guarded).toEqual(['asked']);
+    expect(guarded).toEqual(['called']);
     client.guardWrites(async () => {
       throw new Error('no longer');
     });
@@ -146,11 +146,14 @@ describe('the guard', () => {
 });
 
 describe('401', () => {
-  /** As one that has just started: it knows nobody, and /readyz answers those who claim to be nobody. */
+  /**
+   * A server that has just started: it rejects all credentials, and serves /readyz to anonymous requests
+   * only.
+   */
   const starting = (isReady: () => boolean, knows: () => boolean) => {
-    const asked: string[] = [];
+    const urls: string[] = [];
     const answer: RequestListener = ({ url = '', headers }, response) => {
-      asked.push(url);
+      urls.push(url);
       const known = headers.authorization === undefined || knows();
       const status = !known ? 401 : url === '/readyz' && !isReady() ? 500 : 200;
       const body =
@@ -159,18 +162,18 @@ describe('401', () => {
           : { kind: 'Status', code: status, message: 'Unauthorized' };
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     };
-    return { asked, answer };
+    return { urls, answer };
   };
 
-  it('of a server that is not ready is tried again', async () => {
+  it('from a server that is not ready is retried', async () => {
     const from = performance.now() + 700;
     const isUp = () => performance.now() >= from;
     const { client, stop } = await serve(starting(isUp, isUp).answer);
     expect(await client.serverVersion().finally(stop)).toBe('v1.34.2');
   });
 
-  it('of a server that is ready is final', async () => {
-    const { asked, answer } = starting(
+  it('from a server that is ready is final', async () => {
+    const { urls, answer } = starting(
       () => true,
       () => false,
     );
@@ -178,6 +181,6 @@ describe('401', () => {
     const error = await rejection(client.serverVersion()).finally(stop);
     expect(error).toMatchObject({ status: 401, code: 'failed' });
     expect(error.hint).toContain('kubeconfig');
-    expect(asked).toEqual(['/version', '/readyz', '/version']);
+    expect(urls).toEqual(['/version', '/readyz', '/version']);
   });
 });

@@ -23,39 +23,48 @@ import { asForeign, assertApiObject, isNoAnswer, isUntrusted } from './api-answe
 import { ApiError } from './api-error.ts';
 import { isReady } from './api-ready.ts';
 
+/** Options of a {@link KubernetesClient}. */
 export interface ClientOptions {
-  /** One request, milliseconds. */
+  /** Time limit of one request, milliseconds. */
   readonly requestTimeout: number;
-  /** How long to go on trying while the API server is away or overloaded, milliseconds. */
+  /** How long to retry while the API server is away or overloaded, milliseconds. */
   readonly outage: number;
-  /** The same until it has answered for the first time, where nobody would start the program again. @default outage */
+  /** The same until the API server has answered for the first time, milliseconds. @default outage */
   readonly firstAnswer?: number;
+  /** Aborts requests and retries. */
   readonly signal: AbortSignal;
-  /** Told that it waits for the API server. */
+  /** Called once for each outage, when the first request is retried. @default none */
   readonly onNotice?: (notice: string) => void;
 }
 
-/** Run before each write; throws when this process may no longer write. */
+/** Called before each write; throws when this process must no longer write. */
 type WriteGuard = () => Promise<void>;
 
-/** Leases are how the guard itself keeps its right to write. */
+/** Leases are excluded because the guard itself writes one. */
 const isGuarded = (method: string, url: string) =>
   method !== 'GET' && !url.includes('/leases') && !url.includes('dryRun=All');
 
-/** Merge patches: null deletes a key. */
+/** Request option for a merge patch, in which null deletes a key. */
 export const mergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
 
 /**
- * The official client with what every caller here needs: a time limit on each request, errors translated
- * once, one way of retrying, and a guard in front of every write.
+ * The official client, plus a time limit on each request, errors as {@link ApiError}, retries, and a guard in
+ * front of every write. Send requests through {@link call}.
  */
 export class KubernetesClient {
+  /** Nodes, pods, namespaces, ConfigMaps, events. */
   readonly core: CoreV1Api;
+  /** Deployments and the like. */
   readonly apps: AppsV1Api;
+  /** Jobs and CronJobs. */
   readonly batch: BatchV1Api;
+  /** PodDisruptionBudgets. */
   readonly policy: PolicyV1Api;
+  /** Leases. */
   readonly coordination: CoordinationV1Api;
+  /** The cluster and its credentials, for watches. */
   readonly kubeConfig: KubeConfig;
+  /** The options it was created with. */
   readonly options: ClientOptions;
   #guard: WriteGuard = async () => {};
   #reached = false;
@@ -73,12 +82,15 @@ export class KubernetesClient {
     this.coordination = new CoordinationV1Api(configuration);
   }
 
-  /** From now on `guard` is asked before each write. */
+  /**
+   * From now on, `guard` is awaited before each write; a write is not sent if it throws. Replaces the last
+   * guard.
+   */
   guardWrites(guard: WriteGuard): void {
     this.#guard = guard;
   }
 
-  /** The API server's gitVersion, such as `v1.34.2`. */
+  /** The API server's gitVersion, such as `v1.34.2`. @throws as {@link call} does. */
   async serverVersion(): Promise<string> {
     const info = await this.call('read the version of the API server', () =>
       new VersionApi(this.#configuration()).getCode(),
@@ -90,13 +102,14 @@ export class KubernetesClient {
   }
 
   /**
-   * Sends a request and retries what passes by itself: no answer, 429 (waiting as `Retry-After` says), 5xx, and 401 and 403 of a
-   * server that is not ready.
-   * A retried write may already have taken effect, so only idempotent writes go through here.
+   * Sends a request and retries errors that may pass: no answer, 429 (after `Retry-After`), 5xx, and 401 and
+   * 403 from a server that is not ready. A retried write may already have taken effect, so send only
+   * idempotent writes.
    *
-   * @param what for the error message: `read node k8s-node1`.
-   * @param signal ends the retries early; what is on its way is waited for.
-   * @throws ApiError for any other answer; InputError when what answers is no Kubernetes API server.
+   * @param what names the request in error messages: `read node k8s-node1`.
+   * @param signal ends the retries early; a request already sent is awaited.
+   * @throws ApiError when refused; UpgradeError (failed) when there is no answer for the whole outage;
+   *   InputError when the server is not a Kubernetes API server.
    */
   async call<T>(what: string, request: () => Promise<T>, signal = this.options.signal): Promise<T> {
     const { outage, firstAnswer = outage } = this.options;
@@ -118,9 +131,9 @@ export class KubernetesClient {
   }
 
   /**
-   * A server that has just started refuses everything until it has read the roles, in the same words as for good, and may not yet
-   * know who asks (kubernetes/kubernetes#65785). Only one that says it is ready has refused for good; it may have become so
-   * between the refusal and the question, hence once more.
+   * An API server that has just started answers 401 or 403 until it has loaded credentials and RBAC roles
+   * (kubernetes/kubernetes#65785). A refusal is final only from a server that is ready. As it may have become
+   * ready just after refusing, the request is then sent once more.
    */
   async #attempt<T>(what: string, request: () => Promise<T>): Promise<T> {
     try {
@@ -139,7 +152,7 @@ export class KubernetesClient {
   }
 
   async #send<T>(request: () => Promise<T>): Promise<T> {
-    // A body that breaks off neither ends nor fails, and its time limit alone would not keep the process from ending.
+    // A truncated body neither ends nor fails, and the time limit alone does not keep the process alive.
     const alive = setInterval(() => {}, 60_000);
     try {
       const answer = await request().catch((error) => {
@@ -154,7 +167,7 @@ export class KubernetesClient {
     }
   }
 
-  /** Once, until it answers again. */
+  /** Reports an outage once, until the API server answers again. */
   #reportWaiting(error: Error, patience: number): void {
     if (!this.#waiting) {
       this.options.onNotice?.(`${error.message}; trying again for up to ${formatDuration(patience)}`);
@@ -162,7 +175,7 @@ export class KubernetesClient {
     this.#waiting = true;
   }
 
-  /** Wrapped in AbortError: do not try again. */
+  /** Translates an error; an AbortError means that it must not be retried. */
   #translate(what: string, error: unknown): Error {
     this.options.signal.throwIfAborted();
     if (error instanceof UpgradeError) return new AbortError(error);
@@ -174,16 +187,16 @@ export class KubernetesClient {
     const cause = error instanceof Error ? error : new Error(String(error));
     if (!this.#reached && isUntrusted(cause))
       return new AbortError(
-        this.#wrong(cause, "one that the kubeconfig's certificate authority vouches for"),
+        this.#wrong(cause, "one whose certificate the kubeconfig's certificate authority has signed"),
       );
     if (isNoAnswer(cause))
       return new UpgradeError('failed', `${what}: no answer from the API server (${cause.message})`, {
         cause,
       });
-    const nonsense = this.#wrong(cause, 'a Kubernetes API server');
-    if (!this.#reached) return new AbortError(nonsense);
-    // Once it has answered properly, this is something in between that passes, such as a proxy's page.
-    return new UpgradeError('failed', `${what}: ${nonsense.message}`, { cause });
+    const foreign = this.#wrong(cause, 'a Kubernetes API server');
+    if (!this.#reached) return new AbortError(foreign);
+    // The API server has answered before, so this is temporary, such as the error page of a proxy.
+    return new UpgradeError('failed', `${what}: ${foreign.message}`, { cause });
   }
 
   #wrong({ message }: Error, allowed: string): InputError {
@@ -192,8 +205,8 @@ export class KubernetesClient {
   }
 
   /**
-   * The library makes an agent, and with it a TLS handshake, for every request. One is kept for as long as the credentials in it
-   * are the same; one for a proxy is left as it is.
+   * The library creates an agent for every request, which costs a TLS handshake each. Keeps one agent for as
+   * long as the credentials stay the same. The agent of a proxy is returned unchanged.
    */
   #keepAlive(agent: HttpAgent | HttpsAgent | undefined): HttpAgent | HttpsAgent | undefined {
     if (agent?.constructor !== HttpsAgent) return agent;

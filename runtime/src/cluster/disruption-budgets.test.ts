@@ -47,7 +47,7 @@ const budget = (
 });
 
 describe('budgets', () => {
-  it('speak for the pods of their namespace that they select', () => {
+  it('apply to the pods in their namespace that they select', () => {
     const all = [budget('web', {}), budget('db', {}), budget('web', {}, 'other')];
     expect(budgetsFor(pod('one', { metadata: { labels: { app: 'web' } } }), all)).toEqual([all[0]]);
     expect(budgetsFor(pod('one'), all)).toEqual([]);
@@ -60,8 +60,8 @@ describe('budgets', () => {
     ['minAvailable 1 of 2', { expectedPods: 2, desiredHealthy: 1, currentHealthy: 2 }, false],
     ['minAvailable 1 of 2, one unhealthy', { expectedPods: 2, desiredHealthy: 1, currentHealthy: 1 }, false],
     ['no pods', { expectedPods: 0, desiredHealthy: 1 }, false],
-    ['not looked at yet', undefined, false],
-  ])('%s: never allows a disruption: %#', (_what, status, never) => {
+    ['without a status yet', undefined, false],
+  ])('with %s never allow a disruption: case %#', (_what, status, never) => {
     expect(neverAllows(budget('web', status))).toBe(never);
   });
 

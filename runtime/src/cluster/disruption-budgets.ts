@@ -9,7 +9,10 @@ export async function listBudgets(client: KubernetesClient): Promise<V1PodDisrup
   return list.items;
 }
 
-/** Label selector semantics of the API: all of matchLabels and all of matchExpressions. An empty selector selects everything. */
+/**
+ * Whether a selector matches these labels, with the API's semantics: all of matchLabels and all of
+ * matchExpressions. An empty selector matches everything, undefined nothing.
+ */
 export function selects(
   selector: V1LabelSelector | undefined,
   labels: Readonly<Record<string, string>>,
@@ -39,7 +42,7 @@ function matches(
   }
 }
 
-/** The budgets that speak for this pod. */
+/** The budgets that apply to this pod. */
 export function budgetsFor(pod: V1Pod, budgets: readonly V1PodDisruptionBudget[]): V1PodDisruptionBudget[] {
   return budgets.filter(
     (budget) =>
@@ -49,8 +52,8 @@ export function budgetsFor(pod: V1Pod, budgets: readonly V1PodDisruptionBudget[]
 }
 
 /**
- * A budget that allows no disruption even with every pod healthy, such as `minAvailable: 1` over one replica (F17).
- * Waiting does not help; somebody has to change it.
+ * Whether a budget allows no disruption even when every pod is healthy, such as `minAvailable: 1` for one
+ * replica (F17). Waiting does not help; somebody has to change it.
  */
 export function neverAllows(budget: V1PodDisruptionBudget): boolean {
   const status = budget.status;

@@ -2,11 +2,11 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { Settings } from '../settings/settings.ts';
 import type { ClusterReader } from './reader.ts';
 
-/** Of kubeadm's own etcd. */
+/** Whether this is a pod of kubeadm's own etcd. */
 export const isEtcd = ({ metadata }: V1Pod): boolean =>
   metadata?.namespace === 'kube-system' && metadata.labels?.component === 'etcd';
 
-/** The cluster runs no etcd, and the settings say that there is one elsewhere. */
+/** Whether the cluster runs no etcd and `gates.externalEtcdVersion` is set. */
 export async function hasExternalEtcd({
   cluster,
   settings,

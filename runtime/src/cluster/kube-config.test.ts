@@ -5,7 +5,7 @@ import { loadKubeConfig } from './kube-config.ts';
 
 describe('a kubeconfig', () => {
   test.each([
-    ['is no YAML', '{', 'a readable kubeconfig'],
+    ['is not YAML', '{', 'a readable kubeconfig'],
     [
       'has no context',
       'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n',
@@ -18,15 +18,15 @@ describe('a kubeconfig', () => {
     );
   });
 
-  it('that is not there is bad input', () => {
+  it('that does not exist is bad input', () => {
     expect(() => loadKubeConfig('/nonexistent')).toThrow('--kubeconfig: "/nonexistent" is not allowed');
   });
 
-  it('that is nowhere is bad input', () => {
+  it('that is in none of the default places is bad input', () => {
     vi.stubEnv('KUBECONFIG', '');
     vi.stubEnv('HOME', tmpdir());
     try {
-      expect(() => loadKubeConfig(undefined)).toThrow('none in $KUBECONFIG and ~/.kube/config');
+      expect(() => loadKubeConfig(undefined)).toThrow('none in $KUBECONFIG or ~/.kube/config');
     } finally {
       vi.unstubAllEnvs();
     }

@@ -1,13 +1,13 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
 
-/** What the client takes when it finds nothing at all. */
+/** The client's default server when it finds no kubeconfig. */
 const nothingFound = 'http://localhost:8080';
 
 /**
- * Finds the cluster: an explicit file, `$KUBECONFIG`, `~/.kube/config`, or the pod's service account.
+ * Loads the kubeconfig: `file` or, without one, `$KUBECONFIG`, `~/.kube/config` or the pod's service account.
  *
- * @throws InputError when the file cannot be read as a kubeconfig, or there is none.
+ * @throws InputError when the file is not a readable kubeconfig, or there is none.
  */
 export function loadKubeConfig(file: string | undefined): KubeConfig {
   const config = new KubeConfig();
@@ -21,7 +21,7 @@ export function loadKubeConfig(file: string | undefined): KubeConfig {
   const cluster = config.getCurrentCluster();
   if (!cluster) throw new InputError('--kubeconfig', shown, 'a kubeconfig with a current context');
   if (file === undefined && cluster.server === nothingFound) {
-    const places = 'there is none in $KUBECONFIG and ~/.kube/config, and this is no pod';
+    const places = 'there is none in $KUBECONFIG or ~/.kube/config, and this is not a pod';
     throw new InputError('--kubeconfig', 'nothing', `a kubeconfig: ${places}`);
   }
   return config;

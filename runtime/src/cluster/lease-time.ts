@@ -1,50 +1,62 @@
 import type { V1Lease } from '@kubernetes/client-node';
 
-/** By both clocks of this machine: one stands still while a laptop sleeps, the other one may be set back. */
+/** A time by both clocks: the monotonic one stops while a laptop sleeps, the wall clock may be set back. */
 export interface Moment {
-  /** Milliseconds. */
+  /** `performance.now()`, milliseconds. */
   readonly monotonic: number;
   /** Epoch milliseconds. */
   readonly wall: number;
 }
 
+/** Before every other moment. */
 export const never: Moment = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY };
 
+/** The current time. */
 export const moment = (): Moment => ({ monotonic: performance.now(), wall: Date.now() });
 
-/** How much of its duration a renewal counts for its holder. The rest is for writes on their way, and for clocks that run unequally. */
+/**
+ * For what part of the lease's duration the holder trusts a renewal. The rest allows for writes in flight and
+ * for clocks that run at different speeds.
+ */
 const trustedPart = 2 / 3;
 
-/** @param renewed when the last renewal was sent. @param duration of the lease, milliseconds. */
+/**
+ * Whether the holder may still write without renewing first.
+ *
+ * @param renewed when the last renewal was sent.
+ * @param duration of the lease, milliseconds.
+ */
 export function isTrusted(renewed: Moment, duration: number): boolean {
   const { monotonic, wall } = moment();
   return Math.max(monotonic - renewed.monotonic, wall - renewed.wall) < duration * trustedPart;
 }
 
 /**
- * Watches a lease that somebody else holds. The clocks of two machines differ, so a holder is gone once its lease has stood
- * unchanged for all of its duration before this process's eyes.
+ * Observes a lease that another process holds. The clocks of two machines differ, so a holder counts as gone
+ * only after this process has seen its lease unchanged for the whole duration.
  */
 export class LeaseObserver {
   #version: string | undefined;
   #since = 0;
   #changed = false;
 
-  /** The lease was seen to change: its holder lives, whatever the clocks say. */
+  /** The lease changed while it was observed: its holder is alive, whatever the clocks show. */
   get changed(): boolean {
     return this.#changed;
   }
 
   /**
-   * @param isSuccessor this process was started because the holder had ended, and the holder's time is over by its own clock:
-   *   then it is enough that it is not seen to renew.
+   * Whether the holder is gone. Call it with every reading of the lease.
+   *
+   * @param isSuccessor this process was started because the holder ended, and the lease has expired by the
+   *   holder's clock: then half the duration without a renewal is enough.
    */
   isOver({ metadata, spec }: V1Lease, isSuccessor: boolean): boolean {
     const duration = (spec?.leaseDurationSeconds ?? 0) * 1000;
-    return this.#stoodFor(metadata?.resourceVersion) >= (isSuccessor ? duration / 2 : duration);
+    return this.#unchangedFor(metadata?.resourceVersion) >= (isSuccessor ? duration / 2 : duration);
   }
 
-  #stoodFor(version: string | undefined): number {
+  #unchangedFor(version: string | undefined): number {
     if (version !== this.#version) {
       this.#changed = this.#version !== undefined;
       this.#version = version;

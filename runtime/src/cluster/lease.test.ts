@@ -28,9 +28,9 @@ function lease(identity: string, duration = 1_000): Lease {
 }
 const stored = () => lab.api.store.get('leases', 'k8s-upgrade', 'k8s-version-upgrade')?.spec;
 const acquire = (one: Lease, ms = 3_000) => one.acquire(within(ms, never));
-/** Nothing of this process moves for so long, as after SIGSTOP. */
+/** Blocks this process for `ms`, as SIGSTOP does. */
 const stopProcess = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-/** Somebody else writes himself as the holder. */
+/** Another process writes itself as the holder. */
 const takeOver = (holderIdentity: string, duration = 60, ago = 0) =>
   lab.api.store.modify('leases', 'k8s-upgrade', 'k8s-version-upgrade', (one) => {
     const now = new Date(Date.now() - ago).toISOString();
@@ -43,14 +43,14 @@ const takeOver = (holderIdentity: string, duration = 60, ago = 0) =>
     };
   });
 
-/** This process's clock is set, or its machine slept: monotonic time has stood still meanwhile. */
+/** Shifts the wall clock, as when it is set or after a sleep of the machine; monotonic time does not move. */
 function shiftClock(ms: number): void {
   const real = Date.now;
   vi.spyOn(Date, 'now').mockImplementation(() => real() + ms);
 }
 
-describe('taking the lease', () => {
-  it('writes the holder for all to see, and lets go', async () => {
+describe('acquiring the lease', () => {
+  it('writes the holder, which a release removes', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     expect(stored()).toMatchObject({ holderIdentity: 'run/a', leaseDurationSeconds: 1, leaseTransitions: 1 });
@@ -63,7 +63,7 @@ describe('taking the lease', () => {
     expect(await readHolder(connect(lab), 'k8s-upgrade')).toBeUndefined();
   });
 
-  it('is refused at once while another run holds it, by name', async () => {
+  it('is refused at once while another run holds it, and the error names that run', async () => {
     await acquire(lease('run/a'));
     const started = performance.now();
     const error = await rejection(acquire(lease('other/b')));
@@ -73,7 +73,7 @@ describe('taking the lease', () => {
     expect(performance.now() - started).toBeLessThan(1_000);
   });
 
-  it('waits for another process of the same run to let go, and for no longer than it may', async () => {
+  it('waits until another process of the same run releases it, at most until the deadline', async () => {
     const first = lease('run/a');
     await acquire(first);
     expect(await rejection(acquire(lease('run/b'), 300))).toBeInstanceOf(LeaseHeldError);
@@ -86,13 +86,13 @@ describe('taking the lease', () => {
   it.each([
     ['run', true],
     ['other', false],
-  ])('tells whether one of its own run was interrupted: run, then %s', async (runId, interrupted) => {
+  ])('returns whether a process of its own run was killed: run, then %s', async (runId, interrupted) => {
     await acquire(lease('run/a', 60_000));
     takeOver('run/a', 0);
     expect(await acquire(lease(`${runId}/b`))).toBe(interrupted);
   });
 
-  it('takes over what has expired: its holder was killed (F5)', async () => {
+  it('takes over an expired lease, whose holder was killed (F5)', async () => {
     const first = lease('first/x');
     await acquire(first);
     await first.release();
@@ -104,11 +104,11 @@ describe('taking the lease', () => {
     const started = performance.now();
     await acquire(lease('other/b'));
     expect(stored()).toMatchObject({ holderIdentity: 'other/b' });
-    // It has watched for as long as a living holder may take to be heard of.
+    // It has observed the lease for as long as a living holder may take to renew it.
     expect(performance.now() - started).toBeGreaterThanOrEqual(1_000);
   });
 
-  it('as the next process of a killed run waits for no more than what is left', async () => {
+  it('as the next process of a killed run waits only for the rest of the duration', async () => {
     const first = lease('run/x');
     await acquire(first);
     await first.release();
@@ -121,7 +121,7 @@ describe('taking the lease', () => {
   it.each([
     ['another run', 'other/b'],
     ['the same run', 'run/b'],
-  ])('is refused to %s whose clock is fast while its holder lives', async (_who, identity) => {
+  ])('is refused to %s with a fast clock while the holder is alive', async (_who, identity) => {
     await acquire(lease('run/a'));
     shiftClock(90_000);
     expect(await rejection(acquire(lease(identity), 2_500))).toBeInstanceOf(LeaseHeldError);
@@ -129,9 +129,9 @@ describe('taking the lease', () => {
   });
 
   test.each([
-    ['none yet', 0],
-    ['an expired one', 1],
-  ])('by many at once, with %s there, succeeds once', async (_what, before) => {
+    ['no lease yet', 0],
+    ['an expired lease', 1],
+  ])('by many processes at once succeeds for one of them, with %s', async (_what, before) => {
     for (let n = 0; n < before; n++) {
       await acquire(lease('old/x'));
       takeOver('old/x', 0);
@@ -146,7 +146,7 @@ describe('taking the lease', () => {
 });
 
 describe('holding the lease', () => {
-  it('renews it for as long as the process lives', async () => {
+  it('renews it for as long as the process is alive', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     const [first] = [stored()?.renewTime];
@@ -156,7 +156,7 @@ describe('holding the lease', () => {
     expect(await rejection(acquire(lease('other/b')))).toBeInstanceOf(LeaseHeldError);
   });
 
-  it('goes on after a stop in which nobody took it', async () => {
+  it('continues after a stop of the process during which no other took the lease', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     stopProcess(1_100);
@@ -165,7 +165,7 @@ describe('holding the lease', () => {
     expect(await mine.isLost()).toBe(false);
   });
 
-  it('lets go after a stop in which nobody took it, and of nobody else’s', async () => {
+  it('releases it after a stop of the process, but not the lease of another one', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     stopProcess(800);
@@ -179,7 +179,7 @@ describe('holding the lease', () => {
     expect(stored()).toMatchObject({ holderIdentity: 'other/c' });
   });
 
-  it('does not write after a stop in which somebody took it', async () => {
+  it('does not write after a stop of the process during which another took the lease', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     stopProcess(1_100);
@@ -192,7 +192,7 @@ describe('holding the lease', () => {
     expect(stored()).toMatchObject({ holderIdentity: 'other/b' });
   });
 
-  it('does not write after its machine slept, on which monotonic time stands still', async () => {
+  it('does not write after its machine slept, during which monotonic time stands still', async () => {
     const mine = lease('run/a', 60_000);
     await acquire(mine);
     takeOver('other/b');
@@ -200,7 +200,7 @@ describe('holding the lease', () => {
     expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
   });
 
-  it('trusts a renewal for less than others have to wait', async () => {
+  it('trusts a renewal for less time than others have to wait', async () => {
     const mine = lease('run/a', 3_000);
     await acquire(mine);
     stopProcess(2_100);
@@ -208,7 +208,7 @@ describe('holding the lease', () => {
     expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
   });
 
-  it('hears of a loss with the next renewal, whatever time it had left', async () => {
+  it('notices a loss at the next renewal, even if the last one is still trusted', async () => {
     const mine = lease('run/a', 3_000);
     await acquire(mine);
     takeOver('other/b');
@@ -217,7 +217,7 @@ describe('holding the lease', () => {
     expect(await rejection(mine.assertHeld())).toBeInstanceOf(LeaseHeldError);
   });
 
-  it('is lost with the object', async () => {
+  it('ends when the Lease object is deleted', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     stopProcess(1_100);
@@ -225,7 +225,7 @@ describe('holding the lease', () => {
     expect((await rejection(mine.assertHeld())).message).toContain('nobody holds the lease');
   });
 
-  it('bears an API server that is away or answers late', async () => {
+  it('survives an API server that is away or answers late', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     lab.api.faults.add({ match: { resource: 'leases' }, times: 2, action: { reset: 'after' } });
@@ -235,7 +235,7 @@ describe('holding the lease', () => {
     expect(stored()).toMatchObject({ holderIdentity: 'run/a' });
   });
 
-  it('guards the writes of a client', async () => {
+  it('stops the writes of a client once another process has taken over', async () => {
     const mine = lease('run/a');
     await acquire(mine);
     const client = connect(lab);

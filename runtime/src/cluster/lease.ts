@@ -9,24 +9,29 @@ import type { KubernetesClient } from './client.ts';
 import { isTrusted, LeaseObserver, type Moment, moment, never } from './lease-time.ts';
 
 /**
- * Who writes: `<run>/<process>`. Two processes of one run (a killed executor and the one that its Job starts next, or
- * two Jobs) wait for each other; two runs do not.
+ * Who holds a lease, written as `<runId>/<processName>`. Two processes of one run (a killed executor and its
+ * replacement, or two Jobs) wait for each other; two runs do not.
  */
 export interface Identity {
+  /** The same for all Jobs of a run. */
   readonly runId: string;
+  /** Unique in its run. */
   readonly processName: string;
 }
 
-/** What a lease says about its holder. */
+/** The holder of a lease, as the lease names it. */
 export interface Holder {
+  /** `<runId>/<processName>`. */
   readonly identity: string;
-  /** RFC 3339. */
+  /** When it acquired the lease, RFC 3339. */
   readonly since: string;
+  /** The duration since the last renewal is over, by this machine's clock. */
   readonly expired: boolean;
 }
 
-/** Somebody else holds the lease. */
+/** Another process holds the lease. */
 export class LeaseHeldError extends BlockedError {
+  /** The process that holds it. */
   readonly holder: Holder;
 
   constructor(what: string, holder: Holder) {
@@ -38,7 +43,7 @@ export class LeaseHeldError extends BlockedError {
   }
 }
 
-/** Reads who holds the lease; undefined when nobody does. An expired one still names its last holder. */
+/** Reads who holds the lease; undefined when nobody does. An expired lease still names its last holder. */
 export async function readHolder(client: KubernetesClient, namespace: string): Promise<Holder | undefined> {
   const lease = await readLease(client, namespace);
   return lease && holderOf(lease);
@@ -55,7 +60,7 @@ async function readLease(client: KubernetesClient, namespace: string): Promise<V
   }
 }
 
-/** The client declares these as dates and hands them over as the text that came. */
+/** The client declares these times as dates but passes them as text. */
 const timeOfMicro = (time: Date | string | undefined): number =>
   time === undefined ? 0 : new Date(time).getTime();
 
@@ -68,9 +73,9 @@ function holderOf(lease: V1Lease): Holder | undefined {
 }
 
 /**
- * The Lease that lets one executor write at a time. Renewed every third of its duration. When a renewal is overdue
- * (the API server was away, or the process was stopped), {@link assertHeld} renews before the next write
- * or finds that somebody else has taken over.
+ * The Lease that lets one executor write at a time. Renewed every third of its duration. When a renewal is
+ * overdue (the API server was away, or the process was stopped), {@link assertHeld} renews before the next
+ * write or throws if another process has taken over.
  */
 export class Lease {
   readonly #client: KubernetesClient;
@@ -90,10 +95,10 @@ export class Lease {
   }
 
   /**
-   * Takes the lease. Waits for a process of the same run to let go or expire. What another run has let expire is taken over once it
-   * has stood still for its duration.
+   * Acquires the lease. Waits for another process of the same run to release it or to expire. Takes over an
+   * expired lease of another run once it has been unchanged for its duration.
    *
-   * @returns whether an earlier process of the same run had not let go of it: that one was interrupted.
+   * @returns whether an earlier process of the same run had not released it: that process was killed.
    * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
    */
   async acquire(wait: Wait): Promise<boolean> {
@@ -105,8 +110,8 @@ export class Lease {
       const isOther = lease !== undefined && holder !== undefined && holder.identity !== this.#identity;
       sameRun = isOther && holder.identity.split('/')[0] === this.#identity.split('/')[0];
       if (isOther && !observer.isOver(lease, sameRun && holder.expired)) {
-        const lives = !holder.expired || observer.changed;
-        if ((lives && !sameRun) || Date.now() >= wait.deadline)
+        const isAlive = !holder.expired || observer.changed;
+        if ((isAlive && !sameRun) || Date.now() >= wait.deadline)
           throw new LeaseHeldError('cannot start', holder);
         await pause(Math.min(500, this.#duration / 4), wait);
         continue;
@@ -119,9 +124,9 @@ export class Lease {
   }
 
   /**
-   * Called before every write.
+   * Call it before every write. Renews the lease if the last renewal is too old.
    *
-   * @throws LeaseHeldError when somebody else has taken over: nothing more may be written.
+   * @throws LeaseHeldError when another process has taken over: this one must not write any more.
    */
   async assertHeld(): Promise<void> {
     if (isTrusted(this.#renewed, this.#duration)) return;
@@ -129,8 +134,8 @@ export class Lease {
   }
 
   /**
-   * Whether somebody else is known to have taken over. Unlike {@link assertHeld} it does not wait for an API server that is
-   * away: a failure is to be told then above all.
+   * Whether another process is known to have taken over. Unlike {@link assertHeld} it waits at most 5 s for
+   * the API server: a failure must be reported even while that is away.
    */
   async isLost(): Promise<boolean> {
     if (isTrusted(this.#renewed, this.#duration)) return false;
@@ -141,7 +146,10 @@ export class Lease {
     return Promise.race([renewed, sleep(5_000, false, { ref: false })]);
   }
 
-  /** Lets go, so that the next Job need not wait. Called twice or without the lease, it does nothing. */
+  /**
+   * Releases the lease, so that the next Job need not wait. Does nothing when called twice or without the
+   * lease.
+   */
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing?.catch(() => {});
@@ -150,7 +158,7 @@ export class Lease {
     const lease = await readLease(this.#client, this.#namespace).catch(() => undefined);
     if (lease === undefined || holderOf(lease)?.identity !== this.#identity) return;
     lease.spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
-    // Over what was read: whoever has taken over in between keeps it.
+    // Replaces only what was read, so a process that took over in between keeps the lease.
     await this.#replace(lease).catch(() => {});
   }
 
@@ -167,7 +175,7 @@ export class Lease {
       const holder = lease && holderOf(lease);
       if (holder?.identity !== this.#identity) {
         clearInterval(this.#timer);
-        // Whatever time the last renewal had left: somebody else writes now.
+        // Even if the last renewal has time left: another process writes now.
         this.#renewed = never;
         const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
         throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
@@ -176,7 +184,7 @@ export class Lease {
     }
   }
 
-  /** One attempt to write ourselves as the holder; false when somebody else wrote first. */
+  /** Tries once to write this process as the holder; false when another process wrote first. */
   async #take(current: V1Lease | undefined): Promise<boolean> {
     const sent = moment();
     const ours = current !== undefined && holderOf(current)?.identity === this.#identity;

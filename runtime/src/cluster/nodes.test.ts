@@ -39,7 +39,7 @@ const v1Node = (change: Change = {}): V1Node => ({
 const read = (change?: Change) => readNode(v1Node(change), marksReader(prefix));
 
 describe('reading a node', () => {
-  it('takes what is there, and the defaults of what is not', () => {
+  it('reads what is there and uses defaults for the rest', () => {
     expect(readNode(v1Node(), marksReader(prefix))).toEqual({
       name: 'k8s-node1',
       address: '10.0.0.1',
@@ -63,7 +63,7 @@ describe('reading a node', () => {
     ['node-role.kubernetes.io/control-plane', true],
     ['node-role.kubernetes.io/master', true],
     ['node-role.kubernetes.io/worker', false],
-  ])('label %s makes it one of the control plane: %s', (label, controlPlane) => {
+  ])('with label %s makes it a control-plane node: %s', (label, controlPlane) => {
     expect(read({ labels: { [label]: '' } }).controlPlane).toBe(controlPlane);
   });
 
@@ -73,11 +73,11 @@ describe('reading a node', () => {
     ['containerd://2.1.0-rc.1', '2.1.0'],
     ['cri-o://1.30.0', undefined],
     ['', undefined],
-  ])('runtime %s has containerd %s', (runtime, containerd) => {
+  ])('with runtime %s finds containerd %s', (runtime, containerd) => {
     expect(read({ runtime }).containerd).toBe(containerd);
   });
 
-  it('knows our own cordon from a person’s (F11)', () => {
+  it('tells a rollout’s cordon from a person’s (F11)', () => {
     const spec = { unschedulable: true };
     expect(read({ spec })).toMatchObject({ unschedulable: true, cordonedByUs: false });
     expect(read({ spec, annotations: { [keys.cordoned]: 'run' } }).cordonedByUs).toBe(true);
@@ -85,7 +85,7 @@ describe('reading a node', () => {
     expect(read({ spec, annotations: { [other]: 'run' } }).cordonedByUs).toBe(false);
   });
 
-  it('reads marks, conditions and taints', () => {
+  it('reads annotations, conditions and taints', () => {
     const since = '2026-01-04T12:00:00Z';
     const node = read({
       annotations: { [keys.changed]: since, [keys.soaking]: 'nonsense' },
@@ -121,7 +121,7 @@ describe('reading a node', () => {
     ],
     ['no version', { kubelet: '' }, 'node k8s-node1 kubeletVersion: ""'],
   ];
-  test.each(cases)('refuses %s', (_what, change, message) => {
+  test.each(cases)('rejects %s', (_what, change, message) => {
     expect(() => read(change)).toThrow(InputError);
     expect(() => read(change)).toThrow(message);
   });
@@ -132,7 +132,7 @@ describe('reading a node', () => {
     ['yesterday', undefined],
     ['', undefined],
     [undefined, undefined],
-  ])('time %s is %s', (text, time) => {
+  ])('parses the time %s as %s', (text, time) => {
     expect(timeOf(text)).toBe(time);
   });
 });
@@ -145,32 +145,32 @@ describe('the order of a rollout', () => {
     inOrder(nodes, { controlPlane, workers }).map((node) => node.name.replace('k8s-', ''));
 
   test.each([
-    ['nothing is listed', [], [], ['master', 'master2', 'node1', 'node2', 'node10']],
+    ['no node is listed', [], [], ['master', 'master2', 'node1', 'node2', 'node10']],
     [
-      'all are',
+      'all nodes are listed',
       ['k8s-master2', 'k8s-master'],
       ['k8s-node2', 'k8s-node1', 'k8s-node10'],
       ['master2', 'master', 'node2', 'node1', 'node10'],
     ],
     [
-      'some are: the others come last, by number (F26)',
+      'some are listed: the others come last, by number (F26)',
       [],
       ['k8s-node10'],
       ['master', 'master2', 'node10', 'node1', 'node2'],
     ],
     [
-      'one that is absent is',
+      'an absent node is listed',
       ['gone'],
       ['gone', 'k8s-node2'],
       ['master', 'master2', 'node2', 'node1', 'node10'],
     ],
     [
-      'one is listed in the wrong group',
+      'a node is listed in the wrong group',
       ['k8s-node1'],
       [],
       ['master', 'master2', 'node1', 'node2', 'node10'],
     ],
-  ])('when %s', (_what, controlPlane, workers, expected) => {
+  ])('is right when %s', (_what, controlPlane, workers, expected) => {
     expect(order(controlPlane, workers)).toEqual(expected);
   });
 

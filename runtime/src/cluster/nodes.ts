@@ -2,47 +2,53 @@ import type { V1Node } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
 import { type Release, releaseOf } from '../release.ts';
 
-/** What a rollout has noted on a node, in annotations that `rollout/node-marks.ts` reads and writes. */
+/** The rollout's annotations of a node, which `rollout/node-marks.ts` reads and writes. */
 export interface NodeMarks {
-  /** The cordon is this program's own, so it may be lifted (F11). */
+  /** A rollout cordoned the node, so a rollout may uncordon it (F11). */
   readonly cordonedByUs: boolean;
-  /** When a rollout began to change this node, epoch milliseconds. */
+  /** When a rollout started to change this node, epoch milliseconds. */
   readonly changedAt: number | undefined;
-  /** Begun by a rollout and not finished, where no cordon of ours says so: a person's is on it, or it is not drained (containerd). */
+  /** In progress without `cordonedByUs`: a person cordoned the node, or it is not drained (containerd). */
   readonly unfinished: boolean;
-  /** When its soak began, epoch milliseconds, if no one has seen it through. */
+  /** When its soak started, epoch milliseconds; undefined when none is due. */
   readonly soakingSince: number | undefined;
 }
 
-/** @param annotations of a node. */
+/** Reads the rollout's annotations among all annotations of a node. */
 export type ReadMarks = (annotations: Readonly<Record<string, string>>) => NodeMarks;
 
 /** A node as the upgrade sees it. */
 export interface ClusterNode extends NodeMarks {
+  /** Name of the Node object. */
   readonly name: string;
-  /** `resourceVersion`, by which a change after this reading is noticed. */
+  /** `resourceVersion`: a patch with it fails if the node has changed since. */
   readonly version: string | undefined;
-  /** SSH goes there (F25). */
+  /** InternalIP, to which SSH connects (F25). */
   readonly address: string;
+  /** It has a label of the control plane. */
   readonly controlPlane: boolean;
-  /** What its kubelet reports. */
+  /** Release of its kubelet. */
   readonly release: Release;
   /** `1.7.24` of `containerd://1.7.24`; undefined for another runtime. */
   readonly containerd: string | undefined;
+  /** Its condition Ready is True. */
   readonly ready: boolean;
-  /** When Ready last changed, epoch milliseconds. */
+  /** When Ready last changed, epoch milliseconds; 0 when unknown. */
   readonly readySince: number;
   /** Pressure conditions that are true, such as `DiskPressure`. */
   readonly pressures: readonly string[];
+  /** It is cordoned, by a rollout or by a person. */
   readonly unschedulable: boolean;
+  /** Its taints; `value` is empty when there is none. */
   readonly taints: readonly { key: string; value: string; effect: string }[];
+  /** Label key → value. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
 const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.kubernetes.io/master'];
 const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 
-/** @throws InputError for a node without an InternalIP or with a kubelet that reports no release. */
+/** Reads a Node object. @throws InputError without an InternalIP or when the kubelet reports no release. */
 export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
   const name = node.metadata?.name ?? '';
   const labels = node.metadata?.labels ?? {};
@@ -71,7 +77,9 @@ export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
   };
 }
 
-/** Those that can be read, and what is odd about the others: a node that is just joining, or one that no kubelet runs. */
+/**
+ * Separates readable nodes from the errors of the others, such as a node that is joining or has no kubelet.
+ */
 export function readNodes(
   items: readonly V1Node[],
   readMarks: ReadMarks,
@@ -104,7 +112,7 @@ function kubeletRelease(node: V1Node, name: string): Release {
   return release;
 }
 
-/** RFC 3339, or what the client has made of it → epoch milliseconds; undefined for anything else. */
+/** RFC 3339 text or a Date → epoch milliseconds; undefined for anything else. */
 export function timeOf(text: string | Date | undefined): number | undefined {
   if (text === undefined) return undefined;
   const time = new Date(text).getTime();
@@ -117,7 +125,8 @@ interface Order {
 }
 
 /**
- * The order of a rollout: control plane first; in each group the listed nodes as listed, then the others by name.
+ * Sorts nodes in the order of a rollout: control plane first; in each group the listed nodes in the order of
+ * the list, then the others by name.
  */
 export function inOrder(nodes: readonly ClusterNode[], order: Order): ClusterNode[] {
   const group = (members: readonly ClusterNode[], listed: readonly string[]) => {

@@ -3,13 +3,14 @@ import type { V1Pod } from '@kubernetes/client-node';
 /** `namespace/name` */
 export const podName = (pod: V1Pod): string => `${pod.metadata?.namespace}/${pod.metadata?.name}`;
 
-/** Its containers have ended and none starts again. */
+/** Its containers have ended and are not restarted. */
 export const isFinished = (pod: V1Pod): boolean =>
   pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 
-/** The API's picture of a static pod, which the kubelet runs from a file. */
+/** Whether this is the mirror of a static pod, which the kubelet runs from a file. */
 export const isMirror = (pod: V1Pod): boolean =>
   'kubernetes.io/config.mirror' in (pod.metadata?.annotations ?? {});
 
+/** Its condition Ready is True. */
 export const isPodReady = (pod: V1Pod): boolean =>
   pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;

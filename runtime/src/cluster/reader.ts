@@ -8,22 +8,36 @@ import { listBudgets } from './disruption-budgets.ts';
 import { type ClusterNode, inOrder, type ReadMarks, readNodes } from './nodes.ts';
 import { waitForObjects } from './watch.ts';
 
-/** What the upgrade asks the cluster. A dry-run answers as if its own steps had been taken. */
+/**
+ * Reads from the cluster. In a dry-run the answers assume that the steps so far were executed. Every method
+ * throws as {@link KubernetesClient.call} does.
+ */
 export interface ClusterReader {
+  /** Release of the API server. @throws InputError when it reports a pre-release. */
   serverRelease(): Promise<Release>;
-  /** In the order of a rollout; without those that cannot be read. */
+  /** Readable nodes in the order of a rollout. @throws InputError when the cluster has no nodes. */
   nodes(): Promise<ClusterNode[]>;
-  /** One for each node that cannot be read. Before a rollout that is bad input, in the middle of one it closes a gate. */
+  /**
+   * One error for each node that cannot be read. Before a rollout such a node is bad input, during one it
+   * closes a gate.
+   */
   unreadableNodes(): Promise<InputError[]>;
   /** The pods of kubeadm's API servers, one on each control-plane node. */
   apiServers(): Promise<V1Pod[]>;
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
+  /** Every PodDisruptionBudget of the cluster. */
   budgets(): Promise<V1PodDisruptionBudget[]>;
-  /** Waits until `done` accepts the node. @throws TimeoutError */
+  /**
+   * Waits until `done` returns true for the node.
+   *
+   * @param what names the wait in the error.
+   * @throws TimeoutError at the deadline.
+   */
   waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
 }
 
+/** A reader of the real cluster. */
 export function clusterReader(
   client: KubernetesClient,
   settings: Settings,

@@ -41,13 +41,13 @@ const waitFor = (client: KubernetesClient, value: string, ms = 5_000, signal = n
   );
 
 describe('waiting for objects', () => {
-  it('ends at once when they are there', async () => {
+  it('ends at once when the first list is enough', async () => {
     label('there');
     expect(await waitFor(connect(lab), 'there')).toBe('one');
     expect([lists(), watches()]).toEqual([1, 0]);
   });
 
-  it('ends with the change, and asks nothing in between', async () => {
+  it('ends with the change, without requests in between', async () => {
     soon(() => label('changed'), 400);
     const started = performance.now();
     expect(await waitFor(connect(lab), 'changed')).toBe('one');
@@ -55,7 +55,7 @@ describe('waiting for objects', () => {
     expect([lists(), watches()]).toEqual([2, 1]);
   });
 
-  it('lists again when what is there is due, though nothing changes', async () => {
+  it('lists again when the source is due, even without a change', async () => {
     const client = connect(lab);
     const due = Date.now() + 300;
     const source = {
@@ -68,7 +68,7 @@ describe('waiting for objects', () => {
     expect(Date.now() - due).toBeLessThan(1_000);
   });
 
-  it('ends at its deadline with what is missing', async () => {
+  it('fails at its deadline with what is missing', async () => {
     expect(await rejection(waitFor(connect(lab), 'never', 200))).toMatchObject({
       name: 'TimeoutError',
       code: 'failed',
@@ -77,18 +77,18 @@ describe('waiting for objects', () => {
     });
   });
 
-  it('ends with the reason when called off', async () => {
+  it('rejects with the reason of its signal when aborted', async () => {
     const stop = new AbortController();
     soon(() => stop.abort(new Error('enough')), 100);
     expect((await rejection(waitFor(connect(lab), 'never', 5_000, stop.signal))).message).toBe('enough');
   });
 
-  it('goes on through an outage (F5)', async () => {
+  it('survives an outage (F5)', async () => {
     soon(() => void lab.api.outage(300).then(() => label('after the outage')), 100);
     expect(await waitFor(connect(lab), 'after the outage')).toBe('one');
   });
 
-  it('goes on when its version was forgotten (410)', async () => {
+  it('continues when its resourceVersion has expired (410)', async () => {
     lab.api.faults.add({ match: { resource: 'nodes', verb: 'watch' }, times: 1, action: { latencyMs: 100 } });
     soon(() => {
       label('compacted');
@@ -97,7 +97,7 @@ describe('waiting for objects', () => {
     expect(await waitFor(connect(lab), 'compacted')).toBe('one');
   });
 
-  it('does not spin when no watch can be opened', async () => {
+  it('does not list in a busy loop when no watch can be opened', async () => {
     lab.api.faults.add({ match: { resource: 'nodes', verb: 'watch' }, action: { status: 500 } });
     soon(() => label('unwatched'), 900);
     expect(await waitFor(connect(lab), 'unwatched')).toBe('one');
@@ -113,7 +113,7 @@ describe('waiting for objects', () => {
 describe('the reader', () => {
   const open = () => clusterReader(connect(lab), testSettings(), marksReader('viktorbarzin.me'));
 
-  it('gives what can be read of the nodes, and what is odd about the others', async () => {
+  it('returns the readable nodes, and an error for each unreadable one', async () => {
     lab.api.store.modify('nodes', undefined, 'two', (node) => {
       if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.35.0-rc.1';
     });
@@ -134,7 +134,7 @@ describe('the reader', () => {
     expect((await rejection(refused)).message).toContain('a miracle: gave up after');
   });
 
-  it('gives the release of the API server', async () => {
+  it('returns the release of the API server', async () => {
     expect(await open().serverRelease()).toBe('1.34.2');
     lab.api.setVersion('1.35.0-rc.1');
     const refused = rejection(open().serverRelease());
@@ -145,7 +145,7 @@ describe('the reader', () => {
     lab.api.setVersion('1.34.2');
   });
 
-  it('refuses a cluster without nodes', async () => {
+  it('rejects a cluster without nodes', async () => {
     const before = lab.api.store.list('nodes');
     for (const node of before) lab.api.store.remove('nodes', undefined, node.metadata.name);
     expect(await rejection(open().nodes())).toMatchObject({ code: 'badInput' });

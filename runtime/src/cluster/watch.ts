@@ -2,24 +2,27 @@ import { Watch } from '@kubernetes/client-node';
 import { pause, TimeoutError, type Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 
-/** Something that can be listed and watched. */
+/** Objects that can be listed and watched. */
 export interface ObjectSource<T> {
   /** API path, such as `/api/v1/pods`. */
   readonly path: string;
+  /** Query parameters of the watch, such as a field selector. @default none */
   readonly query?: Readonly<Record<string, string>>;
+  /** Lists the current objects. */
   list(): Promise<{ items: T[]; metadata?: { resourceVersion?: string } }>;
-  /** When the same objects mean something else, and are to be listed again without any change. Epoch milliseconds. */
+  /** When to list again even without a change, epoch milliseconds. @default never */
   due?(objects: readonly T[]): number | undefined;
 }
 
-/** A watch can die without a word; a fresh list is never further away than this. */
+/** Milliseconds after which the objects are listed again in any case, as a watch can die silently. */
 const relistAfterMs = 20_000;
 
 /**
- * Lists, then lists again after every change, until `done` returns something.
+ * Lists the objects, and again after every change, until `done` returns a result other than undefined.
  *
+ * @param what names the wait in the error.
  * @param pending what is still missing, for the error.
- * @throws TimeoutError at the deadline; the signal's reason when called off; ApiError when listing is refused.
+ * @throws TimeoutError at the deadline; the signal's reason when aborted; ApiError when listing is refused.
  */
 export async function waitForObjects<T, R>(
   client: KubernetesClient,
@@ -43,7 +46,10 @@ export async function waitForObjects<T, R>(
   }
 }
 
-/** Resolves at the first event after `resourceVersion`, when the watch ends, or when it is time to list again. */
+/**
+ * Resolves at the first event after `resourceVersion`, at the end of the watch, or when it is time to list
+ * again.
+ */
 async function nextChange<T>(
   client: KubernetesClient,
   source: ObjectSource<T>,
@@ -70,8 +76,8 @@ async function nextChange<T>(
       settled.abort();
     },
   );
-  const calledOff = AbortSignal.any([wait.signal, settled.signal]);
-  await pause(relistAfterMs, { deadline: wait.deadline, signal: calledOff }).catch(() => {});
+  const ended = AbortSignal.any([wait.signal, settled.signal]);
+  await pause(relistAfterMs, { deadline: wait.deadline, signal: ended }).catch(() => {});
   void watching.then((controller) => controller.abort()).catch(() => {});
   wait.signal.throwIfAborted();
   // A watch that cannot be opened must not become a busy loop.

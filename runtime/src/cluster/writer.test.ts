@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => lab.stop());
 
-it('writes to a node only over what was read of it (F11)', async () => {
+it('patches a node only if it has not changed since it was read (F11)', async () => {
   const client = connect(lab);
   const writer = clusterWriter(client, 'k8s-upgrade');
   const [node] = await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes();
@@ -22,7 +22,7 @@ it('writes to a node only over what was read of it (F11)', async () => {
   });
   const late = writer.patchNode('one', { 'example.com/cordoned': 'run' }, true, node?.version);
   expect(await rejection(late)).toMatchObject({ status: 409 });
-  // Again while it is late: a controller writes to a cordoned node, too.
+  // Repeated because a controller writes to a cordoned node, too.
   await vi.waitFor(async () => {
     const now = (await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes()).find(
       ({ name }) => name === 'one',

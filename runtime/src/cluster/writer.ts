@@ -4,28 +4,53 @@ import { type KubernetesClient, mergePatch } from './client.ts';
 
 type Annotations = Readonly<Record<string, string | null>>;
 
-/** What a stage may write to the API. In a dry-run every call is sent with `dryRun=All`. */
+/**
+ * Everything that a stage may write to the API. In a dry-run every call is sent with `dryRun=All`. Every
+ * method except `createEvent` throws as {@link KubernetesClient.call} does.
+ */
 export interface ClusterWriter {
   /**
-   * One merge patch: annotations (null deletes) and, where given, `spec.unschedulable`.
+   * Sends one merge patch: annotations (null deletes) and, if given, `spec.unschedulable`. Idempotent.
    *
-   * @param version `resourceVersion` that it must still have. @throws ApiError with status 409 when it has changed since.
+   * @param version `resourceVersion` that the node must still have.
+   * @throws ApiError with status 409 when the node has changed since.
    */
   patchNode(name: string, annotations: Annotations, unschedulable?: boolean, version?: string): Promise<void>;
-  /** @param version `resourceVersion` that it must still have. @throws ApiError with status 409 when it has changed since. */
+  /**
+   * Patches the annotations of the pipeline's namespace; null deletes. Idempotent.
+   *
+   * @param version `resourceVersion` that the namespace must still have.
+   * @throws ApiError with status 409 when the namespace has changed since.
+   */
   patchNamespace(annotations: Annotations, version?: string): Promise<void>;
   /**
-   * @param signal ends its attempts early.
-   * @throws ApiError as the eviction subresource answers: 429 refused, 404 gone, 409 another pod of that name.
+   * Evicts a pod.
+   *
+   * @param gracePeriod milliseconds.
+   * @param signal ends the retries early.
+   * @throws ApiError with the status of the eviction: 429 refused by a budget, 404 gone, 409 another pod of
+   *   that name.
    */
   evict(pod: V1Pod, gracePeriod: number, signal?: AbortSignal): Promise<void>;
-  /** Past every budget, this pod and no other of its name. @throws ApiError: 404 gone, 409 another pod of that name. */
+  /**
+   * Deletes a pod regardless of its budgets.
+   *
+   * @param gracePeriod milliseconds.
+   * @param signal ends the retries early.
+   * @throws ApiError: 404 gone, 409 another pod of that name.
+   */
   deletePod(pod: V1Pod, gracePeriod: number, signal?: AbortSignal): Promise<void>;
+  /** Creates a Job in the pipeline's namespace. Safe to retry: a Job of the same name counts as created. */
   createJob(job: V1Job): Promise<V1Job>;
+  /** Creates an Event; tries once and rejects with the client's own error. Does nothing in a dry-run. */
   createEvent(event: CoreV1Event): Promise<void>;
 }
 
-/** @param announce told in words what each write would have done; given, nothing is stored. */
+/**
+ * A writer to the real cluster.
+ *
+ * @param announce makes it a dry-run that stores nothing; called with a description of each write.
+ */
 export function clusterWriter(
   client: KubernetesClient,
   namespace: string,
@@ -74,7 +99,7 @@ export function clusterWriter(
       announce?.(`create Job ${job.metadata?.name}`);
       const create = () => client.batch.createNamespacedJob({ namespace, body: job, ...dry });
       return client.call(`create Job ${job.metadata?.name}`, create).catch((error) => {
-        // Its random name exists: an earlier attempt took effect without an answer.
+        // Names are random, so an earlier attempt took effect although its answer was lost.
         if (isConflict(error)) return job;
         throw error;
       });
@@ -100,7 +125,7 @@ function deleteOptions({ metadata: { uid } = {} }: V1Pod, gracePeriod: number) {
   };
 }
 
-/** ` key=value` for what is set, ` key-` for what is removed, as kubectl writes it. */
+/** ` key=value` for a set annotation, ` key-` for a removed one, in kubectl's notation. */
 function describe(annotations: Annotations): string {
   return Object.entries(annotations)
     .map(([key, value]) => (value === null ? ` ${key}-` : ` ${key}=${value}`))
