@@ -85,7 +85,7 @@ it('F5 F24: a held lock of dpkg, a pulled cable and a reboot in the middle of dp
   const { exitCodes, log } = await playing;
   expect(exitCodes, log).toEqual([0, 0]);
   expect(log).toContain('waiting for apt: dpkg: error: dpkg frontend lock was locked by another process');
-  expect(log).toMatch(/k8s-node2.*; connecting again/);
+  expect(log).toMatch(/k8s-node2.*; reconnecting/);
   expect(log).toContain('waiting for the network: ');
   const upgrades = node2.history.filter(({ program, args }) => program === 'kubeadm' && args[1] === 'node');
   expect(upgrades).toHaveLength(1);

@@ -9,7 +9,7 @@ import { fingerprint, keyLine, loadHostKeys, withoutComment } from './host-keys.
 
 const { parseKey, generateKeyPairSync } = ssh2.utils;
 
-/** A public key as its line and as it is on the wire. */
+/** A public key as a line and in wire format. */
 function publicKey(line: string) {
   const key = parseKey(line);
   if (key instanceof Error) throw key;
@@ -29,23 +29,23 @@ const known = {
 };
 
 describe('host keys', () => {
-  test.each(Object.entries(keys))('%s is written as in known_hosts', (type, { line, wire }) => {
+  test.each(Object.entries(keys))('of type %s are written as in known_hosts', (type, { line, wire }) => {
     expect(keyLine(wire)).toBe(line);
     expect(keyLine(wire).split(' ')[0]).toBe(type);
   });
 
-  it('have the fingerprint that ssh-keygen shows', () => {
+  it('have the same fingerprint as in ssh-keygen', () => {
     expect(fingerprint(known.line)).toBe(known.fingerprint);
     expect(fingerprint(`${known.line} root@k8s-node1`)).toBe(known.fingerprint);
   });
 
-  it('of two nodes that are met for the first time at once are both remembered (F27)', async () => {
+  it('of two new nodes are both remembered when they are accepted at the same time (F27)', async () => {
     const lab = await startLab();
     try {
       const url = 'http://prometheus.invalid';
       const ssh = { hostKeys: { policy: 'accept-new' } };
       const settings = parseSettings('test', { ssh, prometheus: { url }, pushgateway: { url } });
-      // The other one makes the ConfigMap in the meantime.
+      // The other one creates the ConfigMap in the meantime.
       const match = { verb: 'create', resource: 'configmaps' };
       lab.api.faults.add({ match, times: 1, action: { latencyMs: 500 } });
       const hostKeys = await loadHostKeys(connect(lab), settings, false);

@@ -6,22 +6,23 @@ import { ownLabels } from '../labels.ts';
 import { objectNames } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
 
-/** Which host key a node must show (F27). */
+/** The host keys that nodes must show (F27). */
 export interface HostKeys {
-  /** `ssh-ed25519 AAAA…`, or undefined when none is known. */
+  /** Key of a node, `ssh-ed25519 AAAA…`; undefined when none is known. */
   known(node: string): string | undefined;
   /**
-   * Called with the key of a node that has none yet.
+   * Accepts and remembers the key of a node that has no known key. May be called again with the same key.
    *
-   * @throws UpgradeError when unknown keys are refused.
+   * @throws UpgradeError (blocked) when unknown keys are refused.
    */
   accept(node: string, key: string): Promise<void>;
 }
 
 /**
- * Keys from the settings come first, then those that `accept-new` has remembered in the ConfigMap.
+ * Loads the host keys: those of the settings and, with `accept-new`, those remembered in the ConfigMap. The
+ * settings take precedence.
  *
- * @param readOnly a dry-run accepts a new key and does not remember it.
+ * @param readOnly accepts new keys without writing them to the ConfigMap.
  */
 export async function loadHostKeys(
   client: KubernetesClient,
@@ -37,7 +38,7 @@ export async function loadHostKeys(
       if (policy === 'pinned') {
         throw new UpgradeError(
           'blocked',
-          `node ${node} shows the host key ${fingerprint(key)}, and none is pinned for it`,
+          `node ${node} shows the host key ${fingerprint(key)}, but none is pinned for it`,
           {
             hint: `Compare it on the node (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then set ssh.hostKeys.known.${node}: "${key}".`,
           },
@@ -81,24 +82,24 @@ async function remember(
   } catch (error) {
     if (!isNotFound(error)) throw error;
     await create().catch((late: unknown) => {
-      // Another connection has made it in between, or this one whose answer was lost.
+      // Another connection created it in between, or our own attempt did and its answer was lost.
       if (!isConflict(late)) throw late;
       return patch();
     });
   }
 }
 
-/** `ssh-ed25519 AAAA…` from the key as it is sent on the wire. */
+/** `ssh-ed25519 AAAA…` from the wire format of a public key. */
 export function keyLine(wire: Buffer): string {
   const typeLength = wire.readUInt32BE(0);
   return `${wire.toString('ascii', 4, 4 + typeLength)} ${wire.toString('base64')}`;
 }
 
-/** As `ssh-keygen -l` prints it. */
+/** Fingerprint of a key line, as `ssh-keygen -l` prints it. */
 export function fingerprint(line: string): string {
   const wire = Buffer.from(line.split(' ')[1] ?? '', 'base64');
   return `SHA256:${createHash('sha256').update(wire).digest('base64').replace(/=+$/, '')}`;
 }
 
-/** Type and key without a comment, for comparison. */
+/** Type and key of a key line without its comment, for comparison. */
 export const withoutComment = (line: string): string => line.split(' ').slice(0, 2).join(' ');

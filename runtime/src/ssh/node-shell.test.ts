@@ -11,7 +11,7 @@ const offered = { versions: ['1.34.5-1.1', '1.34.2-1.1'], repository: expect.str
 const refreshed = (node: LabNode) =>
   node.history.filter(({ program, args: words }) => program === 'apt-get' && words.includes('update')).length;
 
-/** A node whose script works for a while, and the moment in which it is in the middle of it. */
+/** A node on which a script takes `seconds`; `middle` resolves while it is running. */
 async function slowNode(seconds = 0.7) {
   const { node, target } = await startNode();
   node.setDuration('apt-update', seconds);
@@ -25,7 +25,7 @@ async function slowNode(seconds = 0.7) {
   return { node, target, middle };
 }
 
-/** Processes of this node whose command line begins like that. */
+/** Processes of this node whose command line starts with `pattern`. */
 const pidsOf = (node: LabNode, pattern: string): number[] =>
   readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
@@ -40,7 +40,10 @@ const pidsOf = (node: LabNode, pattern: string): number[] =>
       }
     });
 
-/** Puts these lines of bash before a program of the node; `$once` is a file that is not there yet. */
+/**
+ * Runs these lines of bash before a program of the node; `$once` is the path of a file that does not exist
+ * yet.
+ */
 function before(node: LabNode, program: string, bash: string): void {
   const path = join(node.paths.bin, program);
   const real = readlinkSync(path);
@@ -49,7 +52,7 @@ function before(node: LabNode, program: string, bash: string): void {
   writeFileSync(path, lines.join('\n'), { mode: 0o755 });
 }
 
-/** Its log, without the line that is for the caller. */
+/** The lines of the script's log, without its result. */
 const logOf = (node: LabNode): string[] =>
   node
     .read('/var/log/k8s-upgrade/list_packages.log')
@@ -58,7 +61,7 @@ const logOf = (node: LabNode): string[] =>
     .filter((line) => !line.startsWith('result:'));
 
 describe('a script on a node', () => {
-  it('gives its result, and tells its lines', async () => {
+  it('returns its result and reports its lines', async () => {
     const { node, target } = await startNode();
     const { shell, received } = shellOptions(node);
     expect(await shell.script(target, 'list_packages', args, 20_000)).toEqual(offered);
@@ -68,7 +71,7 @@ describe('a script on a node', () => {
     await vi.waitFor(() => expect(node.ssh.connections).toBe(0));
   });
 
-  it('that fails says what it said last, and where its log is', async () => {
+  it('that fails throws its last error and the path of its log', async () => {
     const { node, target } = await startNode();
     const error = await rejection(
       shellOptions(node).shell.script(target, 'list_packages', ['--nonsense'], 20_000),
@@ -81,12 +84,12 @@ describe('a script on a node', () => {
         'list_packages on k8s-node1 failed with exit code 2: "--nonsense" is not an option; see --help',
       hint: expect.stringMatching(/^Its log is on k8s-node1 in \/var\/log\/.*\.$/),
     });
-    // Where detach.sh has written it.
+    // detach.sh has written the log to that path.
     const [, path = ''] = /(\/\S+)\.$/.exec(error.hint ?? '') ?? [];
     expect(node.read(path)).toBe('error: "--nonsense" is not an option; see --help\n');
   });
 
-  it('of an earlier process is waited for, whatever its arguments; where none runs there is nothing to wait for', async () => {
+  it('of an earlier process can be waited for, whatever its arguments; without one there is no wait', async () => {
     const { node, target, middle } = await slowNode();
     const { shell, received } = shellOptions(node);
     await shell.ended(target, 'list_packages', 20_000);
@@ -101,9 +104,9 @@ describe('a script on a node', () => {
   });
 
   it.each([
-    ['what prints its log', 'tail -c .*'],
-    ['what waits for its end', 'bash -s -- follow .*'],
-  ])('is not taken for ended when %s is killed on the node', async (_what, pattern) => {
+    ['the process that prints its log', 'tail -c .*'],
+    ['the process that waits for its end', 'bash -s -- follow .*'],
+  ])('does not count as ended when %s is killed on the node', async (_what, pattern) => {
     const { node, target, middle } = await slowNode(2);
     const { shell, received } = shellOptions(node);
     const done = shell.script(target, 'list_packages', args, 20_000);
@@ -124,11 +127,11 @@ describe('a script on a node', () => {
       1, 1,
     ]);
     expect(later.received.notices).toContainEqual(
-      expect.stringContaining('what followed list_packages was killed'),
+      expect.stringContaining('the process following list_packages was killed'),
     );
   });
 
-  it.each(['script', 'ended'] as const)('is not taken for ended where sudo fails (%s)', async (what) => {
+  it.each(['script', 'ended'] as const)('does not count as ended when sudo fails (%s)', async (what) => {
     const { node, target, middle } = await slowNode(1.5);
     const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
     await middle;
@@ -147,25 +150,25 @@ describe('a script on a node', () => {
     expect(await later).toEqual(what === 'script' ? offered : undefined);
     expect(received.lines.filter((line) => line !== 'sudo: no fork')).toEqual(logOf(node));
     expect(received.notices).toEqual([
-      'on k8s-node1 what followed list_packages ended with exit code 1: sudo: no fork; following it again',
+      'on k8s-node1 the process following list_packages ended with exit code 1: sudo: no fork; following it again',
     ]);
     expect(await first).toEqual(offered);
     expect(refreshed(node)).toBe(1);
   });
 
-  it('that cannot be followed within its time limit says why', async () => {
+  it('that cannot be followed within the time limit fails', async () => {
     const { node, target } = await startNode();
     before(node, 'sudo', 'if [[ $* == *follow* ]]; then echo "sudo: no fork" >&2; exit 1; fi');
     const { shell } = shellOptions(node);
-    // Its end can come in the middle of a try, too.
-    const message = /^SSH to k8s-node1 \(127\.0\.0\.1\): no end within its time limit/;
+    // The limit can also end in the middle of an attempt, so the reason may be missing.
+    const message = /^SSH to k8s-node1 \(127\.0\.0\.1\): no end within the time limit/;
     expect(await rejection(shell.ended(target, 'list_packages', 1_500))).toMatchObject({
       name: 'ConnectionError',
       message: expect.stringMatching(message),
     });
   });
 
-  it('is not known by half of its last line, where what prints its log was killed in the middle of it', async () => {
+  it('has a whole last line even if the process that prints its log is killed in the middle of it', async () => {
     const { node, target } = await startNode();
     const half =
       'for log; do :; done; until grep -q ^result: "$log"; do sleep 0.02; done; head -c -40 "$log"; kill -9 $$';
@@ -175,11 +178,11 @@ describe('a script on a node', () => {
     const ofBash = (line: string) => line.includes(' Killed ');
     expect(received.lines.filter((line) => !ofBash(line))).toEqual(logOf(node));
     expect(received.notices).toEqual([
-      'on k8s-node1 what followed list_packages was killed; following it again',
+      'on k8s-node1 the process following list_packages was killed; following it again',
     ]);
   });
 
-  it('is not sent by a process that may no longer write', async () => {
+  it('is not sent by a process that must no longer write', async () => {
     const { node, target } = await startNode();
     const mayWrite = async () => {
       throw new Error('the lease is lost');
@@ -193,7 +196,7 @@ describe('a script on a node', () => {
 });
 
 describe('a connection that is lost (F5)', () => {
-  it('for so long that the lease is lost: what was to be started is not', async () => {
+  it('for longer than the lease: the script is not started', async () => {
     const { node, target } = await startNode();
     let lost = false;
     const mayWrite = async () => {
@@ -209,7 +212,7 @@ describe('a connection that is lost (F5)', () => {
     expect(node.ssh.executions).toEqual([]);
   });
 
-  it('neither ends the script nor loses a line of it', async () => {
+  it('neither ends the script nor loses a line of its log', async () => {
     const { node, target, middle } = await slowNode(2);
     const { shell, received } = shellOptions(node);
     const follows = () => node.ssh.executions.filter((one) => one.command.includes(' follow ')).length;
@@ -222,22 +225,22 @@ describe('a connection that is lost (F5)', () => {
     expect(await running).toEqual(offered);
     expect(refreshed(node)).toBe(1);
     expect(
-      received.notices.filter((notice) => notice.endsWith('connection lost; connecting again')),
+      received.notices.filter((notice) => notice.endsWith('connection lost; reconnecting')),
     ).toHaveLength(2);
     expect(received.lines).toEqual(logOf(node));
   });
 
   it.each([
-    ['sudo or ssh say something', "'sudo: unable to resolve host k8s-node1: Temporary failure' >&2"],
+    ['sudo or ssh prints a line', "'sudo: unable to resolve host k8s-node1: Temporary failure' >&2"],
     ['the login shell prints a line', "'Welcome to k8s-node1, which has been up for 42 days'"],
-    ['the login shell prints no whole line', "-n 'Welcome to k8s-node1'"],
-  ])('loses no line either where %s beside the script', async (_what, echo) => {
+    ['the login shell prints a line without its end', "-n 'Welcome to k8s-node1'"],
+  ])('loses no line when %s, too', async (_what, echo) => {
     const { node, target } = await startNode();
     before(node, 'sudo', `[[ "$*" != *follow* ]] || echo ${echo}`);
     const lines: string[] = [];
     const onLine = (_node: string, _script: string, line: string) => {
       lines.push(line);
-      // In the middle of the log: what comes after it is written before the next connection is made.
+      // In the middle of the log: the rest is written before the next connection.
       if (line.startsWith('Reading package lists')) node.cutConnections();
     };
     const { shell } = shellOptions(node, { onLine });
@@ -247,7 +250,7 @@ describe('a connection that is lost (F5)', () => {
     expect(lines.filter(isNoise)).toHaveLength(echo.startsWith('-n') ? 0 : 2);
   });
 
-  it('for longer than allowed ends the wait, not the script', async () => {
+  it('for longer than allowed fails the call but does not end the script', async () => {
     const { node, target, middle } = await slowNode(2);
     const { shell } = shellOptions(node, { reconnectTimeout: 300 });
     const running = rejection(shell.script(target, 'list_packages', args, 20_000));
@@ -263,7 +266,7 @@ describe('a connection that is lost (F5)', () => {
     expect(refreshed(node)).toBe(1);
   });
 
-  it('is not found again while the node lets one in and takes no command', async () => {
+  it('counts as lost while the node accepts the login but no command', async () => {
     const { node, target } = await startNode();
     const { shell, received } = shellOptions(node, { reconnectTimeout: 700 });
     node.ssh.refusesCommands = true;
@@ -275,7 +278,7 @@ describe('a connection that is lost (F5)', () => {
     expect(received.notices).toHaveLength(1);
   });
 
-  it('with a reboot: the script is started again', async () => {
+  it('by a reboot starts the script again', async () => {
     const { node, target, middle } = await slowNode();
     const { shell, received } = shellOptions(node);
     const running = shell.script(target, 'list_packages', args, 20_000);
@@ -289,7 +292,7 @@ describe('a connection that is lost (F5)', () => {
   });
 });
 
-describe('a script that runs already', () => {
+describe('a script that is already running', () => {
   it('with the same arguments is joined', async () => {
     const { node, target, middle } = await slowNode();
     const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
@@ -299,7 +302,7 @@ describe('a script that runs already', () => {
     expect(refreshed(node)).toBe(1);
   });
 
-  it('with other arguments is left to its end, and then comes the one that was asked for', async () => {
+  it('with other arguments runs to its end before the new one starts', async () => {
     const { node, target, middle } = await slowNode();
     const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
     await middle;
@@ -307,7 +310,7 @@ describe('a script that runs already', () => {
     const other = shell.script(target, 'list_packages', ['--package', 'kubectl'], 20_000);
     expect(await Promise.all([first, other])).toEqual([offered, offered]);
     expect(received.notices).toEqual([
-      'list_packages on k8s-node1 still runs with other arguments; waiting for its end',
+      'list_packages on k8s-node1 is still running with other arguments; waiting for its end',
     ]);
     expect(refreshed(node)).toBe(2);
     expect(
@@ -317,17 +320,17 @@ describe('a script that runs already', () => {
 });
 
 describe('a script that takes too long', () => {
-  it('is given up, and says so', async () => {
+  it('fails with the time limit', async () => {
     const { node, target } = await slowNode(5);
     const error = await rejection(shellOptions(node).shell.script(target, 'list_packages', args, 600));
     expect(error).toMatchObject({
       name: 'ConnectionError',
       code: 'failed',
-      message: 'SSH to k8s-node1 (127.0.0.1): no end within its time limit',
+      message: 'SSH to k8s-node1 (127.0.0.1): no end within the time limit',
     });
   });
 
-  it('is left to itself when the run is called off', async () => {
+  it('keeps running when the run is aborted', async () => {
     const { node, target, middle } = await slowNode();
     const stop = new AbortController();
     const running = rejection(
@@ -341,16 +344,16 @@ describe('a script that takes too long', () => {
   });
 });
 
-describe('reading', () => {
-  it('of a node that cannot be reached says why, and how to try it', async () => {
+describe('a read-only command', () => {
+  it('on a node that cannot be reached fails with the reason and how to try it', async () => {
     const { node, target } = await startNode();
     const { shell } = shellOptions(node, { port: 1, reconnectTimeout: 300 });
     const error = await rejection(shell.read(target, ['true']));
     expect(error.message).toContain('ECONNREFUSED');
-    expect(error.hint).toBe('Try it by hand: ssh -p 1 wizard@127.0.0.1');
+    expect(error.hint).toBe('Try it yourself: ssh -p 1 wizard@127.0.0.1');
   });
 
-  it('gives output and exit code, whatever it is', async () => {
+  it('returns output and exit code, whatever the code is', async () => {
     const { node, target } = await startNode();
     const { shell } = shellOptions(node);
     expect(await shell.read(target, ['dpkg', '--print-architecture'])).toEqual({

@@ -14,15 +14,18 @@ import {
 } from './scripts.ts';
 import type { SshSession, SshTarget } from './session.ts';
 
-/** Work on a node, as root. */
+/** Runs scripts and commands on nodes, as root. */
 export interface NodeShell {
   /**
-   * Runs a node script to its end, through lost connections and reboots: it is detached on the node, joined when it
-   * already runs with the same arguments, started once it has ended when it runs with others (a node's role changes with what
-   * an earlier process has done), and started again when a reboot took it.
+   * Runs a node script to its end, through lost connections and reboots. The script runs detached on the node
+   * and is started again after a reboot. If it already runs with the same arguments, this call joins it; if
+   * it runs with others (an earlier process may have seen the node in another role), this call waits for its
+   * end first.
    *
+   * @param timeout for everything, milliseconds.
    * @returns its `result: {…}` line, `{}` without one.
-   * @throws ScriptError when the script fails.
+   * @throws ScriptError when the script fails; ConnectionError when the node stays unreachable or at the
+   *   time-out.
    */
   script(
     target: SshTarget,
@@ -31,14 +34,20 @@ export interface NodeShell {
     timeout: number,
   ): Promise<Record<string, unknown>>;
   /**
-   * Waits for the end of a node script that an earlier process may have left running, whatever its arguments and its exit
-   * code; at once where none runs.
+   * Waits until a node script that an earlier process may have left running has ended, regardless of its
+   * arguments and exit code. Returns at once when it is not running.
+   *
+   * @param timeout milliseconds.
+   * @throws ConnectionError when the node stays unreachable or at the time-out.
    */
   ended(target: SshTarget, name: ScriptName, timeout: number): Promise<void>;
   /**
-   * Runs one command that leaves nothing changed; its output whatever its exit code.
+   * Runs one command that changes nothing; repeats it when the connection is lost.
    *
    * @param input sent to its standard input.
+   * @returns standard output and error output for any exit code; `code` is -1 when a signal ended the
+   *   command.
+   * @throws ConnectionError when the node stays unreachable.
    */
   read(
     target: SshTarget,
@@ -49,14 +58,15 @@ export interface NodeShell {
 
 /** A script ended with a non-zero exit code, or could not be run. */
 export class ScriptError extends UpgradeError {
+  /** Exit code of the script; -1 when a signal ended the command. */
   readonly exitCode: number;
 
   constructor(node: string, name: string, exitCode: number, lines: readonly string[]) {
-    const said =
+    const reason =
       lines.findLast((line) => line.startsWith('error: '))?.slice('error: '.length) ??
       lines.at(-1) ??
       'no output';
-    super('failed', `${name} on ${node} failed with exit code ${exitCode}: ${said}`, {
+    super('failed', `${name} on ${node} failed with exit code ${exitCode}: ${reason}`, {
       hint: `Its log is on ${node} in ${logOf(name)}.`,
     });
     this.name = 'ScriptError';
@@ -64,18 +74,24 @@ export class ScriptError extends UpgradeError {
   }
 }
 
+/** Options of an {@link SshNodeShell}. */
 export interface ShellOptions extends ConnectionOptions {
+  /** Called with every line that a script prints. */
   readonly onLine: OnScriptLine;
-  /** Asked before a script is started, once its node can be reached. */
+  /**
+   * Awaited before a script is started, once the node can be reached; throws when this process must not
+   * write.
+   */
   readonly mayWrite: () => Promise<void>;
 }
 
-/** Exit codes from here on are a shell's for a signal, or detach.sh's own. */
+/** From here on, exit codes mean that a signal ended the command, or are detach.sh's own. */
 const killed = 128;
 
-/** What was killed on a node is not at once followed again and again: milliseconds until the next time, twice as many each time. */
+/** Milliseconds until a script is followed again after its follower was killed; doubles each time. */
 const followAgain = { first: 200, longest: 10_000 };
 
+/** A {@link NodeShell} over SSH. */
 export class SshNodeShell implements NodeShell {
   readonly #options: ShellOptions;
 
@@ -135,7 +151,7 @@ export class SshNodeShell implements NodeShell {
     }
   }
 
-  /** @returns false when it runs with other arguments: its end is to be waited for first. */
+  /** Starts or joins the script. @returns false when it already runs with other arguments. */
   async #start(
     connection: NodeConnection,
     target: SshTarget,
@@ -147,13 +163,13 @@ export class SshNodeShell implements NodeShell {
     const input = startInput(name);
     const { code } = await connection.run(async (session, signal) => {
       lines.length = 0;
-      // Here and not before: the node may have been away for longer than a lease lasts.
+      // Checked only now, as the node may have been away for longer than the lease lasts.
       await this.#options.mayWrite();
       return session.run(words, input, (text) => lines.push(text), signal);
     });
     if (code === busyCode) {
       this.#options.onNotice(
-        `${name} on ${target.name} still runs with other arguments; waiting for its end`,
+        `${name} on ${target.name} is still running with other arguments; waiting for its end`,
       );
       return false;
     }
@@ -162,8 +178,9 @@ export class SshNodeShell implements NodeShell {
   }
 
   /**
-   * Streams the log from where the last connection left off, until detach.sh says that the script has ended. That what followed it
-   * was killed there (out of memory) or could not begin (sudo, a busy lock) says nothing of the script: it is followed again.
+   * Streams the log, continuing where the last connection stopped, until detach.sh reports the end of the
+   * script. Follows the script again when the follower on the node was killed (out of memory) or could not
+   * start (sudo, a busy lock), as neither means that the script has ended.
    */
   async #followToEnd(
     connection: NodeConnection,
@@ -178,12 +195,12 @@ export class SshNodeShell implements NodeShell {
       const { why } = followed;
       if (why !== reported) this.#options.onNotice(`on ${target.name} ${why}; following it again`);
       reported = why;
-      await connection.rest(ms, why);
+      await connection.pauseBeforeRepeat(ms, why);
     }
   }
 }
 
-/** Once: to the script's end, or to that of what followed it. */
+/** Follows the script once, until the script or its follower ends. */
 async function follow(
   session: SshSession,
   signal: AbortSignal,
@@ -201,18 +218,18 @@ async function follow(
   };
   const onOutput = (text: string, bytes: number) => {
     if (hasStarted) log.add(text, bytes);
-    // At the end of a line: what came before may have had no line end.
+    // At the end of a line, because the output before it may lack a line end.
     else if (text.endsWith(logMark)) hasStarted = true;
     else log.report(text);
   };
-  log.forgetHalf();
+  log.dropPartialLine();
   const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logMark];
   const onLine = (text: string, bytes: number) => (bytes === 0 ? onError(text) : onOutput(text, bytes));
   const { code } = await session.run(words, followInput, onLine, signal);
   if (end !== undefined) {
-    log.takeHalf();
+    log.addPartialLine();
     return { end };
   }
-  if (code === undefined || code >= killed) return { why: `what followed ${name} was killed` };
-  return { why: `what followed ${name} ended with exit code ${code}${error && `: ${error}`}` };
+  if (code === undefined || code >= killed) return { why: `the process following ${name} was killed` };
+  return { why: `the process following ${name} ended with exit code ${code}${error && `: ${error}`}` };
 }

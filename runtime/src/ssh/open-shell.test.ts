@@ -8,10 +8,10 @@ import { openNodeShell } from './open-shell.ts';
 const { privateKey, publicKey } = generateKeyPair();
 
 test.each([
-  ['what is no key', 'hunter2 hunter2'],
+  ['text that is not a key', 'hunter2 hunter2'],
   ['a public key', publicKey],
   ['half a key', privateKey.slice(0, privateKey.length / 2)],
-])('a key file with %s is bad input, and not shown', async (_what, text) => {
+])('a key file with %s is bad input, and the error does not show its text', async (_what, text) => {
   const lab = await startLab();
   const privateKeyFile = temporaryFile(text);
   const settings = testSettings({ ssh: { privateKeyFile } });

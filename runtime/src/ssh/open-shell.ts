@@ -6,14 +6,14 @@ import type { Settings } from '../settings/settings.ts';
 import { loadHostKeys } from './host-keys.ts';
 import { type ShellOptions, SshNodeShell } from './node-shell.ts';
 
-/** What differs between the programs that reach nodes. */
+/** The options of the shell that differ between the programs. */
 export type ShellHooks = Pick<ShellOptions, 'signal' | 'onLine' | 'onNotice' | 'mayWrite'> & {
-  /** A new host key is accepted and not remembered. */
+  /** Accepts a new host key without remembering it. */
   readonly readOnly: boolean;
 };
 
 /**
- * The way to the nodes, as the settings describe it. The key is read first: nothing starts without it.
+ * Creates the shell that the settings describe, without connecting to any node.
  *
  * @throws InputError when the key file cannot be read or holds no private key.
  */
@@ -28,10 +28,13 @@ export async function openNodeShell(
   return new SshNodeShell({ user, port, privateKey, connectTimeout, reconnectTimeout, hostKeys, ...hooks });
 }
 
-/** Checked here: at the node, a key that cannot be used looks like a node that cannot be reached. Its text is in no error. */
+/**
+ * Reads and checks the private key: connecting with an unusable key would look like an unreachable node. No
+ * error contains the key.
+ */
 function readKey(file: string): Buffer {
   const field = 'ssh.privateKeyFile';
-  // Keys end with a line feed, and secrets are read without one.
+  // Keys must end with a line feed, which readSecret trims.
   const key = Buffer.from(`${readSecret(field, file)}\n`);
   const parsed = utils.parseKey(key);
   if (!(parsed instanceof Error) && parsed.isPrivateKey()) return key;

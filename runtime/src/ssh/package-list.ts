@@ -3,22 +3,26 @@ import type { Release } from '../release.ts';
 import { newestFirst, releaseOfPackage } from '../releases/packages.ts';
 import type { NodeShell } from './node-shell.ts';
 
-/** How long a node's package list may take, milliseconds: another program may hold apt's lock for a while. */
+/**
+ * Time limit of a node's package list, milliseconds. Long, as another program may hold apt's lock for a
+ * while.
+ */
 const listTimeout = 20 * 60_000;
 
-/** What a node would install kubeadm from. */
+/** The kubeadm packages that a node's package manager offers. */
 export interface PackageList {
   /** Newest first. */
   readonly releases: readonly Release[];
-  /** URL of the repository that the newest comes from. */
+  /** URL of the repository that offers the newest; `unknown` when the node does not report it. */
   readonly repository: string;
 }
 
 /**
- * What `apt-cache madison kubeadm` offers on a node, right after its list was refreshed (F13).
+ * Refreshes a node's Kubernetes package source and returns what `apt-cache madison kubeadm` lists (F13).
  *
- * @returns undefined in a dry run, which refreshes nothing.
- * @throws UpgradeError when the node cannot be reached or its package manager has none.
+ * @returns undefined in a dry-run, which refreshes nothing.
+ * @throws ConnectionError when the node cannot be reached; ScriptError when its package manager offers no
+ *   kubeadm.
  */
 export async function packageList(shell: NodeShell, node: ClusterNode): Promise<PackageList | undefined> {
   const result = await shell.script(node, 'list_packages', ['--package', 'kubeadm'], listTimeout);

@@ -1,20 +1,24 @@
-/** Told every line that a script prints. */
+/** Called with every line that a script prints, except its result. */
 export type OnScriptLine = (node: string, script: string, line: string) => void;
 
-/** How many lines of a script are kept for its error message. */
+/** How many of the last lines of a script are kept for its error message. */
 const keptLines = 40;
 
-/** What a script has printed so far. */
+/** The output of a script so far. */
 export class ScriptLog {
-  /** Bytes of the log that were read, as an offset for the next connection. */
+  /** How many bytes of the log were read: the offset from which the next connection continues. */
   bytes = 0;
+  /** The last lines, at most 40. */
   lines: string[] = [];
+  /** The object of its last `result: {…}` line; empty until then. */
   result: Record<string, unknown> = {};
   readonly #node: string;
   readonly #name: string;
   readonly #onLine: OnScriptLine;
-  /** The last line, while it may be half of one: what prints the log can be killed in the middle of a line. */
-  #half: { line: string; bytes: number } | undefined;
+  /**
+   * A last line without a line end. It may be incomplete, as `tail` can be killed in the middle of a line.
+   */
+  #partial: { line: string; bytes: number } | undefined;
 
   constructor(node: string, name: string, onLine: OnScriptLine) {
     this.#node = node;
@@ -22,43 +26,51 @@ export class ScriptLog {
     this.#onLine = onLine;
   }
 
-  /** What sudo, ssh or the login shell say beside the log. */
+  /** Reports a line that is not in the log, such as one of sudo, ssh or the login shell. */
   report(line: string): void {
     this.#onLine(this.#node, this.#name, line);
   }
 
-  /** @param bytes of the log that the line took. */
+  /**
+   * Adds the next line of the log.
+   *
+   * @param bytes of the line in the log, including its line end.
+   */
   add(line: string, bytes: number): void {
-    this.takeHalf();
-    // With its line end a line takes one byte more than its text; where the text is no UTF-8 that is not known, and does no harm.
-    if (bytes > Buffer.byteLength(line)) this.#take(line, bytes);
-    else this.#half = { line, bytes };
+    this.addPartialLine();
+    // A line with a line end has one byte more than its text. Invalid UTF-8 makes this inexact, which does no
+    // harm.
+    if (bytes > Buffer.byteLength(line)) this.#addWhole(line, bytes);
+    else this.#partial = { line, bytes };
   }
 
-  /** The last line is whole: another one comes after it, or the script has ended. */
-  takeHalf(): void {
-    const half = this.#half;
-    this.#half = undefined;
-    if (half !== undefined) this.#take(half.line, half.bytes);
+  /**
+   * Adds a last line without a line end; it is complete when another line follows or the script has ended.
+   */
+  addPartialLine(): void {
+    const partial = this.#partial;
+    this.#partial = undefined;
+    if (partial !== undefined) this.#addWhole(partial.line, partial.bytes);
   }
 
-  /** The last line will be read again. */
-  forgetHalf(): void {
-    this.#half = undefined;
+  /** Drops a last line without a line end, because it will be read again. */
+  dropPartialLine(): void {
+    this.#partial = undefined;
   }
 
-  #take(line: string, bytes: number): void {
+  #addWhole(line: string, bytes: number): void {
     this.bytes += bytes;
     this.lines = [...this.lines.slice(1 - keptLines), line];
     if (line.startsWith('result: ')) this.result = parseResult(line.slice('result: '.length));
     else this.report(line);
   }
 
+  /** Forgets everything, for another execution of the script. */
   reset(): void {
     this.bytes = 0;
     this.lines = [];
     this.result = {};
-    this.#half = undefined;
+    this.#partial = undefined;
   }
 }
 

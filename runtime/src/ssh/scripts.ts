@@ -5,7 +5,7 @@ import snapshotEtcd from '../../dist/node-scripts/snapshot_etcd.sh?raw';
 import updateContainerd from '../../dist/node-scripts/update_containerd.sh?raw';
 import updateKubernetes from '../../dist/node-scripts/update_k8s.sh?raw';
 
-/** The bash that runs on a node, by the name under which a node keeps its state and log. */
+/** The bash scripts that run on nodes, by the name that a node uses for their state and log. */
 export const nodeScripts = {
   update_k8s: updateKubernetes,
   snapshot_etcd: snapshotEtcd,
@@ -14,30 +14,31 @@ export const nodeScripts = {
   update_containerd: updateContainerd,
 } as const;
 
+/** Name of a script that can run on a node. */
 export type ScriptName = keyof typeof nodeScripts;
 
-/** @returns the path on a node of the log of a script, where detach.sh writes it. */
+/** Path of a script's log on its node; detach.sh writes it. */
 export const logOf = (name: string): string => `/var/log/k8s-upgrade/${name}.log`;
 
-/** What `bash -s -- start NAME …` reads: the script as data, then the launcher. */
+/** Standard input of `bash -s -- start NAME …`: the script as data, then detach.sh. */
 export function startInput(name: ScriptName): string {
   return `payload='${Buffer.from(nodeScripts[name]).toString('base64')}'\n${detachScript}`;
 }
 
-/** What `bash -s -- follow NAME OFFSET MARK` reads. */
+/** Standard input of `bash -s -- follow NAME OFFSET MARK`. */
 export const followInput: string = detachScript;
 
-/** The line before the log: whatever the login shell prints comes before it, and every byte after it is the log's. */
+/** MARK of `follow`: the line that detach.sh prints before the log, after any output of the login shell. */
 export const logMark = 'k8s-upgrade-log-begins';
 
-/** How a script ended: its exit code, or that a reboot or a kill left none. */
+/** How a script ended: its exit code, or `lost` when a reboot or a kill left none. */
 export type ScriptEnd = number | 'lost';
 
-/** @returns what this line of detach.sh's error output says of the script's end: nothing but that line says it. */
+/** The script's end, if this line of detach.sh's error output reports it. No other output does. */
 export function endIn(errorLine: string): ScriptEnd | undefined {
-  const said = /ended: (\d+|lost)$/.exec(errorLine)?.[1];
-  return said === undefined || said === 'lost' ? said : Number(said);
+  const end = /ended: (\d+|lost)$/.exec(errorLine)?.[1];
+  return end === undefined || end === 'lost' ? end : Number(end);
 }
 
-/** The exit code of `start` where the script runs with other arguments. */
+/** Exit code of `start` when the script already runs with other arguments. */
 export const busyCode = 201;

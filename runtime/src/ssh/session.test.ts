@@ -13,7 +13,7 @@ import { SshSession } from './session.ts';
 const never = new AbortController().signal;
 
 describe('a session', () => {
-  it('runs a command as root with its input, and tells each line, its bytes, and the exit code', async () => {
+  it('runs a command as root with its input, and reports each line, its bytes and the exit code', async () => {
     const { node, target } = await startNode();
     const session = await SshSession.open(target, shellOptions(node).options, never);
     const script = `printf 'a\\n\\n\\xff\\xfe\\nlast'; sleep 0.1; echo "uid $(id -u)" >&2; exit 7`;
@@ -48,7 +48,7 @@ describe('a session', () => {
     },
   );
 
-  it('hears a short command whose answer, exit status and end arrive together', async () => {
+  it('reads a short command whose output, exit status and end arrive together', async () => {
     const { node, target } = await startNode();
     const { port, stop } = await inOnePiece(node.port);
     const session = await SshSession.open(target, { ...shellOptions(node).options, port }, never);
@@ -59,7 +59,7 @@ describe('a session', () => {
     expect({ ...result, lines }).toEqual({ code: 0, lines: ['Kubernetes v1.34.2'] });
   });
 
-  it('that is lost in the middle is a ConnectionError, not an exit code', async () => {
+  it('that is lost during a command is a ConnectionError, not an exit code', async () => {
     const { node, target } = await startNode();
     const session = await SshSession.open(target, shellOptions(node).options, never);
     const onLine = () => node.cutConnections();
@@ -67,7 +67,7 @@ describe('a session', () => {
     expect(error).toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('k8s-node1') });
   });
 
-  it('ends with the reason when called off', async () => {
+  it('rejects with the reason of its signal when aborted', async () => {
     const { node, target } = await startNode();
     const session = await SshSession.open(target, shellOptions(node).options, never);
     const stop = new AbortController();
@@ -78,7 +78,7 @@ describe('a session', () => {
 });
 
 describe('connecting', () => {
-  it('where nobody listens says which node', async () => {
+  it('to a port where nothing listens fails with the name of the node', async () => {
     const { node, target } = await startNode();
     node.ssh.refuse();
     expect(await rejection(SshSession.open(target, shellOptions(node).options, never))).toMatchObject({
@@ -87,7 +87,7 @@ describe('connecting', () => {
     });
   });
 
-  it('to something that says nothing ends in time, and at once when called off', async () => {
+  it('to a silent server ends at the time-out, and at once when aborted', async () => {
     const { node, target } = await startNode();
     const sockets: Socket[] = [];
     const silent = createServer((socket) => void sockets.push(socket));
@@ -105,7 +105,7 @@ describe('connecting', () => {
     silent.close();
   });
 
-  it('with a key that is not accepted is blocked, with what to do', async () => {
+  it('with a key that is not accepted is blocked, with a hint', async () => {
     const { node, target } = await startNode();
     const privateKey = Buffer.from(generateKeyPair().privateKey);
     const error = await rejection(SshSession.open(target, shellOptions(node, { privateKey }).options, never));
@@ -129,7 +129,7 @@ describe('the host key (F27)', () => {
     loadHostKeys(connect(lab), testSettings({ ssh: { hostKeys: { policy, known } } }), readOnly);
   const remembered = () => lab.api.store.get('configmaps', 'k8s-upgrade', 'k8s-upgrade-known-hosts')?.data;
 
-  it('that is pinned is accepted, whatever comment it has', async () => {
+  it('that is pinned is accepted, whatever its comment', async () => {
     const { node, target } = await startNode();
     const hostKeys = pinned({ [node.name]: `${node.hostKey} root@k8s-node1` });
     (await SshSession.open(target, shellOptions(node, { hostKeys }).options, never)).close();
@@ -143,7 +143,7 @@ describe('the host key (F27)', () => {
     const error = await rejection(SshSession.open(target, shellOptions(node, { hostKeys }).options, never));
     expect(error).toMatchObject({ code: 'blocked', hint: expect.stringContaining('ssh.hostKeys.known') });
     expect(error.message).toContain(`shows the host key ${fingerprint(node.hostKey)}`);
-    expect(error.message).toContain(`known is ${fingerprint(before)}`);
+    expect(error.message).toContain(`the known one is ${fingerprint(before)}`);
     expect(node.ssh.executions).toEqual([]);
     expect(remembered()).toBeUndefined();
   });
@@ -154,13 +154,13 @@ describe('the host key (F27)', () => {
     const error = await rejection(SshSession.open(target, shellOptions(node, { hostKeys }).options, never));
     expect(error).toMatchObject({
       code: 'blocked',
-      message: `node k8s-node1 shows the host key ${fingerprint(node.hostKey)}, and none is pinned for it`,
+      message: `node k8s-node1 shows the host key ${fingerprint(node.hostKey)}, but none is pinned for it`,
       hint: expect.stringContaining(`ssh.hostKeys.known.k8s-node1: "${node.hostKey}"`),
     });
     expect(remembered()).toBeUndefined();
   });
 
-  it('that is new is remembered in the cluster under "accept-new", and no other is taken after that', async () => {
+  it('that is new is remembered in the cluster under "accept-new", and no other is accepted later', async () => {
     const { node, target } = await startNode();
     const open = async (readOnly: boolean) => {
       const hostKeys = await keys('accept-new', {}, readOnly);
@@ -180,7 +180,7 @@ describe('the host key (F27)', () => {
   });
 });
 
-/** A way to the node that delivers whatever the node sends within 200 ms as one piece, as a busy machine reads it. */
+/** A proxy that delivers everything a node sends within 200 ms in one piece, as when the reader is busy. */
 async function inOnePiece(to: number): Promise<{ port: number; stop: () => void }> {
   const sockets: Socket[] = [];
   const proxy = createServer((near) => {

@@ -3,46 +3,54 @@ import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import { UpgradeError } from '../errors.ts';
 import { fingerprint, type HostKeys, keyLine, withoutComment } from './host-keys.ts';
 
-/** A node as SSH sees it; a node of the cluster is one. */
+/** Where SSH connects to; a ClusterNode is one. */
 export interface SshTarget {
+  /** Name of the Node, for messages and host keys. */
   readonly name: string;
   /** InternalIP. */
   readonly address: string;
 }
 
+/** How to log in; the same on every node. */
 export interface SshLogin {
+  /** Login name. Commands run with `sudo -n` unless it is root. */
   readonly user: string;
+  /** TCP port. */
   readonly port: number;
 }
 
+/** Options of an {@link SshSession}. */
 export interface SshOptions extends SshLogin {
   /** OpenSSH or PEM private key. Never logged. */
   readonly privateKey: Buffer;
+  /** The host keys that nodes must show. */
   readonly hostKeys: HostKeys;
-  /** Milliseconds. */
+  /** Time limit of connecting, milliseconds. */
   readonly connectTimeout: number;
 }
 
 /**
- * Told each line of output.
+ * Called with each line of output.
  *
- * @param bytes that it took of the standard output with its line end; 0 for a line of error output.
+ * @param bytes of the line in the standard output, including its line end; 0 for a line of error output.
  */
 export type OnLine = (line: string, bytes: number) => void;
 
+/** How a command ended. */
 export interface CommandResult {
   /** Exit code; undefined when a signal ended it. */
   readonly code: number | undefined;
 }
 
-/** The connection could not be made or was lost; the same work may be tried again. */
+/** The connection failed or was lost; the work may be retried. */
 export class ConnectionError extends UpgradeError {
+  /** The reason without the node, such as `connection lost`. */
   readonly why: string;
 
   constructor({ name, address, user, port }: SshTarget & SshLogin, why: string, cause?: unknown) {
     super('failed', `SSH to ${name} (${address}): ${why}`, {
       cause,
-      hint: `Try it by hand: ssh -p ${port} ${user}@${address}`,
+      hint: `Try it yourself: ssh -p ${port} ${user}@${address}`,
     });
     this.name = 'ConnectionError';
     this.why = why;
@@ -51,7 +59,7 @@ export class ConnectionError extends UpgradeError {
 
 const loginOf = (target: SshTarget, { user, port }: SshLogin) => ({ ...target, user, port });
 
-/** Nothing but these ends up on a node's command line. */
+/** The only words that are sent to a node's shell; none of them needs quoting. */
 const safeWord = /^[A-Za-z0-9_.,:/=+@-]+$/;
 
 function commandLine(words: readonly string[]): string {
@@ -66,7 +74,7 @@ export class SshSession {
   readonly #client: Client;
   readonly #target: SshTarget & SshLogin;
   readonly #sudo: boolean;
-  #worked = false;
+  #hasRunCommand = false;
 
   private constructor(client: Client, target: SshTarget & SshLogin, sudo: boolean) {
     this.#client = client;
@@ -74,12 +82,17 @@ export class SshSession {
     this.#sudo = sudo;
   }
 
-  /** The node has taken a command over this connection. */
-  get worked(): boolean {
-    return this.#worked;
+  /** The node has accepted a command over this connection. */
+  get hasRunCommand(): boolean {
+    return this.#hasRunCommand;
   }
 
-  /** @throws ConnectionError when the node does not answer; UpgradeError when its host key is not the known one. */
+  /**
+   * Connects to a node and logs in.
+   *
+   * @throws ConnectionError when the node does not answer; UpgradeError (blocked) when it shows another host
+   *   key or does not accept ours.
+   */
   static async open(target: SshTarget, options: SshOptions, signal: AbortSignal): Promise<SshSession> {
     const client = new Client();
     const refusal: { error?: Error } = {};
@@ -87,10 +100,10 @@ export class SshSession {
     signal.addEventListener('abort', abort, { once: true });
     try {
       client.connect(connectConfig(target, options, refusal));
-      // Small packets that wait for the other side's answer: without this each pays a delayed ACK.
+      // Otherwise each small packet waits for a delayed ACK.
       client.setNoDelay(true);
       await once(client, 'ready', { signal });
-      // A lost connection is noticed where it matters: the channel closes without an exit status.
+      // A lost connection is detected elsewhere: the channel closes without an exit status.
       client.on('error', () => {});
       return new SshSession(client, loginOf(target, options), options.user !== 'root');
     } catch (error) {
@@ -108,8 +121,9 @@ export class SshSession {
    * Runs a command as root and waits for its end.
    *
    * @param input sent to its standard input.
-   * @param onLine told each line of output and error output.
-   * @throws ConnectionError when the connection is lost before its exit status arrives.
+   * @param onLine called with each line of standard output and error output.
+   * @throws ConnectionError when the connection is lost before the exit status arrives; the signal's reason
+   *   when aborted.
    */
   async run(
     words: readonly string[],
@@ -128,13 +142,14 @@ export class SshSession {
     }
   }
 
+  /** Closes the connection. May be called twice. */
   close(): void {
     this.#client.end();
   }
 
   /**
-   * @param follow told of the channel at once: a short command's output, exit status and end may have arrived with it,
-   *   and whoever listens a moment later has missed them.
+   * @param follow called synchronously with the channel: output, exit status and end of a short command may
+   *   arrive together with it, and later listeners would miss them.
    */
   #exec<T>(line: string, follow: (channel: ClientChannel) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -144,7 +159,7 @@ export class SshSession {
         this.#client.exec(line, (error, channel) => {
           this.#client.removeListener('close', lost);
           if (error) return reject(new ConnectionError(this.#target, error.message, error));
-          this.#worked = true;
+          this.#hasRunCommand = true;
           follow(channel).then(resolve, reject);
         });
       } catch (error) {
@@ -175,7 +190,10 @@ export class SshSession {
   }
 }
 
-/** Whole lines only: what a lost connection cut off is read again by the next one. */
+/**
+ * Splits output into lines. A line cut off by a lost connection is dropped: the next connection reads it
+ * again.
+ */
 class LineSplitter {
   #rest = Buffer.alloc(0);
   readonly #onLine: OnLine;
@@ -235,9 +253,9 @@ async function checkHostKey(
   if (withoutComment(known) === shown) return;
   throw new UpgradeError(
     'blocked',
-    `node ${target.name} (${target.address}) shows the host key ${fingerprint(shown)}, known is ${fingerprint(known)}`,
+    `node ${target.name} (${target.address}) shows the host key ${fingerprint(shown)}, but the known one is ${fingerprint(known)}`,
     {
-      hint: `If the node was reinstalled, replace its key in ssh.hostKeys.known or in the ConfigMap; if not, somebody answers in its place.`,
+      hint: `If the node was reinstalled, replace its key in ssh.hostKeys.known or in the ConfigMap; if not, another machine answers in its place.`,
     },
   );
 }

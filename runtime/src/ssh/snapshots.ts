@@ -7,30 +7,41 @@ import { ScriptError } from './node-shell.ts';
 import { logOf } from './scripts.ts';
 import type { SshTarget } from './session.ts';
 
+/** The file's path, and what `etcdutl snapshot status` prints of it. */
 const snapshotSchema = z.object({
+  /** Absolute path on the node. */
   path: z.string().min(1),
-  /** Of etcdutl's status. */
+  /** Hash of the snapshot. */
   hash: z.union([z.number(), z.string()]).transform(String),
+  /** Revision of etcd's store. */
   revision: z.number().int().positive(),
+  /** Number of keys. */
   totalKey: z.number().int().positive(),
   /** Bytes. */
   totalSize: z.number().int().positive(),
 });
 
+/** A verified etcd snapshot. */
 export type Snapshot = z.output<typeof snapshotSchema>;
 
-/** etcd snapshots on a control-plane node. */
+/** Takes and verifies etcd snapshots on a control-plane node. */
 export interface Snapshots {
   /**
-   * @returns undefined in a dry-run. @throws ScriptError when it could not be taken; UpgradeError when what was taken is
-   *   not a snapshot.
+   * Takes a snapshot before the upgrade to `release` and verifies it. Each call makes another file.
+   *
+   * @returns undefined in a dry-run.
+   * @throws ScriptError when taking it failed; UpgradeError when the result is not a valid snapshot.
    */
   take(node: SshTarget, release: Release): Promise<Snapshot | undefined>;
-  /** Whether the file is there and still what was taken. */
+  /** Whether the file exists and is unchanged. @throws ConnectionError when the node cannot be reached. */
   verify(node: SshTarget, path: string): Promise<boolean>;
 }
 
-/** @param timeout of one script, milliseconds. */
+/**
+ * Snapshots with the node script snapshot_etcd.
+ *
+ * @param timeout of one script, milliseconds.
+ */
 export function etcdSnapshots(
   shell: NodeShell,
   { directory, keep }: Settings['snapshot'],

@@ -221,12 +221,14 @@ describe('a script that fails', () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => {
       const at = { name: node, address: '10.0.20.5', user: 'wizard', port: 22 };
-      if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within its time limit');
+      if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within the time limit');
     };
     const { outcome, hint } = await run({ ctx });
     expect(outcome).toBe('failed');
     expect(hint).toContain('k8s-node2 stays cordoned at 1.34.2. update_k8s.sh may still run there');
-    expect(hint).toContain('/var/log/k8s-upgrade/update_k8s.log. Try it by hand: ssh -p 22 wizard@10.0.20.5');
+    expect(hint).toContain(
+      '/var/log/k8s-upgrade/update_k8s.log. Try it yourself: ssh -p 22 wizard@10.0.20.5',
+    );
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
