@@ -171,7 +171,7 @@ describe('before anything', () => {
     [
       'a rule does not evaluate',
       () => Object.assign(lab.prometheus, { faults: { body: brokenRule } }),
-      'rules that do not evaluate: K8sVersionSkew',
+      'Prometheus cannot evaluate rules: K8sVersionSkew',
     ],
   ])('F31: a Prometheus that cannot tell closes the gate: %s', async (_what, fault, message) => {
     const groups = lab.prometheus.groups.get('Upgrade Gates') ?? [];

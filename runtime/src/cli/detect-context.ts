@@ -5,9 +5,11 @@ import { openNodeShell } from '../ssh/open-shell.ts';
 import type { Session } from './session.ts';
 
 /**
- * What detection works with: the cluster, one node's package list and the package repository.
+ * Opens what detection needs: the cluster, a shell to a node for its package list, and the package
+ * repository.
  *
- * @param readOnly nothing is to change: neither the remembered host keys nor the node's package list, which is not asked then.
+ * @param readOnly opens no shell, as reading the package list refreshes it and may remember a host key.
+ * @throws UpgradeError when the SSH key is unusable or the API server does not answer.
  */
 export async function detectContext(
   session: Session,

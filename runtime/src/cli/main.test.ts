@@ -8,7 +8,7 @@ import { temporaryFile } from '../testing/files.ts';
 
 const bundle = join(import.meta.dirname, '../../dist/k8s-upgrade.cjs');
 
-/** A kubeconfig for something that takes connections and never answers. */
+/** A kubeconfig for a server that accepts connections and never answers. */
 async function silentCluster(): Promise<string> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -27,7 +27,7 @@ async function silentCluster(): Promise<string> {
   );
 }
 
-it('settings may be named in the environment', async () => {
+it('reads the path of the settings from the environment', async () => {
   const env = { ...process.env, K8S_UPGRADE_SETTINGS: '/nowhere/settings.yaml' };
   const child = spawn(process.execPath, [bundle, 'status'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
@@ -39,11 +39,11 @@ it('settings may be named in the environment', async () => {
   expect(stderr).toContain('/nowhere/settings.yaml');
 });
 
-/** Exit codes 0 to 3 are decisions, which no Job tries again. */
+/** Exit codes 0 to 3 are decisions, after which the Job does not retry. */
 it.each([
   ['thrown in a callback', "throw new Error('boom')"],
-  ['a rejection that nobody waits for', "Promise.reject(new Error('boom'))"],
-])('an error that nobody catches is a crash: %s', async (_what, code) => {
+  ['an unhandled rejection', "Promise.reject(new Error('boom'))"],
+])('an uncaught error is a crash: %s', async (_what, code) => {
   const url = 'http://127.0.0.1:9';
   const settings = temporaryFile(stringify({ prometheus: { url }, pushgateway: { url } }));
   const preload = temporaryFile(`setTimeout(() => { ${code} }, 500)`);

@@ -18,8 +18,8 @@ const scriptList = [
 ].join('\n');
 
 /**
- * Commands are loaded when they run: `--help` and `--version` need no client of anything. What the options say is checked by
- * the commands themselves, so that an error names the field and what is allowed.
+ * Commands are loaded when they run, so that `--help` and `--version` start fast. The commands check the
+ * values of their options themselves, so that errors name the field and what is allowed.
  */
 const program = new Command('k8s-upgrade')
   .description(
@@ -33,9 +33,9 @@ const program = new Command('k8s-upgrade')
     `
 Exit codes:
   0  done, or held: nothing to do but wait
-  1  failed: something went wrong; the message says what and what to do
+  1  failed: something went wrong; the message names the cause and what to do
   2  bad input: nothing was changed
-  3  blocked: a gate is closed, or another run is at work; somebody can act
+  3  blocked: a gate is closed, or another run is in progress; somebody can act
 ${stageList}
 
 Examples:
@@ -50,7 +50,7 @@ function command(name: string, description: string): Command {
     .command(name)
     .description(description)
     .addOption(
-      new Option('--settings <file>', 'settings, YAML or JSON')
+      new Option('--settings <file>', 'settings file, YAML or JSON')
         .env('K8S_UPGRADE_SETTINGS')
         .default(mountPaths.settingsFile),
     )
@@ -60,15 +60,19 @@ function command(name: string, description: string): Command {
     );
 }
 
-/** @param target what is done without one. */
+/**
+ * A command that accepts a request for an upgrade.
+ *
+ * @param target describes what happens without a target.
+ */
 function requestCommand(name: string, description: string, target: string): Command {
   return command(name, description)
     .option(
       '--inputs <json>',
-      'in place of the flags: {"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}, of which the first two are required',
+      'instead of the flags: {"target_version":"1.34.5","kind":"patch","dry_run":false,"stages":"all"}; the first two are required',
     )
-    .option('--target-version <X.Y.Z>', `release to go to (${target})`)
-    .option('--kind <patch|minor>', 'what the step is (required with --target-version)')
+    .option('--target-version <X.Y.Z>', `target release (${target})`)
+    .option('--kind <patch|minor>', 'kind of the upgrade (required with --target-version)')
     .option('--stages <list>', 'all, or some of the stages below, separated by commas (default: all)')
     .addHelpText('after', stageList);
 }
@@ -76,7 +80,7 @@ function requestCommand(name: string, description: string, target: string): Comm
 const upgradeCommand = (name: string, description: string): Command =>
   requestCommand(name, description, 'required without --inputs').option(
     '--dry-run',
-    'say what would be done; change nothing',
+    'report what would be done; change nothing',
   );
 
 command('detect', 'look for a newer release and dispatch it, as the weekly CronJob does')
@@ -84,10 +88,10 @@ command('detect', 'look for a newer release and dispatch it, as the weekly CronJ
   .action(async (options) => (await import('./commands/detect.ts')).detectCommand(options));
 
 upgradeCommand('submit', 'start an upgrade as a Job in the cluster and follow its log')
-  .option('--no-follow', 'return once a node has taken the Job')
+  .option('--no-follow', 'return once the Job is scheduled on a node')
   .action(async (options) => (await import('./commands/submit.ts')).submitCommand(options));
 
-upgradeCommand('run', 'upgrade from here: as one Job (Job) of a run, or from a machine outside the cluster')
+upgradeCommand('run', 'upgrade in this process: in a Job of a run, or on a machine outside the cluster')
   .addOption(new Option('--run-id <id>').hideHelp())
   .addOption(new Option('--leg <number>').hideHelp())
   .action(async (options) => (await import('./commands/run.ts')).runCommand(options));
@@ -98,27 +102,33 @@ requestCommand(
   'default: what detection would choose',
 ).action(async (options) => (await import('./commands/plan.ts')).planCommand(options));
 
-command('status', 'show the versions, the rollout in flight, who is at work and whether upgrades are halted')
-  .option('--json', 'as JSON')
+command(
+  'status',
+  'show the versions, the rollout in flight, the running executor and whether upgrades are halted',
+)
+  .option('--json', 'print JSON')
   .action(async (options) => (await import('./commands/status.ts')).statusCommand(options));
 
-command('halt', 'the kill switch: nothing new starts, and a run under way stops before its next node')
-  .requiredOption('--reason <text>', 'why, for whoever finds it')
+command('halt', 'set the kill switch: nothing new starts, and a run in progress stops before its next node')
+  .requiredOption('--reason <text>', 'why upgrades are halted; status and messages show it')
   .action(async (options) => (await import('./commands/kill-switch.ts')).haltCommand(options));
 
 command('resume', 'lift the kill switch').action(async (options) =>
   (await import('./commands/kill-switch.ts')).resumeCommand(options),
 );
 
-command('clear', 'forget an abandoned rollout: its marks on the namespace and the nodes, and its metrics')
-  .option('--force', 'even while a run seems to be at work')
+command(
+  'clear',
+  'clear an abandoned rollout: its annotations on the namespace and the nodes, and its metrics',
+)
+  .option('--force', 'even while a run seems to be in progress')
   .action(async (options) => (await import('./commands/clear.ts')).clearCommand(options));
 
-// Like the scripts themselves it works without settings and without a cluster.
+// Works without settings and without a cluster, like the scripts themselves.
 program
   .command('node-script')
-  .description('print a script that runs on a node, for working by hand: pipe it into bash there')
-  .argument('[NAME]', 'which one')
+  .description('print a script that runs on nodes, to pipe it into bash there yourself')
+  .argument('[NAME]', 'name of the script')
   .usage('<NAME>')
   .addHelpText(
     'after',
@@ -131,9 +141,9 @@ Examples:
   )
   .action(async (name) => (await import('./commands/node-script.ts')).nodeScriptCommand(name));
 
-/** Runs the program. The only place that sets the exit code. */
+/** Runs the program and sets the exit code. Never rejects. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // Should the program ever run out of things to wait for before it has come to an end, that is a crash and no success.
+  // If the event loop runs empty before the command has ended, that is a crash, not a success.
   process.exitCode = crashed;
   try {
     await program.parseAsync(argv);
@@ -143,9 +153,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** A bug, not an outcome: the Job starts a fresh process. */
+/** Exit code of a crash: a bug, after which the Job starts a new process. */
 export const crashed = 70;
 
+/** Prints the error. @returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.badInput;
   if (error instanceof UpgradeError) {

@@ -13,17 +13,17 @@ describe('a request', () => {
     ['--kind', { kind: 'patch' }],
     ['--stages', { stages: 'preflight' }],
     ['--dry-run', { dryRun: true }],
-  ])('is refused when %s comes beside --inputs', (flag, more) => {
-    expect(() => readRequest({ inputs, ...more })).toThrow(`${flag}: "beside --inputs" is not allowed`);
+  ])('is rejected when %s is given together with --inputs', (flag, more) => {
+    expect(() => readRequest({ inputs, ...more })).toThrow(`${flag}: "given with --inputs" is not allowed`);
   });
 
-  it('with an empty list of stages is not one for all stages', () => {
+  it('with an empty list of stages is rejected, and does not mean all stages', () => {
     expect(() => readRequest({ targetVersion: '1.34.5', kind: 'patch', stages: '' })).toThrow(
       'stages: "" is not allowed; expected all, or some of preflight',
     );
   });
 
-  it('is there as soon as a part of it is', () => {
+  it('is present as soon as one part of it is given', () => {
     expect(isRequested({})).toBe(false);
     expect(isRequested({ inputs })).toBe(true);
     expect(isRequested({ kind: 'minor' })).toBe(true);

@@ -1,12 +1,17 @@
 import { InputError } from '../errors.ts';
 import { parseInputs, requestOf, type UpgradeRequest } from '../rollout/request.ts';
 
-/** What to upgrade to: the JSON or the same as flags. */
+/** The request for an upgrade as options: either `inputs`, or the others. */
 export interface RequestOptions {
+  /** The request as JSON. */
   readonly inputs?: string;
+  /** Target release, `X.Y.Z`. */
   readonly targetVersion?: string;
+  /** `patch` or `minor`. */
   readonly kind?: string;
+  /** Names of stages, separated by commas. @default all */
   readonly stages?: string;
+  /** Report what would be done, change nothing. @default false */
   readonly dryRun?: boolean;
 }
 
@@ -17,22 +22,22 @@ const requestFlags = {
   dryRun: '--dry-run',
 } as const;
 
-/** The flags that were given, each of which says a part of the request. */
+/** The given flags that are parts of a request. */
 function flagsIn(options: RequestOptions): string[] {
   const keys = Object.keys(requestFlags) as (keyof typeof requestFlags)[];
   return keys.filter((key) => options[key] !== undefined).map((key) => requestFlags[key]);
 }
 
-/** Whether anything is asked for by name. */
+/** Whether the options contain a request, or a part of one. */
 export const isRequested = (options: RequestOptions): boolean =>
   options.inputs !== undefined || flagsIn(options).length > 0;
 
-/** @throws UpgradeError (badInput) naming the field. */
+/** Reads the request from the options. @throws UpgradeError (badInput) naming the field. */
 export function readRequest(options: RequestOptions): UpgradeRequest {
   if (options.inputs !== undefined) {
     const [flag] = flagsIn(options);
-    // Which of the two was meant is not for a program to guess that changes nodes.
-    if (flag !== undefined) throw new InputError(flag, 'beside --inputs', 'either --inputs or flags');
+    // A program that changes nodes must not guess which of the two was meant.
+    if (flag !== undefined) throw new InputError(flag, 'given with --inputs', 'either --inputs or flags');
     return parseInputs(options.inputs);
   }
   const { targetVersion, kind, stages, dryRun } = options;

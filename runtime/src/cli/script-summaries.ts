@@ -1,4 +1,4 @@
-/** The node scripts that a person may ask for, each with what it does. detach.sh is the program's own. */
+/** What each script does that `node-script` prints. detach.sh is not among them: only the program uses it. */
 export const scriptSummaries = {
   update_k8s: 'upgrade Kubernetes on a node that is drained',
   snapshot_etcd: 'save an etcd snapshot on a control-plane node, or check one',
@@ -8,4 +8,5 @@ export const scriptSummaries = {
   kubelet_facts: 'print what decides whether a newer kubelet starts there',
 } as const;
 
+/** Name of a script that `node-script` prints. */
 export type SummarizedScript = keyof typeof scriptSummaries;

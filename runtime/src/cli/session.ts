@@ -12,13 +12,15 @@ import { marksReader } from '../rollout/node-marks.ts';
 import { parseSettings, type Settings } from '../settings/settings.ts';
 import { type Signals, watchSignals } from './signals.ts';
 
-/** Options that every command takes. */
+/** Options of every command that works on a cluster. */
 export interface CommonOptions {
+  /** Path of the settings file. */
   readonly settings: string;
+  /** Path of a kubeconfig. @default $KUBECONFIG, ~/.kube/config, or the pod's service account */
   readonly kubeconfig?: string;
 }
 
-/** @throws InputError when the file cannot be read or parsed, or a setting is wrong. */
+/** Reads the settings file. @throws UpgradeError (badInput) when it cannot be read, or a setting is wrong. */
 export function readSettings(file: string): Settings {
   let document: unknown;
   try {
@@ -33,27 +35,39 @@ export function readSettings(file: string): Settings {
   return parseSettings(file, document);
 }
 
-/** What a command works with. Opened before anything else, so that bad input ends it first. */
+/** What a command works with. Opened before anything else, so that bad input ends the command first. */
 export interface Session {
+  /** The parsed settings. */
   readonly settings: Settings;
+  /** Client for the cluster. */
   readonly client: KubernetesClient;
+  /** Reader that uses this client. */
   readonly cluster: ClusterReader;
+  /** Logs to standard output. */
   readonly logger: Logger;
+  /** SIGTERM and SIGINT as abort signals. */
   readonly signals: Signals;
-  /** Identity of this process: the pod's name, or host and pid. */
+  /** Name of the pod, or `host-pid` outside the cluster. */
   readonly processName: string;
-  /** The node under this process, inside the cluster. */
+  /** Name of the node on which this process runs; undefined outside the cluster. */
   readonly ownNode: string | undefined;
 }
 
 /**
- * How long a server that has not answered yet is tried, milliseconds. Where a person waits that is short; a pod may start while
- * the API server restarts, and its Job does not start it again for having failed. The kubelet tells every pod where the API server is.
+ * How long to retry an API server that has not answered yet, milliseconds. Short outside a pod, as a person
+ * waits. A pod waits for a whole outage: it may start while the API server restarts, and its Job does not
+ * retry a failure. The kubelet sets KUBERNETES_SERVICE_HOST in every pod.
  */
 export const firstAnswer = (env: NodeJS.ProcessEnv, outage: number): number =>
   env.KUBERNETES_SERVICE_HOST === undefined ? Math.min(10_000, outage) : outage;
 
-/** @param onStop what the first Ctrl-C does: `end` whatever is on its way, or let the command finish what it has begun. */
+/**
+ * Reads the settings and the kubeconfig and creates the client, without any request.
+ *
+ * @param onStop what the first signal does to requests to the API server: `end` aborts them; with `finish`
+ *   only a second signal does, so that the command can clean up.
+ * @throws UpgradeError (badInput) when the settings or the kubeconfig are wrong.
+ */
 export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = 'end'): Session {
   const settings = readSettings(options.settings);
   const kubeConfig = loadKubeConfig(options.kubeconfig);
@@ -67,7 +81,7 @@ export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = '
     outage,
     firstAnswer: firstAnswer(env, outage),
     signal: onStop === 'end' ? signals.stop : signals.kill,
-    // Standard output is for what the command was asked for.
+    // Commands that print a result keep standard output for it.
     onNotice: (notice) => (onStop === 'end' ? process.stderr.write(`${notice}\n`) : logger.warn(notice)),
   });
   return {
@@ -81,7 +95,7 @@ export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = '
   };
 }
 
-/** How standard output is to be written: for a person or for a log collector. */
+/** Whether standard output is a terminal, and whether it may have colors (NO_COLOR). */
 export function outputStyle(): { terminal: boolean; color: boolean } {
   const terminal = process.stdout.isTTY === true;
   return { terminal, color: terminal && !process.env.NO_COLOR };

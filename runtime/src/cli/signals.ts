@@ -1,14 +1,16 @@
 import { constants } from 'node:os';
 
+/** SIGTERM and SIGINT (Ctrl-C) as abort signals; the reason is an {@link Interrupted}. */
 export interface Signals {
-  /** SIGTERM or Ctrl-C: stop at the next safe point, put back what can be put back. */
+  /** Fires at the first: stop at the next safe point and undo what can be undone. */
   readonly stop: AbortSignal;
-  /** A second one: stop at once. */
+  /** Fires at the second: stop at once. */
   readonly kill: AbortSignal;
 }
 
-/** The program was asked to stop. Its exit code is the shell's for that signal, which a Job takes as a crash and restarts. */
+/** A signal stopped the program. A Job treats the exit code as a crash and starts a new process. */
 export class Interrupted extends Error {
+  /** 128 plus the number of the signal, as in a shell. */
   readonly exitCode: number;
 
   constructor(signal: NodeJS.Signals) {
@@ -18,6 +20,7 @@ export class Interrupted extends Error {
   }
 }
 
+/** Listens for signals; Node.js then no longer ends the process itself. Call it once. */
 export function watchSignals(emitter: NodeJS.Process): Signals {
   const stop = new AbortController();
   const kill = new AbortController();

@@ -4,12 +4,13 @@ import { httpRequest, parseJson } from '../http.ts';
 import type { Settings } from '../settings/settings.ts';
 
 /**
- * One question to Prometheus' HTTP API, asked up to three times.
+ * Sends a GET request to Prometheus' HTTP API, up to three times.
  *
  * @param path below `/api/v1/`.
- * @throws UpgradeError when there is no answer, or none with status 200; InputError when what answers is no Prometheus.
+ * @throws UpgradeError (failed) when there is no answer, or none with status 200; InputError when the server
+ *   is not Prometheus.
  */
-export async function askPrometheus<S extends z.ZodType>(
+export async function queryPrometheus<S extends z.ZodType>(
   settings: Settings['prometheus'],
   path: string,
   query: URLSearchParams,

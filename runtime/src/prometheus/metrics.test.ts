@@ -26,22 +26,22 @@ describe('an instant query', () => {
     expect(await query(promql, `${prometheus.url}/`)).toEqual(expected);
   });
 
-  it('returns nothing for nothing', async () => {
+  it('returns an empty list when nothing matches', async () => {
     expect(await query('nothing_like_this')).toEqual([]);
   });
 });
 
-describe('what Prometheus cannot tell is not "nothing" (F31)', () => {
+describe('an unknown value is not an empty list (F31):', () => {
   const cases: [what: string, faults: HttpFaults, code: string, message: string][] = [
     ['HTML', { body: '<html>Sign in</html>' }, 'badInput', 'answering <html>'],
     ['an empty answer', { body: '' }, 'badInput', 'an empty answer'],
     ['an error', { body: '{"status":"error","error":"x"}' }, 'badInput', 'prometheus.url'],
-    ['no vector', { body: answer({ resultType: 'scalar', result: [1, '1'] }) }, 'badInput', 'prometheus.url'],
+    ['a scalar', { body: answer({ resultType: 'scalar', result: [1, '1'] }) }, 'badInput', 'prometheus.url'],
     ['404', { status: 404 }, 'failed', 'answered 404'],
     ['503', { status: 503 }, 'failed', 'answered 503'],
     ['a cut connection', { reset: true }, 'failed', 'no answer'],
   ];
-  test.each(cases)('%s', async (_what, faults, code, message) => {
+  test.each(cases)('%s is %s', async (_what, faults, code, message) => {
     prometheus.faults = faults;
     const error = await rejection(query('up'));
     expect(error).toMatchObject({ code, message: expect.stringContaining(message) });

@@ -31,18 +31,18 @@ describe('the version of a package', () => {
     ['v1.34.5-1.1', undefined],
     ['1.34', undefined],
     ['', undefined],
-  ])('%s is of release %s', (version, release) => {
+  ])('%s belongs to release %s', (version, release) => {
     expect(releaseOfPackage(version)).toBe(release);
   });
 
-  it('is sorted by number, newest first, each once', () => {
+  it('is sorted by number, newest first, without duplicates', () => {
     const versions = ['1.34.9-1.1', '1.34.10-1.1', '1.35.0~beta-1', '1.34.9-2.1', '1.33.12-1.1'];
     expect(newestFirst(versions.map(releaseOfPackage))).toEqual(['1.34.10', '1.34.9', '1.33.12']);
   });
 });
 
 describe('a Packages file', () => {
-  it('gives the kubeadm releases of its minor with their files', () => {
+  it('lists the kubeadm releases of its minor with their files', () => {
     expect(parsePackages(whole, url, '1.34')).toEqual(
       ['1.34.2-1.1', '1.34.10-1.1', '1.34.3-2.1'].map((version) => ({
         release: releaseOfPackage(version),
@@ -51,7 +51,7 @@ describe('a Packages file', () => {
     );
   });
 
-  it('gives no pre-release and nothing of another minor', () => {
+  it('lists no pre-release and no release of another minor', () => {
     const text = file(
       stanza('kubeadm', '1.35.0~rc.1-1.1'),
       stanza('kubeadm', '1.34.9-1.1'),
@@ -75,7 +75,7 @@ describe('a Packages file', () => {
     expect(read).toThrow(message);
   });
 
-  it('that is cut off inside a line, or before a stanza has all its fields, is an error (F12)', () => {
+  it('that is truncated in a line, or before a stanza has all its fields, is an error (F12)', () => {
     let cuts = 0;
     for (let end = 1; end < whole.length; end++) {
       const text = whole.slice(0, end);

@@ -1,18 +1,21 @@
 import { InputError } from '../errors.ts';
 import { compareReleases, isRelease, minorOf, type Release } from '../release.ts';
 
-/** `1.34.5-1.1` → `1.34.5`; undefined for a pre-release or anything else. */
+/**
+ * Version of a package → its release, `1.34.5-1.1` → `1.34.5`; undefined for a pre-release or anything else.
+ */
 export function releaseOfPackage(version: string): Release | undefined {
   const [upstream = ''] = version.split('-');
   return isRelease(upstream) ? upstream : undefined;
 }
 
-/** Newest first, each once. */
+/** Sorts releases, newest first, without duplicates and undefined. */
 export const newestFirst = (releases: readonly (Release | undefined)[]): Release[] =>
   [...new Set(releases.filter((r) => r !== undefined))].sort((a, b) => compareReleases(b, a));
 
-/** A package of a repository's `Packages` file. */
+/** A kubeadm package of a repository's `Packages` file. */
 export interface RepositoryPackage {
+  /** Its release. Several packages may have the same one. */
   readonly release: Release;
   /** Path below the repository's URL. */
   readonly filename: string;
@@ -21,8 +24,9 @@ export interface RepositoryPackage {
 /**
  * Reads the kubeadm packages of a `Packages` file (deb822 stanzas separated by empty lines).
  *
- * @param minor only these belong there.
- * @throws InputError for anything that is not such a file, is cut off, or names no kubeadm (F12: never "nothing new").
+ * @param minor packages of other minors are ignored.
+ * @throws InputError for anything else than a whole `Packages` file with kubeadm of this minor; an unreadable
+ *   file must never mean "nothing new" (F12).
  */
 export function parsePackages(text: string, url: string, minor: string): RepositoryPackage[] {
   const stanzas = text.split(/\n{2,}/).filter((stanza) => /^Package:/m.test(stanza));
@@ -47,7 +51,7 @@ export function parsePackages(text: string, url: string, minor: string): Reposit
   );
 }
 
-/** Undefined when a field is missing: the answer broke off there. */
+/** Undefined when a field is missing, because the file is truncated. */
 function parseStanza(stanza: string): { name: string; version: string; filename: string } | undefined {
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)\\s*$`, 'm').exec(stanza)?.[1];
   const [name, version, filename] = [field('Package'), field('Version'), field('Filename')];

@@ -23,13 +23,13 @@ const open = (url = lab.base) =>
   );
 
 describe('the package repository, behind its redirects (F12)', () => {
-  test.each([403, 404] as const)('says which minors exist, with %i for the others', async (status) => {
+  test.each([403, 404] as const)('shows which minors exist, with %i for the others', async (status) => {
     lab.missingStatus = status;
     const repository = open();
     expect([await repository.hasMinor('1.35'), await repository.hasMinor('1.36')]).toEqual([true, false]);
   });
 
-  it('gives the releases of a minor and when each was published (F14)', async () => {
+  it('lists the releases of a minor and when each was published (F14)', async () => {
     const repository = open(lab.base.replace(/\/$/, ''));
     const packages = await repository.packages('1.34');
     expect([...new Set(packages.map((one) => one.release))]).toEqual(['1.34.2', '1.34.10']);
@@ -51,17 +51,17 @@ describe('the package repository, behind its redirects (F12)', () => {
     },
   );
 
-  it('is bad input when its Packages file is not the one that Release vouches for', async () => {
+  it('is bad input when its Packages file does not have the hash in Release', async () => {
     const whole = await (await fetch(`${lab.base}v1.34/deb/Packages`)).text();
     const end = whole.lastIndexOf('\n\n', whole.length - 3) + 1;
     lab.cdn.faults = { body: whole.slice(0, end) };
-    // Cut between two stanzas, it reads as a whole file.
+    // Truncated between two stanzas, it looks like a whole file.
     expect(await rejection(open().packages('1.34'))).toMatchObject({ code: 'badInput' });
   });
 
   const cases: [what: string, faults: HttpFaults, code: string, message: string][] = [
     ['a redirect loop', { redirectLoop: true }, 'badInput', 'redirect loop'],
-    ['403 for what exists', { status: 403 }, 'badInput', 'answering 403'],
+    ['403 for a file that exists', { status: 403 }, 'badInput', 'answering 403'],
   ];
   test.each(cases)('is not "nothing new" with %s', async (_what, faults, code, message) => {
     lab.faults = faults;
@@ -70,7 +70,7 @@ describe('the package repository, behind its redirects (F12)', () => {
     expect(error.message).toContain('packages.repository');
   });
 
-  it('is neither there nor not there with another status', async () => {
+  it('fails with any other status, which means neither yes nor no', async () => {
     lab.faults = { status: 401 };
     expect(await rejection(open().hasMinor('1.35'))).toMatchObject({
       code: 'failed',

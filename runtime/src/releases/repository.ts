@@ -5,7 +5,7 @@ import type { Release } from '../release.ts';
 import type { Settings } from '../settings/settings.ts';
 import { parsePackages, type RepositoryPackage } from './packages.ts';
 
-/** The package repositories of Kubernetes, one a minor: `<base>v1.35/deb/`. */
+/** The package repositories of Kubernetes, one for each minor: `<base>v1.35/deb/`. Requests are retried. */
 export class PackageRepository {
   readonly #settings: Settings['packages'];
   readonly #signal: AbortSignal;
@@ -16,9 +16,10 @@ export class PackageRepository {
   }
 
   /**
-   * Whether a minor has a repository (`HEAD Release`). The CDN behind it answers 403 or 404 for what it does not have.
+   * Whether a minor has a repository (`HEAD Release`). The CDN behind it answers 403 or 404 for a missing
+   * file.
    *
-   * @throws InputError or UpgradeError when the answer is neither yes nor no.
+   * @throws InputError or UpgradeError when the answer means neither.
    */
   async hasMinor(minor: string): Promise<boolean> {
     const url = `${this.#baseOf(minor)}Release`;
@@ -29,9 +30,10 @@ export class PackageRepository {
   }
 
   /**
-   * The kubeadm packages of a minor, from a `Packages` file that has the hash its `Release` file gives.
+   * The kubeadm packages of a minor, from a `Packages` file with the hash that the `Release` file lists.
    *
-   * @throws InputError when the answers are not those of a package repository, or are cut off.
+   * @throws InputError when the answers are truncated or not those of a package repository; UpgradeError when
+   *   there is no answer.
    */
   async packages(minor: string): Promise<RepositoryPackage[]> {
     const url = `${this.#baseOf(minor)}Packages`;
@@ -43,7 +45,7 @@ export class PackageRepository {
       const packages = parsePackages(text, url, minor);
       const expected = packagesHash(release);
       if (expected === createHash('sha256').update(text).digest('hex')) return packages;
-      // Published between the two answers, a release makes them differ once.
+      // They differ once if a release was published between the two answers.
       if (attempt === 2) throw wrongHash(url, expected);
     }
   }
@@ -58,7 +60,10 @@ export class PackageRepository {
     );
   }
 
-  /** When a package was published, epoch milliseconds, from the file's `Last-Modified`; undefined when it does not say. */
+  /**
+   * When a package was published, epoch milliseconds, from `Last-Modified` of its file; undefined without
+   * one.
+   */
   async publishedAt(minor: string, filename: string): Promise<number | undefined> {
     const { status, headers } = await this.#request(new URL(filename, this.#baseOf(minor)).href, 'HEAD');
     const time = status === 200 ? Date.parse(headers.get('last-modified') ?? '') : Number.NaN;
@@ -91,18 +96,19 @@ function wrongHash(url: string, expected: string | undefined): InputError {
   );
 }
 
-/** The SHA-256 of `Packages` in a `Release` file: section `SHA256:`, lines of hash, size and name. */
+/** SHA-256 of `Packages` as listed in a `Release` file: section `SHA256:`, lines of hash, size and name. */
 function packagesHash(release: string): string | undefined {
   const section = /^SHA256:\n((?: .*\n?)*)/m.exec(release)?.[1] ?? '';
   return /^ +([0-9a-f]{64}) +\d+ +Packages$/m.exec(section)?.[1];
 }
 
-/** What is out, of each minor. */
+/** The part of the repository that lists releases. */
 export type ReleaseSource = Pick<PackageRepository, 'hasMinor' | 'packages'>;
 
-/** A release that could be gone to. */
+/** A possible target of an upgrade. */
 export interface Candidate {
+  /** The release. */
   readonly release: Release;
-  /** Epoch milliseconds; undefined when it is not known. */
+  /** When it was published, epoch milliseconds; undefined when unknown. */
   readonly publishedAt: number | undefined;
 }

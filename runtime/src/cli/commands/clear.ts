@@ -7,20 +7,27 @@ import { namespaceJournal, readNotes } from '../../rollout/journal.ts';
 import { clearNodeAnnotations } from '../../rollout/node-marks.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
+/** Options of `clear`. */
 export interface ClearOptions extends CommonOptions {
+  /** Clear even while a run seems to be in progress. @default false */
   readonly force?: boolean;
 }
 
-/** The clean-up of an abandoned rollout. Cordons stay: whether a node is fit to take pods is for a person to say. */
+/**
+ * `k8s-upgrade clear`: removes the annotations and metrics of an abandoned rollout. Cordons stay, as a person
+ * must decide whether a node is fit to run pods. Idempotent.
+ *
+ * @throws BlockedError while a run is in progress, unless forced.
+ */
 export async function clearCommand(options: ClearOptions): Promise<void> {
   const { settings, client, cluster, logger } = openSession(options);
   const { namespace, annotationPrefix: prefix } = settings;
-  // A namespace that is not there has nobody at work in it, and means another cluster or a mistake: nothing is cleared then.
+  // Fails if the namespace does not exist: this is the wrong cluster, and its nodes must not be changed.
   await readNotes(client, namespace, prefix);
   const busy = describeAtWork(await readAtWork(client, namespace));
   if (busy !== undefined && !options.force) {
-    throw new BlockedError('a run is at work', [busy], {
-      hint: 'Halt it first (k8s-upgrade halt --reason …), delete a Job that no node takes, or use --force.',
+    throw new BlockedError('a run is in progress', [busy], {
+      hint: 'Halt it first (k8s-upgrade halt --reason …), delete a Job that stays unscheduled, or use --force.',
     });
   }
   const writer = clusterWriter(client, namespace);
@@ -28,7 +35,7 @@ export async function clearCommand(options: ClearOptions): Promise<void> {
     const left = unschedulable
       ? `it is still cordoned: kubectl uncordon ${name} when it is fit`
       : 'it is schedulable';
-    logger.info(`cleared the marks on ${name}; ${left}`);
+    logger.info(`cleared the annotations of ${name}; ${left}`);
   });
   await namespaceJournal(client, writer, namespace, prefix).clear();
   const group = new MetricGroup(settings.pushgateway, metricJobs.execution);

@@ -8,10 +8,16 @@ import { slackPost } from '../../report/slack.ts';
 import { detectContext } from '../detect-context.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
+/** Options of `detect`. */
 export interface DetectOptions extends CommonOptions {
+  /** Detect and report, but do not dispatch. @default false */
   readonly dryRun?: boolean;
 }
 
+/**
+ * `k8s-upgrade detect`: looks for a newer release, reports it and dispatches its upgrade. Reports failures,
+ * too.
+ */
 export async function detectCommand(options: DetectOptions): Promise<void> {
   const session = openSession(options, 'finish');
   const { settings, client, logger } = session;

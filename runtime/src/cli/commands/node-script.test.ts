@@ -9,25 +9,25 @@ import { nodeScriptCommand } from './node-script.ts';
 
 const bundle = join(import.meta.dirname, '../../../dist/k8s-upgrade.cjs');
 const names = Object.keys(scriptSummaries);
-// Nothing of a cluster, and nothing of settings.
+// Neither a cluster nor settings.
 const env = { PATH: process.env.PATH, HOME: '/nowhere', K8S_UPGRADE_SETTINGS: '/nowhere/settings.yaml' };
 
 const program = (...args: string[]) => spawnSync(process.execPath, [bundle, ...args], { env });
-const said = (...args: string[]) => {
+const output = (...args: string[]) => {
   const { status, stdout, stderr } = program(...args);
   return { status, stdout: String(stdout), stderr: String(stderr) };
 };
 
-/** @param rest of the line, after the script of update_k8s was printed. */
+/** @param rest of the command line, after the command that prints update_k8s. */
 const shell = (rest: string) => {
   const line = `"$0" "$1" node-script update_k8s ${rest}`;
   return spawnSync('bash', ['-c', line, process.execPath, bundle], { env, encoding: 'utf8' });
 };
 
 describe('node-script', () => {
-  // Called by its name or by its file: each script in one of the two ways, as starting the program takes a while.
+  // Each script is called either by name or by file, as starting the program takes a while.
   it.each(names.map((name, n) => [n % 2 === 0 ? name : `${name}.sh`, name]))(
-    'prints %s to the byte',
+    'prints %s byte for byte',
     (given, name) => {
       const file = readFileSync(join(assembledScripts, `${name}.sh`));
       const { status, stdout, stderr } = program('node-script', given);
@@ -36,8 +36,8 @@ describe('node-script', () => {
     },
   );
 
-  it('names them all in its help', () => {
-    const { stdout } = said('node-script', '--help');
+  it('lists all scripts in its help', () => {
+    const { stdout } = output('node-script', '--help');
     for (const name of names) expect(stdout).toMatch(new RegExp(`^  ${name} +\\w`, 'm'));
     expect(stdout).not.toMatch(/--settings|--kubeconfig/);
   });
@@ -45,33 +45,33 @@ describe('node-script', () => {
   const refusal = (given: string) => `NAME: "${given}" is not allowed; expected one of ${names.join(', ')}`;
 
   it.each([[[], 'nothing'] as const, [['detach'], 'detach'] as const])(
-    'is asked for one that there is, and not for %j: exit 2',
+    'rejects the arguments %j with exit code 2',
     (args, given) => {
       const stderr = `${refusal(given)}\n`;
-      expect(said('node-script', ...args)).toEqual({ status: 2, stdout: '', stderr });
+      expect(output('node-script', ...args)).toEqual({ status: 2, stdout: '', stderr });
     },
   );
 
-  it.each(['', 'toString', '../update_k8s', 'update_k8s.sh.sh'])('nor for "%s"', async (given) => {
+  it.each(['', 'toString', '../update_k8s', 'update_k8s.sh.sh'])('rejects the name "%s"', async (given) => {
     expect(await rejection(nodeScriptCommand(given))).toMatchObject({
       code: 'badInput',
       message: refusal(given),
     });
   });
 
-  it('can be run as it comes out of the pipe', () => {
+  it('prints a script that bash can run from a pipe', () => {
     const { status, stdout, stderr } = shell('| bash -s -- --help');
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^Usage: update_k8s\.sh /);
   });
 
-  it('has nothing to say when the reader has had enough, or waits', () => {
+  it('prints no error when the reader stops early or waits', () => {
     expect(shell('| head -1')).toMatchObject({ status: 0, stdout: '#!/usr/bin/env bash\n', stderr: '' });
     expect(shell(`| true; echo "\${PIPESTATUS[0]}"`)).toMatchObject({ stdout: '0\n', stderr: '' });
     expect(shell('| { sleep 0.5; tail -1; }')).toMatchObject({ stdout: 'main "$@"\n', stderr: '' });
   });
 
-  it('says when what it prints has nowhere to go', () => {
+  it('fails when its output cannot be written', () => {
     const { status, stderr } = shell('>/dev/full');
     expect([status, stderr]).toEqual([
       1,

@@ -5,9 +5,14 @@ import { type SummarizedScript, scriptSummaries } from '../script-summaries.ts';
 
 const texts: Readonly<Record<SummarizedScript, string>> = { ...nodeScripts, kubelet_facts: kubeletFacts };
 
-/** Prints a script, to be piped into bash on a node. */
+/**
+ * `k8s-upgrade node-script`: prints a script to pipe into bash on a node.
+ *
+ * @param given name of the script, with or without `.sh`.
+ * @throws InputError for any other name; UpgradeError when standard output cannot be written.
+ */
 export async function nodeScriptCommand(given: string | undefined): Promise<void> {
-  // Documents and messages call it by its file.
+  // Documents and messages name the file.
   const name = given?.replace(/\.sh$/, '') ?? '';
   if (!isSummarized(name)) {
     throw new InputError('NAME', given ?? 'nothing', `one of ${Object.keys(scriptSummaries).join(', ')}`);
@@ -20,11 +25,11 @@ const isSummarized = (name: string): name is SummarizedScript => Object.hasOwn(s
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const ended = (error?: NodeJS.ErrnoException | null) => {
-      // Who reads may have had enough: a script that was asked for its --help does not read the rest of itself.
+      // The reader may stop early: bash does not read the rest of a script that printed its --help.
       if (!error || error.code === 'EPIPE') resolve();
       else reject(new UpgradeError('failed', `the script could not be printed: ${error.message}`));
     };
-    // An error that is only told to the callback, and not listened for, is a crash.
+    // The stream also emits the error; without a listener that is a crash.
     process.stdout.on('error', ended).write(text, ended);
   });
 }

@@ -14,8 +14,10 @@ import { detectContext } from '../detect-context.ts';
 import { isRequested, type RequestOptions, readRequest } from '../request-options.ts';
 import { type CommonOptions, openSession, type Session } from '../session.ts';
 
+/** Options of `plan`; without a request it plans what detection would choose. */
 export type PlanOptions = CommonOptions & RequestOptions;
 
+/** `k8s-upgrade plan`: prints the steps and the state of every gate. Exit code 3 when a gate blocks. */
 export async function planCommand(options: PlanOptions): Promise<void> {
   const requested = isRequested(options) ? readRequest(options) : undefined;
   const session = openSession(options);
@@ -49,7 +51,7 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   process.exitCode = blocked ? exitCodes.blocked : exitCodes.done;
 }
 
-/** What detection would choose; undefined, and said, when that is nothing. */
+/** The request that detection would make. If there is none, prints that and returns undefined. */
 async function chosenRequest(session: Session): Promise<UpgradeRequest | undefined> {
   const writer = clusterWriter(session.client, session.settings.namespace, () => {});
   const { seen, decision } = await decide(await detectContext(session, writer, true));

@@ -5,10 +5,13 @@ import { readNotes } from '../../rollout/journal.ts';
 import { ConfigMapKillSwitch } from '../../rollout/kill-switch.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
+/** Options of `status`. */
 export interface StatusOptions extends CommonOptions {
+  /** Print JSON instead of text. @default false */
   readonly json?: boolean;
 }
 
+/** `k8s-upgrade status`: prints versions, the rollout in flight, the running executor and the latest Jobs. */
 export async function statusCommand(options: StatusOptions): Promise<void> {
   const { settings, client, cluster } = openSession(options);
   const { namespace, annotationPrefix } = settings;
@@ -58,7 +61,7 @@ function asText(status: Status): string {
     `API server  ${status.server}`,
     ...status.nodes.map((node) => `${node.name.padEnd(width)}  ${node.release}  ${node.state}`),
     `in flight   ${inFlight ? `${inFlight.target ?? 'unknown target'} since ${inFlight.started}, snapshot ${inFlight.snapshotPath ?? 'not taken'}` : 'no'}`,
-    `at work     ${atWork ? `${atWork.identity} since ${atWork.since}` : 'nobody'}`,
+    `running     ${atWork ? `${atWork.identity} since ${atWork.since}` : 'nobody'}`,
     `halted      ${status.halted ?? 'no'}`,
     `dispatched  ${status.dispatched ?? 'nothing waiting'}`,
     ...status.jobs.map((job) => `job         ${job.name} ${job.state}`),

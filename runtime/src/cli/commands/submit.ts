@@ -9,10 +9,13 @@ import { within } from '../../wait.ts';
 import { type RequestOptions, readRequest } from '../request-options.ts';
 import { type CommonOptions, openSession, outputStyle } from '../session.ts';
 
+/** Options of `submit`. */
 export interface SubmitOptions extends CommonOptions, RequestOptions {
+  /** Follow the log and exit with the run's outcome; otherwise return once the Job is scheduled. */
   readonly follow: boolean;
 }
 
+/** `k8s-upgrade submit`: starts an upgrade as a Job, or joins the running Job with the same inputs. */
 export async function submitCommand(options: SubmitOptions): Promise<void> {
   const request = readRequest(options);
   const { settings, client, cluster, logger, signals } = openSession(options);
@@ -20,7 +23,7 @@ export async function submitCommand(options: SubmitOptions): Promise<void> {
   const ports = { client, cluster, writer: clusterWriter(client, namespace), namespace };
   const { job, joined } = await submit(ports, request);
   const name = job.metadata?.name ?? '';
-  logger.info(`${joined ? 'already at work' : 'submitted'}: Job ${name}`);
+  logger.info(`${joined ? 'already running' : 'submitted'}: Job ${name}`);
   const { unschedulable } = settings.timing;
   if (!options.follow)
     return assertScheduled({ client, namespace, unschedulable, signal: signals.stop }, name);
