@@ -52,10 +52,7 @@ const outcomeOfCode: Readonly<Record<ErrorCode, Outcome>> = {
 export const outcomeOf = (error: unknown): Outcome =>
   error instanceof UpgradeError ? outcomeOfCode[error.code] : 'failed';
 
-/**
- * Bad input. The message names the field, what was given and what is allowed. Exit code 2; nothing was
- * changed.
- */
+/** Bad input; nothing was changed. The message names the field, what was given and what is allowed. */
 export class InputError extends UpgradeError {
   constructor(field: string, given: unknown, allowed: string) {
     const shown = typeof given === 'string' ? JSON.stringify(given) : String(given);

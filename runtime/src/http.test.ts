@@ -8,12 +8,12 @@ import { rejection } from './testing/files.ts';
 
 /** Answers with `respond` and records each request. */
 class Echo extends HttpService {
-  readonly asked: string[] = [];
+  readonly requests: string[] = [];
   respond: (request: IncomingMessage, response: ServerResponse) => void = (_, response) =>
     send(response, 200, 'ok');
 
   protected override answer(request: IncomingMessage, response: ServerResponse): void {
-    this.asked.push(`${request.method} ${request.url}`);
+    this.requests.push(`${request.method} ${request.url}`);
     this.respond(request, response);
   }
 }
@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-const ask = (change: Partial<HttpRequest> = {}) =>
+const fetchPath = (change: Partial<HttpRequest> = {}) =>
   httpRequest({
     url: `${server.url}/path`,
     setting: 'some.url',
@@ -36,8 +36,8 @@ const ask = (change: Partial<HttpRequest> = {}) =>
 describe('a request', () => {
   it('returns status, headers and text for any status below 500', async () => {
     server.respond = (_, response) => send(response, 404, 'not here', { 'x-why': 'gone' });
-    const { status, headers, text } = await ask({ method: 'POST', body: '{}' });
-    expect([status, headers.get('x-why'), text, server.asked]).toEqual([
+    const { status, headers, text } = await fetchPath({ method: 'POST', body: '{}' });
+    expect([status, headers.get('x-why'), text, server.requests]).toEqual([
       404,
       'gone',
       'not here',
@@ -48,12 +48,12 @@ describe('a request', () => {
   it('follows redirects (F12)', async () => {
     server.respond = (request, response) =>
       request.url === '/path' ? redirect(response, `${server.url}/other`) : send(response, 200, 'there');
-    expect((await ask()).text).toBe('there');
+    expect((await fetchPath()).text).toBe('there');
   });
 
   it('is bad input in a redirect loop, and is not retried', async () => {
     server.faults = { redirectLoop: true };
-    const error = await rejection(ask({ retries: 3 }));
+    const error = await rejection(fetchPath({ retries: 3 }));
     expect(error).toBeInstanceOf(InputError);
     expect(error.message).toContain(`some.url: "${server.url}/path" is not allowed`);
     expect(error.message).toContain('not a redirect loop');
@@ -64,11 +64,11 @@ describe('a request', () => {
     ['no answer', { reset: true }, 'no answer from'],
   ])('is retried after %s, as often as allowed', async (_what, faults, message) => {
     server.faults = faults;
-    const error = await rejection(ask({ retries: 1 }));
+    const error = await rejection(fetchPath({ retries: 1 }));
     expect(error).toMatchObject({ code: 'failed', message: expect.stringContaining(message) });
     expect(error.message).toContain('some.url');
 
-    const answer = ask({ retries: 3 });
+    const answer = fetchPath({ retries: 3 });
     setTimeout(() => {
       server.faults = {};
     }, 50);
@@ -77,12 +77,12 @@ describe('a request', () => {
 
   it('fails when nothing listens, and when no answer comes in time', async () => {
     server.faults = { latencyMs: 2_000 };
-    expect(await rejection(ask({ timeout: 50 }))).toMatchObject({
+    expect(await rejection(fetchPath({ timeout: 50 }))).toMatchObject({
       code: 'failed',
       message: expect.stringContaining('no answer'),
     });
     await server.stop();
-    expect(await rejection(ask())).toMatchObject({
+    expect(await rejection(fetchPath())).toMatchObject({
       code: 'failed',
       message: expect.stringContaining('ECONNREFUSED'),
     });
@@ -91,7 +91,7 @@ describe('a request', () => {
   it('rejects with the reason of its signal when aborted', async () => {
     server.faults = { latencyMs: 2_000 };
     const stop = new AbortController();
-    const answer = rejection(ask({ signal: stop.signal, retries: 3 }));
+    const answer = rejection(fetchPath({ signal: stop.signal, retries: 3 }));
     setTimeout(() => stop.abort(new Error('enough')), 30);
     expect((await answer).message).toBe('enough');
   });

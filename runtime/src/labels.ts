@@ -1,7 +1,4 @@
-/**
- * `app.kubernetes.io/name` and `part-of` of every object of the pipeline, from Terraform or from the
- * programs.
- */
+/** `app.kubernetes.io/name` and `part-of` of every object of the pipeline, whatever program creates it. */
 export const partOf = 'k8s-version-upgrade';
 
 /** Labels of the objects that the programs create themselves; all others are Terraform's. */

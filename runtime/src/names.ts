@@ -92,10 +92,7 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when a rollout started to change it, RFC 3339. */
     changed: `${prefix}/k8s-upgrade-touched`,
-    /**
-     * Node: in progress without `cordoned`, because a person cordoned it or because it is not drained
-     * (containerd).
-     */
+    /** Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd). */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,
     /** Node: when its soak started, RFC 3339. Removed when the soak is over. */
     soaking: `${prefix}/k8s-upgrade-soaking`,
@@ -181,10 +178,7 @@ export const metrics = {
   },
 } as const satisfies Record<string, Metric>;
 
-/**
- * Rule groups of the PrometheusRule: `gates` gates a rollout, `pipeline` watches the pipeline and never gates
- * it.
- */
+/** Rule groups of the PrometheusRule: `gates` gates a rollout, `pipeline` only watches the pipeline. */
 export const ruleGroups = { gates: 'Upgrade Gates', pipeline: 'Upgrade Pipeline' } as const;
 
 /** Alerts that the `alerts` gate treats specially; `alerts/` defines them. */

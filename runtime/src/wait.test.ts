@@ -36,10 +36,7 @@ describe('the signal of a wait', () => {
   });
 });
 
-/**
- * Waits for a limit of 300 ms, to which nothing else refers, while garbage is collected. Exit code 1 after 5
- * s.
- */
+/** Waits for a limit of 300 ms that nothing else refers to, collecting garbage. Exit code 1 after 5 s. */
 const collected = `
   const { timeLimit } = await import(${JSON.stringify(new URL('./wait.ts', import.meta.url).href)});
   const collect = setInterval(() => gc(), 20);

@@ -5,8 +5,7 @@ import { openNodeShell } from '../ssh/open-shell.ts';
 import type { Session } from './session.ts';
 
 /**
- * Opens what detection needs: the cluster, a shell to a node for its package list, and the package
- * repository.
+ * Opens what detection needs: cluster, package repository, and a shell for the package list of a node.
  *
  * @param readOnly opens no shell, as reading the package list refreshes it and may remember a host key.
  * @throws UpgradeError when the SSH key is unusable or the API server does not answer.

@@ -47,9 +47,9 @@ export interface Session {
   readonly logger: Logger;
   /** SIGTERM and SIGINT as abort signals. */
   readonly signals: Signals;
-  /** Name of the pod, or `host-pid` outside the cluster. */
+  /** `POD_NAME`, or `host-pid` where that is not set. */
   readonly processName: string;
-  /** Name of the node on which this process runs; undefined outside the cluster. */
+  /** `NODE_NAME`, on which this process runs; undefined outside a Job of a run. */
   readonly ownNode: string | undefined;
 }
 

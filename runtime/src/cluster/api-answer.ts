@@ -40,9 +40,6 @@ export function isNoAnswer(error: NetworkError): boolean {
   return typeof error.code === 'string' && error.code.startsWith('E');
 }
 
-/**
- * Whether the server's certificate is not the kubeconfig's, or the server speaks no TLS. Retrying does not
- * help.
- */
+/** Whether the kubeconfig does not trust the server's certificate, or it speaks no TLS: do not retry. */
 export const isUntrusted = ({ code = '' }: NetworkError): boolean =>
   /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_|ERR_SSL_WRONG_VERSION_)/.test(code);

@@ -146,10 +146,7 @@ describe('the guard', () => {
 });
 
 describe('401', () => {
-  /**
-   * A server that has just started: it rejects all credentials, and serves /readyz to anonymous requests
-   * only.
-   */
+  /** A server that has just started: it rejects all credentials, and serves /readyz without any. */
   const starting = (isReady: () => boolean, knows: () => boolean) => {
     const urls: string[] = [];
     const answer: RequestListener = ({ url = '', headers }, response) => {

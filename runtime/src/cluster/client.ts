@@ -54,7 +54,7 @@ export const mergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePa
 export class KubernetesClient {
   /** Nodes, pods, namespaces, ConfigMaps, events. */
   readonly core: CoreV1Api;
-  /** Deployments and the like. */
+  /** Deployments, StatefulSets and DaemonSets. */
   readonly apps: AppsV1Api;
   /** Jobs and CronJobs. */
   readonly batch: BatchV1Api;
@@ -82,10 +82,7 @@ export class KubernetesClient {
     this.coordination = new CoordinationV1Api(configuration);
   }
 
-  /**
-   * From now on, `guard` is awaited before each write; a write is not sent if it throws. Replaces the last
-   * guard.
-   */
+  /** Awaits `guard` before each write from now on; if it throws, nothing is sent. Replaces the last guard. */
   guardWrites(guard: WriteGuard): void {
     this.#guard = guard;
   }

@@ -116,7 +116,7 @@ export class Lease {
         await pause(Math.min(500, this.#duration / 4), wait);
         continue;
       }
-      if (await this.#take(lease)) break;
+      if (await this.#tryHold(lease)) break;
     }
     this.#timer = setInterval(() => void this.#renewOnce().catch(() => {}), this.#duration / 3);
     this.#timer.unref();
@@ -146,10 +146,7 @@ export class Lease {
     return Promise.race([renewed, sleep(5_000, false, { ref: false })]);
   }
 
-  /**
-   * Releases the lease, so that the next Job need not wait. Does nothing when called twice or without the
-   * lease.
-   */
+  /** Releases the lease, so that the next Job need not wait. Does nothing if it is not held. */
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing?.catch(() => {});
@@ -180,12 +177,12 @@ export class Lease {
         const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
         throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
       }
-      if (await this.#take(lease)) return;
+      if (await this.#tryHold(lease)) return;
     }
   }
 
   /** Tries once to write this process as the holder; false when another process wrote first. */
-  async #take(current: V1Lease | undefined): Promise<boolean> {
+  async #tryHold(current: V1Lease | undefined): Promise<boolean> {
     const sent = moment();
     const ours = current !== undefined && holderOf(current)?.identity === this.#identity;
     const time = new V1MicroTime();

@@ -46,10 +46,7 @@ export async function waitForObjects<T, R>(
   }
 }
 
-/**
- * Resolves at the first event after `resourceVersion`, at the end of the watch, or when it is time to list
- * again.
- */
+/** Resolves at the first event after `resourceVersion`, at the end of the watch, or when a list is due. */
 async function nextChange<T>(
   client: KubernetesClient,
   source: ObjectSource<T>,

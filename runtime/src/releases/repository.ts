@@ -16,8 +16,7 @@ export class PackageRepository {
   }
 
   /**
-   * Whether a minor has a repository (`HEAD Release`). The CDN behind it answers 403 or 404 for a missing
-   * file.
+   * Whether a minor has a repository (`HEAD Release`). Its CDN answers 403 or 404 for a missing file.
    *
    * @throws InputError or UpgradeError when the answer means neither.
    */
@@ -60,10 +59,7 @@ export class PackageRepository {
     );
   }
 
-  /**
-   * When a package was published, epoch milliseconds, from `Last-Modified` of its file; undefined without
-   * one.
-   */
+  /** When a package was published, epoch milliseconds (`Last-Modified` of its file); undefined if unknown. */
   async publishedAt(minor: string, filename: string): Promise<number | undefined> {
     const { status, headers } = await this.#request(new URL(filename, this.#baseOf(minor)).href, 'HEAD');
     const time = status === 200 ? Date.parse(headers.get('last-modified') ?? '') : Number.NaN;

@@ -8,10 +8,7 @@ const range = z
     'expected a range such as ">=1.30 <1.36" or "1.31 - 1.35"',
   );
 
-/**
- * One row of `gates.addOns`: which Kubernetes releases some versions of an add-on support. All keys are
- * required.
- */
+/** One row of `gates.addOns`: which Kubernetes releases an add-on supports. All keys are required. */
 export const addOnRule = z.strictObject({
   /** Name of the add-on, for messages. */
   name: z.string().min(1),

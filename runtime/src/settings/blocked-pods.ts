@@ -77,10 +77,7 @@ export const blockedPodRule = (duration: z.ZodType<number, string>) =>
 /** A rule after parsing: `wait` and `deleteAfter` in milliseconds. */
 export type BlockedPodRule = z.output<ReturnType<typeof blockedPodRule>>;
 
-/**
- * Indexes of the rules whose deletion would come only after the drain gives up; `drainTimeout` in
- * milliseconds.
- */
+/** Indexes of the rules that would delete only after the drain gives up; `drainTimeout` in milliseconds. */
 export const outlastingRules = (rules: readonly BlockedPodRule[], drainTimeout: number): number[] =>
   rules.flatMap((rule, i) => (rule.wait + rule.deleteAfter < drainTimeout ? [] : [i]));
 

@@ -74,10 +74,7 @@ export const settingsSchema = z.strictObject({
         .prefault({}),
       /** Time limit of one connection attempt. Default: 15s. */
       connectTimeout: positiveDuration.prefault('15s'),
-      /**
-       * How long a node may be unreachable, while its script keeps running, before the run gives up. Default:
-       * 10m.
-       */
+      /** How long a node may be unreachable before the run gives up; its script continues. Default: 10m. */
       reconnectTimeout: positiveDuration.prefault('10m'),
     })
     .prefault({}),

@@ -40,10 +40,7 @@ const pidsOf = (node: LabNode, pattern: string): number[] =>
       }
     });
 
-/**
- * Runs these lines of bash before a program of the node; `$once` is the path of a file that does not exist
- * yet.
- */
+/** Runs these lines of bash before a program of the node; `$once` is a path that does not exist yet. */
 function before(node: LabNode, program: string, bash: string): void {
   const path = join(node.paths.bin, program);
   const real = readlinkSync(path);

@@ -78,10 +78,7 @@ export class ScriptError extends UpgradeError {
 export interface ShellOptions extends ConnectionOptions {
   /** Called with every line that a script prints. */
   readonly onLine: OnScriptLine;
-  /**
-   * Awaited before a script is started, once the node can be reached; throws when this process must not
-   * write.
-   */
+  /** Awaited before a script starts, once the node can be reached; throws if this process must not write. */
   readonly mayWrite: () => Promise<void>;
 }
 

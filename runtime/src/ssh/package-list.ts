@@ -3,10 +3,7 @@ import type { Release } from '../release.ts';
 import { newestFirst, releaseOfPackage } from '../releases/packages.ts';
 import type { NodeShell } from './node-shell.ts';
 
-/**
- * Time limit of a node's package list, milliseconds. Long, as another program may hold apt's lock for a
- * while.
- */
+/** Time limit of a node's package list, milliseconds. Long, as another program may hold apt's lock. */
 const listTimeout = 20 * 60_000;
 
 /** The kubeadm packages that a node's package manager offers. */

@@ -38,8 +38,7 @@ export class ScriptLog {
    */
   add(line: string, bytes: number): void {
     this.addPartialLine();
-    // A line with a line end has one byte more than its text. Invalid UTF-8 makes this inexact, which does no
-    // harm.
+    // A line end is one byte more than the text. With invalid UTF-8 this is inexact, which does no harm.
     if (bytes > Buffer.byteLength(line)) this.#addWhole(line, bytes);
     else this.#partial = { line, bytes };
   }

@@ -190,10 +190,7 @@ export class SshSession {
   }
 }
 
-/**
- * Splits output into lines. A line cut off by a lost connection is dropped: the next connection reads it
- * again.
- */
+/** Splits output into lines. Drops a line that a lost connection cuts off: the next one reads it again. */
 class LineSplitter {
   #rest = Buffer.alloc(0);
   readonly #onLine: OnLine;

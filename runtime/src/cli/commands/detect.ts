@@ -14,10 +14,7 @@ export interface DetectOptions extends CommonOptions {
   readonly dryRun?: boolean;
 }
 
-/**
- * `k8s-upgrade detect`: looks for a newer release, reports it and dispatches its upgrade. Reports failures,
- * too.
- */
+/** `k8s-upgrade detect`: looks for a newer release, dispatches its upgrade, and reports the outcome. */
 export async function detectCommand(options: DetectOptions): Promise<void> {
   const session = openSession(options, 'finish');
   const { settings, client, logger } = session;

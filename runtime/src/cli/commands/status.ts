@@ -39,7 +39,7 @@ export async function statusCommand(options: StatusOptions): Promise<void> {
 
 function stateOf(node: ClusterNode): string {
   const words = [node.ready ? 'Ready' : 'NotReady'];
-  if (node.unschedulable) words.push(node.cordonedByUs ? 'cordoned by the rollout' : 'cordoned by somebody');
+  if (node.unschedulable) words.push(node.cordonedByUs ? 'cordoned by the rollout' : 'cordoned by a person');
   if (node.soakingSince !== undefined) words.push('soaking');
   return words.join(', ');
 }
