@@ -12,15 +12,15 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 
-describe('a disruption budget', () => {
+describe('a PodDisruptionBudget', () => {
   test.each([
     ['a negative number', { minAvailable: -1 }, 'spec.minAvailable', 'must be greater than or equal to 0'],
     ['a negative percentage', { maxUnavailable: '-5%' }, 'spec.maxUnavailable', 'a valid percent string'],
     ['more than all', { minAvailable: '101%' }, 'spec.minAvailable', 'must not be greater than 100%'],
     ['text', { minAvailable: 'half' }, 'spec.minAvailable', 'a valid percent string'],
     ['both', { minAvailable: 1, maxUnavailable: 1 }, 'spec', 'cannot be both set'],
-  ])('of %s is refused', async (_what, spec, field, why) => {
-    const metadata = { name: 'odd', namespace: 'apps' };
+  ])('with %s is refused', async (_what, spec, field, why) => {
+    const metadata = { name: 'invalid', namespace: 'apps' };
     const body = { metadata, spec: { ...spec, selector: { matchLabels: { app: 'web' } } } };
     const { code, message, details } = await call(lab.api, 'POST', budgets, body);
     expect([code, details?.causes?.map((cause) => cause.field)]).toEqual([422, [field]]);
@@ -28,7 +28,7 @@ describe('a disruption budget', () => {
   });
 
   test.each([[{ minAvailable: 0 }], [{ minAvailable: '100%' }], [{ maxUnavailable: '0%' }]])(
-    'of %j is taken',
+    'with %j is accepted',
     async (spec) => {
       const body = {
         metadata: { generateName: 'fine-', namespace: 'apps' },
@@ -39,7 +39,7 @@ describe('a disruption budget', () => {
   );
 });
 
-test('an eviction of a pod that is another by now is a conflict, once the budget has allowed it', async () => {
+test('an eviction with the uid of a replaced pod is a conflict, but only after the budget allows it', async () => {
   lab.api.apply([
     {
       apiVersion: 'v1',

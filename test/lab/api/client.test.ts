@@ -68,7 +68,7 @@ describe('client-node against the lab', () => {
       body: { metadata: { name, namespace: 'apps' } },
     });
 
-  it('watches from a version, with typed objects and the end of selection as DELETED', async () => {
+  it('watches from a version and reports an object that no longer matches the selector as DELETED', async () => {
     const { metadata } = await core.listNode();
     const seen: string[] = [];
     const watch = new Watch(clientConfig(lab.api));
@@ -97,7 +97,7 @@ describe('client-node against the lab', () => {
     expect(seen).toEqual(['ADDED one', 'MODIFIED one', 'DELETED one']);
   });
 
-  it('tells a watch from a forgotten version to list again', async () => {
+  it('answers a watch from a compacted version with 410', async () => {
     lab.api.store.compact();
     lab.api.store.modify('nodes', undefined, 'one', (n) => {
       n.metadata.annotations = { again: 'yes' };
@@ -115,7 +115,7 @@ describe('client-node against the lab', () => {
     expect(ended).toEqual(['ERROR', 410]);
   });
 
-  it('refuses to replace a lease that somebody else has changed', async () => {
+  it('refuses to replace a Lease that was changed in the meantime', async () => {
     const body = (holderIdentity: string): V1Lease => ({
       metadata: { name: 'run', namespace: 'apps' },
       spec: { holderIdentity, leaseDurationSeconds: 60, renewTime: new V1MicroTime() },
@@ -146,7 +146,7 @@ describe('client-node against the lab', () => {
     ).toBe(422);
   });
 
-  it('refuses a MicroTime of three digits, as Go does', async () => {
+  it('refuses a MicroTime with three decimal places, as Go does', async () => {
     const response = await call(lab.api, 'POST', '/apis/coordination.k8s.io/v1/namespaces/apps/leases', {
       metadata: { name: 'short' },
       spec: { renewTime: '2026-01-01T00:00:00.123Z' },
@@ -154,7 +154,7 @@ describe('client-node against the lab', () => {
     expect(response).toMatchObject({ code: 400, reason: 'BadRequest' });
   });
 
-  it('evicts within the disruption budget, and a dry run changes nothing', async () => {
+  it('evicts within the PodDisruptionBudget, and changes nothing in a dry run', async () => {
     lab.api.apply([deployment('web', 2), budget('web', 'web', { minAvailable: 1 })]);
     await lab.api.settled();
     const [first, second] = podsOf('web');
@@ -163,7 +163,7 @@ describe('client-node against the lab', () => {
     await evict(first.metadata.name, 'All');
     await evict(second.metadata.name, 'All');
     expect(lab.api.store.version).toBe(before);
-    // No node takes the replacement for now, so that the second pod stays the only one.
+    // Cordon all nodes so that no replacement starts and the second pod stays the only healthy one.
     const setCordoned = (unschedulable: boolean) => {
       for (const name of ['one', 'two']) {
         lab.api.store.modify('nodes', undefined, name, (n) => {
@@ -207,7 +207,7 @@ describe('client-node against the lab', () => {
     });
   });
 
-  it('cannot evict a pod with two budgets, and says so with a 500', async () => {
+  it('answers the eviction of a pod with two budgets with 500', async () => {
     lab.api.apply([
       deployment('twice', 1),
       budget('a', 'twice', { maxUnavailable: 1 }),
@@ -223,7 +223,7 @@ describe('client-node against the lab', () => {
     expect((await refusal(evict('nobody'))).message).toBe('pods "nobody" not found');
   });
 
-  it('evicts an unready pod only while enough others are healthy, unless told otherwise', async () => {
+  it('evicts an unready pod only while enough others are healthy, unless the policy is AlwaysAllow', async () => {
     lab.api.apply([deployment('ill', 1), budget('ill', 'ill', { minAvailable: 1 })]);
     await lab.api.settled();
     const [pod] = podsOf('ill');
@@ -240,7 +240,7 @@ describe('client-node against the lab', () => {
     expect(lab.api.store.get('pods', 'apps', name)?.metadata.deletionTimestamp).toBeDefined();
   });
 
-  it('recreates a StatefulSet pod under its name with another uid', async () => {
+  it('recreates a StatefulSet pod under the same name with a new uid', async () => {
     const { spec, ...rest } = deployment('db', 2);
     lab.api.apply([{ ...rest, kind: 'StatefulSet', spec: { ...spec, serviceName: 'db' } }]);
     await lab.api.settled();
@@ -252,7 +252,7 @@ describe('client-node against the lab', () => {
     expect(next.status?.phase).toBe('Running');
   });
 
-  it('keeps a pod with a finalizer until the finalizer goes', async () => {
+  it('keeps a deleted pod until its finalizer is removed', async () => {
     lab.api.apply([
       {
         apiVersion: 'v1',
@@ -277,7 +277,7 @@ describe('client-node against the lab', () => {
     );
   });
 
-  it('says why no node takes a pod, and binds it when one does', async () => {
+  it('reports why no node fits a pod, and binds it once one does', async () => {
     for (const name of ['one', 'two']) {
       await core.patchNode({ name, body: [{ op: 'add', path: '/spec/unschedulable', value: true }] });
     }
@@ -309,7 +309,7 @@ describe('client-node against the lab', () => {
     await core.patchNode({ name: 'one', body: [{ op: 'remove', path: '/spec/unschedulable' }] });
   });
 
-  it('names every field of an invalid object', async () => {
+  it('names every invalid field of an object', async () => {
     const batch = clientConfig(lab.api).makeApiClient(BatchV1Api);
     const body = {
       metadata: { name: 'Bad_Name' },
@@ -324,7 +324,7 @@ describe('client-node against the lab', () => {
     ]);
   });
 
-  it('refuses unknown fields when strict, drops them otherwise, and never takes a value of another type', async () => {
+  it('refuses unknown fields when strict, drops them otherwise, and always refuses values of a wrong type', async () => {
     const path = '/api/v1/namespaces/apps/pods?dryRun=All';
     const pod = (container: object) => ({
       metadata: { name: 'p' },
@@ -337,8 +337,8 @@ describe('client-node against the lab', () => {
       message:
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].comand"',
     });
-    const taken = await call(lab.api, 'POST', path, pod({ comand: ['x'] }));
-    expect(JSON.stringify(taken)).not.toContain('comand');
+    const accepted = await call(lab.api, 'POST', path, pod({ comand: ['x'] }));
+    expect(JSON.stringify(accepted)).not.toContain('comand');
     expect(await call(lab.api, 'POST', path, pod({ env: [{ name: 'A', value: 1 }] }))).toMatchObject({
       code: 400,
       message:
@@ -348,7 +348,7 @@ describe('client-node against the lab', () => {
     expect(() => lab.api.apply([seed])).toThrow('unknown field "dta"');
   });
 
-  it('takes an Event about a node only in the namespace default', async () => {
+  it('accepts an Event about a node only in the namespace default', async () => {
     const event = {
       metadata: { generateName: 'one.' },
       involvedObject: { kind: 'Node', name: 'one', apiVersion: 'v1' },
@@ -365,7 +365,7 @@ describe('client-node against the lab', () => {
     });
   });
 
-  it('answers 401 to an unknown token and 403 to none', async () => {
+  it('answers 401 to an unknown token and 403 to a request without a token', async () => {
     const config = clientConfig(lab.api);
     const [user] = config.users;
     config.users = [{ ...user, name: user?.name ?? '', token: 'stolen' }];

@@ -15,7 +15,7 @@ describe('controllers', () => {
   });
   afterAll(() => lab.stop());
 
-  it('fill a cluster in which every drain has something to do and every budget allows it', () => {
+  it('start a cluster in which every worker has pods to drain and every budget allows evictions', () => {
     const { store } = lab.api;
     expect(store.list('nodes').map((n) => n.metadata.name)).toEqual([
       'k8s-master',
@@ -43,7 +43,7 @@ describe('controllers', () => {
     );
   });
 
-  it('count what controllers want for percentages and maxUnavailable, what is there for minAvailable', () => {
+  it('count wanted replicas for percentages and maxUnavailable, existing pods for minAvailable', () => {
     expect(budget('api')).toMatchObject({
       expectedPods: 4,
       desiredHealthy: 2,
@@ -64,7 +64,7 @@ describe('controllers', () => {
     });
   });
 
-  it('make a mirror pod again that somebody deleted', async () => {
+  it('create a deleted mirror pod again', async () => {
     const name = 'kube-scheduler-k8s-master';
     const before = lab.api.store.get('pods', 'kube-system', name)?.metadata.uid;
     await call(lab.api, 'DELETE', `/api/v1/namespaces/kube-system/pods/${name}`, { gracePeriodSeconds: 0 });
@@ -75,7 +75,7 @@ describe('controllers', () => {
     expect(pod.status?.phase).toBe('Running');
   });
 
-  it('roll a DaemonSet whose template changed, one pod at a time', async () => {
+  it('update a DaemonSet whose template changed one pod at a time', async () => {
     const image = 'registry.k8s.io/kube-proxy:v1.34.5';
     let fewestReady = 5;
     const stop = lab.api.store.subscribe(({ resource, object }) => {
@@ -95,7 +95,7 @@ describe('controllers', () => {
     expect(fewestReady).toBe(4);
   });
 
-  it('roll a Deployment without ever falling below three quarters', async () => {
+  it('update a Deployment without ever falling below three quarters of its replicas', async () => {
     const ready = () =>
       lab.api.store
         .list('pods', 'apps')
@@ -116,7 +116,7 @@ describe('controllers', () => {
     expect(fewest).toBeGreaterThanOrEqual(3);
   });
 
-  it('refuse a pod without its PriorityClass, and give it the value of the class', async () => {
+  it('refuse a pod whose PriorityClass is missing, and otherwise set its priority', async () => {
     const pod = (priorityClassName: string) => ({
       metadata: { name: 'important', namespace: 'default' },
       spec: { priorityClassName, containers: [{ name: 'c', image: 'c:1' }] },
@@ -131,7 +131,7 @@ describe('controllers', () => {
     });
   });
 
-  it('delete dependents after, before or not at all, as the propagation policy says', async () => {
+  it('delete dependents after the owner, before it or not at all, by propagation policy', async () => {
     const owner = (name: string) => ({
       apiVersion: 'batch/v1',
       kind: 'Job',
@@ -178,7 +178,7 @@ describe('controllers', () => {
       lab.api.store.get('jobs', 'gc', 'foreground') === undefined ? true : undefined,
     );
 
-    // The default of batch/v1 Jobs, which surprises everybody who does not use kubectl.
+    // Without a policy, deleting a batch/v1 Job orphans its pods. kubectl always sends Background.
     const third = await podOf('orphan');
     await remove('orphan');
     await lab.api.settled();
@@ -189,7 +189,7 @@ describe('controllers', () => {
     expect(lab.api.store.list('pods', 'gc')).toEqual([]);
   });
 
-  it('prefer the nodes that a pod prefers', () => {
+  it('rank nodes by the preferences of the pod', () => {
     const node = (release: string) =>
       ({ ...testNode(release), metadata: { name: release, labels: { release } } }) as unknown as Node;
     const term = (values: string[], weight: number) => ({

@@ -1,34 +1,43 @@
 import type { CallGate } from '../call-gate.ts';
 
-/** Which requests a fault takes; every given field must match. */
+/** The requests that a fault applies to. All given fields must match; an absent field matches everything. */
 export interface FaultMatch {
+  /** RBAC verb, such as `patch`. */
   readonly verb?: string;
+  /** Plural, such as `pods`. */
   readonly resource?: string;
+  /** Such as `eviction`; the empty string matches the object itself. */
   readonly subresource?: string;
+  /** Name of the object. */
   readonly name?: string;
-  /** Against path and query. */
+  /** Matched against path and query. */
   readonly path?: RegExp;
   /** User name, such as `system:serviceaccount:k8s-upgrade:k8s-version-upgrade`. */
   readonly user?: string;
 }
 
+/** What happens to a request. */
 export type FaultAction =
-  /** Handled, and answered, this much later. */
+  /** Delays handling and answer by this time. */
   | { readonly latencyMs: number }
-  /** Answered with this code without effect. `retryAfter` in seconds. */
+  /** Answers with this code; the request has no effect. `retryAfter` in seconds. */
   | { readonly status: 429 | 500 | 502 | 503 | 504; readonly retryAfter?: number }
-  /** Connection cut: before the request has an effect, or after it had one. */
+  /** Cuts the connection before or after the request takes effect. */
   | { readonly reset: 'before' | 'after' }
-  /** Takes effect at once and answers this much later. */
+  /** The request takes effect immediately; the answer is delayed by this time. */
   | { readonly silenceMs: number };
 
+/** One fault to inject. */
 export interface Fault {
+  /** The requests it applies to. */
   readonly match: FaultMatch;
-  /** How many requests it takes; all when absent. */
+  /** How many requests it applies to. @default all */
   readonly times?: number;
+  /** What happens to them. */
   readonly action: FaultAction;
 }
 
+/** What a request looks like to {@link FaultMatch}. */
 export interface FaultSubject {
   readonly verb: string;
   readonly resource: string;
@@ -43,13 +52,13 @@ interface Armed {
   left: number;
 }
 
-/** What goes wrong on purpose. The first that matches takes the request. */
+/** Faults injected into the API server. The first one that matches applies. */
 export class Faults {
-  /** Asked about every request, before the faults. */
+  /** Sees every request before the faults do. */
   gate: CallGate | undefined;
   #armed: Armed[] = [];
 
-  /** Returns how to disarm it. */
+  /** Arms a fault. Returns a function that disarms it. */
   add(fault: Fault): () => void {
     const armed = { fault, left: fault.times ?? Number.POSITIVE_INFINITY };
     this.#armed.push(armed);
@@ -58,11 +67,12 @@ export class Faults {
     };
   }
 
+  /** Disarms all faults. */
   clear(): void {
     this.#armed = [];
   }
 
-  /** The action for this request, counted as used. */
+  /** Returns the action for this request and counts the fault as used once. */
   take(subject: FaultSubject): FaultAction | undefined {
     const armed = this.#armed.find((a) => a.left > 0 && matches(a.fault.match, subject));
     if (armed === undefined) return undefined;

@@ -50,7 +50,7 @@ describe('Jobs as processes', () => {
   });
   afterAll(() => lab.stop());
 
-  it('runs to completion, with arguments, environment and a kubeconfig of its own account', async () => {
+  it('run to completion, with arguments, environment and a kubeconfig of their service account', async () => {
     lab.api.apply([
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'runner', namespace: 'jobs' } },
       testJob(
@@ -93,7 +93,7 @@ describe('Jobs as processes', () => {
     });
   });
 
-  it('mounts ConfigMaps and Secrets, and waits for one that is not there yet', async () => {
+  it('mount ConfigMaps and Secrets, and wait for one that does not exist yet', async () => {
     lab.api.apply([
       {
         apiVersion: 'v1',
@@ -150,7 +150,7 @@ describe('Jobs as processes', () => {
     expect(existsSync(join(lab.dir, 'pods', done?.metadata.uid ?? '', 'volumes', 'tmp', 'here'))).toBe(true);
   });
 
-  it('fails at once on an exit code of its failure policy', async () => {
+  it('fail immediately on an exit code in their failure policy', async () => {
     lab.api.apply([testJob('blocked', 'exit 3', jobPolicy)]);
     const job = await ends('blocked', 'Failed');
     const [failed] = podsOf('blocked');
@@ -162,7 +162,7 @@ describe('Jobs as processes', () => {
     expect(podsOf('blocked')).toHaveLength(1);
   });
 
-  it('starts again after the process was killed', async () => {
+  it('start a new pod after the process was killed', async () => {
     const marker = join(lab.dir, 'second-attempt');
     lab.api.apply([
       testJob('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
@@ -179,7 +179,7 @@ describe('Jobs as processes', () => {
     });
   });
 
-  it('gives up at the back-off limit', async () => {
+  it('fail at the back-off limit', async () => {
     lab.api.apply([testJob('hopeless', 'exit 9', { ...jobPolicy, backoffLimit: 1 })]);
     const job = await ends('hopeless', 'Failed');
     expect(job.status?.failed).toBe(2);
@@ -189,7 +189,7 @@ describe('Jobs as processes', () => {
     });
   });
 
-  it('replaces an evicted pod without counting it, after SIGTERM and only when it has ended', async () => {
+  it('replace an evicted pod after it has handled SIGTERM and ended, without counting a failure', async () => {
     const script = "trap 'echo stopping; exit 143' TERM; echo up; sleep 60 & wait";
     lab.api.apply([testJob('evicted', script, jobPolicy)]);
     const first = await running('evicted');
@@ -208,7 +208,7 @@ describe('Jobs as processes', () => {
       metadata: { name, namespace },
     });
 
-  it('kills a process that ignores SIGTERM when its grace period is over', async () => {
+  it('kill a process that ignores SIGTERM at the end of its grace period', async () => {
     lab.api.apply([
       testJob(
         'stubborn',
@@ -219,18 +219,18 @@ describe('Jobs as processes', () => {
     ]);
     const first = await running('stubborn');
     await says(lab.api, first, 'up');
-    const began = Date.now();
+    const start = Date.now();
     lab.api.store.modify('jobs', 'jobs', 'stubborn', (j) => {
       if (j.spec !== undefined) j.spec.suspend = true;
     });
     await eventually(lab.api, 'pods', first.metadata.name, (_, type) => type === 'DELETED');
-    expect(Date.now() - began).toBeGreaterThan(900);
+    expect(Date.now() - start).toBeGreaterThan(900);
     expect(lab.api.store.get('jobs', 'jobs', 'stubborn')?.status?.conditions).toContainEqual(
       expect.objectContaining({ type: 'Suspended', status: 'True' }),
     );
   });
 
-  it('ends a Job at its deadline, and deletes it after its time to live', async () => {
+  it('fail at their deadline, and are deleted after their time to live', async () => {
     lab.api.apply([testJob('late', 'sleep 60', { activeDeadlineSeconds: 1, ttlSecondsAfterFinished: 0 })]);
     const job = await ends('late', 'Failed');
     expect(job.status?.conditions?.find((c) => c.type === 'Failed')?.reason).toBe('DeadlineExceeded');
@@ -239,7 +239,7 @@ describe('Jobs as processes', () => {
     expect(podsOf('late')).toEqual([]);
   });
 
-  it('keeps no more finished Jobs of a CronJob than its history limits, as for those created by hand', async () => {
+  it('of a CronJob are deleted beyond its history limits, even if it did not create them', async () => {
     const { spec } = testJob('', 'exit 3', jobPolicy);
     const uid = '5b9a0f1c-0000-4000-8000-000000000001';
     lab.api.apply([
@@ -257,7 +257,7 @@ describe('Jobs as processes', () => {
       const job = testJob(name, 'exit 3', jobPolicy);
       lab.api.apply([{ ...job, metadata: { ...job.metadata, ownerReferences } } as KubeObject]);
       await ends(name, 'Failed');
-      // Ages are in whole seconds.
+      // Start times have a resolution of one second, so make the order explicit.
       lab.api.store.modify('jobs', 'jobs', name, (j) => {
         if (name === 'job-1') j.status = { ...j.status, startTime: '2026-01-01T00:00:00Z' };
       });
@@ -266,7 +266,7 @@ describe('Jobs as processes', () => {
     expect(lab.api.store.get('jobs', 'jobs', 'job-2')?.metadata.deletionTimestamp).toBeUndefined();
   });
 
-  it('stays pending when no node takes it, and runs when one does', async () => {
+  it('stay pending while no node fits, and run once one does', async () => {
     const terms = [
       { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: ['one', 'two'] }] },
     ];
@@ -286,7 +286,7 @@ describe('Jobs as processes', () => {
     expect(podsOf('placed')[0]?.spec?.nodeName).toBe('three');
   });
 
-  it('does not end or start anything on a node that is down', async () => {
+  it('neither start nor stop on a node that is down', async () => {
     lab.api.kubelets.setDown('three');
     const node = lab.api.store.get('nodes', undefined, 'three');
     expect(node?.status?.conditions?.find((c) => c.type === 'Ready')?.status).toBe('Unknown');
@@ -304,7 +304,7 @@ describe('Jobs as processes', () => {
     await eventually(lab.api, 'pods', 'stuck', (p) => (p as Pod).status?.phase === 'Running');
   });
 
-  it('starts a Job again elsewhere or later when the node of its pod reboots (F5)', async () => {
+  it('start a new pod when the node of their pod reboots (F5)', async () => {
     const marker = join(lab.dir, 'after-reboot');
     lab.api.apply([
       testJob('rebooted', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
@@ -325,7 +325,7 @@ describe('Jobs as processes', () => {
     expect(lab.api.store.get('nodes', undefined, node)?.spec?.taints ?? []).toEqual([]);
   });
 
-  it('leaves no process behind', async () => {
+  it('leave no process behind when the lab stops', async () => {
     const other = await startTestLab();
     const pidFile = join(other.dir, 'pid');
     other.api.apply([

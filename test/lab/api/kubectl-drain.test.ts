@@ -21,7 +21,7 @@ describe.skipIf(!hasKubectl)('kubectl drain against the lab', () => {
   });
   afterAll(() => lab.stop());
 
-  it('drains a node, waiting for a disruption budget that allows one pod at a time', async () => {
+  it('drains a node, waiting for a PodDisruptionBudget that allows one pod at a time', async () => {
     const drain = (node: string, ...more: string[]) =>
       k('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=15s', ...more);
     const refused = await drain('k8s-node1');
@@ -31,7 +31,8 @@ describe.skipIf(!hasKubectl)('kubectl drain against the lab', () => {
     const pods = (node: string) =>
       lab.api.store.list('pods', 'apps').filter((p) => p.spec?.nodeName === node);
     const budget = () => lab.api.store.get('poddisruptionbudgets', 'apps', 'web');
-    // All web pods on one node: the budget lets them go one by one, five seconds apart.
+    // Put all web pods on one node: the budget allows one eviction at a time, and kubectl retries after five
+    // seconds.
     for (const node of ['k8s-node2', 'k8s-node3', 'k8s-node4']) await ok('cordon', node);
     await ok('uncordon', 'k8s-node1');
     await ok('-n', 'apps', 'scale', 'deploy', 'web', '--replicas=2');

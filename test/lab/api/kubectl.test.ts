@@ -100,7 +100,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     ).toBe('node/k8s-node2\nnode/k8s-node3\nnode/k8s-node4\n');
   });
 
-  it('gets pods of one node by field selector, and says what is not there', async () => {
+  it('gets pods of one node by field selector, and names what does not exist', async () => {
     const pods = await ok(
       'get',
       'pods',
@@ -124,7 +124,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(text).toMatch(/kube-system +etcd-k8s-master/);
   });
 
-  it('annotates and labels, adds and removes', async () => {
+  it('adds and removes annotations and labels', async () => {
     await ok('annotate', 'ns', 'k8s-upgrade', 'viktorbarzin.me/k8s-upgrade-target=1.34.5');
     const path = 'jsonpath={.metadata.annotations.viktorbarzin\\.me/k8s-upgrade-target}';
     expect(await ok('get', 'ns', 'k8s-upgrade', '-o', path)).toBe('1.34.5');
@@ -136,7 +136,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('get', 'node', '-l', 'disk=ssd', '-o', 'name')).toBe('node/k8s-node1\n');
   });
 
-  it('patches in three ways', async () => {
+  it('applies merge, strategic and JSON patches', async () => {
     await ok(
       '-n',
       'k8s-upgrade',
@@ -182,7 +182,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     );
   });
 
-  it('applies twice, and a dry run leaves nothing behind', async () => {
+  it('applies an object repeatedly, and changes nothing in a dry run', async () => {
     const file = join(lab.dir, 'cm.yaml');
     const manifest = (value: string) =>
       `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: demo, namespace: apps}\ndata: {key: "${value}"}\n`;
@@ -199,20 +199,20 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('delete', '-f', file)).toContain('configmap "demo" deleted');
   });
 
-  it('streams a list as a watch does, and ends it when it was asked to', async () => {
+  it('streams a list as initial watch events, and ends the watch at its timeout', async () => {
     const query =
       'watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1';
-    const began = Date.now();
+    const start = Date.now();
     const lines = (await ok('get', '--raw', `/api/v1/nodes?${query}`))
       .trim()
       .split('\n')
       .map((l) => JSON.parse(l));
-    expect(Date.now() - began).toBeGreaterThan(900);
+    expect(Date.now() - start).toBeGreaterThan(900);
     expect(lines.map((l) => l.type)).toEqual(['ADDED', 'ADDED', 'ADDED', 'ADDED', 'ADDED', 'BOOKMARK']);
     expect(lines[5].object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' });
   });
 
-  it('watches a cordon go by', async () => {
+  it('reports a cordon to a watch', async () => {
     const watch = kubectlUntil(admin, 'SchedulingDisabled', 'get', 'nodes', '-w', '--no-headers');
     await watch.until('k8s-node4');
     expect(await ok('cordon', 'k8s-node4')).toBe('node/k8s-node4 cordoned\n');
@@ -224,7 +224,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('uncordon', 'k8s-node4')).toBe('node/k8s-node4 uncordoned\n');
   });
 
-  it('creates a job from a cron job and follows its log', async () => {
+  it('creates a Job from a CronJob and follows its log', async () => {
     expect(await ok('-n', 'k8s-upgrade', 'create', 'job', '--from=cronjob/tick', 'once')).toBe(
       'job.batch/once created\n',
     );
@@ -271,7 +271,7 @@ describe.skipIf(!hasKubectl)('kubectl against the lab', () => {
     expect(await ok('auth', 'can-i', 'delete', 'nodes')).toBe('yes\n');
   });
 
-  it('deletes a namespace with what is in it', async () => {
+  it('deletes a namespace with its contents', async () => {
     await ok('create', 'namespace', 'gone');
     await ok('-n', 'gone', 'create', 'deployment', 'web', '--image=nginx:1', '--replicas=2');
     await ok('-n', 'gone', 'rollout', 'status', 'deploy', 'web', '--timeout=10s');

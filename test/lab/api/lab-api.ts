@@ -23,15 +23,17 @@ import { ApiHttpServer } from './server.ts';
 import { Store } from './store.ts';
 import type { KubeObject, Pod } from './types.ts';
 
+/** Options of {@link LabApi.start}. */
 export interface LabApiOptions {
   /** Scratch directory; pods' files and logs go below it. */
   readonly dir: string;
-  /** What `/version` says, `X.Y.Z`. */
+  /** The version that `/version` reports, `X.Y.Z`. */
   readonly version: string;
-  /** Image prefix → its entrypoint: pods of such images run as processes of this machine. */
+  /** Image prefix → entrypoint. Pods with such an image run as processes on this machine. @default none */
   readonly entrypoints?: Readonly<Record<string, readonly string[]>>;
-  /** Environment of those processes. */
+  /** Additional environment of those processes. @default none */
   readonly extraEnv?: Readonly<Record<string, string>>;
+  /** Overrides of {@link defaultTimings}. @default none */
   readonly timings?: Partial<Timings>;
 }
 
@@ -46,17 +48,20 @@ const defaultPriorityClasses = Object.entries({
   preemptionPolicy: 'PreemptLowerPriority',
 }));
 
-/** How long a server that has just started knows no roles, ms. */
+/** How long a restarted server takes to read the roles, in ms. */
 const rolesReadAfter = 200;
 
-/** A Kubernetes API server with the controllers that an upgrade touches, on loopback. */
+/** A Kubernetes API server on loopback, with the controllers that matter for an upgrade. */
 export class LabApi {
+  /** All objects, without validation or access control. */
   readonly store = new Store();
+  /** Faults to inject into requests. */
   readonly faults = new Faults();
+  /** Every request so far. */
   readonly requests = new RequestLog();
-  /** Nodes' kubelets: take one down, bring it up. */
+  /** The nodes' kubelets, to stop and start them. */
   readonly kubelets: Kubelets;
-  /** Processes of Job pods: kill them. */
+  /** The processes of pods, to kill them. */
   readonly runner: PodRunner;
   readonly #registry = new Registry(this.store);
   readonly #tokens = new Tokens();
@@ -68,6 +73,7 @@ export class LabApi {
   #version: string;
   #outages = 0;
 
+  /** Starts the server and its controllers. */
   static async start(options: LabApiOptions): Promise<LabApi> {
     await mkdir(options.dir, { recursive: true });
     const api = new LabApi(options, await issueServerIdentity());
@@ -150,15 +156,17 @@ export class LabApi {
     return `https://${this.#server.address}`;
   }
 
+  /** Certificate of the CA that signed the server's certificate, PEM. */
   get caPem(): string {
     return this.#identity.caPem;
   }
 
+  /** The version that `/version` reports, `X.Y.Z`. */
   get version(): string {
     return this.#version;
   }
 
-  /** YAML text, with a token that lasts as long as the lab. */
+  /** Kubeconfig of the user as YAML text. Its token is valid as long as the lab. */
   kubeconfig(user: UserRef): string {
     return kubeconfigText({
       url: this.url,
@@ -174,28 +182,29 @@ export class LabApi {
     return this.#tokens.tokenOf(user);
   }
 
-  /** Readable by its owner only. */
+  /** Writes {@link kubeconfig} to a file that only its owner can read. */
   async writeKubeconfig(path: string, user: UserRef): Promise<void> {
     await writeFile(path, this.kubeconfig(user), { mode: 0o600 });
   }
 
   /**
-   * Puts objects in place, as an administrator's apply would, but with their status; in the given order, what exists
-   * is replaced. @throws StatusError when one is invalid or its namespace is missing.
+   * Creates or replaces objects in the given order, as an administrator's apply would, but including their
+   * status.
+   * @throws StatusError when one is invalid or its namespace is missing.
    */
   apply(objects: readonly KubeObject[]): void {
     for (const object of objects) this.#registry.seed(object);
   }
 
-  /** What `/version` says from now on, `X.Y.Z`. */
+  /** Changes the version that `/version` reports, `X.Y.Z`. */
   setVersion(release: string): void {
     this.#version = release;
   }
 
   /**
-   * Cuts every connection, watches among them, and refuses new ones for so long; as when the static pod restarts.
-   * Of several at once, the last to end counts. Resolves a moment after it is back: until it has read the roles it refuses
-   * everybody but administrators, as a real one does.
+   * Cuts every connection, including watches, and refuses new ones for this long, as when the static pod
+   * restarts. Overlapping outages end with the last one. Resolves shortly after the server is back: like a
+   * real one, it refuses everybody except administrators until it has read the roles.
    */
   async outage(ms: number): Promise<void> {
     this.#outages += 1;
@@ -209,12 +218,12 @@ export class LabApi {
     this.#rbac.synced = true;
   }
 
-  /** Resolves when the controllers have nothing left to do. */
+  /** Resolves when the controllers have no work left. */
   settled(): Promise<void> {
     return this.#kit.settled();
   }
 
-  /** Ends processes, controllers and connections. */
+  /** Stops processes, controllers and connections. */
   async stop(): Promise<void> {
     this.#kit.stop();
     for (const stop of this.#stops.splice(0)) stop();

@@ -12,19 +12,21 @@ export interface DeleteOptions {
 }
 
 const suffixLetters = 'bcdfghjklmnpqrstvwxz2456789';
-/** Types that want a resourceVersion with every update. */
+/** Types whose updates require a resourceVersion. */
 const conditionalOnly = new Set(['leases', 'poddisruptionbudgets', 'externalsecrets', 'prometheusrules']);
-/** Types whose spec carries no generation. */
+/** Types without `metadata.generation`. */
 export const withoutGeneration = new Set(['nodes', 'namespaces', 'services', 'leases', 'persistentvolumes']);
 
+/** Whether the type has the `status` subresource. */
 export const hasStatus = (r: Resource): boolean => r.subresources.some((s) => s.name === 'status');
 
+/** A name for `generateName`: the base, cut to 58 characters, and five random ones. */
 export function generatedName(base: string): string {
   const suffix = Array.from({ length: 5 }, () => suffixLetters[randomInt(suffixLetters.length)]).join('');
   return `${base.slice(0, 58)}${suffix}`;
 }
 
-/** The reference from a dependent to its controller. */
+/** The owner reference that a dependent has to its controller. */
 export const controllerRef = (owner: Stored): OwnerReference => ({
   apiVersion: owner.apiVersion,
   kind: owner.kind,
@@ -34,9 +36,11 @@ export const controllerRef = (owner: Stored): OwnerReference => ({
   blockOwnerDeletion: true,
 });
 
+/** The time this many seconds from now, RFC 3339. */
 export const later = (seconds: number): string =>
   new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
 
+/** Sets the status that a new object of this type starts with. */
 export function initialStatus(r: Resource, object: Stored): void {
   if (r.name === 'pods') object.status = { phase: 'Pending', qosClass: 'BestEffort' };
   else if (
@@ -46,7 +50,7 @@ export function initialStatus(r: Resource, object: Stored): void {
   }
 }
 
-/** An update that names the object it means, of a name that nothing has. @throws StatusError 409 */
+/** Refuses an update that carries a uid when no object has that name. @throws StatusError 409 */
 export function checkMeant(
   store: Store,
   r: Resource,
@@ -64,6 +68,10 @@ export function checkMeant(
   );
 }
 
+/**
+ * Checks uid and resourceVersion of an update.
+ * @throws StatusError 409, 422 when a required version is missing
+ */
 export function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): void {
   const { name, uid, resourceVersion } = current.metadata;
   if (sent.uid !== undefined && sent.uid !== '' && sent.uid !== uid) {
@@ -75,7 +83,7 @@ export function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): vo
   }
   const version = sent.resourceVersion ?? '';
   if (version === '' && conditionalOnly.has(r.name)) {
-    // The storage layer knows the resource, not the kind.
+    // A real server names the resource instead of the kind in this message.
     const named = { group: r.group, kind: r.name };
     const error = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
     throw invalid(named, name, [error]);
@@ -83,6 +91,7 @@ export function checkVersion(r: Resource, current: Stored, sent: ObjectMeta): vo
   if (version !== '' && version !== resourceVersion) throw staleVersion(r, name);
 }
 
+/** Checks the preconditions of a deletion. @throws StatusError 409 */
 export function checkPreconditions(
   r: Resource,
   current: Stored,
@@ -105,7 +114,10 @@ export function checkPreconditions(
   }
 }
 
-/** What is stored: the server's fields stay the server's, and status and spec do not mix. */
+/**
+ * The object to store after an update. Fields that the server owns keep their values; an update of the object
+ * does not change its status, and an update of the status changes nothing else.
+ */
 export function merged(r: Resource, current: Stored, sent: Stored, subresource: string): Stored {
   if (subresource === 'status') return { ...structuredClone(current), status: sent.status };
   const kept: Partial<ObjectMeta> = {};
@@ -133,6 +145,7 @@ export function merged(r: Resource, current: Stored, sent: Stored, subresource: 
   return next;
 }
 
+/** Seconds until a deleted object is removed; 0 except for pods that run on a node. */
 export function gracePeriod(r: Resource, object: Stored, options: DeleteOptions): number {
   if (r.name !== 'pods') return 0;
   const pod = object as Pod;
@@ -141,8 +154,11 @@ export function gracePeriod(r: Resource, object: Stored, options: DeleteOptions)
   return options.gracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30;
 }
 
+/**
+ * Adds the finalizer that the deletion policy needs. Does nothing to an object that is already being deleted.
+ */
 export function addPropagationFinalizer(r: Resource, meta: ObjectMeta, policy: string | undefined): void {
-  // Jobs of batch/v1 keep the default of their first years: orphan the pods unless told otherwise.
+  // Unlike other types, batch/v1 Jobs orphan their pods by default, for compatibility.
   const chosen =
     policy ?? (r.name === 'jobs' || r.name === 'replicationcontrollers' ? 'Orphan' : 'Background');
   const finalizer = { Foreground: 'foregroundDeletion', Orphan: 'orphan' }[chosen];

@@ -21,28 +21,32 @@ import { alreadyExists, badRequest, invalid, notFound, required } from './status
 import { now, type Store } from './store.ts';
 import type { KubeObject, Stored } from './types.ts';
 
+/** Options of a write. */
 export interface WriteOptions {
+  /** Checks everything, stores nothing. @default false */
   readonly dryRun?: boolean;
-  /** Refuse unknown fields; otherwise they are dropped. */
+  /** Refuses unknown fields instead of dropping them. @default false */
   readonly strict?: boolean;
-  /** Empty for the object itself. */
+  /** `status`, or empty for the object itself. @default empty */
   readonly subresource?: string;
 }
 
+/** Result of a deletion. */
 export interface Deleted {
+  /** The object as it is now, or was last. */
   readonly object: Stored;
-  /** False while a grace period runs or finalizers hold it. */
+  /** False while a grace period or a finalizer keeps the object. */
   readonly gone: boolean;
 }
 
-/** What every write means, whoever makes it: names, defaults, validation, conflicts, deletion. */
+/** The rules that apply to every write: names, defaults, validation, conflicts, deletion. */
 export class Registry {
   readonly store: Store;
   constructor(store: Store) {
     this.store = store;
   }
 
-  /** @throws StatusError */
+  /** Creates an object. @throws StatusError 400, 403, 404, 409, 422 */
   create(r: Resource, namespace: string | undefined, input: KubeObject, options: WriteOptions = {}): Stored {
     const object = this.#received(r, namespace, input, options);
     const meta = object.metadata;
@@ -81,7 +85,7 @@ export class Registry {
   ): Stored {
     const sent = this.#received(r, namespace, input, options);
     checkMeant(this.store, r, namespace, name, sent.metadata.uid);
-    // A Lease may be created by an update of nothing.
+    // Kubernetes creates a Lease on an update when there is none.
     if (r.name === 'leases' && this.store.get(r.name, namespace, name) === undefined)
       return this.create(r, namespace, { ...input, metadata: { ...sent.metadata, name } }, options);
     const current = this.#existing(r, namespace, name);
@@ -99,7 +103,7 @@ export class Registry {
     return this.#finished(next) ? this.#remove(r, next) : (this.store.replace(r.name, next) as Stored);
   }
 
-  /** Starts the deletion, or ends it. @throws StatusError 404, 409 */
+  /** Deletes the object, or starts its grace period; may be called again. @throws StatusError 404, 409 */
   delete(r: Resource, namespace: string | undefined, name: string, options: DeleteOptions = {}): Deleted {
     const current = this.#existing(r, namespace, name);
     checkPreconditions(r, current, options.preconditions);
@@ -118,7 +122,7 @@ export class Registry {
     return { object: this.store.replace(r.name, next) as Stored, gone: false };
   }
 
-  /** Seeds: as the API, but status is kept and what exists is replaced. */
+  /** Like a create, but keeps the status and replaces an existing object. @throws StatusError */
   seed(input: KubeObject): Stored {
     const r = resourceOf(input);
     const object = decodable(r, structuredClone(input) as Stored, true);
@@ -147,7 +151,7 @@ export class Registry {
     return found;
   }
 
-  /** A copy with the identity that the URL says. */
+  /** A copy of the input with apiVersion, kind and namespace of the URL. */
   #received(
     r: Resource,
     namespace: string | undefined,

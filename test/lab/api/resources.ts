@@ -1,8 +1,9 @@
-/** What the server serves, as data: discovery, routing, storage and patching all read this table. */
+/** One type that the server serves. Discovery, routing, storage and patching all read this table. */
 export interface Resource {
+  /** API group; empty for the core group. */
   readonly group: string;
   readonly version: string;
-  /** Plural; also the name of its storage. */
+  /** Plural; also its name in the store. */
   readonly name: string;
   readonly singular: string;
   readonly kind: string;
@@ -10,7 +11,7 @@ export interface Resource {
   readonly subresources: readonly Subresource[];
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
-  /** Custom resources know neither strategic merge patches nor our columns. */
+  /** Custom resources support no strategic merge patch and have only the default columns. */
   readonly custom: boolean;
 }
 
@@ -110,7 +111,7 @@ export const resources: readonly Resource[] = [
   ...rows('monitoring.coreos.com/v1', [{ kind: 'PrometheusRule', short: ['promrule'], custom: true }]),
 ];
 
-/** Resources that only answer a question and store nothing. */
+/** Resources that answer a query and store nothing. */
 export const reviews = [
   { group: 'authorization.k8s.io', name: 'selfsubjectaccessreviews', kind: 'SelfSubjectAccessReview' },
   { group: 'authorization.k8s.io', name: 'subjectaccessreviews', kind: 'SubjectAccessReview' },
@@ -125,14 +126,14 @@ export function findResource(group: string, version: string, name: string): Reso
   return resources.find((r) => r.group === group && r.version === version && r.name === name);
 }
 
-/** The resource of an object, by its apiVersion and kind. */
+/** The resource of an object, by its apiVersion and kind. @throws when the lab does not serve it */
 export function resourceOf(object: { apiVersion?: string; kind?: string }): Resource {
   const found = resources.find((r) => apiVersionOf(r) === object.apiVersion && r.kind === object.kind);
   if (found === undefined) throw new Error(`the lab serves no ${object.apiVersion} ${object.kind}`);
   return found;
 }
 
-/** The resource that owns a storage name. */
+/** The resource with this plural. @throws when there is none */
 export function resourceNamed(name: string): Resource {
   const found = resources.find((r) => r.name === name);
   if (found === undefined) throw new Error(`the lab stores no ${name}`);

@@ -19,7 +19,7 @@ describe('selectors', () => {
     expect(parseLabelSelector(text)({ app: 'web', tier: 'front', 'example.com/x': '' })).toBe(expected);
   });
 
-  it('refuses what it cannot parse', () => {
+  it('refuses a selector that does not parse', () => {
     expect(() => parseLabelSelector('a in (b')).toThrow('unable to parse requirement');
     expect(() => parseFieldSelector('pods', 'spec.color=red')).toThrow(
       'field label not supported: spec.color',
@@ -27,7 +27,7 @@ describe('selectors', () => {
     expect(() => parseFieldSelector('pods', 'spec.nodeName')).toThrow("invalid selector: 'spec.nodeName'");
   });
 
-  it('selects by fields, where an absent one is empty', () => {
+  it('selects by fields; an absent field is the empty string', () => {
     const pod = { metadata: { name: 'a' }, spec: { nodeName: 'n1' }, status: { phase: 'Running' } };
     expect(parseFieldSelector('pods', 'spec.nodeName=n1,status.phase!=Failed')(pod)).toBe(true);
     expect(parseFieldSelector('pods', 'spec.nodeName=')(pod)).toBe(false);

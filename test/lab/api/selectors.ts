@@ -23,7 +23,7 @@ function labelTest(text: string): LabelTest {
   return (l) => (present ?? '') in l;
 }
 
-/** `a=b,c in (d,e),!f` as a test. @throws StatusError 400 when it does not parse. */
+/** Parses `a=b,c in (d,e),!f` into a predicate. @throws StatusError 400 when it does not parse */
 export function parseLabelSelector(text: string): (labels: Labels) => boolean {
   const tests = text
     .split(/,(?![^(]*\))/)
@@ -32,7 +32,7 @@ export function parseLabelSelector(text: string): (labels: Labels) => boolean {
   return (labels) => tests.every((test) => test(labels ?? {}));
 }
 
-/** A selector inside an object. An empty one selects everything, an absent one nothing. */
+/** Evaluates a selector of an object. An empty selector matches everything, an absent one nothing. */
 export function matchesSelector(selector: LabelSelector | undefined, labels: Labels): boolean {
   if (selector === undefined) return false;
   const l = labels ?? {};
@@ -46,7 +46,7 @@ interface Expression {
   readonly values?: readonly string[];
 }
 
-/** In, NotIn, Exists, DoesNotExist, Gt and Lt. */
+/** Evaluates one expression: In, NotIn, Exists, DoesNotExist, Gt or Lt. An unknown operator never matches. */
 export function matchesExpression(e: Expression, labels: Readonly<Record<string, string>>): boolean {
   const value = labels[e.key];
   const values = e.values ?? [];
@@ -112,7 +112,10 @@ function unsupportedField(resource: string, field: string): Error {
   return badRequest(`"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`);
 }
 
-/** `spec.nodeName=a,status.phase!=Failed` as a test. @throws StatusError 400 for a field that cannot be selected on. */
+/**
+ * Parses `spec.nodeName=a,status.phase!=Failed` into a predicate.
+ * @throws StatusError 400 for an unsupported field
+ */
 export function parseFieldSelector(resource: string, text: string): (object: KubeObject) => boolean {
   const allowed = ['metadata.name', 'metadata.namespace', ...(supported[resource] ?? [])];
   const tests = text

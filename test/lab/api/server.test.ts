@@ -72,7 +72,7 @@ describe('the server', () => {
   afterAll(() => lab.stop());
 
   describe('authorization', () => {
-    it('lets each rule do what it says and no more (F30)', async () => {
+    it('allows exactly what the rules allow (F30)', async () => {
       const inNamespace = { namespace: 'k8s-upgrade' };
       expect(await codeOf(own.listNode())).toBe(200);
       expect(await codeOf(own.patchNode({ name: 'one', body: [] }))).toBe(403);
@@ -96,7 +96,7 @@ describe('the server', () => {
       expect(await codeOf(own.deleteNamespacedPod({ namespace: 'default', name: 'none' }))).toBe(403);
     });
 
-    it('says what was refused in the real words', async () => {
+    it('words a refusal like a real API server', async () => {
       const error = await own.deleteNode({ name: 'one' }).catch((e: unknown) => e);
       expect(JSON.parse((error as ApiException<string>).body)).toEqual({
         kind: 'Status',
@@ -110,7 +110,7 @@ describe('the server', () => {
       });
     });
 
-    it('records every request with the rule that let it through', async () => {
+    it('records every request with the rule that allowed it', async () => {
       lab.api.requests.clear();
       await own.readNode({ name: 'one' });
       await codeOf(own.deleteNode({ name: 'one', dryRun: 'All' }));
@@ -136,18 +136,18 @@ describe('the server', () => {
       core.createNamespacedConfigMap({ namespace: 'default', body: { metadata: { name } } });
     const exists = (name: string) => lab.api.store.get('configmaps', 'default', name) !== undefined;
 
-    it('delays a request', async () => {
+    it('delay a request', async () => {
       lab.api.faults.add({
         match: { verb: 'list', resource: 'nodes' },
         times: 1,
         action: { latencyMs: 150 },
       });
-      const began = Date.now();
+      const start = Date.now();
       await core.listNode();
-      expect(Date.now() - began).toBeGreaterThanOrEqual(145);
+      expect(Date.now() - start).toBeGreaterThanOrEqual(145);
     });
 
-    it('answers with a code instead of doing it, so many times', async () => {
+    it('answer with a code instead of an effect, for a number of requests', async () => {
       lab.api.faults.add({
         match: { resource: 'configmaps' },
         times: 1,
@@ -161,7 +161,7 @@ describe('the server', () => {
       expect(await codeOf(create('busy'))).toBe(200);
     });
 
-    it('cuts the connection before or after the effect', async () => {
+    it('cut the connection before or after the effect', async () => {
       lab.api.faults.add({ match: { verb: 'create', name: '' }, times: 1, action: { reset: 'before' } });
       expect(await codeOf(create('cut'))).toBe('cut');
       expect(exists('cut')).toBe(false);
@@ -175,7 +175,7 @@ describe('the server', () => {
       expect(lab.api.requests.matching({ verb: 'create', status: 0 })).toHaveLength(2);
     });
 
-    it('answers late what it has done at once', async () => {
+    it('delay the answer of a request that has taken effect', async () => {
       lab.api.faults.add({
         match: { verb: 'create', user: 'kubernetes-admin' },
         times: 1,
@@ -193,7 +193,7 @@ describe('the server', () => {
       expect((await pending).metadata?.name).toBe('late');
     });
 
-    it('is away for a while, watches and all, and comes back on the same port', async () => {
+    it('cut all connections during an outage, after which the port is the same', async () => {
       const url = lab.api.url;
       let ended = (): void => undefined;
       const cut = new Promise<void>((resolve) => {
@@ -214,7 +214,7 @@ describe('the server', () => {
     });
   });
 
-  it('reports the version it was told', async () => {
+  it('reports the version it was given', async () => {
     const version = clientConfig(lab.api, account).makeApiClient(VersionApi);
     expect(await version.getCode()).toMatchObject({ gitVersion: 'v1.34.2', major: '1', minor: '34' });
     lab.api.setVersion('1.34.5');

@@ -24,6 +24,7 @@ import {
   unknownPath,
 } from './status.ts';
 
+/** What {@link ApiHttpServer} is built from. */
 export interface ServerDeps {
   readonly identity: ServerIdentity;
   readonly tokens: Tokens;
@@ -31,6 +32,7 @@ export interface ServerDeps {
   readonly handler: ResourceHandler;
   readonly faults: Faults;
   readonly requests: RequestLog;
+  /** The version that `/version` reports, `X.Y.Z`. */
   readonly release: () => string;
 }
 
@@ -41,11 +43,11 @@ interface Exchange {
   readonly user: User;
   readonly time: Date;
   allowedBy?: AllowedBy | undefined;
-  /** Asked before the roles were read. */
+  /** Whether it was authorized before the server had read the roles. */
   early?: boolean;
 }
 
-/** The HTTPS front: authentication, faults, authorization, dispatch, the request log. */
+/** The HTTPS server: authentication, faults, authorization, dispatch, request log. */
 export class ApiHttpServer {
   readonly #deps: ServerDeps;
   readonly #sockets = new Set<Socket>();
@@ -57,11 +59,12 @@ export class ApiHttpServer {
     this.#deps = deps;
   }
 
+  /** `127.0.0.1:<port>`; the port is 0 before the first {@link listen}. */
   get address(): string {
     return `127.0.0.1:${this.#port}`;
   }
 
-  /** Listens on a free port, and on the same one after every {@link close}. */
+  /** Listens on a free port; after a {@link close} on the same port again. */
   async listen(): Promise<void> {
     const { keyPem: key, certPem: cert } = this.#deps.identity;
     const server = createServer({ key, cert, keepAlive: true }, (request, response) => {
@@ -80,7 +83,7 @@ export class ApiHttpServer {
     this.#server = server;
   }
 
-  /** Refuses connections from now on and cuts the open ones. */
+  /** Stops listening and cuts open connections. Does nothing when not listening. */
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -225,7 +228,7 @@ export class ApiHttpServer {
   }
 }
 
-/** `create pods/web-1/eviction`; what is no resource has its path. */
+/** Describes a call, such as `create pods/web-1/eviction`; a non-resource request by its path. */
 function callOf({ request, info }: Exchange): Call {
   const parts = [info.resource, info.name, info.subresource].filter(Boolean);
   const what = `${info.verb} ${info.isResource ? parts.join('/') : info.path}`;

@@ -1,11 +1,13 @@
 import type { Resource } from './resources.ts';
 
+/** One cause in the details of a {@link Status}. */
 export interface StatusCause {
   reason: string;
   message: string;
   field?: string;
 }
 
+/** `v1 Status`, the body of an error and of some successes. */
 export interface Status {
   kind: 'Status';
   apiVersion: 'v1';
@@ -24,7 +26,7 @@ export interface Status {
   code: number;
 }
 
-/** An answer other than success, with the body that a real API server sends. */
+/** A failed request, with the body that a real API server sends. */
 export class StatusError extends Error {
   readonly status: Status;
   constructor(status: Status) {
@@ -37,6 +39,7 @@ export class StatusError extends Error {
 type Named = Pick<Resource, 'group' | 'name'>;
 type Details = NonNullable<Status['details']>;
 
+/** A `Status` for a failure. */
 export function failure(
   code: number,
   reason: string | undefined,
@@ -55,6 +58,7 @@ export function failure(
   };
 }
 
+/** A `Status` for a success. */
 export const success = (code: number, details?: Details): Status => ({
   kind: 'Status',
   apiVersion: 'v1',
@@ -69,7 +73,7 @@ const about = (r: Named, name: string): Details => ({
   ...(r.group === '' ? {} : { group: r.group }),
   kind: r.name,
 });
-/** `jobs.batch`, as errors spell it. */
+/** The resource as error messages write it, such as `jobs.batch`. */
 export const qualified = (r: Named): string => (r.group === '' ? r.name : `${r.name}.${r.group}`);
 
 const error = (code: number, reason: string, message: string, details?: Details): StatusError =>
@@ -119,10 +123,13 @@ export const forbidden = (r: Named, name: string, why: string, causes?: StatusCa
     ...(causes === undefined ? {} : { causes }),
   });
 
+/** An invalid field of an object. */
 export interface FieldError {
+  /** Path, such as `spec.template.spec`. */
   readonly field: string;
   /** FieldValueRequired, FieldValueInvalid, FieldValueForbidden, FieldValueNotSupported. */
   readonly reason: string;
+  /** The message without the path. */
   readonly message: string;
 }
 
@@ -138,7 +145,7 @@ export const invalidValue = (field: string, value: unknown, detail: string): Fie
   message: `Invalid value: ${JSON.stringify(value)}: ${detail}`,
 });
 
-/** 422 with one cause per field. */
+/** A 422 error with one cause per field. */
 export function invalid(
   r: Pick<Resource, 'group' | 'kind'>,
   name: string,

@@ -3,26 +3,32 @@ import { resourceNamed } from './resources.ts';
 import { alreadyExists, notFound } from './status.ts';
 import type { KubeObject, Stored, TypeOf } from './types.ts';
 
+/** One change in the store. */
 export interface Change {
+  /** As in watch events. */
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
-  /** Storage name, such as `pods`. */
+  /** Plural, such as `pods`. */
   readonly resource: string;
+  /** The object after the change; its last state for DELETED. */
   readonly object: Stored;
-  /** The object before; undefined for ADDED. */
+  /** The object before the change; undefined for ADDED. */
   readonly before: Stored | undefined;
+  /** The resourceVersion of this change. */
   readonly version: number;
 }
 
 type Listener = (change: Change) => void;
 
-/** How many changes a watch can start from; older versions answer 410. */
+/** How many changes the history keeps at most; a watch from an older version is answered with 410. */
 const historyLimit = 5000;
 
+/** The current time in whole seconds, RFC 3339. */
 export const now = (): string => new Date().toISOString().replace(/\.\d+Z$/, 'Z');
 
 /**
- * etcd and watch cache in one: objects by resource, namespace and name, one counter of versions, a bounded history.
- * What comes out is frozen; change it through {@link modify}. Nothing here validates: that is the registry's work.
+ * etcd and watch cache in one: objects by resource, namespace and name, one version counter, a bounded
+ * history. Returned objects are frozen; change them with {@link modify}. The store validates nothing; the
+ * registry does.
  */
 export class Store {
   readonly #objects = new Map<string, Map<string, Stored>>();
@@ -32,27 +38,32 @@ export class Store {
   #version = 1000;
   #delivering = false;
 
+  /** The resourceVersion of the latest change. */
   get version(): number {
     return this.#version;
   }
 
+  /** The object, or undefined when there is none. `namespace` is undefined for cluster-scoped resources. */
   get<R extends string>(resource: R, namespace: string | undefined, name: string): TypeOf<R> | undefined {
     return this.#objects.get(resource)?.get(key(namespace, name)) as TypeOf<R> | undefined;
   }
 
-  /** All of them, or those of one namespace, in creation order. */
+  /** All objects of the resource, or those in one namespace, in creation order. */
   list<R extends string>(resource: R, namespace?: string): TypeOf<R>[] {
     const all = [...(this.#objects.get(resource)?.values() ?? [])];
     const chosen = namespace === undefined ? all : all.filter((o) => o.metadata.namespace === namespace);
     return chosen as TypeOf<R>[];
   }
 
-  /** Names of the resources that have objects. */
+  /** The resources that have or had objects. */
   resources(): string[] {
     return [...this.#objects.keys()];
   }
 
-  /** Adds the object with a new uid and version. @throws StatusError 409 when it exists. */
+  /**
+   * Adds the object with a new version, and a new uid unless it has one.
+   * @throws StatusError 409 when it exists
+   */
   create<R extends string>(resource: R, object: KubeObject): TypeOf<R> {
     const name = object.metadata?.name ?? '';
     const owner = resourceNamed(resource);
@@ -74,7 +85,7 @@ export class Store {
     return stored as TypeOf<R>;
   }
 
-  /** Puts the object in place of the one of the same name; no change, no new version. */
+  /** Replaces the object of the same name. Without a change the version stays. @throws StatusError 404 */
   replace<R extends string>(resource: R, object: Stored): TypeOf<R> {
     const { namespace, name } = object.metadata;
     const before = this.get(resource, namespace, name) as Stored | undefined;
@@ -90,7 +101,8 @@ export class Store {
   }
 
   /**
-   * Read, change, write: `change` gets a copy. Undefined when there is no such object.
+   * Reads the object, passes a copy to `change` and stores it. Returns undefined when there is no such
+   * object.
    */
   modify<R extends string>(
     resource: R,
@@ -105,7 +117,7 @@ export class Store {
     return this.replace(resource, copy as unknown as Stored);
   }
 
-  /** Takes the object away at once, whatever its finalizers. */
+  /** Removes the object immediately, regardless of finalizers. Returns undefined when there is none. */
   remove<R extends string>(resource: R, namespace: string | undefined, name: string): TypeOf<R> | undefined {
     const before = this.get(resource, namespace, name) as Stored | undefined;
     if (before === undefined) return undefined;
@@ -116,19 +128,22 @@ export class Store {
     return last as TypeOf<R>;
   }
 
-  /** Every change after `version`; undefined when the history no longer reaches back so far. */
+  /** Every change after `version`, or undefined when the history does not reach back that far. */
   since(version: number): readonly Change[] | undefined {
     const oldest = this.#history[0]?.version ?? this.#version + 1;
     if (version + 1 < oldest) return undefined;
     return this.#history.filter((c) => c.version > version);
   }
 
-  /** Forgets the history, as a compaction does: watches from before answer 410. */
+  /** Drops the history, like a compaction of etcd: watches from older versions are answered with 410. */
   compact(): void {
     this.#history = [];
   }
 
-  /** Called for every change, in order, also for those that a listener makes. Returns how to stop. */
+  /**
+   * Calls the listener for every change in order, including changes by listeners. Returns a function that
+   * unsubscribes it.
+   */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -13,10 +13,11 @@ import type { KubeObject, Pod, Stored } from './types.ts';
 export interface TestLab {
   readonly api: LabApi;
   readonly dir: string;
+  /** Stops the lab and removes the directory. */
   readonly stop: () => Promise<void>;
 }
 
-/** Image `lab/sh` runs its arguments with bash. */
+/** Starts a lab with short timings. The image `lab/sh` runs its arguments with bash. */
 export async function startTestLab(options: Partial<LabApiOptions> = {}): Promise<TestLab> {
   const dir = await mkdtemp(join(tmpdir(), 'lab-api-'));
   const timings = { podStart: 20, podStop: 20, podRun: 50, jobBackoff: 50, ...options.timings };
@@ -29,7 +30,7 @@ export async function startTestLab(options: Partial<LabApiOptions> = {}): Promis
   return { api, dir, stop };
 }
 
-/** One request, answered with the decoded body, whatever its code. */
+/** Sends one request. Resolves with the decoded body for every status code. */
 export function call(
   api: LabApi,
   method: string,
@@ -64,7 +65,7 @@ export interface Output {
   readonly stderr: string;
 }
 
-/** Runs kubectl to its end; never rejects. */
+/** Runs kubectl until it exits, 20 seconds at most. Never rejects. */
 export function kubectl(kubeconfig: string, ...args: string[]): Promise<Output> {
   return new Promise((resolve) => {
     const env = { ...process.env, KUBECONFIG: kubeconfig, HOME: join(kubeconfig, '..') };
@@ -93,7 +94,7 @@ export function kubectlUntil(kubeconfig: string, text: string, ...args: string[]
   return { until, done: until(text).finally(() => child.kill()) };
 }
 
-/** Resolves with the object when a change to it satisfies `test`, at once when it already does. */
+/** Resolves with the object once it satisfies `test`, now or after a change. Rejects after `timeout` ms. */
 export function eventually(
   { store }: LabApi,
   resource: string,
@@ -121,7 +122,7 @@ export function eventually(
   });
 }
 
-/** Resolves with what `find` returns once it is not undefined; asked now and after every change. */
+/** Calls `find` now and after every change, and resolves with the first result that is not undefined. */
 export function until<T>({ store }: LabApi, find: () => T | undefined): Promise<T> {
   return new Promise((resolve) => {
     const check = () => {
@@ -135,7 +136,7 @@ export function until<T>({ store }: LabApi, find: () => T | undefined): Promise<
   });
 }
 
-/** Resolves when the container has written `text`: its signal handlers stand, for example. */
+/** Resolves when the container has logged `text`, for example once its signal handlers are installed. */
 export function says({ runner }: LabApi, pod: Pod, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const log = runner.log(pod, 'main');
@@ -150,7 +151,7 @@ export function says({ runner }: LabApi, pod: Pod, text: string): Promise<void> 
   });
 }
 
-/** A node that takes pods. */
+/** A Ready node that pods can be scheduled to. */
 export const testNode = (name: string, extra: object = {}): KubeObject => ({
   apiVersion: 'v1',
   kind: 'Node',

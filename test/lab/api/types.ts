@@ -1,6 +1,6 @@
 import type * as k8s from '@kubernetes/client-node';
 
-/** A client type as it travels: dates are RFC 3339 text. */
+/** A client type in its JSON form: dates are RFC 3339 text. */
 export type Wire<T> = T extends Date
   ? string
   : T extends (infer U)[]
@@ -26,7 +26,7 @@ export type PodFailurePolicy = Wire<k8s.V1PodFailurePolicy>;
 export type Volume = Wire<k8s.V1Volume>;
 export type KeyToPath = Wire<k8s.V1KeyToPath>;
 
-/** Any object, as a client sends it. */
+/** Any object as a client sends it. */
 export interface KubeObject {
   apiVersion?: string;
   kind?: string;
@@ -41,7 +41,7 @@ type StoredMeta = ObjectMeta & {
   creationTimestamp: string;
 };
 
-/** What the store holds: the identifying fields are always there. */
+/** An object as the store holds it: the identifying fields are always set. */
 export type Stored<T = KubeObject> = T & { apiVersion: string; kind: string; metadata: StoredMeta };
 
 export type Pod = Stored<Wire<k8s.V1Pod>>;
@@ -70,7 +70,7 @@ export type Condition = {
   [field: string]: unknown;
 };
 
-/** Stored type by resource name; the others are {@link KubeObject}. */
+/** Stored type by resource; all other resources are {@link Stored}. */
 export interface KnownTypes {
   pods: Pod;
   nodes: Node;
@@ -93,4 +93,5 @@ export interface KnownTypes {
   serviceaccounts: ServiceAccount;
 }
 
+/** The stored type of a resource. */
 export type TypeOf<R extends string> = R extends keyof KnownTypes ? KnownTypes[R] : Stored;

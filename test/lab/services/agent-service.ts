@@ -13,6 +13,7 @@ const executeRequest = z.object({
 
 export type ExecuteRequest = z.infer<typeof executeRequest>;
 
+/** A job of the agent service. */
 export interface AgentJob {
   readonly id: string;
   readonly request: ExecuteRequest;
@@ -21,23 +22,27 @@ export interface AgentJob {
   output?: string;
 }
 
-/** What the agent's prompt tells it to do: `k8s-upgrade submit --inputs JSON`. */
+/** Stands in for the agent: runs `k8s-upgrade submit --inputs JSON`. */
 export type Submit = (inputs: string) => Promise<{ exitCode: number; output: string }>;
 
+/** Options of {@link AgentService}. */
 export interface AgentServiceOptions extends HttpServiceOptions {
+  /** Bearer token that clients must send. */
   readonly token: string;
+  /** Called for each job with the inputs of its prompt. */
   readonly submit: Submit;
 }
 
 /**
- * The agent service: `POST /execute` and `GET /jobs/{id}`, with a bearer token, and nothing else (F3). Its jobs are in memory;
- * {@link AgentService.forget} loses them as a restart does.
+ * The agent service: `POST /execute` and `GET /jobs/{id}` with a bearer token, nothing else (F3). Jobs are
+ * kept in memory; {@link AgentService.forget} drops them, as a restart does.
  */
 export class AgentService extends HttpService {
+  /** All jobs, oldest first. */
   readonly jobs: AgentJob[] = [];
-  /** `ended` with each {@link AgentJob} whose agent has returned. */
+  /** `ended` for each {@link AgentJob} whose agent has returned. */
   readonly events = new EventEmitter<{ ended: [AgentJob] }>();
-  /** Answers 429. */
+  /** Makes the service answer `/execute` with 429. */
   queueFull = false;
   readonly #options: AgentServiceOptions;
 
@@ -46,6 +51,7 @@ export class AgentService extends HttpService {
     this.#options = options;
   }
 
+  /** Drops all jobs. */
   forget(): void {
     this.jobs.length = 0;
   }
@@ -107,7 +113,7 @@ export class AgentService extends HttpService {
   }
 }
 
-/** The JSON after `Inputs:`, to the brace that closes it; undefined when there is none. */
+/** The JSON object after `Inputs:` in a prompt; undefined when there is none. */
 export function inputsOf(prompt: string): string | undefined {
   const start = /Inputs:\s*(?=\{)/.exec(prompt);
   if (start === null) return undefined;

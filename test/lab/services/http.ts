@@ -3,30 +3,35 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
 
-/** What goes wrong with a service's answers; the first that is set wins, after the latency. */
+/**
+ * Faults of a service's answers. The latency is applied first; of the others the first that is set applies.
+ */
 export interface HttpFaults {
+  /** Delay of every answer, in ms. */
   latencyMs?: number;
-  /** The connection breaks off without an answer. */
+  /** Cuts the connection without an answer. */
   reset?: boolean;
-  /** Every request is sent on to itself. */
+  /** Redirects every request to itself. */
   redirectLoop?: boolean;
-  /** Instead of the real status; with the body below, or none. */
+  /** Replaces the status; the body is `body` or empty. */
   status?: number;
-  /** Instead of the real body, with status 200 unless set. */
+  /** Replaces the body, with status 200 unless `status` is set. */
   body?: string;
 }
 
+/** Options of {@link HttpService}. */
 export interface HttpServiceOptions {
-  /** @default 127.0.0.1 */
+  /** Address to listen on. @default 127.0.0.1 */
   readonly address?: string;
-  /** @default any free one */
+  /** Port to listen on. @default any free port */
   readonly port?: number;
 }
 
-/** An HTTP server on loopback that can be told to misbehave. Subclasses answer. */
+/** An HTTP server on loopback with injectable faults. Subclasses implement the answers. */
 export abstract class HttpService {
+  /** Faults that apply to every request. */
   faults: HttpFaults = {};
-  /** Asked about every request, before the faults. */
+  /** Sees every request that no fault applies to. */
   gate: CallGate | undefined;
   readonly #options: HttpServiceOptions;
   #server: Server | undefined;
@@ -36,11 +41,12 @@ export abstract class HttpService {
     this.#options = options;
   }
 
-  /** Without a slash at its end. */
+  /** Base URL, without a trailing slash. */
   get url(): string {
     return `http://${this.#options.address ?? '127.0.0.1'}:${this.#port}`;
   }
 
+  /** Starts listening; after a {@link stop} on the same port again. */
   async start(): Promise<this> {
     const server = createServer((request, response) => {
       this.#handle(request, response).catch((error: unknown) => fail(response, error));
@@ -53,7 +59,7 @@ export abstract class HttpService {
     return this;
   }
 
-  /** May be started again, on the same port. */
+  /** Stops listening and closes all connections. May be called twice. */
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -109,7 +115,7 @@ async function breakOff(request: IncomingMessage, how: Interference): Promise<vo
   request.socket.destroy();
 }
 
-/** Whatever a service does, it answers last: that is when the gate is asked again. */
+/** Consults the gate when the service ends its answer, which is the last thing that it does. */
 function heldBack(response: ServerResponse, answering: () => Interference | undefined): ServerResponse {
   const end = response.end.bind(response);
   response.end = ((...args: Parameters<typeof end>) => {
@@ -126,6 +132,7 @@ function fail(response: ServerResponse, error: unknown): void {
   else send(response, 500, String(error));
 }
 
+/** Sends a complete answer, as text unless the headers name another type. */
 export function send(
   response: ServerResponse,
   status: number,

@@ -8,7 +8,7 @@ interface Published {
   readonly date: Date;
 }
 
-/** What the repository answers instead of a package list. */
+/** What the repository serves instead of a package list. */
 export type Nonsense = 'html' | 'empty' | 'truncated';
 
 const day = 86_400_000;
@@ -19,10 +19,11 @@ const prefix = '/core:/stable:/';
 const cdnPrefix = '/repositories/isv:/kubernetes:/core:/stable:/';
 
 /**
- * pkgs.k8s.io: a front that answers everything with a 302 (F12), and the CDN behind it with one flat Debian repository per minor.
- * `faults` are the front's; those of {@link PackageRepository.cdn} the CDN's.
+ * pkgs.k8s.io: a front end that answers everything with a 302 (F12), and a CDN with one flat Debian
+ * repository per minor. `faults` apply to the front end; {@link PackageRepository.cdn} has its own.
  */
 export class PackageRepository extends HttpService {
+  /** The server that the front end redirects to. */
   readonly cdn = new Cdn();
 
   /** Base URL as in the settings, ending in `/`; `v1.35/deb/` is appended. */
@@ -39,11 +40,16 @@ export class PackageRepository extends HttpService {
     this.cdn.missingStatus = status;
   }
 
+  /** What the CDN serves instead of lists; undefined for the real ones. */
   set nonsense(nonsense: Nonsense | undefined) {
     this.cdn.nonsense = nonsense;
   }
 
-  /** @param options.date when its packages were built. @default 60 days ago */
+  /**
+   * Adds a release.
+   * @param options.revision of its packages. @default 1.1
+   * @param options.date when its packages were built. @default 60 days ago
+   */
   publish(release: string, options: { revision?: string; date?: Date } = {}): void {
     const { revision = '1.1', date = new Date(Date.now() - 60 * day) } = options;
     this.cdn.published.push({ release, revision, date });
@@ -97,7 +103,7 @@ class Cdn extends HttpService {
   #garbled(text: string): string {
     if (this.nonsense === 'html') return html;
     if (this.nonsense === 'empty') return '';
-    // In the middle of a stanza, as a connection that broke off leaves it.
+    // Ends within a stanza, as after a broken connection.
     return this.nonsense === 'truncated' ? text.slice(0, Math.floor(text.length / 3)) : text;
   }
 }

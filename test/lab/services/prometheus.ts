@@ -10,7 +10,7 @@ interface FiringAlert {
   readonly since: Date;
 }
 
-/** The twelve alerts of the group. */
+/** The twelve alerts of the group `Upgrade Gates`. */
 export const upgradeGates: readonly string[] = [
   'KubeAPIServerDown',
   'KubeStateMetricsDown',
@@ -27,34 +27,37 @@ export const upgradeGates: readonly string[] = [
 ];
 
 /**
- * Prometheus' HTTP API as far as it is asked: rules, alerts, instant queries. Its rules are evaluated by nobody:
- * a test fires and clears alerts by name.
+ * The parts of Prometheus' HTTP API that the pipeline uses: rules, alerts, instant queries. Rules are not
+ * evaluated: tests fire and clear alerts by name.
  */
 export class Prometheus extends HttpService {
   /** Rule group → its alerts. */
   readonly groups = new Map<string, string[]>([['Upgrade Gates', [...upgradeGates]]]);
-  /** Whose metrics are scraped, as `instance`. */
+  /** The API servers whose metrics are scraped, by their label `instance`. */
   apiServers: readonly string[] = ['127.0.1.1:6443'];
-  /** Whether rules can be asked for by group; servers of Debian 12 (2.42) ignore the parameter. */
+  /** Whether rules can be filtered by group. Prometheus 2.42, as in Debian 12, ignores the parameter. */
   filtersRules = true;
   readonly #firing: FiringAlert[] = [];
   readonly #queries = new Map<string, { labels: Labels; value: number }[]>();
 
-  /** @throws Error when no group has the alert: a test that misspells one would pass for nothing. */
+  /**
+   * Fires an alert.
+   * @throws Error when no group has it, so that no test passes because of a misspelled name
+   */
   fire(name: string, labels: Labels = {}): void {
     if (![...this.groups.values()].some((alerts) => alerts.includes(name)))
       throw new Error(`no rule ${name}`);
     this.#firing.push({ name, labels, since: new Date() });
   }
 
-  /** @param labels only the alerts that carry all of these; all of that name when missing. */
+  /** Clears the alerts of this name that have all the given labels. Does nothing when there is none. */
   clear(name: string, labels: Labels = {}): void {
     const matches = (alert: FiringAlert) =>
       alert.name === name && Object.entries(labels).every(([key, value]) => alert.labels[key] === value);
     for (const alert of this.#firing.filter(matches)) this.#firing.splice(this.#firing.indexOf(alert), 1);
   }
 
-  /** A client calls a deprecated API version, as every API server would say of it. */
+  /** Reports the call of a deprecated API version on every API server. */
   callDeprecated(api: { group: string; version: string; resource: string; removed_release: string }): void {
     const series = this.apiServers.map((instance) => ({
       labels: { instance, subresource: '', ...api },
@@ -63,7 +66,7 @@ export class Prometheus extends HttpService {
     this.setQuery(requestedQuery, [...(this.#queries.get(requestedQuery) ?? []), ...series]);
   }
 
-  /** What an instant query answers; a query that nobody set answers an empty vector. */
+  /** Sets the result of an instant query. Other queries return an empty vector. */
   setQuery(query: string, vector: { labels: Labels; value: number }[]): void {
     this.#queries.set(query, vector);
   }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { bodyOf, HttpService, send } from './http.ts';
 import type { Labels } from './prometheus.ts';
 
-/** One request that changed a group. Unix milliseconds. */
+/** One request that changed a group. `at` in Unix milliseconds. */
 export interface Push {
   readonly method: 'PUT' | 'POST' | 'DELETE';
   readonly grouping: Labels;
@@ -22,17 +22,20 @@ interface Group {
   pushedAt: number;
 }
 
-/** Pushgateway: `PUT` replaces the group, `POST` the metrics of the same names, `DELETE` removes it. */
+/**
+ * Pushgateway: `PUT` replaces the group, `POST` the metrics of the same names, `DELETE` removes the group.
+ */
 export class Pushgateway extends HttpService {
+  /** Every accepted push, oldest first. */
   readonly history: Push[] = [];
   readonly #groups = new Map<string, Group>();
 
-  /** The value of the one sample with this name and at least these labels (grouping included); undefined when there is none. */
+  /** Value of the first of {@link samples}; undefined when there is none. */
   value(name: string, labels: Labels = {}): number | undefined {
     return this.samples(name, labels)[0]?.value;
   }
 
-  /** All samples with this name and at least these labels, grouping labels among theirs. */
+  /** All samples with this name and at least these labels. Grouping labels are included. */
   samples(name: string, labels: Labels = {}): Sample[] {
     const all = [...this.#groups.values()].flatMap(({ grouping, samples }) =>
       samples.map((sample) => ({ ...sample, labels: { ...sample.labels, ...grouping } })),
@@ -94,7 +97,7 @@ function line(name: string, labels: Labels, value: number): string {
 
 const quoted = (text: string) => text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
 
-/** `/metrics/job/J/label/value…` → labels; undefined for anything else. */
+/** The grouping labels in `/metrics/job/J/label/value…`; undefined for any other path. */
 function groupingOf(path: string): Labels | undefined {
   const parts = path.split('/').slice(1).map(decodeURIComponent);
   const [metrics, ...pairs] = parts;
@@ -104,7 +107,7 @@ function groupingOf(path: string): Labels | undefined {
   );
 }
 
-/** @returns the samples, or the first line that is none, as Pushgateway refuses a whole push for it. */
+/** Returns the samples, or the first invalid line, for which Pushgateway refuses the whole push. */
 function parseExposition(text: string): Sample[] | string {
   if (text !== '' && !text.endsWith('\n')) return 'unexpected end of input stream';
   const samples: Sample[] = [];

@@ -20,7 +20,7 @@ afterEach(async () => {
 const post = (url: string, body: unknown, headers: Record<string, string> = {}, method = 'POST') =>
   fetch(url, { method, body: typeof body === 'string' ? body : JSON.stringify(body), headers });
 
-/** Without following redirects, which fetch cannot report. */
+/** Sends HEAD without following redirects; fetch does not report their location. */
 function head(url: string): Promise<{ status: number | undefined; location: string | undefined }> {
   return new Promise((resolve, reject) => {
     request(url, { method: 'HEAD' }, (response) => {
@@ -48,7 +48,7 @@ describe('PackageRepository', () => {
     }
   });
 
-  test('has a stanza per package, release and architecture, and the files that they name', async () => {
+  test('serves a stanza per package, release and architecture, and the files that they name', async () => {
     const packages = await (await fetch(`${repository.base}v1.34/deb/Packages`)).text();
     const stanzas = packages.trim().split('\n\n');
     expect(stanzas).toHaveLength(14);
@@ -59,7 +59,7 @@ describe('PackageRepository', () => {
     expect(file.headers.get('last-modified')).toBe('Sat, 10 Jan 2026 00:00:00 GMT');
   });
 
-  test('builds packages 60 days ago unless told otherwise', async () => {
+  test('dates packages 60 days back by default', async () => {
     const file = await fetch(`${repository.base}v1.34/deb/amd64/kubelet_1.34.2-1.1_amd64.deb`);
     const age = Date.now() - Date.parse(file.headers.get('last-modified') ?? '');
     expect(age / 86_400_000).toBeCloseTo(60, 2);
@@ -71,14 +71,14 @@ describe('PackageRepository', () => {
     expect(await answer.text()).toMatch(/isv:kubernetes|BEGIN PGP/);
   });
 
-  test('refuses minors that do not exist with the status that is set', async () => {
+  test('refuses a missing minor with the configured status', async () => {
     expect((await fetch(`${repository.base}v1.35/deb/Release`)).status).toBe(403);
     repository.missingStatus = 404;
     expect((await fetch(`${repository.base}v1.35/deb/Release`)).status).toBe(404);
     expect((await fetch(`${repository.base}v1.34/deb/amd64/nothing.deb`)).status).toBe(404);
   });
 
-  test('talks nonsense when told so', async () => {
+  test('serves a web page, nothing or a truncated list if configured', async () => {
     const url = `${repository.base}v1.34/deb/Packages`;
     const whole = await (await fetch(url)).text();
     repository.nonsense = 'html';
@@ -91,14 +91,14 @@ describe('PackageRepository', () => {
   });
 });
 
-describe('the faults of every service', () => {
+describe('every service', () => {
   let slack: Slack;
   const send = () => post(slack.webhook, { text: 'x' });
   beforeEach(async () => {
     slack = await started(new Slack());
   });
 
-  test('a status, a body, a reset, a redirect loop, a late answer', async () => {
+  test('has the faults status, body, reset, redirect loop and latency', async () => {
     slack.faults = { status: 503 };
     expect((await send()).status).toBe(503);
     slack.faults = { body: '<html>' };
@@ -114,7 +114,7 @@ describe('the faults of every service', () => {
     expect(slack.messages).toHaveLength(1);
   });
 
-  test('a stop ends open requests; a start takes the same port', async () => {
+  test('cuts open requests when it stops, and starts again on the same port', async () => {
     slack.faults = { latencyMs: 10_000 };
     const hanging = send();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -162,7 +162,7 @@ describe('Prometheus', () => {
     expect(() => prometheus.fire('NoSuchAlert')).toThrow('no rule NoSuchAlert');
   });
 
-  test('knows other groups only when asked for them or for all', async () => {
+  test('filters rules by group and type', async () => {
     prometheus.groups.set('Other', ['Watchdog']);
     expect((await rules('?rule_group[]=Other')).data.groups.map(({ name }) => name)).toEqual(['Other']);
     expect((await rules('')).data.groups).toHaveLength(2);
@@ -170,7 +170,7 @@ describe('Prometheus', () => {
     expect((await rules('?type=nonsense')).status).toBe('error');
   });
 
-  test('answers the queries that were set, and an empty vector to others', async () => {
+  test('answers configured queries, and others with an empty vector', async () => {
     prometheus.setQuery('up', [{ labels: { job: 'node' }, value: 1 }]);
     expect(await get('/api/v1/query?query=up')).toMatchObject({
       data: { resultType: 'vector', result: [{ metric: { job: 'node' }, value: [expect.any(Number), '1'] }] },
@@ -189,7 +189,7 @@ describe('Pushgateway', () => {
     gateway = await started(new Pushgateway());
   });
 
-  test('PUT replaces the group, POST the metrics of the same names, DELETE all of it', async () => {
+  test('replaces the group on PUT, metrics of the same names on POST, and removes the group on DELETE', async () => {
     await push('PUT', '# TYPE a gauge\na 1\nb{kind="patch"} 2\nb{kind="minor"} 3\n');
     await push('POST', 'b{kind="patch"} 5\n');
     expect(gateway.value('a')).toBe(1);
@@ -202,14 +202,14 @@ describe('Pushgateway', () => {
     expect(gateway.history.map(({ method }) => method)).toEqual(['PUT', 'POST', 'PUT', 'DELETE']);
   });
 
-  test('keeps groups apart by their labels', async () => {
+  test('separates groups by their labels', async () => {
     await push('PUT', 'a 1\n', `${group()}/instance/one`);
     await push('PUT', 'a 2\n', `${group()}/instance/two`);
     expect(gateway.value('a', { instance: 'two' })).toBe(2);
     expect(gateway.samples('a')).toHaveLength(2);
   });
 
-  test('exposes what it holds, with the time of the push', async () => {
+  test('exposes all samples with the time of the push', async () => {
     await push('PUT', 'a{text="q\\"uote"} 1.5e9\n');
     const text = await (await fetch(`${gateway.url}/metrics`)).text();
     expect(text).toContain('a{instance="",text="q\\"uote",job="k8s-version-upgrade"} 1500000000\n');
@@ -217,9 +217,9 @@ describe('Pushgateway', () => {
   });
 
   test.each([
-    ['a line that is none', 'a one\n', 400],
+    ['an invalid line', 'a one\n', 400],
     ['a missing last newline', 'a 1', 400],
-  ])('refuses %s and keeps what it had', async (_what, body, status) => {
+  ])('refuses %s and keeps its samples', async (_what, body, status) => {
     await push('PUT', 'a 1\n');
     expect((await push('PUT', body)).status).toBe(status);
     expect(gateway.value('a')).toBe(1);
@@ -228,7 +228,7 @@ describe('Pushgateway', () => {
 });
 
 describe('Slack', () => {
-  test('takes messages at its webhook and tells whoever listens', async () => {
+  test('accepts messages at its webhook and emits an event for each', async () => {
     const slack = await started(new Slack());
     const received: string[] = [];
     slack.events.on('message', ({ text }) => received.push(text));
@@ -269,7 +269,7 @@ describe('AgentService', () => {
     );
   });
 
-  test('does what the prompt says and answers for the job', async () => {
+  test('submits the inputs of the prompt and reports the job', async () => {
     const ended = new Promise((resolve) => agent.events.once('ended', resolve));
     const answer = await execute();
     expect(answer.status).toBe(202);
@@ -283,7 +283,7 @@ describe('AgentService', () => {
     expect((await fetch(`${agent.url}/jobs/${job_id}`, { headers: authorization })).status).toBe(404);
   });
 
-  test('refuses what the real one refuses (F3)', async () => {
+  test('refuses what the real service refuses (F3)', async () => {
     expect((await execute(body, {})).status).toBe(401);
     expect((await execute(body, { authorization: 'Bearer other' })).status).toBe(401);
     expect((await execute({ agent: 'x' })).status).toBe(422);
@@ -297,7 +297,7 @@ describe('AgentService', () => {
     expect(submitted).toEqual([]);
   });
 
-  test('finds the inputs in a prompt, or says that there are none', () => {
+  test('finds the inputs in a prompt, or undefined', () => {
     expect(inputsOf(prompt)).toBe(inputs);
     expect(inputsOf('Inputs: {"cut":')).toBeUndefined();
     expect(inputsOf('no inputs')).toBeUndefined();

@@ -2,7 +2,9 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { bodyOf, HttpService, send } from './http.ts';
 
+/** A message that Slack accepted. */
 export interface SlackMessage {
+  /** Empty when the message has only blocks. */
   readonly text: string;
   /** The whole payload, with blocks and attachments. */
   readonly payload: Readonly<Record<string, unknown>>;
@@ -12,13 +14,14 @@ export interface SlackMessage {
 
 const path = '/services/T000/B000/XXXX';
 
-/** One incoming webhook. */
+/** Slack, with one incoming webhook. */
 export class Slack extends HttpService {
+  /** All accepted messages, oldest first. */
   readonly messages: SlackMessage[] = [];
-  /** `message` with each {@link SlackMessage} as it arrives. */
+  /** `message` for each {@link SlackMessage} as it arrives. */
   readonly events = new EventEmitter<{ message: [SlackMessage] }>();
 
-  /** As it would be in the Secret. */
+  /** URL of the webhook, as in the Secret. */
   get webhook(): string {
     return `${this.url}${path}`;
   }

@@ -61,7 +61,7 @@ const changes: PolicyRule[] = [
 const discovery = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'];
 const health = ['/healthz', '/livez', '/readyz', '/version', '/version/'];
 
-/** The default roles that clients rely on, as kube-apiserver creates them. */
+/** Those default roles and bindings of kube-apiserver that clients rely on. */
 export const defaultRoles: readonly KubeObject[] = [
   clusterRole('cluster-admin', [
     { apiGroups: ['*'], resources: ['*'], verbs: ['*'] },

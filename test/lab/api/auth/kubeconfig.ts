@@ -8,7 +8,7 @@ interface Credentials {
   readonly namespace?: string;
 }
 
-/** YAML text for `--kubeconfig`. */
+/** A kubeconfig as YAML text. */
 export function kubeconfigText(c: Credentials): string {
   const cluster = 'lab';
   return stringify({

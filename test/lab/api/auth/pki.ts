@@ -2,8 +2,9 @@ import './reflect.ts';
 import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
+/** Keys and certificates of the server, PEM. */
 export interface ServerIdentity {
-  /** Certificate of the authority that clients trust. */
+  /** Certificate of the CA that clients trust. */
   readonly caPem: string;
   readonly certPem: string;
   readonly keyPem: string;
@@ -12,7 +13,7 @@ export interface ServerIdentity {
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const year = 365 * 86_400_000;
 
-/** A fresh authority and a server certificate for the loopback interface; takes a few milliseconds. */
+/** Creates a CA and a server certificate for the loopback interface, in a few milliseconds. */
 export async function issueServerIdentity(): Promise<ServerIdentity> {
   x509.cryptoProvider.set(webcrypto);
   const { subtle } = webcrypto;

@@ -2,11 +2,11 @@ import type { Store } from '../store.ts';
 import type { PolicyRule, RoleBinding, RoleRef, Subject } from '../types.ts';
 import type { User } from './tokens.ts';
 
-/** What an authorizer is asked, as in a SubjectAccessReview. */
+/** The request that the authorizer decides on, as in a SubjectAccessReview. */
 export interface Attributes {
   readonly user: User;
   readonly verb: string;
-  /** Undefined for a path that is no resource. */
+  /** Undefined for a non-resource path. */
   readonly resource?: {
     readonly group: string;
     readonly name: string;
@@ -17,26 +17,28 @@ export interface Attributes {
   readonly path: string;
 }
 
-/** Which rule of which role let a request through: the proof that a rule is needed. */
+/** The rule that allowed a request. Tests use it to prove that a rule is needed. */
 export interface AllowedBy {
+  /** Kind of the role; `superuser` for members of `system:masters`. */
   readonly role: 'superuser' | 'ClusterRole' | 'Role';
-  /** Of the Role; empty otherwise. */
+  /** Namespace of a Role; empty otherwise. */
   readonly namespace: string;
+  /** Name of the role. */
   readonly name: string;
   /** Position in the role's `rules`; -1 for a superuser. */
   readonly rule: number;
 }
 
 interface Grant {
-  /** As the answer to a SubjectAccessReview has it. */
+  /** The reason in the answer to a SubjectAccessReview. */
   readonly reason: string;
   readonly by: AllowedBy;
   readonly rule: PolicyRule;
 }
 
-/** RBAC as kube-apiserver does it, from the stored roles and bindings. */
+/** Authorizes requests like kube-apiserver's RBAC, from the stored roles and bindings. */
 export class Rbac {
-  /** False: the roles are not read yet, and nobody but a superuser may do anything. */
+  /** False while a starting server has not read the roles: only superusers are allowed then. */
   synced = true;
   readonly #store: Store;
   constructor(store: Store) {
@@ -51,13 +53,13 @@ export class Rbac {
     return this.#grants(a.user, a.resource?.namespace).find((g) => covers(g.rule, a))?.by;
   }
 
-  /** Why the request is allowed, in RBAC's words; undefined when it is not. */
+  /** Why the request is allowed, in RBAC's wording; undefined when it is not. */
   reasonOf(a: Attributes): string | undefined {
     if (a.user.groups.includes('system:masters')) return '';
     return this.#grants(a.user, a.resource?.namespace).find((g) => covers(g.rule, a))?.reason;
   }
 
-  /** Every rule that a user has in a namespace, for SelfSubjectRulesReview. */
+  /** All rules that apply to the user in a namespace, for SelfSubjectRulesReview. */
   rulesOf(user: User, namespace: string): PolicyRule[] {
     if (user.groups.includes('system:masters')) {
       return [
@@ -146,7 +148,7 @@ function coversResource(list: readonly string[] | undefined, name: string, subre
   return has(list, `${name}/${subresource}`) || (list ?? []).includes(`*/${subresource}`);
 }
 
-/** The sentence after `… is forbidden: `. */
+/** The part of the message after `… is forbidden: `. */
 export function denial(a: Attributes): string {
   const user = `User ${JSON.stringify(a.user.name)} cannot ${a.verb}`;
   const r = a.resource;

@@ -1,6 +1,5 @@
 /**
- * As much of `reflect-metadata` as @peculiar/x509's container asks for; it refuses to load without.
- * To be imported before it.
+ * The part of `reflect-metadata` that @peculiar/x509 needs to load. Import this module before it.
  */
 const metadata = new WeakMap<object, Map<unknown, unknown>>();
 

@@ -42,7 +42,7 @@ const roles = [
   },
 ];
 
-/** Who may do what, and how it is said. */
+/** Authentication, authorization and the wording of refusals. */
 export function describeAccess(start: StartTarget): void {
   describe('access', () => {
     let target: Target;
@@ -55,7 +55,7 @@ export function describeAccess(start: StartTarget): void {
       await rest.create([namespace('own'), { apiVersion: 'v1', kind: 'ServiceAccount', metadata }, ...roles]);
       await target.addNode('one');
       own = await target.as(account);
-      // Roles take effect a moment after they are there.
+      // Roles take effect shortly after they have been created.
       await rest.eventually('/api/v1/namespaces/own/serviceaccounts/default', (found) => found !== undefined);
       while ((await own.send('GET', '/api/v1/namespaces/own/configmaps/killswitch')).code === 403);
     });
@@ -64,7 +64,7 @@ export function describeAccess(start: StartTarget): void {
     const codeOf = async (method: string, path: string, body?: object) =>
       (await own.send(method, path, body)).code;
 
-    it('is what each rule says and no more (F30)', async () => {
+    it('is exactly what the rules allow (F30)', async () => {
       const maps = '/api/v1/namespaces/own/configmaps';
       expect(await codeOf('GET', '/api/v1/nodes')).toBe(200);
       expect(await codeOf('PATCH', '/api/v1/nodes/one')).toBe(403);
@@ -80,7 +80,7 @@ export function describeAccess(start: StartTarget): void {
       expect(await codeOf('DELETE', '/api/v1/namespaces/default/pods/none')).toBe(403);
     });
 
-    it('that is refused is told in these words', async () => {
+    it('is refused with these messages', async () => {
       expect((await own.send('DELETE', '/api/v1/nodes/one')).body).toEqual({
         kind: 'Status',
         apiVersion: 'v1',
@@ -101,7 +101,7 @@ export function describeAccess(start: StartTarget): void {
       });
     });
 
-    it('is 401 with an unknown token and 403 with none', async () => {
+    it('is refused with 401 for an unknown token and 403 without a token', async () => {
       const stolen = await (await target.as({ token: 'stolen' })).send('GET', '/api/v1/nodes');
       expect(stolen.body).toEqual({
         kind: 'Status',
@@ -121,8 +121,8 @@ export function describeAccess(start: StartTarget): void {
       expect((await (await target.as('nobody')).send('GET', '/version')).code).toBe(200);
     });
 
-    it('can be asked for', async () => {
-      const ask = async (resourceAttributes: object) => {
+    it('can be reviewed', async () => {
+      const review = async (resourceAttributes: object) => {
         const body = { spec: { resourceAttributes } };
         const { status } = await own.ok(
           'POST',
@@ -131,15 +131,15 @@ export function describeAccess(start: StartTarget): void {
         );
         return status;
       };
-      expect(await ask({ verb: 'list', resource: 'nodes' })).toMatchObject({
+      expect(await review({ verb: 'list', resource: 'nodes' })).toMatchObject({
         allowed: true,
         reason:
           'RBAC: allowed by ClusterRoleBinding "executor" of ClusterRole "executor" to ServiceAccount "executor/own"',
       });
-      expect(await ask({ verb: 'delete', resource: 'nodes' })).toEqual({ allowed: false });
+      expect(await review({ verb: 'delete', resource: 'nodes' })).toEqual({ allowed: false });
       const eviction = { verb: 'create', resource: 'pods', subresource: 'eviction', namespace: 'default' };
-      expect(await ask(eviction)).toMatchObject({ allowed: true });
-      expect(await ask({ verb: 'create', resource: 'pods', namespace: 'default' })).toEqual({
+      expect(await review(eviction)).toMatchObject({ allowed: true });
+      expect(await review({ verb: 'create', resource: 'pods', namespace: 'default' })).toEqual({
         allowed: false,
       });
       const asAdmin = await rest.ok('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
@@ -153,15 +153,15 @@ export function describeAccess(start: StartTarget): void {
       });
     });
 
-    it('to an important class is refused a pod whose class there is not', async () => {
+    it('is refused to a pod whose PriorityClass does not exist', async () => {
       const path = '/api/v1/namespaces/default/pods?dryRun=All';
       const important = (priorityClassName: string) => pod('important', 'default', { priorityClassName });
       expect((await rest.send('POST', path, important('none'))).body).toMatchObject({
         code: 403,
         message: 'pods "important" is forbidden: no PriorityClass with name none was found',
       });
-      const taken = await rest.ok('POST', path, important('system-node-critical'));
-      expect(taken.spec.priority).toBe(2_000_001_000);
+      const accepted = await rest.ok('POST', path, important('system-node-critical'));
+      expect(accepted.spec.priority).toBe(2_000_001_000);
     });
   });
 }

@@ -7,7 +7,7 @@ import type { StartTarget, Target } from './target.ts';
 const pods = '/api/v1/namespaces/apps/pods';
 const budgets = '/apis/policy/v1/namespaces/apps/poddisruptionbudgets';
 
-/** Evictions, disruption budgets, scheduling; what the controllers make of pods that went. */
+/** Evictions, PodDisruptionBudgets, scheduling, and the replacement of evicted pods. */
 export function describeEvictions(start: StartTarget): void {
   describe('evictions', () => {
     let target: Target;
@@ -34,7 +34,7 @@ export function describeEvictions(start: StartTarget): void {
     const ofApp = (app: string) => `${pods}?labelSelector=app%3D${app}`;
     const live = ({ items }: { items: Pod[] }) =>
       items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-    /** Those that are not on their way out, once there are so many and all are Ready. */
+    /** The app's pods that are not being deleted, once there are `count` of them and all are Ready. */
     const ready = async (app: string, count: number): Promise<Pod[]> =>
       live(
         await rest.eventually(ofApp(app), (list) => live(list).length === count && live(list).every(isReady)),
@@ -51,7 +51,7 @@ export function describeEvictions(start: StartTarget): void {
     };
     const nameOf = (found: Pod | undefined): string => found?.metadata.name ?? '';
 
-    it('happen within the disruption budget, and a dry run changes nothing', async () => {
+    it('happen within the PodDisruptionBudget, and a dry run changes nothing', async () => {
       await rest.create([
         workload('Deployment', 'web', 'apps', 2),
         budget('web', 'apps', 'web', { minAvailable: 1 }),
@@ -68,7 +68,7 @@ export function describeEvictions(start: StartTarget): void {
       }
       await ready('web', 2);
       await budgetAllows('web', 1);
-      // No node takes the replacement for now, so that the second pod stays the only one.
+      // Cordon all nodes so that no replacement starts and the second pod stays the only healthy one.
       await cordon(true);
       const { code, body } = await evict(nameOf(first));
       expect([code, body.status]).toEqual([201, 'Success']);
@@ -97,7 +97,7 @@ export function describeEvictions(start: StartTarget): void {
       await budgetAllows('web', 1);
     });
 
-    it('mark the pod, and let it end in its own time', async () => {
+    it('set the condition DisruptionTarget and respect the grace period of the pod', async () => {
       const held = pod('held', 'apps', { terminationGracePeriodSeconds: 7 });
       await rest.create([{ ...held, metadata: { ...held.metadata, finalizers: ['example.com/hold'] } }]);
       await rest.eventually(`${pods}/held`, isReady);
@@ -117,7 +117,7 @@ export function describeEvictions(start: StartTarget): void {
       await rest.eventually(`${pods}/held`, (found) => found === undefined);
     });
 
-    it('take the grace period of the eviction', async () => {
+    it('use the grace period of the eviction, if it has one', async () => {
       const short = pod('short', 'apps', { terminationGracePeriodSeconds: 600 });
       await rest.create([{ ...short, metadata: { ...short.metadata, finalizers: ['example.com/hold'] } }]);
       await rest.eventually(`${pods}/short`, isReady);
@@ -129,10 +129,10 @@ export function describeEvictions(start: StartTarget): void {
       await rest.patch(`${pods}/short`, { metadata: { finalizers: null } });
     });
 
-    it('cannot be with two budgets, which is a 500', async () => {
+    it('of a pod with two budgets are answered with 500', async () => {
       await rest.create([workload('Deployment', 'twice', 'apps', 1)]);
       const [one] = await ready('twice', 1);
-      // Their status is not waited for: the controller counts a pod's change for only one of its budgets.
+      // Do not wait for their status: the controller reconciles only one budget when a pod changes.
       await rest.create([
         budget('a', 'apps', 'twice', { maxUnavailable: 1 }),
         budget('b', 'apps', 'twice', { maxUnavailable: '100%' }),
@@ -145,7 +145,7 @@ export function describeEvictions(start: StartTarget): void {
       expect((await evict('nobody')).body).toMatchObject({ code: 404, message: 'pods "nobody" not found' });
     });
 
-    it('are refused where a budget counts from controllers and there is none', async () => {
+    it('are refused when a budget with maxUnavailable selects a pod without a controller', async () => {
       const own = pod('own', 'apps');
       await rest.create([
         { ...own, metadata: { ...own.metadata, labels: { app: 'own' } } },
@@ -157,7 +157,7 @@ export function describeEvictions(start: StartTarget): void {
       expect([code, body.details]).toEqual([429, { causes: [{ reason: 'DisruptionBudget', message }] }]);
     });
 
-    it('take an unready pod only while enough others are healthy, unless told otherwise', async () => {
+    it('of an unready pod need enough healthy others, unless the policy is AlwaysAllow', async () => {
       await rest.create([
         workload('Deployment', 'ill', 'apps', 1),
         budget('ill', 'apps', 'ill', { minAvailable: 1 }),
@@ -173,20 +173,20 @@ export function describeEvictions(start: StartTarget): void {
       await rest.eventually(path, (found) => found === undefined);
     });
 
-    it('wait until the controller has seen a new budget', async () => {
+    it('are refused by a budget that allows none', async () => {
       await rest.create([
         workload('Deployment', 'all', 'apps', 2),
         budget('all', 'apps', 'all', { maxUnavailable: 0 }),
       ]);
       const [one] = await ready('all', 2);
-      // It allows none from the start; what is waited for is that the pods were counted.
+      // Wait until the controller has counted the pods; the allowed number is 0 from the start.
       await rest.eventually(`${budgets}/all`, ({ status }) => status?.currentHealthy === 2);
       expect((await evict(nameOf(one))).body.details.causes[0].message).toBe(
         'The disruption budget all needs 2 healthy pods and has 2 currently',
       );
     });
 
-    it('of a StatefulSet make a pod of the same name with another uid', async () => {
+    it('of a StatefulSet lead to a pod of the same name with a new uid', async () => {
       await rest.create([workload('StatefulSet', 'db', 'apps', 1)]);
       const [old] = await ready('db', 1);
       expect((await evict('db-0')).code).toBe(201);
@@ -199,7 +199,7 @@ export function describeEvictions(start: StartTarget): void {
       ]);
     });
 
-    it('leave a pod that no node takes Pending, with the reason', async () => {
+    it('leave a replacement that no node fits Pending, with the reason', async () => {
       await cordon(true);
       await rest.create([workload('Deployment', 'late', 'apps', 1)]);
       const unschedulable = ({ status }: Pod) =>

@@ -6,7 +6,7 @@ import { describeReads } from './reads.ts';
 import type { StartTarget } from './target.ts';
 import { describeWrites } from './writes.ts';
 
-/** What an API server has to be like for the pipeline: the lab's and the real one answer the same. */
+/** What the pipeline relies on in an API server. Run against the lab's server and a real one. */
 export function describeContract(start: StartTarget): void {
   for (const part of [
     describeReads,

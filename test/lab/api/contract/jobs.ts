@@ -43,7 +43,7 @@ export function describeJobs(start: StartTarget): void {
       rest.eventually(`${batch}/jobs/${name}`, (found) => conditionOf(found, type) !== undefined);
     const podsOf = async (name: string): Promise<Pod[]> =>
       (await rest.get(`${pods}?labelSelector=job-name%3D${name}`)).items;
-    /** The first pod that satisfies. */
+    /** The first pod of the Job that satisfies `test`, now or later. */
     const pod = async (name: string, test: (found: Pod) => boolean): Promise<Pod> => {
       const list = await rest.eventually(`${pods}?labelSelector=job-name%3D${name}`, ({ items }) =>
         items.some(test),
@@ -60,7 +60,7 @@ export function describeJobs(start: StartTarget): void {
           status?.phase === 'Running' && metadata.uid !== not && metadata.deletionTimestamp === undefined,
       );
 
-    it('run to completion, with what they were given', async () => {
+    it('run to completion, with their arguments and environment', async () => {
       const env = [
         { name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
         { name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
@@ -101,7 +101,7 @@ export function describeJobs(start: StartTarget): void {
       });
     });
 
-    it('fail at once on an exit code of their failure policy', async () => {
+    it('fail immediately on an exit code in their failure policy', async () => {
       await create('blocked', 'exit 3', jobPolicy);
       const done = await ends('blocked', 'Failed');
       const [failed, ...others] = await podsOf('blocked');
@@ -113,7 +113,7 @@ export function describeJobs(start: StartTarget): void {
       });
     });
 
-    it('start again after the process was killed', async () => {
+    it('start a new pod after the process was killed', async () => {
       const marker = join(target.dir, 'second-attempt');
       await create('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy);
       const first = await running('crash');
@@ -128,7 +128,7 @@ export function describeJobs(start: StartTarget): void {
       });
     });
 
-    it('give up at the back-off limit', async () => {
+    it('fail at the back-off limit', async () => {
       await create('hopeless', 'exit 9', { ...jobPolicy, backoffLimit: 0 });
       const done = await ends('hopeless', 'Failed');
       expect(done.status?.failed).toBe(1);
@@ -138,7 +138,7 @@ export function describeJobs(start: StartTarget): void {
       });
     });
 
-    it('replace an evicted pod without counting it, after SIGTERM and only when it has ended', async () => {
+    it('replace an evicted pod after it has handled SIGTERM and ended, without counting a failure', async () => {
       const script = "trap 'echo stopping; exit 143' TERM; echo up; sleep 60 & wait";
       await create('evicted', script, jobPolicy);
       const first = await running('evicted');
@@ -155,7 +155,7 @@ export function describeJobs(start: StartTarget): void {
       await rest.ok('DELETE', `${batch}/jobs/evicted?propagationPolicy=Background`);
     });
 
-    it('end their pods when they are suspended', async () => {
+    it('stop their pods when they are suspended', async () => {
       await create('paused', 'echo up; sleep 60', {}, { terminationGracePeriodSeconds: 1 });
       const first = await running('paused');
       await rest.patch(`${batch}/jobs/paused`, { spec: { suspend: true } });
@@ -170,7 +170,7 @@ export function describeJobs(start: StartTarget): void {
       });
     });
 
-    it('end at their deadline, and go after their time to live', async () => {
+    it('fail at their deadline, and are deleted after their time to live', async () => {
       const spec = { activeDeadlineSeconds: 1 };
       await create('late', 'sleep 60', spec, { terminationGracePeriodSeconds: 1 });
       const done = await ends('late', 'Failed');
@@ -183,7 +183,7 @@ export function describeJobs(start: StartTarget): void {
       await rest.eventually(`${pods}?labelSelector=job-name%3Dlate`, ({ items }) => items.length === 0);
     });
 
-    it('take no change of their template', async () => {
+    it('refuse a change of their template', async () => {
       const { metadata } = await create('fixed', 'exit 0');
       const containers = [{ name: 'main', image: 'lab/sh:2' }];
       const { code, body } = await rest.send(
@@ -203,7 +203,7 @@ export function describeJobs(start: StartTarget): void {
       await rest.ok('DELETE', `${batch}/jobs/background?propagationPolicy=Background`);
       expect(await rest.find(`${batch}/jobs/background`)).toBeUndefined();
       await rest.eventually(`${pods}/${first.metadata.name}`, (found) => found === undefined);
-      // The default of batch/v1, which surprises everybody who does not use kubectl.
+      // Without a policy, deleting a batch/v1 Job orphans its pods. kubectl always sends Background.
       await create('orphan', 'sleep 60', {}, { terminationGracePeriodSeconds: 0 });
       const second = await running('orphan');
       await rest.ok('DELETE', `${batch}/jobs/orphan`);
@@ -216,7 +216,7 @@ export function describeJobs(start: StartTarget): void {
       await rest.ok('DELETE', `${pods}/${second.metadata.name}`, { gracePeriodSeconds: 0 });
     });
 
-    it('of a CronJob are no more than its history', async () => {
+    it('of a CronJob are deleted beyond its history limits', async () => {
       const { spec } = job('', 'jobs', 'exit 3', jobPolicy);
       const template = {
         schedule: '0 0 1 1 *',
@@ -234,14 +234,14 @@ export function describeJobs(start: StartTarget): void {
         const ownerReferences = [{ ...owner, uid: cronJob.metadata.uid }];
         await rest.ok('POST', `${batch}/jobs`, { ...own, metadata: { ...own.metadata, ownerReferences } });
         await ends(name, 'Failed');
-        // Ages are in whole seconds.
+        // Start times have a resolution of one second.
         await new Promise((resolve) => setTimeout(resolve, 1100));
       }
       await rest.eventually(`${batch}/jobs/job-1`, (found) => found === undefined);
       expect((await rest.get(`${batch}/jobs/job-2`)).metadata.deletionTimestamp).toBeUndefined();
     });
 
-    it('stay pending when no node takes them, and run when one does', async () => {
+    it('stay pending while no node fits, and run once one does', async () => {
       const values = ['one', 'two'];
       const matchExpressions = [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values }];
       const required = { nodeSelectorTerms: [{ matchExpressions }] };

@@ -5,7 +5,7 @@ import { hasKubectl, kubectl } from '../testing.ts';
 import { isReady, job, namespace, pod, workload } from './objects.ts';
 import type { StartTarget, Target } from './target.ts';
 
-/** What a person sees who types the runbook's commands. */
+/** The output of the kubectl commands in the runbook. */
 export function describeKubectl(start: StartTarget): void {
   describe.skipIf(!hasKubectl)('kubectl', () => {
     let target: Target;
@@ -26,7 +26,7 @@ export function describeKubectl(start: StartTarget): void {
     });
     afterAll(() => target?.stop());
 
-    it('gets nodes in their columns, cordons and uncordons', async () => {
+    it('gets nodes with their columns, cordons and uncordons', async () => {
       const [header, first] = (await ok('get', 'nodes')).split('\n');
       expect(header?.split(/ +/)).toEqual(['NAME', 'STATUS', 'ROLES', 'AGE', 'VERSION']);
       expect(first).toMatch(/^one +Ready +<none> +\d+[ms]\S* +v1\.34\.2$/);
@@ -37,7 +37,7 @@ export function describeKubectl(start: StartTarget): void {
       expect(await ok('get', 'nodes', '-o', 'name')).toBe('node/one\nnode/two\n');
     });
 
-    it('says what is not there', async () => {
+    it('reports objects and types that do not exist', async () => {
       expect((await k('get', 'pod', 'nobody')).stderr).toBe(
         'Error from server (NotFound): pods "nobody" not found\n',
       );
@@ -47,7 +47,7 @@ export function describeKubectl(start: StartTarget): void {
       expect((await k('-n', 'apps', 'get', 'pods')).stderr).toBe('No resources found in apps namespace.\n');
     });
 
-    it('applies twice, and a dry run leaves nothing behind', async () => {
+    it('applies an object repeatedly, and changes nothing in a dry run', async () => {
       const file = join(target.dir, 'map.yaml');
       const manifest = (value: string) =>
         `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: demo, namespace: apps}\ndata: {key: "${value}"}\n`;
@@ -85,7 +85,7 @@ export function describeKubectl(start: StartTarget): void {
       await ok('-n', 'apps', 'delete', 'job', 'once');
     });
 
-    it('drains, and says of what it may not', async () => {
+    it('drains a node, and names pods that it refuses to delete', async () => {
       const { rest } = target;
       await rest.create([
         workload('Deployment', 'web', 'apps', 2),
@@ -107,7 +107,7 @@ export function describeKubectl(start: StartTarget): void {
       expect(drained).toContain('node/one drained\n');
     });
 
-    it('answers whether one may', async () => {
+    it('answers can-i and whoami, and reports forbidden requests', async () => {
       const user = { namespace: 'apps', serviceAccount: 'default' };
       const account = await target.kubeconfig(user);
       expect((await kubectl(account, 'auth', 'can-i', 'list', 'pods')).stdout).toBe('no\n');

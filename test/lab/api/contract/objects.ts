@@ -1,6 +1,6 @@
 import type { KubeObject, Pod } from '../types.ts';
 
-/** Objects that the contract is tried with. */
+/** Objects that the contract's tests create. */
 
 export const namespace = (name: string): KubeObject => ({
   apiVersion: 'v1',
@@ -17,7 +17,7 @@ export function pod(name: string, inNamespace: string, spec: object = {}): KubeO
   };
 }
 
-/** As {@link KubeObject}, kind Deployment or StatefulSet, with the label `app`. */
+/** A Deployment or StatefulSet whose pods have the label `app` with its name. */
 export function workload(kind: string, name: string, inNamespace: string, replicas: number): KubeObject {
   const labels = { app: name };
   return {

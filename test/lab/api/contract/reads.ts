@@ -24,7 +24,7 @@ export function describeReads(start: StartTarget): void {
         .map((item: { metadata: { name: string } }) => item.metadata.name)
         .filter((name: string) => name !== 'kube-root-ca.crt');
 
-    /** What a watch says until `last` satisfies. */
+    /** The events of a watch up to the first one that satisfies `last`. */
     const watched = (
       query: string,
       last: (event: WatchEvent) => boolean,
@@ -74,7 +74,7 @@ export function describeReads(start: StartTarget): void {
       expect(rests.metadata.continue ?? '').toBe('');
     });
 
-    it('watches from a version, and the end of selection is DELETED', async () => {
+    it('watches from a version and reports an object that no longer matches the selector as DELETED', async () => {
       const { metadata } = await rest.get(maps);
       const relabel = (stage: string, count: string) =>
         rest.patch(`${maps}/one`, { metadata: { labels: { stage, count } } });
@@ -93,25 +93,25 @@ export function describeReads(start: StartTarget): void {
         'DELETED one',
       ]);
       expect(events[1]?.object).toMatchObject({ apiVersion: 'v1', kind: 'ConfigMap' });
-      // What it was when it was selected last, at the version at which it no longer was.
+      // DELETED carries the object's last matching state, with the version of the change.
       const { resourceVersion } = (await rest.get(`${maps}/one`)).metadata;
       expect(events[2]?.object.metadata).toMatchObject({ labels: { stage: 'canary' }, resourceVersion });
     });
 
-    it('watches what is there first, when no version is given', async () => {
+    it('starts a watch without a version with the existing objects', async () => {
       const events = await watched('fieldSelector=metadata.name%3Dtwo', () => true);
       expect(events).toMatchObject([{ type: 'ADDED', object: { metadata: { name: 'two' } } }]);
     });
 
-    it('marks the end of what was there, when asked to', async () => {
+    it('sends a bookmark after the initial events if requested', async () => {
       const query = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
       const events = await watched(`${query}&labelSelector=app`, ({ type }) => type === 'BOOKMARK');
       expect(events.map(({ type }) => type)).toEqual(['ADDED', 'ADDED', 'BOOKMARK']);
       expect(events[2]?.object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' });
     });
 
-    it('ends a watch when its time is over', async () => {
-      const began = Date.now();
+    it('ends a watch at its timeout', async () => {
+      const start = Date.now();
       await new Promise<void>((resolve, reject) => {
         rest.watch(
           `${maps}?timeoutSeconds=1`,
@@ -119,16 +119,16 @@ export function describeReads(start: StartTarget): void {
           (error) => (error ? reject(error) : resolve()),
         );
       });
-      expect(Date.now() - began).toBeGreaterThan(900);
-      expect(Date.now() - began).toBeLessThan(10_000);
+      expect(Date.now() - start).toBeGreaterThan(900);
+      expect(Date.now() - start).toBeLessThan(10_000);
     });
 
-    it('refuses a version that it cannot have', async () => {
+    it('refuses a version that is not a number', async () => {
       const { code, body } = await rest.send('GET', `${maps}?resourceVersion=soon`);
       expect([code, body.reason]).toEqual([400, 'BadRequest']);
     });
 
-    it('answers 404 to a path it does not know', async () => {
+    it('answers 404 to an unknown path', async () => {
       const group = await rest.send('GET', '/apis/example.com/v1/things');
       expect(group.code).toBe(404);
       const resource = await rest.send('GET', '/api/v1/unicorns');
@@ -138,15 +138,15 @@ export function describeReads(start: StartTarget): void {
       ]);
     });
 
-    it('says which version it is', async () => {
+    it('reports its version', async () => {
       const { major, minor, gitVersion, platform } = await rest.get('/version');
       expect([major, minor]).toEqual(['1', '34']);
       expect(gitVersion).toMatch(/^v1\.34\.\d+$/);
       expect(platform).toBe('linux/amd64');
     });
 
-    it('tells a watch from a forgotten version to list again', async () => {
-      const { resourceVersion } = (await make('forgotten')).metadata;
+    it('answers a watch from a compacted version with 410', async () => {
+      const { resourceVersion } = (await make('compacted')).metadata;
       await make('later');
       await target.compact();
       const [event] = await watched(`resourceVersion=${Math.min(1, resourceVersion)}`, () => true);

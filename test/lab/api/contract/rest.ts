@@ -2,21 +2,25 @@ import { Agent, type RequestOptions, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeObject, Stored } from '../types.ts';
 
-/** A decoded answer, whatever its code. */
-// biome-ignore lint/suspicious/noExplicitAny: what an API server sends; the tests say what they expect of it.
+/** The decoded body of an answer. */
+// biome-ignore lint/suspicious/noExplicitAny: the tests check the shape of what an API server sends.
 type Body = any;
 
+/** An answer of the server. */
 export interface Answer {
   readonly code: number;
+  /** Decoded JSON, or text if it is not JSON. */
   readonly body: Body;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
+/** How to reach an API server. */
 export interface Access {
   /** `https://…`, without a path. */
   readonly url: string;
+  /** CA certificate, PEM. */
   readonly caPem: string;
-  /** Bearer token; none: anonymous. */
+  /** Bearer token. @default none: anonymous */
   readonly token?: string;
 }
 
@@ -26,12 +30,13 @@ export const patchTypes = {
   strategic: 'application/strategic-merge-patch+json',
 } as const;
 
+/** One event of a watch. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
   readonly object: Stored;
 }
 
-/** An API server as it is on the wire: no client library between the test and what is sent and answered. */
+/** A plain HTTP client for an API server: tests see exactly what is sent and answered. */
 export class Rest {
   readonly #access: Access;
   readonly #agent = new Agent({ keepAlive: true });
@@ -40,7 +45,7 @@ export class Rest {
     this.#access = access;
   }
 
-  /** Resolves with the answer, whatever its code. */
+  /** Sends a request. Resolves with the answer for every status code. */
   send(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? '' : JSON.stringify(body);
@@ -60,7 +65,7 @@ export class Rest {
     });
   }
 
-  /** As {@link send}. @throws Error with the answer when it is not a success. */
+  /** Like {@link send}, but returns the body. @throws Error with the answer when it is not a success */
   async ok(method: string, path: string, body?: unknown, contentType?: string): Promise<Body> {
     const answer = await this.send(method, path, body, contentType);
     if (answer.code < 300) return answer.body;
@@ -75,13 +80,13 @@ export class Rest {
     return this.ok('PATCH', path, body, patchTypes[type]);
   }
 
-  /** What is there under `path`, undefined when nothing is. */
+  /** The object or list at `path`; undefined on 404. */
   async find(path: string): Promise<Body> {
     const { code, body } = await this.send('GET', path);
     return code === 404 ? undefined : body;
   }
 
-  /** One watch, to its end. Returns how to end it. */
+  /** One watch, until the server ends it. Returns a function that ends it. */
   watch(
     path: string,
     onEvent: (event: WatchEvent) => void,
@@ -106,7 +111,10 @@ export class Rest {
     return () => sent.destroy();
   }
 
-  /** Every object of a list as it is and as it changes, across ends of watches; listed again, it is MODIFIED. */
+  /**
+   * Follows a list: every existing object as MODIFIED, then its changes. Lists again after the end of a watch
+   * or an error, so an object may be reported repeatedly. Returns a function that stops it.
+   */
   follow(path: string, onEvent: (event: WatchEvent) => void): () => void {
     let stopped = false;
     let stopWatch = (): void => undefined;
@@ -132,7 +140,7 @@ export class Rest {
     };
   }
 
-  /** Asks until `test` holds of what is there (undefined: nothing). @throws Error after `timeout` milliseconds. */
+  /** Reads `path` until `test` accepts the result (undefined on 404). @throws Error after `timeout` ms */
   async eventually(path: string, test: (body: Body) => boolean, timeout = 30_000): Promise<Body> {
     for (const deadline = Date.now() + timeout; ; await sleep(25)) {
       const body = await this.find(path);
@@ -141,7 +149,7 @@ export class Rest {
     }
   }
 
-  /** In the given order. @throws Error when one is refused. */
+  /** Creates objects in the given order. @throws Error when one is refused */
   async create(objects: readonly KubeObject[]): Promise<void> {
     for (const object of objects) await this.ok('POST', collectionOf(object), object);
   }
@@ -181,7 +189,7 @@ const clusterScoped = new Set([
   'ValidatingAdmissionPolicyBinding',
 ]);
 
-/** Where a kind's objects are. */
+/** The path of the collection that the object belongs to. */
 export function collectionOf({ apiVersion = 'v1', kind = '', metadata }: KubeObject): string {
   const base = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
   const plural = kind.toLowerCase().replace(/y$/, 'ie').replace(/s$/, 'se');

@@ -2,26 +2,27 @@ import type { UserRef } from '../auth/tokens.ts';
 import type { Rest } from './rest.ts';
 
 /**
- * An API server that the contract is asked of: the lab's, or a real one. Image `lab/sh` runs its arguments with bash; any other
- * image is running at once.
+ * An API server that the contract is checked against: the lab's or a real one. The image `lab/sh` runs its
+ * arguments with bash; containers of any other image are simply running.
  */
 export interface Target {
-  /** As cluster administrator. */
+  /** Client of the cluster administrator. */
   readonly rest: Rest;
-  /** As somebody else. */
+  /** Client of another user; `nobody` has no token. */
   as(user: UserRef | 'nobody' | { readonly token: string }): Promise<Rest>;
-  /** Path of a kubeconfig. */
+  /** Writes a kubeconfig and returns its path. */
   kubeconfig(user: UserRef): Promise<string>;
-  /** A worker that is Ready and takes pods. */
+  /** Adds a Ready node that pods can be scheduled to. */
   addNode(name: string): Promise<void>;
-  /** Ends the processes of a pod as the kernel does when memory is short. */
+  /** Kills the processes of a pod as the kernel's OOM killer does. */
   killForMemory(pod: string): void;
-  /** Forgets what watches could start from. */
+  /** Drops the history that watches can start from. */
   compact(): Promise<void>;
-  /** A directory of its own. */
+  /** Scratch directory of this target. */
   readonly dir: string;
+  /** Stops the server. */
   stop(): Promise<void>;
 }
 
-/** One for each file of tests. */
+/** Starts a target. Called once for each part of the contract. */
 export type StartTarget = () => Promise<Target>;

@@ -7,7 +7,7 @@ const core = '/api/v1/namespaces/writes';
 const leases = '/apis/coordination.k8s.io/v1/namespaces/writes/leases';
 const jobs = '/apis/batch/v1/namespaces/writes/jobs';
 
-/** Creating, patching, replacing, deleting; and what is refused, in which words. */
+/** Creating, patching, replacing and deleting objects, and the wording of refusals. */
 export function describeWrites(start: StartTarget): void {
   describe('writes', () => {
     let target: Target;
@@ -23,7 +23,7 @@ export function describeWrites(start: StartTarget): void {
     const configMap = async (name: string, data: object) =>
       rest.ok('POST', `${core}/configmaps`, { metadata: { name }, data });
 
-    it('refuses to replace a lease that somebody else has changed', async () => {
+    it('refuses to replace a Lease that was changed in the meantime', async () => {
       const renewTime = () => new Date().toISOString().replace('Z', '000Z');
       const body = (holderIdentity: string) => ({
         metadata: { name: 'run' },
@@ -70,7 +70,7 @@ export function describeWrites(start: StartTarget): void {
       ]);
     });
 
-    it('takes times of six digits only, as Go does', async () => {
+    it('refuses a MicroTime without six decimal places, as Go does', async () => {
       const { code, body } = await rest.send('POST', leases, {
         metadata: { name: 'short' },
         spec: { renewTime: '2026-01-01T00:00:00.123Z' },
@@ -79,7 +79,7 @@ export function describeWrites(start: StartTarget): void {
       expect(body.message).toContain('as "2006-01-02T15:04:05.000000Z07:00"');
     });
 
-    it('patches in three ways, and holds a patch to the version it names', async () => {
+    it('applies merge and JSON patches, and refuses one with a stale version or another uid', async () => {
       const made = await configMap('patched', { a: '1', b: '2' });
       const path = `${core}/configmaps/patched`;
       expect((await rest.patch(path, { data: { a: null, c: '3' } })).data).toEqual({ b: '2', c: '3' });
@@ -110,7 +110,7 @@ export function describeWrites(start: StartTarget): void {
       );
     });
 
-    it('merges lists of a strategic patch by their keys', async () => {
+    it('merges lists in a strategic merge patch by their keys', async () => {
       const containers = [
         { name: 'a', image: 'a:1' },
         { name: 'b', image: 'b:1', env: [{ name: 'X', value: '1' }] },
@@ -155,13 +155,13 @@ export function describeWrites(start: StartTarget): void {
       expect([code, body.reason]).toEqual([415, 'UnsupportedMediaType']);
     });
 
-    it('adds no version where nothing changes', async () => {
+    it('keeps the version when nothing changes', async () => {
       const { metadata } = await configMap('same', { a: '1' });
       const again = await rest.patch(`${core}/configmaps/same`, { data: { a: '1' } });
       expect(again.metadata.resourceVersion).toBe(metadata.resourceVersion);
     });
 
-    it('leaves nothing of a dry run', async () => {
+    it('stores nothing in a dry run', async () => {
       const path = `${core}/configmaps`;
       const made = await rest.ok('POST', `${path}?dryRun=All`, { metadata: { name: 'dry' } });
       expect(made.metadata.uid).toMatch(/^[0-9a-f-]{36}$/);
@@ -174,7 +174,7 @@ export function describeWrites(start: StartTarget): void {
       expect([code, body.reason]).toEqual([422, 'Invalid']);
     });
 
-    it('makes names from a prefix', async () => {
+    it('generates names from a prefix', async () => {
       const { metadata } = await rest.ok('POST', `${core}/configmaps`, {
         metadata: { generateName: 'run-' },
       });
@@ -182,7 +182,7 @@ export function describeWrites(start: StartTarget): void {
       expect(metadata.generateName).toBe('run-');
     });
 
-    it('keeps an object with a finalizer until the finalizer goes', async () => {
+    it('keeps a deleted object until its finalizer is removed', async () => {
       const metadata = { name: 'held', finalizers: ['example.com/hold'] };
       await rest.ok('POST', `${core}/configmaps`, { metadata });
       const path = `${core}/configmaps/held`;
@@ -194,7 +194,7 @@ export function describeWrites(start: StartTarget): void {
       expect(body).toMatchObject({ code: 404, message: 'configmaps "held" not found' });
     });
 
-    it('deletes only the object that was meant', async () => {
+    it('deletes an object only if its uid matches the precondition', async () => {
       const { metadata } = await configMap('meant', {});
       const uid = '5b9a0f1c-0000-4000-8000-000000000001';
       const { code, body } = await rest.send('DELETE', `${core}/configmaps/meant`, {
@@ -211,7 +211,7 @@ export function describeWrites(start: StartTarget): void {
       });
     });
 
-    it('names every field of an invalid object', async () => {
+    it('names every invalid field of an object', async () => {
       const { code, body } = await rest.send('POST', jobs, {
         metadata: { name: 'Bad_Name' },
         spec: { template: { spec: { containers: [{ name: 'c', image: '' }] } } },
@@ -226,19 +226,19 @@ export function describeWrites(start: StartTarget): void {
       ]);
     });
 
-    it('refuses unknown fields when strict, drops them otherwise, and never takes a value of another type', async () => {
+    it('refuses unknown fields when strict, drops them otherwise, and always refuses values of a wrong type', async () => {
       const path = `${core}/pods?dryRun=All`;
-      const asked = (container: object) => ({
+      const podWith = (container: object) => ({
         ...pod('p', 'writes'),
         spec: { containers: [{ name: 'c', image: 'c:1', ...container }] },
       });
-      const strict = await rest.send('POST', `${path}&fieldValidation=Strict`, asked({ comand: ['x'] }));
+      const strict = await rest.send('POST', `${path}&fieldValidation=Strict`, podWith({ comand: ['x'] }));
       expect(strict.code).toBe(400);
       expect(strict.body.message).toBe(
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].comand"',
       );
-      expect(JSON.stringify(await rest.ok('POST', path, asked({ comand: ['x'] })))).not.toContain('comand');
-      const mistyped = await rest.send('POST', path, asked({ env: [{ name: 'A', value: 1 }] }));
+      expect(JSON.stringify(await rest.ok('POST', path, podWith({ comand: ['x'] })))).not.toContain('comand');
+      const mistyped = await rest.send('POST', path, podWith({ env: [{ name: 'A', value: 1 }] }));
       expect(mistyped.code).toBe(400);
       expect(mistyped.body.message).toBe(
         'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string',
@@ -257,7 +257,7 @@ export function describeWrites(start: StartTarget): void {
         { metadata: { finalizers: 'a' } },
         'string into Go struct field ObjectMeta.metadata.finalizers of type []string',
       ],
-    ])('says of %j which field has which type', async (object, why) => {
+    ])('refuses %j, naming the field and its type', async (object, why) => {
       const { code, body } = await rest.send('POST', `${core}/configmaps?dryRun=All`, object);
       expect([code, body.reason]).toEqual([400, 'BadRequest']);
       expect(body.message).toBe(
@@ -265,7 +265,7 @@ export function describeWrites(start: StartTarget): void {
       );
     });
 
-    it('takes an Event about a node only in the namespace default', async () => {
+    it('accepts an Event about a node only in the namespace default', async () => {
       const event = {
         metadata: { generateName: 'one.' },
         involvedObject: { kind: 'Node', name: 'one', apiVersion: 'v1' },
@@ -282,7 +282,7 @@ export function describeWrites(start: StartTarget): void {
       expect(body.details.causes[0].field).toBe('involvedObject.namespace');
     });
 
-    it('refuses what belongs to a namespace that is not there', async () => {
+    it('refuses an object in a namespace that does not exist', async () => {
       const { code, body } = await rest.send('POST', '/api/v1/namespaces/nowhere/configmaps', {
         metadata: { name: 'a' },
       });

@@ -4,10 +4,10 @@ import type { Deployment, Pod, PodDisruptionBudget, Stored } from '../types.ts';
 import { controllerOf, type Kit, withCondition } from './kit.ts';
 import { isReady } from './pods.ts';
 
-/** How long an evicted pod counts as disrupted although it is still there, ms. */
+/** How long an evicted pod that still exists counts as disrupted, in ms. */
 const disruptedFor = 120_000;
 
-/** Status of the PodDisruptionBudgets. Returns how to stop. */
+/** Maintains the status of PodDisruptionBudgets. Returns a function that stops it. */
 export function startBudgets(kit: Kit): () => void {
   const enqueue = kit.queue((key) => {
     const [namespace, name = ''] = key.split('/');
@@ -74,7 +74,10 @@ interface Expectation {
   readonly error?: string;
 }
 
-/** Percentages and maxUnavailable count what the controllers want, minAvailable what is there. */
+/**
+ * Percentages and maxUnavailable are relative to the replicas that the controllers want; an absolute
+ * minAvailable is compared with the pods that exist.
+ */
 function expectation(kit: Kit, { spec }: PodDisruptionBudget, pods: readonly Pod[]): Expectation {
   const { minAvailable, maxUnavailable } = spec ?? {};
   if (maxUnavailable === undefined && typeof minAvailable !== 'string') {

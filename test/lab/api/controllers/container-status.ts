@@ -6,6 +6,7 @@ import { withCondition } from './kit.ts';
 
 export type ContainerStatus = NonNullable<PodStatus['containerStatuses']>[number];
 
+/** The exit of a container that is not a process: code 0, now. */
 export const completed = (): Exit => ({ code: 0, reason: 'Completed', startedAt: now() });
 
 const containerId = (): string => `containerd://${randomUUID().replaceAll('-', '').repeat(2)}`;
@@ -51,6 +52,7 @@ export function endedStatus(
   };
 }
 
+/** Replaces the statuses of the same container name and appends the others. */
 export function mergeStatuses(
   old: readonly ContainerStatus[] | undefined,
   next: readonly ContainerStatus[],
@@ -58,6 +60,7 @@ export function mergeStatuses(
   return [...(old ?? []).filter((o) => !next.some((n) => n.name === o.name)), ...next];
 }
 
+/** Sets the pod's conditions about readiness. */
 export function setReady(status: PodStatus, ready: boolean, reason?: string): void {
   const value = ready ? 'True' : 'False';
   const why = reason === undefined ? {} : { reason };

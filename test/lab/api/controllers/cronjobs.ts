@@ -4,8 +4,9 @@ import { jobCondition } from './jobs.ts';
 import { controllerOf, type Kit } from './kit.ts';
 
 /**
- * What the CronJob controller does to the Jobs that name it their controller, whoever created them: it forgets the oldest
- * finished ones beyond the history limits. Nothing is started by the clock. Returns how to stop.
+ * Deletes the oldest finished Jobs of a CronJob beyond its history limits, including Jobs that it did not
+ * create itself but that name it as their controller. Schedules are ignored. Returns a function that stops
+ * it.
  */
 export function startCronJobs(kit: Kit): () => void {
   const enqueue = kit.queue((key) => {
@@ -26,7 +27,7 @@ function trimHistory(kit: Kit, { metadata, spec }: CronJob): void {
     .list('jobs', metadata.namespace)
     .filter((j) => controllerOf(j)?.uid === metadata.uid && j.metadata.deletionTimestamp === undefined);
   const started = (j: Job) => j.status?.startTime ?? j.metadata.creationTimestamp;
-  const forget = (finished: Job[], limit: number) => {
+  const deleteOldest = (finished: Job[], limit: number) => {
     const oldestFirst = finished.sort((a, b) => (started(a) < started(b) ? -1 : 1));
     for (const job of oldestFirst.slice(0, Math.max(0, finished.length - limit))) {
       kit.registry.delete(resourceNamed('jobs'), metadata.namespace, job.metadata.name, {
@@ -34,11 +35,11 @@ function trimHistory(kit: Kit, { metadata, spec }: CronJob): void {
       });
     }
   };
-  forget(
+  deleteOldest(
     jobs.filter((j) => jobCondition(j, 'Complete')),
     spec?.successfulJobsHistoryLimit ?? 3,
   );
-  forget(
+  deleteOldest(
     jobs.filter((j) => jobCondition(j, 'Failed')),
     spec?.failedJobsHistoryLimit ?? 1,
   );

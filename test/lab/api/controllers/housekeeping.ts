@@ -2,7 +2,7 @@ import { resourceNamed } from '../resources.ts';
 import type { Node, Stored, Taint } from '../types.ts';
 import type { Kit } from './kit.ts';
 
-/** Namespaces, garbage collection and the taint of cordoned nodes. Returns how to stop. */
+/** Namespaces, garbage collection and the taint of cordoned nodes. Returns a function that stops it. */
 export function startHousekeeping(kit: Kit, caPem: string): () => void {
   const empty = kit.queue((namespace) => emptyNamespace(kit, namespace));
   const deleted = (object: Stored) => {
@@ -28,7 +28,7 @@ export function startHousekeeping(kit: Kit, caPem: string): () => void {
 const isTerminating = (kit: Kit, namespace: string): boolean =>
   kit.store.get('namespaces', undefined, namespace)?.metadata.deletionTimestamp !== undefined;
 
-/** Those owners of an object that only wait for their dependents to go. */
+/** The owners of an object that are in foreground deletion, waiting for their dependents to be removed. */
 function foregroundOwners(kit: Kit, { metadata }: Stored): [string, Stored][] {
   const uids = new Set((metadata.ownerReferences ?? []).map((r) => r.uid));
   if (uids.size === 0) return [];
@@ -69,7 +69,7 @@ function fillNamespace({ registry }: Kit, namespace: string, caPem: string): voi
   });
 }
 
-/** Deletes what is in a terminating namespace, and then the namespace. */
+/** Deletes the contents of a terminating namespace, then the namespace itself. */
 function emptyNamespace(kit: Kit, namespace: string): void {
   const { store, registry } = kit;
   const held = contents(kit, namespace);
@@ -93,7 +93,7 @@ function emptyNamespace(kit: Kit, namespace: string): void {
 const contents = (kit: Kit, namespace: string): [string, Stored][] =>
   everything(kit).filter(([, o]) => o.metadata.namespace === namespace);
 
-/** Everything that names `owner` among its owners. */
+/** All objects with an owner reference to `owner`. */
 const dependentsOf = (kit: Kit, owner: Stored): [string, Stored][] =>
   everything(kit).filter(([, o]) => o.metadata.ownerReferences?.some((r) => r.uid === owner.metadata.uid));
 
@@ -115,7 +115,7 @@ function deleteDependents(kit: Kit, owner: Stored): void {
   }
 }
 
-/** The garbage collector's own two finalizers. */
+/** Handles the garbage collector's two finalizers, `orphan` and `foregroundDeletion`. */
 function finalize(kit: Kit, resource: string, object: Stored): void {
   const finalizers = object.metadata.finalizers ?? [];
   if (finalizers.includes('orphan')) {

@@ -7,7 +7,7 @@ interface Verdict {
 
 type Rule = PodFailurePolicy['rules'][number];
 
-/** What a failed pod means for its Job: the first rule that matches, otherwise it counts. */
+/** How a failed pod affects its Job: the action of the first matching rule, otherwise `Count`. */
 export function failurePolicyVerdict(policy: PodFailurePolicy | undefined, pod: Pod): Verdict {
   for (const [index, rule] of (policy?.rules ?? []).entries()) {
     const why = exitCodeMatch(rule, pod) ?? conditionMatch(rule, pod);

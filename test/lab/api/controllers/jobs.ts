@@ -6,10 +6,11 @@ import { controllerOf, type Kit, withCondition } from './kit.ts';
 import { createPod, deletePod, isActive, isFinished, isReady, podsOf } from './pods.ts';
 
 interface Memory {
-  /** Pods whose end is in the Job's counters. */
+  /** Uids of the finished pods that are in the Job's counters. */
   readonly counted: Set<string>;
-  /** When a pod of it last failed, and how often in a row. */
+  /** When a pod of the Job last failed, in ms since the epoch. */
   lastFailure: number;
+  /** Consecutive failures. */
   failures: number;
   deadline?: () => void;
 }
@@ -20,12 +21,13 @@ interface Ending {
   readonly message: string;
 }
 
+/** Whether the Job has the condition with status True. */
 export const jobCondition = (job: Job, type: string): boolean =>
   job.status?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
 
 const jobFinished = (job: Job): boolean => jobCondition(job, 'Complete') || jobCondition(job, 'Failed');
 
-/** Jobs: pods, counters, failure policy, back-off, deadline, clean-up. */
+/** The Job controller: pods, counters, failure policy, back-off, deadline, clean-up. */
 export class JobController {
   readonly #kit: Kit;
   readonly #memory = new Map<string, Memory>();
@@ -36,7 +38,7 @@ export class JobController {
     this.#enqueue = kit.queue((key) => this.#reconcile(key));
   }
 
-  /** Returns how to stop. */
+  /** Starts the controller. Returns a function that stops it. */
   start(): () => void {
     return this.#kit.store.subscribe((change) => this.#kit.guard(() => this.#changed(change)));
   }
@@ -70,7 +72,7 @@ export class JobController {
     this.#memory.delete(uid);
   }
 
-  /** Once for each pod, when it has ended. */
+  /** Counts a finished pod; does nothing when it has been counted already. */
   #count(job: Job, pod: Pod): void {
     const memory = this.#remember(job);
     if (memory.counted.has(pod.metadata.uid)) return;
@@ -107,7 +109,7 @@ export class JobController {
       this.#suspend(job);
       return;
     }
-    this.#begin(job);
+    this.#activate(job);
     const ending = this.#ending(job);
     if (ending !== undefined) {
       this.#end(job, ending);
@@ -117,7 +119,7 @@ export class JobController {
     this.#refresh(job);
   }
 
-  #begin(job: Job): void {
+  #activate(job: Job): void {
     if (jobCondition(job, 'Suspended')) {
       this.#condition(job, {
         type: 'Suspended',
@@ -160,11 +162,11 @@ export class JobController {
     };
   }
 
-  /** First the intention, then the pods go, then the end itself. */
+  /** Sets the interim condition, deletes the active pods, and sets the final condition once they are gone. */
   #end(job: Job, ending: Ending): void {
-    const intention = ending.type === 'Complete' ? 'SuccessCriteriaMet' : 'FailureTarget';
+    const interim = ending.type === 'Complete' ? 'SuccessCriteriaMet' : 'FailureTarget';
     const { reason, message } = ending;
-    this.#condition(job, { type: intention, status: 'True', reason, message });
+    this.#condition(job, { type: interim, status: 'True', reason, message });
     for (const pod of podsOf(this.#kit.registry, job).filter(isActive)) deletePod(this.#kit.registry, pod);
     const current = this.#kit.store.get('jobs', job.metadata.namespace, job.metadata.name);
     if (current !== undefined) this.#finishStopping(current);
@@ -178,13 +180,13 @@ export class JobController {
     const left = podsOf(this.#kit.registry, job).filter((p) => !isFinished(p));
     this.#refresh(job);
     if (left.length > 0 || jobFinished(job)) return;
-    const intention = job.status?.conditions?.find(
+    const interim = job.status?.conditions?.find(
       (c) => (c.type === 'FailureTarget' || c.type === 'SuccessCriteriaMet') && c.status === 'True',
     );
-    if (intention === undefined) return;
-    const complete = intention.type === 'SuccessCriteriaMet';
+    if (interim === undefined) return;
+    const complete = interim.type === 'SuccessCriteriaMet';
     this.#status(job, (s) => ({ ...s, ...(complete ? { completionTime: now() } : {}) }));
-    const { reason = '', message = '' } = intention;
+    const { reason = '', message = '' } = interim;
     this.#condition(job, { type: complete ? 'Complete' : 'Failed', status: 'True', reason, message });
     this.#remember(job).deadline?.();
     this.#kit.event(job, {
@@ -242,7 +244,7 @@ export class JobController {
     });
   }
 
-  /** active, ready and terminating, from the pods there are. */
+  /** Recomputes `active`, `ready` and `terminating` from the existing pods. */
   #refresh(job: Job): void {
     const unfinished = podsOf(this.#kit.registry, job).filter((p) => !isFinished(p));
     const active = unfinished.filter(isActive);

@@ -5,23 +5,25 @@ import { StatusError } from '../status.ts';
 import { now, type Store } from '../store.ts';
 import type { Condition, KubeObject, Stored } from '../types.ts';
 
-/** How long things take in the lab, in milliseconds. */
+/** Durations in the lab, in milliseconds. */
 export interface Timings {
   /** From a change until a controller acts on it. */
   reconcile: number;
-  /** From bound until running and ready. */
+  /** From binding a pod until it is running and ready. */
   podStart: number;
-  /** From the request to stop until stopped; never longer than the grace period. */
+  /** From deleting a pod until it has stopped; at most its grace period. */
   podStop: number;
-  /** Run time of Job pods that are no process. */
+  /** Run time of Job pods that are not processes. */
   podRun: number;
-  /** Before the first replacement of a failed Job pod; doubles up to the maximum. */
+  /** Delay before the first replacement of a failed Job pod; doubles with each failure. */
   jobBackoff: number;
+  /** Upper limit of that delay. */
   jobBackoffMax: number;
   /** Between two bookmarks of a watch. */
   bookmark: number;
 }
 
+/** The durations that apply unless others are given. */
 export const defaultTimings: Timings = {
   reconcile: 5,
   podStart: 150,
@@ -39,13 +41,13 @@ interface EventText {
   readonly component: string;
 }
 
-/** What controllers share: the registry, timers that end with the lab, Events. */
+/** What controllers share: the registry, timers that are cancelled when the lab stops, Events. */
 export class Kit {
   readonly registry: Registry;
   readonly timings: Timings;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #work = new Set<NodeJS.Timeout>();
-  readonly #idle: (() => void)[] = [];
+  readonly #whenSettled: (() => void)[] = [];
   #stopped = false;
 
   constructor(registry: Registry, timings: Timings) {
@@ -57,26 +59,30 @@ export class Kit {
     return this.registry.store;
   }
 
+  /** Whether the lab has stopped. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Runs `work` once, unless the lab ends before. Returns how to cancel. */
+  /** Runs `work` once after `ms`, unless the lab stops first. Returns a function that cancels it. */
   later(ms: number, work: () => void): () => void {
     return this.#schedule(ms, work, true);
   }
 
-  /** As {@link later}, but {@link settled} does not wait for it: deadlines. */
+  /** Like {@link later}, but {@link settled} does not wait for it. */
   deadline(ms: number, work: () => void): () => void {
     return this.#schedule(ms, work, false);
   }
 
-  /** Resolves when no controller has anything left to do. Running processes are not waited for. */
+  /** Resolves when no controller has work left. Does not wait for running processes. */
   async settled(): Promise<void> {
-    while (this.#work.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#work.size > 0) await new Promise<void>((resolve) => this.#whenSettled.push(resolve));
   }
 
-  /** Runs `work`; an error of the API is normal life, any other is reported. */
+  /**
+   * Runs `work` and never throws. Ignores a StatusError, which is expected in a controller; logs other
+   * errors.
+   */
   guard(work: () => void): void {
     try {
       work();
@@ -85,6 +91,7 @@ export class Kit {
     }
   }
 
+  /** Cancels all timers and resolves pending {@link settled}. */
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
@@ -111,10 +118,13 @@ export class Kit {
   }
 
   #settle(): void {
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#whenSettled.splice(0)) resolve();
   }
 
-  /** A queue of keys: each is reconciled soon after it was added, however often that was. */
+  /**
+   * A work queue that removes duplicates. Returns a function that adds a key; `delay` in ms. A key that is
+   * already waiting is reconciled once, at the earlier of the two times.
+   */
   queue(reconcile: (key: string) => void): (key: string, delay?: number) => void {
     const waiting = new Map<string, { at: number; cancel: () => void }>();
     return (key, delay = this.timings.reconcile) => {
@@ -130,7 +140,7 @@ export class Kit {
     };
   }
 
-  /** Records an Event; the same one again only counts up. */
+  /** Records an Event; a repetition only increments the count of the first. */
   event(about: Stored, text: EventText): void {
     const namespace = about.metadata.namespace ?? 'default';
     const same = this.store
@@ -171,7 +181,7 @@ export class Kit {
   }
 }
 
-/** The list with the condition in it; the transition time moves only with the status. */
+/** Adds or replaces a condition. `lastTransitionTime` changes only when the status does. */
 export function withCondition<C extends Condition>(
   list: readonly C[] | undefined,
   condition: Condition,
@@ -184,7 +194,7 @@ export function withCondition<C extends Condition>(
   return (list ?? []).map((c) => (c.type === condition.type ? next : c));
 }
 
-/** The owner that controls the object, as a key. */
+/** The owner reference to the object's controller, if any. */
 export function controllerOf(object: Stored): { kind: string; name: string; uid: string } | undefined {
   return object.metadata.ownerReferences?.find((o) => o.controller === true);
 }

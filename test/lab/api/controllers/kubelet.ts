@@ -23,7 +23,7 @@ interface Work {
 
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
-/** All the kubelets: pods bound to a node start, end and vanish. Pods of known images are processes. */
+/** The kubelets of all nodes: they start, stop and remove pods. Pods with a known image run as processes. */
 export class Kubelets {
   readonly #kit: Kit;
   readonly #runner: PodRunner;
@@ -37,7 +37,7 @@ export class Kubelets {
     this.#runner = runner;
   }
 
-  /** Returns how to stop. */
+  /** Starts the kubelets. Returns a function that stops them. */
   start(): () => void {
     return this.#kit.store.subscribe((change) => {
       if (change.resource === 'pods') this.#kit.guard(() => this.#changed(change));
@@ -45,13 +45,15 @@ export class Kubelets {
   }
 
   /**
-   * Its kubelet stops answering: pods there neither start nor end, Ready becomes Unknown. Processes keep running.
+   * Stops the node's kubelet: pods there neither start nor stop, and Ready becomes Unknown. Processes keep
+   * running.
    */
   setDown(node: string): void {
     this.#down.add(node);
     setReachable(this.#kit, node, false);
   }
 
+  /** Starts the node's kubelet again; it catches up with its pods. */
   setUp(node: string): void {
     this.#down.delete(node);
     for (const resolve of this.#waiting.get(node)?.splice(0) ?? []) resolve();
@@ -59,13 +61,13 @@ export class Kubelets {
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
   }
 
-  /** As {@link setDown}, and its processes die. */
+  /** Like {@link setDown}, and kills the node's processes. */
   powerOff(node: string): void {
     this.setDown(node);
     for (const pod of this.#podsOn(node)) this.#runner.kill(pod.metadata.name, 'SIGKILL');
   }
 
-  /** As {@link setUp}, after a boot: its containers have been started again. */
+  /** Like {@link setUp}, after a boot: containers have been restarted and the boot ID is new. */
   powerOn(node: string): void {
     for (const pod of this.#podsOn(node)) if (!this.#runner.runs(pod)) this.#restarted(pod);
     this.#kit.store.modify('nodes', undefined, node, ({ status }) => {
@@ -74,7 +76,7 @@ export class Kubelets {
     this.setUp(node);
   }
 
-  /** Those that have not ended. */
+  /** The node's unfinished pods. */
   #podsOn(node: string): Pod[] {
     return this.#kit.store.list('pods').filter((p) => p.spec?.nodeName === node && !isFinished(p));
   }
@@ -96,7 +98,7 @@ export class Kubelets {
     });
   }
 
-  /** Nothing that happens on a node is reported while its kubelet is away. */
+  /** Resolves once the node's kubelet is up; until then nothing on the node is reported. */
   #whenUp(node: string): Promise<void> {
     if (!this.#down.has(node)) return Promise.resolve();
     return new Promise((resolve) => {
@@ -181,7 +183,7 @@ export class Kubelets {
     }
   }
 
-  /** Resolves when a ConfigMap, a Secret or the pod itself changes; false when the pod is to go. */
+  /** Resolves with true when any ConfigMap or Secret changes, with false when the pod is being deleted. */
   #changeOf(pod: Pod): Promise<boolean> {
     return new Promise((resolve) => {
       const stop = this.#kit.store.subscribe(({ resource, object, type }) => {
@@ -244,7 +246,7 @@ export class Kubelets {
       this.#runner.forget(pod).catch((error) => console.error('lab kubelet:', error));
     }
     if (pod.metadata.annotations?.[mirrorAnnotation] === undefined) return;
-    // The static pod never stopped; only its mirror is made again.
+    // The static pod keeps running; only its mirror is created again.
     this.#kit.later(this.#kit.timings.podStart, () => {
       if (this.#kit.store.get('pods', pod.metadata.namespace, pod.metadata.name) !== undefined) return;
       const {
@@ -296,7 +298,7 @@ export class Kubelets {
     });
   }
 
-  /** False when the pod is another by now, or gone. */
+  /** Changes the pod's status. Returns false when the pod was removed or replaced. */
   #update(pod: Pod, change: (status: PodStatus) => void): boolean {
     let done = false;
     this.#kit.store.modify('pods', pod.metadata.namespace, pod.metadata.name, (p) => {

@@ -3,7 +3,7 @@ import type { Kit } from './kit.ts';
 import { nodeAccepts } from './placement.ts';
 import { createPod, deletePod, isActive, isFinished, isReady, podsOf, templateHash } from './pods.ts';
 
-/** What every DaemonSet pod tolerates, cordoned nodes among it. */
+/** Tolerations of every DaemonSet pod; cordoned nodes are included. */
 const daemonTolerations = [
   { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute' },
   { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute' },
@@ -16,7 +16,7 @@ const daemonTolerations = [
 const revisionLabel = 'controller-revision-hash';
 const isOf = (revision: string, pod: Pod): boolean => pod.metadata.labels?.[revisionLabel] === revision;
 
-/** A rolling update: one pod of an older template goes when all the others are ready. */
+/** Rolling update: deletes one outdated pod, but only while all pods exist and are ready. */
 function replaceOneOutdated(kit: Kit, pods: readonly Pod[], revision: string, wanted: number): void {
   const whole = pods.length >= wanted && pods.every((p) => isActive(p) && isReady(p));
   const outdated = pods.find((p) => !isOf(revision, p));
@@ -27,6 +27,7 @@ const pinnedTo = (pod: Pod): string | undefined =>
   pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms[0]
     ?.matchFields?.[0]?.values?.[0] ?? pod.spec?.nodeName;
 
+/** Keeps one pod on each node that accepts it. */
 export function reconcileDaemonSet(kit: Kit, set: DaemonSet): void {
   const { registry, store } = kit;
   const template = set.spec?.template;
@@ -67,7 +68,7 @@ export function reconcileDaemonSet(kit: Kit, set: DaemonSet): void {
   });
 }
 
-/** One after the other: a pod is created when all before it are ready, and under its old name. */
+/** Creates pods in order: each under its fixed name, once all pods before it are ready. */
 export function reconcileStatefulSet(kit: Kit, set: StatefulSet): void {
   const { registry, store } = kit;
   const template = set.spec?.template;

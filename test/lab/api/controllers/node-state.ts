@@ -3,7 +3,10 @@ import { type Kit, withCondition } from './kit.ts';
 
 const unreachable = 'node.kubernetes.io/unreachable';
 
-/** What the cluster says of a node whose kubelet answers, or has stopped answering: Ready and the taints. */
+/**
+ * Sets the condition Ready and the unreachable taints of a node whose kubelet answers or has stopped
+ * answering.
+ */
 export function setReachable(kit: Kit, node: string, reachable: boolean): void {
   const ready = reachable
     ? { status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' }

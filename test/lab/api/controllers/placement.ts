@@ -1,7 +1,7 @@
 import { matchesExpression } from '../selectors.ts';
 import type { Node, NodeSelectorTerm, PodSpec, Taint, Toleration } from '../types.ts';
 
-/** Does the toleration cover the taint? */
+/** Whether the toleration covers the taint. */
 export function tolerates(t: Toleration, taint: Taint): boolean {
   if ((t.effect ?? '') !== '' && t.effect !== taint.effect) return false;
   if ((t.key ?? '') !== '' && t.key !== taint.key) return false;
@@ -21,7 +21,7 @@ const matchesTerm = (term: NodeSelectorTerm, node: Node): boolean => {
 
 const unschedulable: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
 
-/** Why the node cannot take the pod, in the scheduler's words; undefined when it can. */
+/** Why the pod cannot run on the node, in the scheduler's wording; undefined when it can. */
 export function nodeAccepts(spec: PodSpec, node: Node): string | undefined {
   const tolerations = spec.tolerations ?? [];
   const tolerated = (taint: Taint) => tolerations.some((t) => tolerates(t, taint));
@@ -39,7 +39,10 @@ function matchesAffinity(spec: PodSpec, node: Node): boolean {
   return required.nodeSelectorTerms.some((term) => matchesTerm(term, node));
 }
 
-/** Sum of the weights of the preferences that the node meets, less one for each PreferNoSchedule taint. */
+/**
+ * Sum of the weights of the preferences that the node meets, minus one per untolerated PreferNoSchedule
+ * taint.
+ */
 export function preference(spec: PodSpec, node: Node): number {
   const preferred = spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
   const met = preferred.filter((p) => matchesTerm(p.preference, node)).reduce((sum, p) => sum + p.weight, 0);

@@ -10,11 +10,11 @@ export const isReady = (pod: Pod): boolean =>
 export const isFinished = (pod: Pod): boolean =>
   pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
 
-/** Neither finished nor on its way out. */
+/** Neither finished nor being deleted. */
 export const isActive = (pod: Pod): boolean =>
   !isFinished(pod) && pod.metadata.deletionTimestamp === undefined;
 
-/** Tells one version of a pod template from another. */
+/** A hash that differs between versions of a pod template. */
 export const templateHash = (template: PodTemplate): string =>
   createHash('sha256').update(JSON.stringify(template)).digest('hex').slice(0, 10);
 
@@ -28,13 +28,13 @@ export function podsOf(registry: Registry, owner: Stored): Pod[] {
 }
 
 interface PodShape {
-  /** Exactly this name; otherwise generated from the owner's. */
+  /** The exact name. @default generated from the owner's name */
   readonly name?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly spec?: (spec: PodSpec) => void;
 }
 
-/** Creates a pod of the template, controlled by `owner`. */
+/** Creates a pod from the template, controlled by `owner`. @throws StatusError */
 export function createPod(
   registry: Registry,
   owner: Stored,
@@ -56,6 +56,7 @@ export function createPod(
   }) as Pod;
 }
 
+/** Deletes the pod with its grace period. @throws StatusError 404 when it is gone */
 export function deletePod(registry: Registry, { metadata }: Pod): void {
   registry.delete(resourceNamed('pods'), metadata.namespace, metadata.name);
 }

@@ -6,7 +6,7 @@ import { isFinished } from './pods.ts';
 const waiting = (pod: Pod): boolean =>
   (pod.spec?.nodeName ?? '') === '' && pod.metadata.deletionTimestamp === undefined && !isFinished(pod);
 
-/** Binds pods to nodes, or says why none takes them. Returns how to stop. */
+/** Binds pods to nodes, or reports why no node fits. Returns a function that stops it. */
 export function startScheduler(kit: Kit): () => void {
   const enqueue = kit.queue(() => {
     for (const pod of kit.store.list('pods').filter(waiting)) kit.guard(() => schedule(kit, pod));
@@ -38,7 +38,7 @@ function schedule(kit: Kit, pod: Pod): void {
   kit.event(pod, { reason: 'Scheduled', message, component: 'default-scheduler' });
 }
 
-/** Preferences first, then the node with the fewest pods. */
+/** The preferred node; among equals the one with the fewest pods, above all of the same owner. */
 function best(kit: Kit, pod: Pod, nodes: readonly Node[]): Node | undefined {
   const spec = pod.spec;
   if (spec === undefined) return undefined;

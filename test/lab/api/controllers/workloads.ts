@@ -19,7 +19,10 @@ const resourceOfKind: Readonly<Record<string, string>> = {
   StatefulSet: 'statefulsets',
 };
 
-/** Deployments, ReplicaSets, DaemonSets and StatefulSets. Returns how to stop. */
+/**
+ * The controllers of Deployments, ReplicaSets, DaemonSets and StatefulSets. Returns a function that stops
+ * them.
+ */
 export function startWorkloads(kit: Kit): () => void {
   const enqueue = kit.queue((key) => {
     const [resource = '', namespace, name = ''] = key.split('/');
@@ -82,7 +85,10 @@ function reconcileDeployment(kit: Kit, d: Deployment): void {
   deploymentStatus(kit, d, current);
 }
 
-/** How many pods of an older template must stay until those of the new one are ready: three quarters of all. */
+/**
+ * How many pods of an older template must stay: together with the ready pods of the new one, at least three
+ * quarters of the replicas.
+ */
 function stillNeeded({ spec }: Deployment, current: ReplicaSet | undefined): number {
   if (spec?.strategy?.type === 'Recreate') return 0;
   const replicas = spec?.replicas ?? 1;

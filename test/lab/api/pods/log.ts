@@ -9,20 +9,21 @@ interface Line {
   readonly text: string;
 }
 
-/** What a container wrote, and whoever follows it. */
+/** The output of a container, and its followers. */
 export class ContainerLog {
   readonly #lines: Line[] = [];
   readonly #followers = new Set<(line: Line | undefined) => void>();
   #partial = '';
   #ended = false;
 
-  /** Both streams of the process in one, as a container runtime keeps them. */
+  /** Appends output. stdout and stderr share one log, as in a container runtime. */
   append(text: string): void {
     const parts = (this.#partial + text).split('\n');
     this.#partial = parts.pop() ?? '';
     for (const part of parts) this.#add(`${part}\n`);
   }
 
+  /** Ends the log: flushes an incomplete last line and notifies followers. */
   end(): void {
     if (this.#partial !== '') this.#add(this.#partial);
     this.#partial = '';
@@ -31,6 +32,7 @@ export class ContainerLog {
     this.#followers.clear();
   }
 
+  /** Everything written so far. */
   text(): string {
     return this.#lines.map((l) => l.text).join('') + this.#partial;
   }
@@ -39,7 +41,10 @@ export class ContainerLog {
     return this.#lines;
   }
 
-  /** Called for every later line, and with undefined at the end. Returns how to stop. */
+  /**
+   * Calls the follower for every new line, and with undefined at the end. Returns a function that
+   * unsubscribes it.
+   */
   follow(follower: (line: Line | undefined) => void): () => void {
     if (this.#ended) follower(undefined);
     else this.#followers.add(follower);
@@ -53,7 +58,10 @@ export class ContainerLog {
   }
 }
 
-/** `pods/log` with container, follow, tailLines, sinceSeconds, timestamps, limitBytes and previous. */
+/**
+ * Serves `pods/log` with container, follow, tailLines, sinceSeconds, sinceTime, timestamps and previous.
+ * @throws StatusError 400 or 404 when there is no such log
+ */
 export function serveLog(
   pod: Pod,
   query: URLSearchParams,
@@ -90,17 +98,17 @@ function wantedLines(log: ContainerLog, query: URLSearchParams): readonly Line[]
   return tail === null || Number(tail) < 0 ? recent : recent.slice(Math.max(0, recent.length - Number(tail)));
 }
 
-function containerOf(pod: Pod, asked: string | null): string {
+function containerOf(pod: Pod, requested: string | null): string {
   const names = (pod.spec?.containers ?? []).map((c) => c.name);
   const [only] = names;
-  if (asked === null || asked === '') {
+  if (requested === null || requested === '') {
     if (names.length === 1 && only !== undefined) return only;
     throw badRequest(
       `a container name must be specified for pod ${pod.metadata.name}, choose one of: [${names.join(' ')}]`,
     );
   }
-  if (names.includes(asked)) return asked;
-  throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`);
+  if (names.includes(requested)) return requested;
+  throw badRequest(`container ${requested} is not valid for pod ${pod.metadata.name}`);
 }
 
 function missingLog(pod: Pod, container: string, previous: boolean): Error {

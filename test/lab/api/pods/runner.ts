@@ -12,24 +12,30 @@ interface Credentials {
   readonly kubeconfig: string;
 }
 
+/** Options of {@link PodRunner}. */
 export interface RunnerOptions {
-  /** Below it `pods/<uid>/`. */
+  /** Files of a pod are in `pods/<uid>/` below it. */
   readonly dir: string;
+  /** Where pods, ConfigMaps and Secrets are read. */
   readonly store: Pick<Store, 'get'>;
+  /** CA certificate for the volume of the service account, PEM. */
   readonly caPem: string;
-  /** Image prefix → its entrypoint. Only pods of such images are processes. */
+  /** Image prefix → entrypoint. Only pods with such an image run as processes. */
   readonly entrypoints: Readonly<Record<string, readonly string[]>>;
-  /** Environment of every process, below the container's own. */
+  /** Environment of every process; the container's own variables take precedence. */
   readonly extraEnv: Readonly<Record<string, string>>;
-  /** A token and a kubeconfig for the pod's service account. */
+  /** Creates a token and a kubeconfig for the pod's service account. */
   readonly credentials: (namespace: string, serviceAccount: string) => Credentials | Promise<Credentials>;
+  /** Makes a token invalid. */
   readonly revoke: (token: string) => void;
 }
 
+/** How a container ended. */
 export interface Exit {
-  /** As a container's: 128 + n after signal n. */
+  /** Exit code of the container: 128 + n after signal n. */
   readonly code: number;
   readonly reason: 'Completed' | 'Error' | 'OOMKilled' | 'StartError';
+  /** RFC 3339. */
   readonly startedAt: string;
 }
 
@@ -48,7 +54,7 @@ const signals = {
   SIGTERM: 15,
 } as const;
 
-/** Runs the containers of Job pods as processes of this machine. There is no mount namespace: paths are rewritten. */
+/** Runs containers as processes on this machine. There is no mount namespace: paths are rewritten instead. */
 export class PodRunner {
   readonly #options: RunnerOptions;
   readonly #running = new Map<string, Running>();
@@ -61,14 +67,14 @@ export class PodRunner {
     process.once('exit', this.#killAll);
   }
 
-  /** Is this a pod whose containers are processes? */
+  /** Whether the pod's containers run as processes. */
   runs(pod: Pod): boolean {
     return pod.spec?.containers.some((c) => this.#entrypoint(c.image) !== undefined) === true;
   }
 
   /**
-   * Starts one container and resolves when it has ended.
-   * @throws MissingVolumeSource when a mounted ConfigMap or Secret is not there.
+   * Starts one container and resolves when it has ended. `onStart` is called once the process runs.
+   * @throws MissingVolumeSource when a mounted ConfigMap or Secret does not exist
    */
   async run(pod: Pod, container: Container, onStart: () => void): Promise<Exit> {
     const directory = join(this.#options.dir, 'pods', pod.metadata.uid);
@@ -96,7 +102,7 @@ export class PodRunner {
       });
     }
     child.once('spawn', onStart);
-    // What it leaves behind dies with the container, as in a PID namespace.
+    // Child processes that are left are killed with the container, as in a PID namespace.
     child.once('exit', () => killGroup(child, 'SIGKILL'));
     const [code, failure] = await ended(child);
     this.#running.delete(key(pod, container.name));
@@ -108,7 +114,9 @@ export class PodRunner {
     return { code, reason, startedAt };
   }
 
-  /** Sends a signal to the pod's processes; `oom` makes it look like the kernel's doing. False when none runs. */
+  /**
+   * Signals the pod's processes; with `oom` the exit is reported as OOMKilled. Returns false when none runs.
+   */
   kill(podName: string, signal: keyof typeof signals = 'SIGKILL', options: { oom?: boolean } = {}): boolean {
     const found = [...this.#running].filter(([k]) => k.split('/')[1] === podName);
     for (const [, running] of found) {
@@ -118,7 +126,7 @@ export class PodRunner {
     return found.length > 0;
   }
 
-  /** Process id → the pod that it is the container of. */
+  /** Process ID → name of its pod. */
   processes(): Map<number, string> {
     const named = [...this.#running].map(
       ([k, { child }]) => [child.pid ?? 0, k.split('/')[1] ?? ''] as const,
@@ -126,12 +134,12 @@ export class PodRunner {
     return new Map(named);
   }
 
-  /** The log of a container's current run, or of the one before. */
+  /** The log of the container's current run, or of its previous one. */
   log(pod: Pod, container: string, previous = false): ContainerLog | undefined {
     return this.#logs.get(key(pod, container))?.at(previous ? -2 : -1);
   }
 
-  /** The pod is gone: its token is worth nothing any more, its files go. */
+  /** Revokes the token of a removed pod and deletes its logs and volumes. May be called twice. */
   async forget(pod: Pod): Promise<void> {
     const token = this.#tokens.get(pod.metadata.uid);
     if (token !== undefined) this.#options.revoke(token);
@@ -140,7 +148,7 @@ export class PodRunner {
     await rm(join(this.#options.dir, 'pods', pod.metadata.uid, 'volumes'), { recursive: true, force: true });
   }
 
-  /** Kills every process and waits for them. */
+  /** Kills all processes and waits until they have ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     process.removeListener('exit', this.#killAll);
@@ -153,7 +161,7 @@ export class PodRunner {
     for (const { child } of this.#running.values()) killGroup(child, 'SIGKILL');
   };
 
-  /** The pod may have gone, and the lab may have stopped, while the volumes were written. */
+  /** False when the pod was removed or the lab stopped while the volumes were written. */
   #isWanted({ metadata: { namespace, name, uid } }: Pod): boolean {
     const current = this.#options.store.get('pods', namespace, name);
     return (
@@ -185,7 +193,7 @@ export class PodRunner {
       HOME: directory,
       HOSTNAME: pod.metadata.name,
       KUBECONFIG: kubeconfig,
-      // As the kubelet sets it in every pod; how to get there is in the kubeconfig.
+      // The kubelet sets it in every pod. The server's real address is in the kubeconfig.
       KUBERNETES_SERVICE_HOST: '10.96.0.1',
       ...this.#options.extraEnv,
       ...Object.fromEntries(Object.entries(own).map(([k, v]) => [k, realPaths(v, mounts)])),
@@ -230,7 +238,7 @@ function ended(child: ChildProcess): Promise<[number, string | undefined]> {
   });
 }
 
-/** `$(NAME)` from the container's environment; `$$(NAME)` stays `$(NAME)`. */
+/** Expands `$(NAME)` from the container's environment; `$$(NAME)` becomes `$(NAME)`. */
 function expand(text: string, env: Readonly<Record<string, string>>): string {
   return text.replace(/\$(\$?)\(([A-Za-z_][\w.-]*)\)/g, (whole, escaped: string, name: string) =>
     escaped === '$' ? whole.slice(1) : (env[name] ?? whole),

@@ -3,9 +3,11 @@ import { dirname, join } from 'node:path';
 import type { Store } from '../store.ts';
 import type { KeyToPath, Pod, Volume } from '../types.ts';
 
-/** Where a path inside the container really is. */
+/** A mount of a container, without a mount namespace. */
 export interface Mount {
+  /** Path in the container. */
   readonly inside: string;
+  /** Path on this machine. */
   readonly real: string;
 }
 
@@ -15,6 +17,7 @@ interface VolumeFile {
   readonly mode: number;
 }
 
+/** What volumes are written from. */
 export interface VolumeContext {
   readonly store: Pick<Store, 'get'>;
   readonly pod: Pod;
@@ -22,11 +25,11 @@ export interface VolumeContext {
   readonly token: string;
 }
 
-/** A ConfigMap or Secret that a pod mounts is not there (yet). */
+/** A ConfigMap or Secret that a pod mounts does not exist (yet). */
 export class MissingVolumeSource extends Error {}
 
 /**
- * Writes a pod's volumes below `directory` and says where each mount of `container` is.
+ * Writes the pod's volumes below `directory` and returns the mounts of `container`. May be called again.
  * @throws MissingVolumeSource
  */
 export async function writeVolumes(
@@ -57,7 +60,7 @@ export async function writeVolumes(
   return mounts.map(({ volume, inside, real }) => ({ inside, real: hostPaths.get(volume) ?? real }));
 }
 
-/** Replaces every path below a mount by where it really is. */
+/** Replaces the paths of mounts in a text with the real ones. */
 export function realPaths(text: string, mounts: readonly Mount[]): string {
   return mounts.reduce((result, { inside, real }) => {
     const escaped = inside.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
@@ -130,7 +133,7 @@ function secretData({ store, pod }: VolumeContext, name: string, optional: boole
   return Object.fromEntries(Object.entries(found?.data ?? {}).map(([k, v]) => [k, Buffer.from(v, 'base64')]));
 }
 
-/** A field of the downward API. */
+/** The value of a downward API field, such as `metadata.name`; empty when it is not set. */
 export function podField(pod: Pod, path: string): string {
   const keyed = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path);
   if (keyed !== null) return pod.metadata[keyed[1] as 'labels' | 'annotations']?.[keyed[2] ?? ''] ?? '';

@@ -3,7 +3,7 @@ import { forbidden, notFound } from '../status.ts';
 import type { Store } from '../store.ts';
 import type { Pod, Stored } from '../types.ts';
 
-/** NamespaceLifecycle. @throws StatusError 404 or 403 */
+/** NamespaceLifecycle: the namespace must exist and not be terminating. @throws StatusError 404 or 403 */
 export function checkNamespace(store: Store, r: Resource, namespace: string | undefined, name: string): void {
   if (!r.namespaced || namespace === undefined) return;
   const found = store.get('namespaces', undefined, namespace);
@@ -23,7 +23,7 @@ export function checkNamespace(store: Store, r: Resource, namespace: string | un
   );
 }
 
-/** The admission plug-ins that matter here. @throws StatusError 403 or 404 */
+/** The admission plug-ins that the lab needs. @throws StatusError 403 or 404 */
 export function admit(store: Store, r: Resource, object: Stored): void {
   const { namespace, name } = object.metadata;
   checkNamespace(store, r, namespace, name);
@@ -32,7 +32,7 @@ export function admit(store: Store, r: Resource, object: Stored): void {
   admitPriority(store, r, object as Pod);
 }
 
-/** ServiceAccount: it must exist, and its token is mounted. */
+/** ServiceAccount: the account must exist; mounts its token. */
 function admitServiceAccount(store: Store, r: Resource, pod: Pod): void {
   const { namespace, name, annotations } = pod.metadata;
   if (pod.spec === undefined || annotations?.['kubernetes.io/config.mirror'] !== undefined) return;
@@ -50,7 +50,7 @@ function admitServiceAccount(store: Store, r: Resource, pod: Pod): void {
   mountToken(pod);
 }
 
-/** Priority: the class must exist, and its value is the pod's. */
+/** Priority: the class must exist; sets the pod's priority from it. */
 function admitPriority(store: Store, r: Resource, { metadata, spec }: Pod): void {
   const name = spec?.priorityClassName ?? '';
   if (spec === undefined || name === '') return;

@@ -11,7 +11,7 @@ import type {
   Stored,
 } from '../types.ts';
 
-/** Fills `target` where it says nothing. */
+/** Sets the fields of `target` that are undefined. */
 function fill(target: object, values: Record<string, unknown>): void {
   for (const [field, value] of Object.entries(values)) {
     if (Reflect.get(target, field) === undefined) Reflect.set(target, field, value);
@@ -104,7 +104,9 @@ function jobSpec(spec: Job['spec']): void {
   if (spec.template?.spec !== undefined) podSpec(spec.template.spec);
 }
 
-/** Selector and labels tie the pods to this very Job. Needs its uid. */
+/**
+ * Defaults of a Job, including the selector and labels that bind its pods to its uid. The uid must be set.
+ */
 function job(object: Job): void {
   const spec = object.spec;
   if (spec === undefined) return;
@@ -136,7 +138,7 @@ function cronJob(object: CronJob): void {
   if (template !== undefined) podSpec(template);
 }
 
-/** Fills in what the API server would; safe to call on an object that it has filled in before. */
+/** Sets the API server's defaults. May be called again on the same object. */
 export function applyDefaults(resource: Resource, object: Stored): void {
   switch (resource.name) {
     case 'pods':

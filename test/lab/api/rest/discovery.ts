@@ -5,7 +5,7 @@ const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', '
 const reviewVersions = [...new Set(reviews.map((r) => `${r.group}/v1`))];
 const groupVersions = [...new Set([...resources.map(apiVersionOf), ...reviewVersions])];
 
-/** Answers of the discovery paths; undefined for any other path. */
+/** The answer to a discovery path; undefined for any other path. */
 export function discovery(path: string, serverAddress: string): unknown {
   const clean = path.replace(/\/$/, '');
   if (clean === '/api') {
@@ -32,7 +32,7 @@ function groups() {
 function resourceList(groupVersion: string) {
   if (!groupVersions.includes(groupVersion)) return undefined;
   const own = resources.filter((r) => apiVersionOf(r) === groupVersion).flatMap(apiResources);
-  const asked = reviews
+  const reviewResources = reviews
     .filter((r) => `${r.group}/v1` === groupVersion)
     .map((r) => ({
       name: r.name,
@@ -41,7 +41,7 @@ function resourceList(groupVersion: string) {
       kind: r.kind,
       verbs: ['create'],
     }));
-  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: [...own, ...asked] };
+  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: [...own, ...reviewResources] };
 }
 
 function apiResources(r: Resource) {
@@ -69,7 +69,8 @@ function apiResources(r: Resource) {
 const openApiPath = (gv: string): string => (gv.includes('/') ? `apis/${gv}` : `api/${gv}`);
 
 /**
- * As much of OpenAPI v3 as kubectl asks for: that the server itself validates fields, so that kubectl need not.
+ * The part of OpenAPI v3 that kubectl reads: that the server validates fields, so that kubectl does not have
+ * to.
  */
 export function openApiV3(path: string): unknown {
   if (path === '/openapi/v3') {
@@ -105,7 +106,7 @@ function patchOperation({ group, version, kind }: Resource) {
   };
 }
 
-/** `/version` of a release such as 1.34.2. */
+/** The answer to `/version` for a release such as 1.34.2. */
 export function versionInfo(release: string) {
   const [major, minor] = release.split('.');
   return {

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../types.ts';
 
-/** Fields that have another name in `events.k8s.io/v1` than in the core group, where events are stored. */
+/** Fields whose names differ between the core group, where Events are stored, and `events.k8s.io/v1`. */
 const names: readonly (readonly [core: string, group: string])[] = [
   ['involvedObject', 'regarding'],
   ['message', 'note'],
@@ -18,5 +18,7 @@ function renamed(object: KubeObject, apiVersion: string, from: 0 | 1): KubeObjec
   return { ...Object.fromEntries(fields), apiVersion };
 }
 
+/** Converts a core Event to `events.k8s.io/v1`. */
 export const toEventsGroup = (event: KubeObject): KubeObject => renamed(event, 'events.k8s.io/v1', 0);
+/** Converts an Event of `events.k8s.io/v1` to the core group. */
 export const toCoreEvent = (event: KubeObject): KubeObject => renamed(event, 'v1', 1);

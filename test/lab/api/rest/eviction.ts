@@ -10,7 +10,10 @@ import { deleteOptions } from './options.ts';
 
 const podResource = resourceNamed('pods');
 
-/** `pods/eviction`: the disruption budget decides, then the pod is deleted as any other. */
+/**
+ * `pods/eviction`: checks the PodDisruptionBudget, then deletes the pod.
+ * @throws StatusError 400, 404, 409, 429, 500
+ */
 export function evict(
   registry: Registry,
   namespace: string,
@@ -28,7 +31,7 @@ export function evict(
   if (pod === undefined) throw notFound(podResource, name);
   const options = deleteOptions(body.deleteOptions, new URLSearchParams());
   const dry = dryRun || options.dryRun === true;
-  // In this order: also the eviction of a pod that is another by now asks its budget first.
+  // As in kube-apiserver, the budget is checked before the preconditions, even if the pod has been replaced.
   if (!ignoresBudget(pod)) takeBudget(registry, pod, dry);
   checkPreconditions(podResource, pod, options.preconditions);
   if (!dry) markDisrupted(registry, pod);
@@ -36,7 +39,7 @@ export function evict(
   return success(201);
 }
 
-/** Finished, pending and already deleted pods do not count against a budget. */
+/** Whether a pod is evicted regardless of budgets: it is finished, pending or already being deleted. */
 function ignoresBudget(pod: Pod): boolean {
   const phase = pod.status?.phase ?? '';
   return ['Succeeded', 'Failed', 'Pending'].includes(phase) || pod.metadata.deletionTimestamp !== undefined;

@@ -22,41 +22,47 @@ import { Representation } from './representation.ts';
 import type { RequestInfo } from './request-info.ts';
 import { review } from './reviews.ts';
 import { scaleOf, setScale } from './scale.ts';
-import { checkAskedVersion, page, selected, selection, Watch } from './watch.ts';
+import { checkVersionParameter, page, selected, selection, Watch } from './watch.ts';
 
-/** What the handler needs of the rest of the lab. */
+/** The parts of the lab that the handler uses. */
 export interface HandlerDeps {
   readonly registry: Registry;
   readonly rbac: Rbac;
   readonly tokens: Tokens;
+  /** Between two bookmarks of a watch, in ms. */
   readonly bookmarkInterval: number;
-  /** Streams a container's log; @throws StatusError */
+  /** Streams a container's log. @throws StatusError */
   readonly serveLog: (pod: Stored, query: URLSearchParams, response: ServerResponse) => void;
 }
 
+/** One request for a resource. */
 export interface Call {
   readonly info: RequestInfo;
   readonly user: User;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** The decoded body; undefined when there is none. */
   readonly body: unknown;
 }
 
-/** An answer with its code, or a stream that writes for itself. */
+/**
+ * An answer with its code, or a stream that writes to the response itself and returns a function that stops
+ * it.
+ */
 export type Answer =
   | { readonly code: number; readonly body: unknown }
   | { readonly stream: (response: ServerResponse, onEnd: () => void) => () => void };
 
 const ok = (body: unknown, code = 200): Answer => ({ code, body });
 
-/** Everything below `/api/v1` and `/apis/<group>/<version>`. */
+/** Handles all requests below `/api/v1` and `/apis/<group>/<version>`. */
 export class ResourceHandler {
   readonly #deps: HandlerDeps;
   constructor(deps: HandlerDeps) {
     this.#deps = deps;
   }
 
-  /** @throws StatusError */
+  /** Handles one request. @throws StatusError */
   handle(call: Call): Answer {
     const { info, user } = call;
     if (info.verb === 'create') {
@@ -79,13 +85,13 @@ export class ResourceHandler {
         return ok(shown.one(this.#stored(r, info)));
       case 'list': {
         const selects = selection(r, info.namespace, info.query);
-        checkAskedVersion(info.query);
+        checkVersionParameter(info.query);
         const all = selected(registry.store, r, info.namespace, selects);
         const { objects, next } = page(registry.store, all, info.query);
         return ok(shown.list(objects, String(registry.store.version), next));
       }
       case 'watch':
-        checkAskedVersion(info.query);
+        checkVersionParameter(info.query);
         return this.#watch(r, info, shown);
       case 'create':
         return ok(shown.one(registry.create(r, scopeOf(r, info), incoming(r, body), info)), 201);
@@ -255,7 +261,7 @@ function incoming(r: Resource, body: unknown): KubeObject {
 
 const statusAnswer = (status: Status): Answer => ({ code: status.code, body: status });
 
-/** Pods and what is not gone yet come back as objects; anything else as a Status. */
+/** Answers with the object if it still exists or is a pod or service account, otherwise with a Status. */
 function deletionAnswer(r: Resource, { object, gone }: Deleted, shown: Representation): unknown {
   if (!gone || r.name === 'pods' || r.name === 'serviceaccounts') return shown.one(object);
   const { name, uid } = object.metadata;

@@ -9,7 +9,7 @@ const optionKinds: Readonly<Record<string, string>> = {
   delete: 'DeleteOptions',
 };
 
-/** @throws StatusError 422 for a dry run that is not of `All`. */
+/** Checks the parameter `dryRun`. @throws StatusError 422 for a value other than `All` */
 export function checkDryRun({ query, verb }: RequestInfo): void {
   const kind = optionKinds[verb];
   const other = query.getAll('dryRun').find((value) => value !== 'All' && value !== '');
@@ -19,14 +19,14 @@ export function checkDryRun({ query, verb }: RequestInfo): void {
   throw invalid({ group: 'meta.k8s.io', kind }, '', [error]);
 }
 
-/** DeleteOptions from the body and, where that says nothing, from the query. */
+/** DeleteOptions from the body, with the query for what the body does not set. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   const grace = given.gracePeriodSeconds ?? query.get('gracePeriodSeconds') ?? undefined;
   const dryRun = given.dryRun ?? query.getAll('dryRun');
   return {
     dryRun: Array.isArray(dryRun) && dryRun.includes('All'),
-    // A negative period is taken for the shortest one.
+    // kube-apiserver treats a negative period as one second.
     gracePeriodSeconds: grace === undefined ? undefined : Number(grace) < 0 ? 1 : Number(grace),
     propagationPolicy:
       (given.propagationPolicy as string | undefined) ?? query.get('propagationPolicy') ?? undefined,

@@ -8,13 +8,16 @@ const json = 'application/json-patch+json';
 const merge = 'application/merge-patch+json';
 const strategic = 'application/strategic-merge-patch+json';
 
-/** @throws StatusError 415 for a kind of patch that the resource does not take; server-side apply is none here. */
+/**
+ * Checks the patch type; server-side apply is not supported.
+ * @throws StatusError 415 for an unsupported type
+ */
 export function checkPatchType(r: Resource, mediaType: string): void {
   const accepted = r.custom ? [json, merge] : [json, merge, strategic];
   if (!accepted.includes(mediaType)) throw unsupportedMediaType(accepted);
 }
 
-/** The object with the patch applied, as its media type says; the original is left alone. */
+/** Returns a patched copy of the object. @throws StatusError 400, 415, 422 */
 export function applyPatch(r: Resource, mediaType: string, original: KubeObject, patch: unknown): KubeObject {
   checkPatchType(r, mediaType);
   if (mediaType === json) return applyJsonPatch(original, patch);
@@ -43,7 +46,7 @@ function applyJsonPatch(original: KubeObject, patch: unknown): KubeObject {
   }
 }
 
-/** RFC 7386. */
+/** JSON merge patch, RFC 7386. */
 function mergePatch(target: unknown, patch: unknown): unknown {
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
   const isMap = typeof target === 'object' && target !== null && !Array.isArray(target);

@@ -3,7 +3,7 @@ import { table } from '../tables/columns.ts';
 import type { KubeObject, Stored } from '../types.ts';
 import { toEventsGroup } from './events-group.ts';
 
-/** How objects are shown to the client that asked: as they are, as table rows, or as metadata only. */
+/** Renders objects as the Accept header requests: as they are, as table rows, or as metadata only. */
 export class Representation {
   readonly #resource: Resource;
   readonly #as: 'object' | 'table' | 'metadata';
@@ -21,12 +21,13 @@ export class Representation {
     this.#include = query.get('includeObject') ?? 'Metadata';
   }
 
+  /** A single object. */
   one(object: Stored): unknown {
     if (this.#as === 'table') return this.#table([object], object.metadata.resourceVersion);
     return this.#as === 'metadata' ? partial(object) : this.#object(object);
   }
 
-  /** @param next where the next page begins. */
+  /** A list. `next` is the continue token of the next page; undefined on the last. */
   list(objects: readonly Stored[], version: string, next?: string): unknown {
     const metadata = { resourceVersion: version, ...(next === undefined ? {} : { continue: next }) };
     if (this.#as === 'table') return { ...this.#table(objects, version), metadata };
@@ -46,7 +47,7 @@ export class Representation {
     return { kind: `${kind}List`, apiVersion: apiVersionOf(this.#resource), metadata, items };
   }
 
-  /** As in a watch, where only the first table names its columns. */
+  /** The object of a watch event. Only the first table of a watch contains column definitions. */
   event(object: Stored): unknown {
     if (this.#as !== 'table') return this.one(object);
     const rows = this.#table([object], object.metadata.resourceVersion);
@@ -55,6 +56,7 @@ export class Representation {
     return shown;
   }
 
+  /** The object of a bookmark. */
   bookmark(version: string, annotations?: Record<string, string>): unknown {
     const metadata = {
       resourceVersion: version,

@@ -1,11 +1,13 @@
 import type { Attributes } from '../auth/rbac.ts';
 import type { User } from '../auth/tokens.ts';
 
-/** What a request asks for, as kube-apiserver reads it from method, path and query. */
+/** A request as kube-apiserver parses it from method, path and query. Fields that do not apply are empty. */
 export interface RequestInfo {
   readonly path: string;
   readonly query: URLSearchParams;
+  /** RBAC verb; for a non-resource path the HTTP method in lower case. */
   readonly verb: string;
+  /** Whether the path is below `/api/v1` or `/apis/<group>/<version>`. */
   readonly isResource: boolean;
   readonly group: string;
   readonly version: string;
@@ -13,6 +15,7 @@ export interface RequestInfo {
   readonly subresource: string;
   readonly namespace: string | undefined;
   readonly name: string;
+  /** `dryRun=All`. */
   readonly dryRun: boolean;
   /** `fieldValidation=Strict`. */
   readonly strict: boolean;
@@ -20,6 +23,7 @@ export interface RequestInfo {
 
 const isTrue = (text: string | null): boolean => text !== null && text !== 'false' && text !== '0';
 
+/** Parses a request. */
 export function requestInfo(method: string, url: string): RequestInfo {
   const { pathname, searchParams: query } = new URL(url, 'https://lab');
   const parts = pathname
@@ -60,12 +64,12 @@ function resourcePath(parts: readonly string[]) {
   if (scoped) {
     return { namespace: second, resource: third, name: parts[3] ?? '', subresource: parts[4] ?? '' };
   }
-  // A namespace is in itself, so that a Role can grant access to it.
+  // For authorization a namespace is in itself, so that a Role in it can grant access to it.
   const namespace = first === 'namespaces' ? second : undefined;
   return { namespace, resource: first ?? '', name: second ?? '', subresource: third };
 }
 
-/** A list of one object by field selector is authorized by its name. */
+/** The name in the field selector: a list that selects one object by name is authorized for that name. */
 function namedByField(query: URLSearchParams): string {
   return /(?:^|,)metadata\.name=([^,]+)/.exec(query.get('fieldSelector') ?? '')?.[1] ?? '';
 }
@@ -89,6 +93,7 @@ function verbOf(method: string, named: boolean, watch: boolean): string {
   }
 }
 
+/** What the authorizer decides on. */
 export function attributes(info: RequestInfo, user: User): Attributes {
   const { path, verb } = info;
   if (!info.isResource) return { user, verb, path };

@@ -15,7 +15,7 @@ interface AccessSpec {
   nonResourceAttributes?: { path?: string; verb?: string };
 }
 
-/** Answers to "may I?" and "who am I?"; undefined for another kind. */
+/** The answer to an access, rules or self subject review; undefined for any other resource. */
 export function review(rbac: Rbac, user: User, resource: string, body: KubeObject): KubeObject | undefined {
   const answer = (group: string, kind: string, status: unknown): KubeObject => ({
     ...body,

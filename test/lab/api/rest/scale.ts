@@ -4,7 +4,7 @@ import { matchesSelector } from '../selectors.ts';
 import { notFound } from '../status.ts';
 import type { Deployment, KubeObject, Stored } from '../types.ts';
 
-/** The `autoscaling/v1` Scale of a workload. */
+/** The `autoscaling/v1` Scale of a workload. @throws StatusError 404 */
 export function scaleOf(
   registry: Registry,
   r: Resource,
@@ -36,7 +36,7 @@ export function scaleOf(
   };
 }
 
-/** Sets the number of replicas; answers with the new Scale. */
+/** Sets the number of replicas and returns the new Scale. @throws StatusError 404, 409 */
 export function setScale(
   registry: Registry,
   r: Resource,

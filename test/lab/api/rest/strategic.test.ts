@@ -17,7 +17,7 @@ const node = {
 };
 
 describe('strategic merge', () => {
-  it('merges lists by their key', () => {
+  it('merges lists by their merge key', () => {
     const patch = {
       spec: {
         taints: [
@@ -49,7 +49,7 @@ describe('strategic merge', () => {
     });
   });
 
-  it('deletes and replaces when told to', () => {
+  it('follows the directives delete and replace', () => {
     expect(strategicMerge(node, { spec: { taints: [{ $patch: 'delete', key: 'a' }] } })).toMatchObject({
       spec: { taints: [{ key: 'b' }] },
     });
@@ -81,7 +81,7 @@ describe('strategic merge', () => {
     });
   });
 
-  it('orders as told, and keeps only the keys that it is told to', () => {
+  it('follows the directives setElementOrder and retainKeys', () => {
     const pod = {
       spec: {
         containers: [{ name: 'a', env: [{ name: 'X', value: '1' }] }],
@@ -115,7 +115,7 @@ describe('strategic merge', () => {
     });
   });
 
-  it('replaces lists without a key', () => {
+  it('replaces lists without a merge key', () => {
     const pod = { spec: { tolerations: [{ key: 'a' }], containers: [{ name: 'a', args: ['1', '2'] }] } };
     const patch = { spec: { tolerations: [{ key: 'b' }], containers: [{ name: 'a', args: ['3'] }] } };
     expect(strategicMerge(pod, patch)).toEqual({
@@ -123,7 +123,7 @@ describe('strategic merge', () => {
     });
   });
 
-  it('refuses an element without its key', () => {
+  it('refuses an element without its merge key', () => {
     expect(() => strategicMerge(node, { spec: { taints: [{ effect: 'NoSchedule' }] } })).toThrow(
       'merge key: key',
     );

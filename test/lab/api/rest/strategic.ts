@@ -4,7 +4,7 @@ type Json = Record<string, unknown>;
 
 const isMap = (v: unknown): v is Json => typeof v === 'object' && v !== null && !Array.isArray(v);
 
-/** By which field the elements of a list are the same; the types' `patchMergeKey`. Other lists are replaced. */
+/** The field that identifies the elements of a list, the types' `patchMergeKey`. Other lists are replaced. */
 const mergeKeys: readonly (readonly [RegExp, string])[] = [
   [/\.(containers|initContainers|ephemeralContainers)$/i, 'name'],
   [/ontainers\.env$/, 'name'],
@@ -28,7 +28,7 @@ const mergedPrimitives = /(metadata\.finalizers|spec\.podCIDRs|spec\.finalizers)
 
 const keyFor = (path: string): string | undefined => mergeKeys.find(([where]) => where.test(path))?.[1];
 
-/** Strategic merge patch as kube-apiserver applies it, with its directives. */
+/** Applies a strategic merge patch, with its directives, like kube-apiserver. @throws StatusError 400 */
 export function strategicMerge(original: unknown, patch: unknown, path = ''): unknown {
   if (!isMap(patch)) return patch;
   const directive = patch.$patch;

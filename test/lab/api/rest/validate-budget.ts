@@ -1,7 +1,10 @@
 import { type FieldError, invalidValue } from '../status.ts';
 import type { PodDisruptionBudget } from '../types.ts';
 
-/** As k8s.io/kubernetes/pkg/apis/policy/validation has it: no negative count, no more than all. */
+/**
+ * Errors in a budget's counts: negative, over 100 %, or both set. From
+ * k8s.io/kubernetes/pkg/apis/policy/validation.
+ */
 export function budgetErrors({ spec = {} }: PodDisruptionBudget): FieldError[] {
   const { minAvailable, maxUnavailable } = spec;
   const both =

@@ -5,7 +5,7 @@ import { podSpecErrors } from './validate-pod.ts';
 type Rule = PodFailurePolicy['rules'][number];
 const actions = ['Count', 'FailIndex', 'FailJob', 'Ignore'];
 
-/** A Job's spec, wherever it stands. */
+/** Errors in a Job's spec. `at` is the path of the spec, which may be in a CronJob. */
 export function validateJob(spec: Job['spec'], at: string): FieldError[] {
   const podSpec = spec?.template?.spec;
   const policy = podSpec?.restartPolicy;

@@ -1,7 +1,7 @@
 import { type FieldError, required } from '../status.ts';
 import type { PodSpec } from '../types.ts';
 
-/** `spec.containers` and what hangs on it. */
+/** Errors in `containers` and their volume mounts. `at` is the path of the spec. */
 export function podSpecErrors(spec: PodSpec | undefined, at: string): FieldError[] {
   const containers = spec?.containers ?? [];
   if (containers.length === 0) return [required(`${at}.containers`)];

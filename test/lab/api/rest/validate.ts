@@ -60,8 +60,8 @@ function metadataErrors(object: Stored): FieldError[] {
 }
 
 /**
- * The object as its type has it. Unknown fields are an error when strict, and dropped otherwise.
- * @throws StatusError 400 where Go could not decode it.
+ * Checks the object against its type. Drops unknown fields, or refuses them when strict.
+ * @throws StatusError 400 when Go could not decode it
  */
 export function decodable<T extends KubeObject>(r: Resource, object: T, strict: boolean): T {
   const { mismatches, unknown } = checkShape(apiVersionOf(r), r.kind, object);
@@ -165,7 +165,7 @@ function workloadErrors({ spec }: Workload): FieldError[] {
   ];
 }
 
-/** @throws StatusError 422 with every field that is wrong. */
+/** Validates an object. @throws StatusError 422 with every invalid field */
 export function validate(r: Resource, object: Stored): void {
   const errors = [
     ...nameErrors(r, object.metadata.name),
@@ -175,7 +175,7 @@ export function validate(r: Resource, object: Stored): void {
   if (errors.length > 0) throw invalid(r, object.metadata.name, errors);
 }
 
-/** What may not change. @throws StatusError 422. */
+/** Validates a changed object, including fields that must not change. @throws StatusError 422 */
 export function validateUpdate(r: Resource, before: Stored, after: Stored): void {
   validate(r, after);
   const errors = immutable(r, before, after);

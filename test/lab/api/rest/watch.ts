@@ -8,7 +8,7 @@ import type { Representation } from './representation.ts';
 
 type Selects = (object: Stored) => boolean;
 
-/** Both selectors of a request, and its namespace. @throws StatusError 400 */
+/** A predicate for the request's namespace, label selector and field selector. @throws StatusError 400 */
 export function selection(r: Resource, namespace: string | undefined, query: URLSearchParams): Selects {
   const byLabel = parseLabelSelector(query.get('labelSelector') ?? '');
   const byField = parseFieldSelector(r.name, query.get('fieldSelector') ?? '');
@@ -17,7 +17,7 @@ export function selection(r: Resource, namespace: string | undefined, query: URL
     (scope === undefined || o.metadata.namespace === scope) && byLabel(o.metadata.labels) && byField(o);
 }
 
-/** By namespace and name, as etcd orders its keys. */
+/** The selected objects, ordered by namespace and name like etcd's keys. */
 export function selected(
   store: Store,
   r: Resource,
@@ -31,11 +31,11 @@ export function selected(
 
 interface Page {
   readonly objects: readonly Stored[];
-  /** Where the next page begins; undefined on the last. */
+  /** Continue token of the next page; undefined on the last. */
   readonly next: string | undefined;
 }
 
-/** The part of a list that `limit` and `continue` ask for. @throws StatusError 400, 410 */
+/** The page of a list that `limit` and `continue` select. @throws StatusError 400 */
 export function page(store: Store, objects: readonly Stored[], query: URLSearchParams): Page {
   const given = query.get('continue') ?? '';
   const from = given === '' ? 0 : Number(Buffer.from(given, 'base64url').toString().split(' ')[1]);
@@ -47,8 +47,8 @@ export function page(store: Store, objects: readonly Stored[], query: URLSearchP
   return { objects: objects.slice(from, end), next };
 }
 
-/** @throws StatusError 400 for a version that is no number. */
-export function checkAskedVersion(query: URLSearchParams): void {
+/** Checks the parameter `resourceVersion`. @throws StatusError 400 when it is not a number */
+export function checkVersionParameter(query: URLSearchParams): void {
   const version = query.get('resourceVersion') ?? '';
   if (/^\d*$/.test(version)) return;
   throw badRequest(
@@ -63,11 +63,11 @@ interface WatchOptions {
   readonly selects: Selects;
   readonly query: URLSearchParams;
   readonly shown: Representation;
-  /** Between two bookmarks, ms. */
+  /** Between two bookmarks, in ms. */
   readonly bookmarkInterval: number;
 }
 
-/** A watch stream: one JSON document per line until the client goes, the time-out or {@link stop}. */
+/** A watch stream: one JSON document per line, until the client disconnects, the timeout or {@link stop}. */
 export class Watch {
   readonly #o: WatchOptions;
   readonly #response: ServerResponse;
@@ -78,6 +78,7 @@ export class Watch {
     this.#response = response;
   }
 
+  /** Starts the stream. `onEnd` is called once, when it ends. */
   start(onEnd: () => void): void {
     this.#endings.push(onEnd);
     this.#response.once('close', () => this.stop());
@@ -91,13 +92,13 @@ export class Watch {
     this.#startTimers();
   }
 
-  /** Ends the stream. Safe to call twice. */
+  /** Ends the stream. May be called twice. */
   stop(): void {
     for (const end of this.#endings.splice(0)) end();
     this.#response.end();
   }
 
-  /** What happened before now; false when it is forgotten. */
+  /** Sends initial objects or past changes. Returns false when the history does not reach back far enough. */
   #sendPast(): boolean {
     const { query, store, shown } = this.#o;
     const from = query.get('resourceVersion') ?? '';
@@ -132,14 +133,17 @@ export class Watch {
     }
   }
 
-  /** An object that no longer matches is gone for this client, and one that begins to match is new. */
+  /**
+   * An object that no longer matches the selector is DELETED for this client; one that newly matches is
+   * ADDED.
+   */
   #deliver({ type, resource, object, before }: Change): void {
     if (resource !== this.#o.resource.name) return;
     const was = before !== undefined && this.#o.selects(before);
     const is = type !== 'DELETED' && this.#o.selects(object);
     if (!was && !is) return;
     const shownType = was && is ? 'MODIFIED' : is ? 'ADDED' : 'DELETED';
-    // What ceased to match is shown as it did, at the version at which it no longer does.
+    // DELETED carries the object's last matching state, with the version of the change.
     const { resourceVersion } = object.metadata;
     const last = { ...(before ?? object), metadata: { ...(before ?? object).metadata, resourceVersion } };
     this.#send(shownType, this.#o.shown.event(shownType === 'DELETED' ? last : object));

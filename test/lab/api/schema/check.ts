@@ -1,10 +1,10 @@
 import { type Field, messageOf, typeOf } from './schema.ts';
 
-/** What is wrong with the shape of an object, before anybody looks at its values. */
+/** Differences between an object and its type. Values are not validated. */
 export interface ShapeFindings {
-  /** Values that Go could not decode into their type. */
+  /** Error messages about values that Go could not decode into their type. */
   readonly mismatches: readonly string[];
-  /** Fields that the type does not have, as paths. */
+  /** Paths of fields that the type does not have. */
   readonly unknown: readonly string[];
 }
 
@@ -15,7 +15,7 @@ interface Findings {
   unknown: string[];
 }
 
-/** Compares an object with its API type. Custom resources have none, so nothing is wrong with them. */
+/** Compares an object with its API type. Custom resources have no known type and are never at fault. */
 export function checkShape(apiVersion: string, kind: string, object: object): ShapeFindings {
   const found: Findings = { mismatches: [], unknown: [] };
   const { apiVersion: _, kind: __, ...rest } = object as Json;
@@ -23,7 +23,7 @@ export function checkShape(apiVersion: string, kind: string, object: object): Sh
   return found;
 }
 
-/** The object without the fields that its type does not have; the original is left alone. */
+/** A copy of the object without the unknown fields. */
 export function withoutUnknown<T extends object>(object: T, unknown: readonly string[]): T {
   const copy = structuredClone(object);
   for (const path of unknown) {
@@ -70,7 +70,7 @@ function checkField(field: OwnedField, value: unknown, path: string, found: Find
   } else checkValue(field.type, value, { path, owner }, found);
 }
 
-/** What each type looks like in JSON; any other is a struct. */
+/** Whether a JSON value has the type. All other types are structs. */
 const scalars: Readonly<Record<string, (value: unknown) => boolean>> = {
   s: (v) => typeof v === 'string',
   y: (v) => typeof v === 'string' || typeof v === 'object',
@@ -79,7 +79,7 @@ const scalars: Readonly<Record<string, (value: unknown) => boolean>> = {
   Quantity: (v) => typeof v === 'string' || typeof v === 'number',
   IntOrString: (v) => typeof v === 'string' || Number.isInteger(v),
   Time: (v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)),
-  // A MicroTime has exactly six digits of a second.
+  // A MicroTime has exactly six decimal places.
   MicroTime: (v) =>
     typeof v === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/.test(v),
   RawExtension: () => true,
@@ -93,11 +93,11 @@ function checkValue(type: string, value: unknown, at: Place, found: Findings): v
 
 const goType = (type: string): string => ({ s: 'string', b: 'bool', i: 'int32', y: '[]uint8' })[type] ?? type;
 
-/** Where a value is: Go names the struct, and neither positions nor keys. */
+/** The location of a value. Go's messages name the struct, but no list positions or map keys. */
 interface Place {
   readonly path: string;
   readonly owner: string;
-  /** Without the key of a map. */
+  /** The path without the key of a map. @default path */
   readonly shown?: string;
 }
 
@@ -122,7 +122,7 @@ const jsonType = (v: unknown): string => {
 
 const cache = new Map<string, ReadonlyMap<string, Field>>();
 
-/** Fields by their JSON name, those of embedded structs among them. */
+/** Fields by their JSON name, including those of embedded structs. */
 function jsonFields(type: string): ReadonlyMap<string, Field> {
   const known = cache.get(type);
   if (known !== undefined) return known;

@@ -4,7 +4,7 @@ import fixtures from './fixtures.json' with { type: 'json' };
 
 type Json = Record<string, unknown>;
 
-/** Go writes empty structs, empty objects and null times that mean nothing; neither side's are compared. */
+/** Drops empty objects and nulls, which Go writes although they mean nothing. */
 function bare(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(bare);
   if (typeof value !== 'object' || value === null) return value;
@@ -13,13 +13,13 @@ function bare(value: unknown): unknown {
   return Object.fromEntries(entries.filter(([, v]) => !isEmpty(v)));
 }
 
-/** The fixtures were encoded by k8s.io/apimachinery v0.32.4, in both formats. */
+/** k8s.io/apimachinery v0.32.4 encoded the fixtures in both formats. */
 describe('protobuf bodies', () => {
   it.each(fixtures)('of $json.kind decode to what Go writes as JSON', ({ protobuf, json }) => {
     expect(bare(decodeProtobuf(Buffer.from(protobuf, 'base64')))).toEqual(bare(json));
   });
 
-  it('are refused when they are cut off, or are none', () => {
+  it('are refused when they are truncated or not protobuf', () => {
     const bytes = Buffer.from(fixtures[0]?.protobuf ?? '', 'base64');
     expect(() => decodeProtobuf(bytes.subarray(0, bytes.length - 40))).toThrow('truncated protobuf');
     expect(() => decodeProtobuf(Buffer.from('{}'))).toThrow('no k8s protobuf prefix');

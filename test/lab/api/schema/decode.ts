@@ -2,8 +2,8 @@ import type { KubeObject } from '../types.ts';
 import { type Field, messageOf, typeOf } from './schema.ts';
 
 /**
- * kubectl's typed clients send some bodies as protobuf (since 1.32), and only say what they accept in answers.
- * This turns such a body into the JSON object that it stands for. Answers are JSON always.
+ * Since 1.32 kubectl's typed clients send some bodies as protobuf. This module decodes such a body into the
+ * equivalent JSON object. Answers are always JSON, which these clients accept too.
  */
 
 type Json = Record<string, unknown>;
@@ -11,7 +11,7 @@ type Json = Record<string, unknown>;
 export const protobufMediaType = 'application/vnd.kubernetes.protobuf';
 const magic = Buffer.from('k8s\0');
 
-/** @throws Error when the bytes are no such envelope or of an unknown kind. */
+/** Decodes a body. @throws Error when it is not such an envelope, truncated, or of an unknown kind */
 export function decodeProtobuf(bytes: Buffer): KubeObject {
   if (!bytes.subarray(0, 4).equals(magic)) throw new Error('the body has no k8s protobuf prefix');
   let apiVersion = '';
@@ -30,7 +30,7 @@ export function decodeProtobuf(bytes: Buffer): KubeObject {
 
 type WireValue = bigint | Buffer;
 
-/** The fields of one message, in the order of the wire. */
+/** The fields of one message, in wire order. */
 function* fields(bytes: Buffer): Generator<{ number: number; value: WireValue }> {
   let at = 0;
   const varint = (): bigint => {

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 
-/** One field of an API type, as JSON and protobuf know it. */
+/** One field of an API type, for JSON and protobuf. */
 export interface Field {
   /** JSON name; empty for an embedded struct or a named list. */
   readonly name: string;
-  /** s string, b bool, i integer, y bytes, or the name of a message. */
+  /** `s` string, `b` bool, `i` integer, `y` bytes, or the name of a message. */
   readonly type: string;
   readonly repeated: boolean;
   readonly map: boolean;
-  /** Zero is a value, not an absence. */
+  /** Whether a zero value is kept in JSON; otherwise it counts as absent. */
   readonly keepZero: boolean;
 }
 
@@ -17,13 +17,13 @@ export type Message = ReadonlyMap<number, Field>;
 
 let messages: ReadonlyMap<string, Message> | undefined;
 
-/** The type's fields; undefined for a type that is no struct, and for custom resources. */
+/** The type's fields; undefined for a type that is not a struct, and for custom resources. */
 export function messageOf(type: string): Message | undefined {
   messages ??= parse(readFileSync(new URL('schema.txt', import.meta.url), 'utf8'));
   return messages.get(type);
 }
 
-/** The type of an object; both groups have an Event. */
+/** Name of the object's type in the schema: the kind, except that there are two Events. */
 export const typeOf = (apiVersion: string | undefined, kind: string): string =>
   kind === 'Event' && apiVersion?.startsWith('events.') === true ? 'events.Event' : kind;
 

@@ -13,11 +13,11 @@ import {
 import { age } from './duration.ts';
 import { podCells } from './pod.ts';
 
-/** Column names; those after `wide` are shown with `-o wide` only. */
+/** Columns of a resource. Those in `wide` are shown with `-o wide` only. */
 interface TableShape {
   readonly columns: readonly string[];
   readonly wide?: readonly string[];
-  // biome-ignore lint/suspicious/noExplicitAny: each row knows its own type
+  // biome-ignore lint/suspicious/noExplicitAny: each function has a parameter of its resource's type
   readonly cells: (object: any) => unknown[];
 }
 
@@ -131,9 +131,9 @@ function definition(name: string, priority: number) {
 }
 
 /**
- * A `meta.k8s.io/v1` Table as kubectl asks for it.
+ * A `meta.k8s.io/v1` Table, as kubectl requests it.
  *
- * @param include what each row carries: the metadata, the object, or nothing.
+ * @param include what each row contains: `Metadata`, `Object` or `None`
  */
 export function table(resource: string, objects: readonly Stored[], version: string, include: string) {
   const shape = shapes[resource] ?? generic;

@@ -2,7 +2,7 @@ const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, y: 31_536_000_0
 
 type Unit = keyof typeof units;
 
-/** As kubectl shows ages: `5d3h`, `47m`, `2m10s`. */
+/** A duration as kubectl prints it: `5d3h`, `47m`, `2m10s`. */
 export function humanDuration(ms: number): string {
   const of = (unit: Unit) => Math.floor(ms / units[unit]);
   const pair = (big: Unit, small: Unit) => {
@@ -21,7 +21,7 @@ export function humanDuration(ms: number): string {
   return of('y') < 8 ? pair('y', 'd') : `${of('y')}y`;
 }
 
-/** Since a time stamp; `<unknown>` without one. */
+/** The time since a timestamp, as kubectl prints it; `<unknown>` without one. */
 export const age = (timestamp: string | undefined | null): string =>
   timestamp === undefined || timestamp === null
     ? '<unknown>'

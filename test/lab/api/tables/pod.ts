@@ -3,7 +3,7 @@ import { age } from './duration.ts';
 
 type Status = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
 
-/** The words that kubectl shows for a pod. */
+/** The columns that kubectl prints for a pod. */
 export function podCells(pod: Pod): unknown[] {
   const statuses = pod.status?.containerStatuses ?? [];
   const total = pod.spec?.containers.length ?? 0;
