@@ -12,28 +12,36 @@ import { DebRepository } from './repository.ts';
 import { machine, run } from './shell.ts';
 import { SigningKey } from './signing-key.ts';
 
+/** Options of {@link startHostCluster}. */
 export interface HostClusterOptions {
-  /** Two clusters of one test run differ in it; 0 to 255. */
+  /** Unique among the clusters of a test run; 0 to 255. */
   readonly number: number;
-  /** @default k8s-master, k8s-node1 to 4 */
+  /** Names of the hosts. @default k8s-master, k8s-node1 to 4 */
   readonly names?: readonly string[];
+  /** Changes the settings. @default unchanged */
   readonly settings?: (base: SettingsInput) => SettingsInput;
 }
 
-/** A lab whose nodes are hosts: everything below the API is real, but for the programs in Kubernetes' and containerd's packages. */
+/**
+ * A lab whose nodes are hosts: everything below the API is real, except for the programs in the packages of
+ * Kubernetes and containerd.
+ */
 export interface HostCluster {
   readonly lab: Lab<Host>;
   readonly network: HostNetwork;
   readonly repository: DebRepository;
+  /** The key that signs the repository. */
   readonly key: SigningKey;
-  /** The control plane's. */
+  /** etcd of the control plane. */
   readonly etcd: Etcd;
+  /** Stops and removes everything. */
   stop(): Promise<void>;
 }
 
 const release = '1.34.2';
 const containerd = '2.1.4';
 
+/** Starts a cluster of hosts on which release 1.34.2 is installed. */
 export async function startHostCluster(options: HostClusterOptions): Promise<HostCluster> {
   const { number, names = ['k8s-master', 'k8s-node1', 'k8s-node2', 'k8s-node3', 'k8s-node4'] } = options;
   const directory = join(machine.work, `cluster-${number}`);
@@ -97,7 +105,7 @@ export async function startHostCluster(options: HostClusterOptions): Promise<Hos
   };
 }
 
-/** The lab's settings, with the patience that a real installation needs on a busy machine. */
+/** The lab's settings, with timeouts that suit a real installation on a busy machine. */
 const settingsFor =
   (repository: DebRepository, { settings = (base) => base }: HostClusterOptions) =>
   (base: SettingsInput): SettingsInput =>
@@ -108,21 +116,22 @@ const settingsFor =
       timing: { ...base.timing, script: '5m', nodeReady: '30s' },
     });
 
-/** How a detection or a run ended, and what all programs said. */
+/** How a detection and the run that it dispatched ended. */
 export interface Played {
-  /** Of the detection, then of the run that it dispatched. */
+  /** Exit code of the detection, then of the run, if it dispatched one. */
   readonly exitCodes: readonly number[];
+  /** Output and events of all programs. */
   readonly log: string;
 }
 
-/** One detection with the detector's account; no Job that would try again. */
+/** One detection with the detector's account, but not in a Job, so that it is not retried. */
 export async function detect(lab: Lab<Host>): Promise<{ exitCode: number; log: string }> {
   const { namespace, detectorServiceAccount: serviceAccount } = objectNames;
   const { exitCode, stdout, stderr } = await lab.cli(['detect'], { user: { namespace, serviceAccount } });
   return { exitCode, log: stdout + stderr };
 }
 
-/** One detection as the CronJob would, and the run that it dispatches. */
+/** One detection as by the CronJob, and the run that it dispatches. */
 export async function pipeline(lab: Lab<Host>): Promise<Played> {
   const lines: string[] = [];
   const listen = (line: string) => lines.push(line);

@@ -3,21 +3,21 @@ import { dirname, join } from 'node:path';
 import { stubs } from '../lab/nodes/filesystem.ts';
 import { run } from './shell.ts';
 
-/** Where a host keeps what the lab's programs know of it. */
+/** Directories of the lab's programs on a host. */
 export const hostPaths = {
   node: '/var/lib/lab-node',
   cluster: '/var/lib/lab-cluster',
   programs: '/usr/lib/lab-node',
 } as const;
 
-/** A program of the lab, with the environment that it needs; the host's own has nothing of it. */
+/** A script that runs a program of the lab with the environment that it needs. */
 export const wrapper = (program: string): string => `#!/usr/bin/env bash
 export LAB_NODE_DIR=${hostPaths.node} LAB_CLUSTER_DIR=${hostPaths.cluster} LAB_STUBS=${hostPaths.programs}
 export LAB_NODE_NAME=$HOSTNAME K8S_UPGRADE_ROOT='' LAB_ROOT=$((EUID == 0))
 exec ${hostPaths.programs}/bin/${program} "$@"
 `;
 
-/** Maintainer script that takes as long as the host's file says: the moment between two states of dpkg can be hit. */
+/** A maintainer script of configurable duration, so that tests can act between two states of dpkg. */
 const slow = (work: string): string => `#!/bin/sh
 set -e
 seconds=$(cat ${hostPaths.node}/state/duration/${work} 2>/dev/null || echo 0)
@@ -26,14 +26,16 @@ echo "$DPKG_MAINTSCRIPT_PACKAGE $DPKG_MAINTSCRIPT_NAME" >${hostPaths.node}/state
 sleep "$seconds"
 `;
 
+/** A package to build. */
 export interface DebSpec {
   readonly name: string;
-  /** With its revision. */
+  /** Debian version, including the revision. */
   readonly version: string;
-  /** The lab's program of the same or another name that it brings. @default none */
+  /** The lab's program that it contains. @default none */
   readonly program?: string;
+  /** Value of `Depends`. @default none */
   readonly depends?: string;
-  /** Contents by path; conffiles when below /etc. */
+  /** Contents by path; files below /etc are conffiles. @default none */
   readonly files?: Readonly<Record<string, string>>;
 }
 

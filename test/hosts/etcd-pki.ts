@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-/** Where kubeadm keeps the certificates of etcd. */
+/** Directory in which kubeadm keeps etcd's certificates. */
 export const pki = '/etc/kubernetes/pki/etcd';
 const day = 86_400_000;
 const usages = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
@@ -15,7 +15,7 @@ interface Issuer {
   readonly keys: webcrypto.CryptoKeyPair;
 }
 
-/** Certificates and data directory of a kubeadm control plane's etcd, below a host's `/`. */
+/** Writes certificates and data directory of a kubeadm control plane's etcd. `root` is the host's `/`. */
 export async function setUpEtcd(root: string, name: string): Promise<void> {
   x509.cryptoProvider.set(webcrypto);
   await mkdir(join(root, pki), { recursive: true });

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pki } from './etcd-pki.ts';
 import type { Host } from './host.ts';
 
-/** One key of etcd; names and values as etcd's JSON has them, base64. */
+/** One key of etcd, as in etcd's JSON: key and value in base64. */
 export interface EtcdKey {
   readonly key: string;
   readonly value: string;
@@ -17,7 +17,7 @@ interface Range {
   readonly kvs?: readonly EtcdKey[];
 }
 
-/** What is in a host's etcd, asked as kubeadm's health check may: with a client certificate. */
+/** Access to a host's etcd, with the client certificate of kubeadm's health check. */
 export class Etcd {
   readonly #host: Host;
 
@@ -25,7 +25,7 @@ export class Etcd {
     this.#host = host;
   }
 
-  /** Until it answers. */
+  /** Resolves when etcd is healthy. @throws Error after 30 seconds */
   async ready(port = 2379): Promise<void> {
     for (const deadline = Date.now() + 30_000; ; await sleep(100)) {
       try {
@@ -37,7 +37,7 @@ export class Etcd {
     }
   }
 
-  /** Writes keys as an API server would: some of them more than once, some no longer there. */
+  /** Writes `count` keys as an API server would: some are written twice, some deleted again. */
   async fill(count: number): Promise<void> {
     const keys = Array.from({ length: count }, (_, n) => `/registry/configmaps/default/c${n}`);
     const put = (key: string) => `put ${key} "${randomBytes(450).toString('base64')}"`;
@@ -46,7 +46,7 @@ export class Etcd {
     await this.#transact(keys.filter((_, n) => n % 11 === 3).map((key) => `del ${key}`));
   }
 
-  /** 100 operations in each: etcd takes 128. */
+  /** Runs operations in transactions of 100; etcd allows 128. */
   async #transact(operations: readonly string[]): Promise<void> {
     for (let n = 0; n < operations.length; n += 100) {
       this.#host.write('/root/transaction', `\n${operations.slice(n, n + 100).join('\n')}\n\n\n`);
@@ -55,7 +55,7 @@ export class Etcd {
     }
   }
 
-  /** Every key, in order, and the revision of the whole. */
+  /** All keys in order, and the current revision. */
   async keys(port = 2379): Promise<{ revision: number; keys: readonly EtcdKey[] }> {
     const text = await this.#ctl(port, 'get', '', '--prefix', '-w', 'json');
     const { header, kvs = [] } = JSON.parse(text) as Range;
@@ -63,9 +63,8 @@ export class Etcd {
   }
 
   /**
-   * Restores a snapshot on the host into an etcd of its own, beside the one that runs.
-   *
-   * @returns what is in it.
+   * Restores a snapshot on the host into a second etcd beside the running one, and returns its contents. The
+   * second etcd is stopped again.
    */
   async restored(snapshot: string): Promise<{ revision: number; keys: readonly EtcdKey[] }> {
     const { name } = this.#host;
@@ -80,7 +79,7 @@ export class Etcd {
       await this.ready(12379);
       return await this.keys(12379);
     } finally {
-      // One that has ended by itself is not found: the error that is under way says more.
+      // pkill fails if that etcd has exited by itself; the error being thrown says more.
       await this.#host.exec('pkill', '-f', 'data-dir=/restored').catch(() => undefined);
       etcd.kill();
     }

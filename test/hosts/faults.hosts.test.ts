@@ -21,18 +21,18 @@ beforeAll(async () => {
     settings: (base) => ({ ...base, ssh: { ...base.ssh, hostKeys: { policy: 'accept-new', known: {} } } }),
   });
   master = cluster.lab.node('k8s-master');
-  // A snapshot of an etcd without keys is refused.
+  // The snapshot of an empty etcd would be refused.
   await cluster.etcd.fill(10);
 }, 300_000);
 afterAll(() => cluster?.stop(), 60_000);
 
-/** The host keys that the pipeline has remembered. */
+/** The host keys that the pipeline has stored. */
 const remembered = () =>
   cluster.lab.api.store.get('configmaps', objectNames.namespace, objectNames.knownHosts)?.data;
 
 const useKeyring = (host: Host, file: string) => copyFileSync(file, join(host.root, keyring));
 
-it('F24: an expired repository key is named, and fetched again by hand; F27: the first host key is remembered', async () => {
+it('F24: detection names an expired repository key, and the operator can renew it; F27: it stores the first host key', async () => {
   const { key, repository } = cluster;
   useKeyring(master, key.expired);
   expect(remembered()).toBeUndefined();
@@ -51,7 +51,7 @@ it('F24: an expired repository key is named, and fetched again by hand; F27: the
   );
   expect(renewed, renewed.output).toMatchObject({ exitCode: 0 });
   expect(renewed.output).toMatch(/^result: .*"newest":"1\.34\.5-1\.1"/m);
-  // With lists of an earlier day apt only warns and keeps them.
+  // When older package lists exist, apt only warns and keeps them.
   useKeyring(master, key.expired);
   const stale = await operator(cluster, master, 'list_packages.sh', '--package', 'kubeadm');
   expect(stale, stale.output).toMatchObject({ exitCode: 1 });
@@ -72,16 +72,16 @@ it('F27: a changed host key is refused before anything is sent', async () => {
   expect(remembered()).toEqual(known);
 }, 180_000);
 
-it('F5 F24: a held lock of dpkg, a pulled cable and a reboot in the middle of dpkg: the upgrade goes on after each', async () => {
+it('F5 F24: the upgrade continues after a held dpkg lock, a network outage and a reboot while dpkg runs', async () => {
   const { lab } = cluster;
   const [node1, node2] = [lab.node('k8s-node1'), lab.node('k8s-node2')];
-  // kubeadm is through while the cable is out: apt fetches the kubelet without a network at first.
+  // kubeadm finishes while the link is down, so that apt first tries to fetch the kubelet without a network.
   node2.setDuration('kubeadm', 20);
   node1.setDuration('apt-unpack', 5);
   const playing = pipeline(lab);
-  await during(playing, holdLockUntilItIsNoticed());
-  await during(playing, pullCableInTheMiddle(node2));
-  await during(playing, rebootInTheMiddle(node1));
+  await during(playing, holdLockUntilReported());
+  await during(playing, cutNetworkDuringUpgrade(node2));
+  await during(playing, rebootDuringUnpacking(node1));
   const { exitCodes, log } = await playing;
   expect(exitCodes, log).toEqual([0, 0]);
   expect(log).toContain('waiting for apt: dpkg: error: dpkg frontend lock was locked by another process');
@@ -102,34 +102,37 @@ it('F5 F24: a held lock of dpkg, a pulled cable and a reboot in the middle of dp
   );
 }, 600_000);
 
-/** For a minute, in which its script goes on alone. */
-async function pullCableInTheMiddle(host: Host): Promise<void> {
+/** Cuts the host's network for a minute, during which its script continues alone. */
+async function cutNetworkDuringUpgrade(host: Host): Promise<void> {
   await host.started('kubeadm', 'upgrade', 'node');
   await host.setLink('down');
   await sleep(60_000);
   await host.setLink('up');
 }
 
-/** While dpkg unpacks a package. */
-async function rebootInTheMiddle(host: Host): Promise<void> {
-  await host.atWork('kubelet preinst');
+/** Reboots the host while dpkg unpacks a package. */
+async function rebootDuringUnpacking(host: Host): Promise<void> {
+  await host.dpkgRuns('kubelet preinst');
   await host.reboot();
   host.setDuration('apt-unpack', 0);
 }
 
-async function holdLockUntilItIsNoticed(): Promise<void> {
-  const noticed = said(
+async function holdLockUntilReported(): Promise<void> {
+  const reported = scriptPrints(
     'k8s-master',
     /waiting for apt: .*frontend lock was locked by another process with pid \d+/,
   );
   const release = await holdLock(master);
-  await noticed;
+  await reported;
   await sleep(2_000);
   expect(await master.packages('kubeadm')).toEqual([expect.stringContaining('1.34.2')]);
   release();
 }
 
-/** Another program has dpkg's lock, as unattended-upgrades would. Resolves with what gives it back. */
+/**
+ * Takes dpkg's lock in another process, as unattended-upgrades does. Resolves with a function that releases
+ * it.
+ */
 async function holdLock(host: Host): Promise<() => void> {
   // struct flock of a 64-bit Linux.
   const script = `use Fcntl; open(my $f, ">>", "/var/lib/dpkg/lock-frontend") or die;
@@ -139,13 +142,13 @@ async function holdLock(host: Host): Promise<() => void> {
   const child = host.spawn('perl', '-e', script);
   await new Promise((resolve, reject) => {
     child.stdout?.once('data', resolve);
-    child.once('close', () => reject(new Error('dpkg’s lock cannot be held')));
+    child.once('close', () => reject(new Error('cannot take dpkg’s lock')));
   });
   return () => child.stdin?.end('\n');
 }
 
-/** Until a script on a node has printed a line like this. */
-function said(node: string, pattern: RegExp): Promise<void> {
+/** Resolves when a script on the node prints a line that matches. */
+function scriptPrints(node: string, pattern: RegExp): Promise<void> {
   return new Promise((resolve) => {
     cluster.lab.events.on('run-event', (event) => {
       if (event.type === 'script' && event.node === node && pattern.test(event.line)) resolve();

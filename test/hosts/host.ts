@@ -18,27 +18,33 @@ import { machine, overlay, run } from './shell.ts';
 
 const hostKeyFile = '/etc/ssh/ssh_host_ed25519_key';
 
+/** Options of {@link Host.start}. */
 export interface HostOptions {
   readonly name: string;
-  /** Its place in the network. */
+  /** Number of the host in its network, from 0; determines its address. */
   readonly number: number;
   readonly network: HostNetwork;
   readonly role: 'master' | 'worker';
-  /** Of {@link install}. */
+  /** Result of `install`. */
   readonly installation: string;
+  /** Kubernetes release, X.Y.Z. */
   readonly release: string;
-  /** Empty or missing. */
+  /** For the host's files; must be empty or missing. */
   readonly directory: string;
-  /** What kubeadm keeps in the cluster: shared by its hosts. */
+  /** What kubeadm stores in the cluster; shared by all hosts of the cluster. */
   readonly clusterDirectory: string;
+  /** Public key that may log in, in OpenSSH's format. */
   readonly authorizedKey: string;
   readonly hooks: NodeHooks;
 }
 
-/** How long dpkg takes between two of its states, or kubeadm for a component. */
+/** Work whose duration can be set: dpkg between two of its states, or kubeadm for a component. */
 export type HostWork = 'apt-unpack' | 'apt-configure' | 'kubeadm';
 
-/** A machine of its own, but for the kernel: OpenSSH, sudo, apt and dpkg, and on a control plane etcd in its container. */
+/**
+ * A separate machine except for the kernel: OpenSSH, sudo, apt and dpkg, and on the control plane etcd in its
+ * container.
+ */
 export class Host implements ClusterNode {
   readonly name: string;
   readonly address: string;
@@ -66,6 +72,7 @@ export class Host implements ClusterNode {
     chmodSync(events, 0o666);
   }
 
+  /** Creates and boots a host. */
   static async start(options: HostOptions): Promise<Host> {
     const lower = options.installation.split(':');
     const root = await overlay(options.directory, lower);
@@ -76,21 +83,22 @@ export class Host implements ClusterNode {
     return host;
   }
 
+  /** Its public host key, in OpenSSH's format. */
   get hostKey(): string {
     return this.#hostKey;
   }
 
-  /** Every run of one of the lab's programs, in order of their starts. */
+  /** Every invocation of a lab program, in order of start. */
   get history(): readonly Invocation[] {
     return this.#events.history;
   }
 
-  /** How often somebody has logged in. */
+  /** Number of logins so far. */
   get logins(): number {
     return this.read('/var/log/sshd.log').match(/^Accepted /gm)?.length ?? 0;
   }
 
-  /** `path` is absolute there. */
+  /** Reads a file. `path` is absolute on the host. */
   read(path: string): string {
     return readFileSync(join(this.root, path), 'utf8');
   }
@@ -103,16 +111,17 @@ export class Host implements ClusterNode {
     return existsSync(join(this.root, path));
   }
 
+  /** Sets how long some work takes from now on. */
   setDuration(work: HostWork, seconds: number): void {
     this.write(`${hostPaths.node}/state/duration/${work}`, String(seconds));
   }
 
-  /** Runs a program on the host, as root and not over SSH: for preparation and inspection. */
+  /** Runs a program on the host as root, without SSH, for preparation and inspection. Returns its output. */
   exec(program: string, ...args: string[]): Promise<string> {
     return run('nsenter', [...this.#entrance(), program, ...args], { env: hostEnvironment });
   }
 
-  /** The same, in the background; it ends with the host at the latest. */
+  /** Like {@link exec}, in the background; the program ends with the host at the latest. */
   spawn(program: string, ...args: string[]): ChildProcess {
     return spawn('nsenter', [...this.#entrance(), program, ...args], {
       env: hostEnvironment,
@@ -120,7 +129,7 @@ export class Host implements ClusterNode {
     });
   }
 
-  /** Somebody's own apt-get, `NAME=VERSION`; containerd is started again. */
+  /** Installs packages (`NAME=VERSION`) with apt-get as an operator would, and restarts containerd. */
   async install(...packages: string[]): Promise<void> {
     await this.exec('apt-get', '-qq', 'update');
     await this.exec(
@@ -135,21 +144,21 @@ export class Host implements ClusterNode {
     await this.exec('systemctl', 'restart', 'containerd');
   }
 
-  /** As apt-mark has it. */
+  /** Names of the held packages, from apt-mark. */
   async held(): Promise<string[]> {
     return (await this.exec('apt-mark', 'showhold')).split('\n').filter(Boolean);
   }
 
-  /** `NAME VERSION STATUS` by dpkg. */
+  /** `NAME VERSION STATUS` of each package, from dpkg. */
   async packages(...names: string[]): Promise<string[]> {
     const format = '$' + '{Package} $' + '{Version} $' + '{Status}\n';
     return (await this.exec('dpkg-query', '-W', `-f=${format}`, ...names)).trim().split('\n');
   }
 
   /**
-   * Another host key, as a reinstalled host has. sshd takes it at once.
+   * Changes the host key, as after a reinstallation. sshd uses it immediately.
    *
-   * @returns what brings the old one back.
+   * @returns a function that restores the old key.
    */
   async changeHostKey(): Promise<() => Promise<void>> {
     const old = { key: this.read(hostKeyFile), shown: this.#hostKey };
@@ -166,15 +175,15 @@ export class Host implements ClusterNode {
     const lines = () => this.read('/var/log/sshd.log').match(/^Server listening/gm)?.length ?? 0;
     const before = lines();
     await this.exec('pkill', '-HUP', '-o', '-x', 'sshd');
-    await until(`sshd on ${this.name} reads its keys again`, () => lines() > before);
+    await until(`sshd on ${this.name} reloads its keys`, () => lines() > before);
   }
 
-  /** Pulls the host's cable, or plugs it in again. */
+  /** Takes the host's network link down or up. */
   async setLink(state: 'up' | 'down'): Promise<void> {
     await this.#options.network.setLink(this.#options.number, state);
   }
 
-  /** The power goes: every process of the host is gone at once, and all that is in memory. */
+  /** Turns the host off: kills all its processes at once and drops what is in memory. May be called twice. */
   async powerOff(): Promise<void> {
     if (this.#init === undefined) return;
     const closed = once(this.#init, 'close');
@@ -186,7 +195,7 @@ export class Host implements ClusterNode {
     this.#options.hooks.onReboot?.('down');
   }
 
-  /** Resolves when sshd answers. */
+  /** Boots the host. Resolves when sshd answers. */
   async powerOn(): Promise<void> {
     const script = join(import.meta.dirname, 'init.sh');
     const namespaces = ['--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child'];
@@ -198,7 +207,7 @@ export class Host implements ClusterNode {
     await this.#answering();
   }
 
-  /** @param meanwhile what happens while the host is off. */
+  /** Turns the host off and on. `meanwhile` runs while it is off. @default half a second */
   async reboot(meanwhile: () => Promise<unknown> = () => sleep(500)): Promise<void> {
     await this.powerOff();
     await meanwhile();
@@ -215,7 +224,7 @@ export class Host implements ClusterNode {
     this.#events.close();
   }
 
-  /** Resolves once a program of the lab with these first arguments has started, or at once when one had. */
+  /** Resolves once a lab program with these first arguments has started, including in the past. */
   started(program: string, ...firstArgs: string[]): Promise<Invocation> {
     const matches = (i: Invocation) =>
       i.program === program && firstArgs.every((arg, n) => i.args[n] === arg);
@@ -231,11 +240,11 @@ export class Host implements ClusterNode {
     });
   }
 
-  /** Until dpkg has been in a package's script for a while, such as `kubelet preinst`; see {@link setDuration}. */
-  async atWork(script: string): Promise<void> {
+  /** Resolves when dpkg runs a maintainer script such as `kubelet preinst`; see {@link setDuration}. */
+  async dpkgRuns(script: string): Promise<void> {
     const file = `${hostPaths.node}/state/at-work`;
-    const isAtIt = () => this.exists(file) && this.read(file).trim() === script;
-    await until(`dpkg on ${this.name} is at ${script}`, isAtIt);
+    const isRunning = () => this.exists(file) && this.read(file).trim() === script;
+    await until(`dpkg on ${this.name} runs ${script}`, isRunning);
   }
 
   async #setUp(): Promise<void> {
@@ -255,7 +264,7 @@ export class Host implements ClusterNode {
     await this.#setUpControlPlane(release, clusterDirectory);
   }
 
-  /** What kubeadm init leaves. */
+  /** Writes what kubeadm init leaves behind. */
   async #setUpControlPlane(release: string, clusterDirectory: string): Promise<void> {
     await writeFile(join(clusterDirectory, 'kubernetes-version'), `${release}\n`);
     await writeFile(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
@@ -283,7 +292,7 @@ export class Host implements ClusterNode {
     this.#hostKey = publicKey;
   }
 
-  /** Until sshd says its name. */
+  /** Resolves when sshd sends its greeting. */
   async #answering(): Promise<void> {
     for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(50)) {
       if (await greets(this.address, this.port)) return;
@@ -293,12 +302,12 @@ export class Host implements ClusterNode {
     );
   }
 
-  /** Arguments for nsenter: into everything that is the host's, its `/` too. */
+  /** Arguments for nsenter: all namespaces of the host, and its `/`. */
   #entrance(): string[] {
     return ['--target', this.#first(), '--mount', '--pid', '--net', '--uts', '--ipc', '--root', '--wd', '--'];
   }
 
-  /** The host's first process, as this side of its namespace knows it: the only child of unshare. */
+  /** Process ID of the host's first process outside of its namespace: the only child of unshare. */
   #first(): string {
     const pid = this.#init?.pid;
     if (pid === undefined) throw new Error(`${this.name} is off`);

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# A host's first process, in namespaces of its own: everything on the host dies with it.
+# A host's first process, in separate namespaces: everything on the host ends with it.
 #   init.sh ROOT NAME      boots the host whose / is ROOT
-#   init.sh --booted       what it is once there
+#   init.sh --booted       continues there, after chroot
 set -uo pipefail
 
 boot() {
   local root=$1 name=$2
   hostname "$name"
   mount -t proc proc "$root/proc"
-  # A kubelet's host has the unified hierarchy; it is this machine's, so for reading only.
+  # A kubelet needs the unified hierarchy. This is the machine's own, so mount it read-only.
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t cgroup2 -o ro cgroup2 "$root/sys/fs/cgroup"
-  # Volatile, as on a real host.
+  # /run and /tmp are volatile, as on a real host.
   mount -t tmpfs -o mode=0755 tmpfs "$root/run"
   mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
   mkdir "$root/run/sshd" "$root/run/lock"
@@ -19,7 +19,8 @@ boot() {
   exec chroot "$root" /usr/local/sbin/init.sh --booted
 }
 
-# The etcd container's file system: its image, and of the host what kubeadm's manifest mounts.
+# Prepares the etcd container's file system: the image, and the host directories that kubeadm's manifest
+# mounts.
 boot_container() {
   local root=$1 container=$1/var/lib/containerd/etcd path
   for path in /var/lib/etcd /etc/kubernetes/pki/etcd; do
@@ -43,7 +44,7 @@ if [[ $1 != --booted ]]; then boot "$@"; fi
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /usr/sbin/sshd -D -E /var/log/sshd.log &
 if [[ -e /etc/kubernetes/manifests/etcd.yaml ]]; then run_etcd >/var/log/etcd.log 2>&1 & fi
-# It takes in the orphans, too.
+# As the first process it also reaps orphans.
 while true; do
   wait
   sleep 1

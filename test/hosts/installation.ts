@@ -7,13 +7,16 @@ import type { DebRepository } from './repository.ts';
 import { machine, overlay, run } from './shell.ts';
 import type { SigningKey } from './signing-key.ts';
 
+/** Options of {@link install}. */
 export interface InstallationOptions {
-  /** Empty or missing. */
+  /** For the layer; must be empty or missing. */
   readonly directory: string;
   readonly repository: DebRepository;
+  /** The key that signs the repository. */
   readonly key: SigningKey;
-  /** X.Y.Z */
+  /** Kubernetes release, X.Y.Z. */
   readonly release: string;
+  /** Version of containerd, X.Y.Z. */
   readonly containerd: string;
 }
 
@@ -25,12 +28,13 @@ PermitRootLogin no
 UseDNS no
 `;
 
-/** Programs of the lab that no package brings: what the host's init system would be. */
+/** Lab programs that replace the host's init system and are in no package. */
 const initPrograms = ['systemctl', 'journalctl', 'reboot', 'shutdown'];
 
 /**
- * What all hosts of a cluster have in common, as a directory to put overlays on: Debian with sshd, `wizard` and sudo, the
- * package sources, and the packages of Kubernetes and containerd, installed by dpkg and held.
+ * Creates the file system that all hosts of a cluster share: Debian with sshd, the user `wizard` and sudo,
+ * the package sources, and the packages of Kubernetes (held) and containerd, installed by dpkg. Resolves with
+ * the directories to put overlays on, separated by colons.
  */
 export async function install(options: InstallationOptions): Promise<string> {
   const base = join(machine.trees, 'base');
@@ -104,7 +108,7 @@ async function installPackages(root: string, options: InstallationOptions): Prom
   );
   await run('dpkg', [`--root=${root}`, '--install', ...files], { env: { ...process.env, LC_ALL: 'C' } });
   await run('chroot', [root, 'apt-mark', 'hold', 'kubeadm', 'kubelet', 'kubectl']);
-  // What the operator made of it.
+  // The operator's configuration differs from the packaged one.
   await write(root, '/etc/containerd/config.toml', 'version = 3\n');
   await write(root, `${hostPaths.node}/state/running/kubelet`, release);
   await write(root, `${hostPaths.node}/state/running/containerd`, containerd);

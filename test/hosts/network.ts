@@ -1,10 +1,12 @@
 import { run } from './shell.ts';
 
-/** A network for hosts, from the range for benchmarks (RFC 2544), which nobody routes: a bridge, and a port for each host. */
+/**
+ * A bridge with a port for each host, in the address range for benchmarks (RFC 2544), which is not routed.
+ */
 export class HostNetwork {
   readonly #number: number;
 
-  /** @param number two networks of one test run differ in it; 0 to 255. */
+  /** @param number unique among the networks of a test run; 0 to 255. */
   constructor(number: number) {
     this.#number = number;
   }
@@ -14,6 +16,7 @@ export class HostNetwork {
     return this.#address(254);
   }
 
+  /** Address of a host, by its number from 0. */
   addressOf(host: number): string {
     return this.#address(host + 1);
   }
@@ -24,7 +27,7 @@ export class HostNetwork {
     await run('ip', ['link', 'set', this.#bridge, 'up']);
   }
 
-  /** A network namespace with a cable to the bridge. Resolves with its name. */
+  /** Creates a network namespace connected to the bridge. Resolves with its name. */
   async attach(host: number): Promise<string> {
     const namespace = `k8s-upgrade-hosts-${this.#number}-${host}`;
     const port = this.#port(host);
@@ -37,7 +40,7 @@ export class HostNetwork {
     return namespace;
   }
 
-  /** Pulls a host's cable, or plugs it in again. */
+  /** Takes a host's link down or up. */
   async setLink(host: number, state: 'up' | 'down'): Promise<void> {
     await run('ip', ['link', 'set', this.#port(host), state]);
   }

@@ -8,7 +8,10 @@ import { LabNode } from '../lab/nodes/node.ts';
 import type { HostCluster } from './cluster.ts';
 import type { Host } from './host.ts';
 
-/** What a person does by hand: `ssh NODE 'sudo -n bash -s -- ARGS' < SCRIPT`, with OpenSSH's client. */
+/**
+ * Runs a node script as an operator would: `ssh NODE 'sudo -n bash -s -- ARGS' < SCRIPT`, with OpenSSH's
+ * client.
+ */
 export async function operator(
   { lab }: HostCluster,
   host: Host,

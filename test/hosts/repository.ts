@@ -11,13 +11,13 @@ const front = '/core:/stable:/';
 const cdn = '/repositories/isv:/kubernetes:/core:/stable:/';
 const docker = '/linux/debian/';
 
-/** A repository's packages are 60 days old: old enough for the policy. */
+/** Build time of all packages: 60 days ago, old enough for the policy. */
 const built = new Date(Date.now() - 60 * day);
 
-/** What a minor's repository holds beside its releases. */
+/** Other packages in a minor's repository. */
 const companions: Readonly<Record<string, { cni: string; tools: string }>> = {
   '1.34': { cni: '1.7.1-1.1', tools: '1.34.0-1.1' },
-  // Newer kubelets need newer CNI plug-ins: an upgrade that takes a package along.
+  // The newer kubelet needs newer CNI plug-ins, so the upgrade installs a dependency too.
   '1.35': { cni: '1.8.0-1.1', tools: '1.35.0-1.1' },
 };
 
@@ -39,8 +39,8 @@ function specsOf(minor: string, releases: readonly string[]): DebSpec[] {
 }
 
 /**
- * Package repositories as pkgs.k8s.io and download.docker.com have them: real packages, indexes by apt-ftparchive, signed by
- * gpg. The former are flat, one a minor, and behind a redirect.
+ * Package repositories like pkgs.k8s.io and download.docker.com: real packages, indexes by apt-ftparchive,
+ * signed by gpg. The former are flat, one per minor, and behind a redirect.
  */
 export class DebRepository extends HttpService {
   readonly #directory: string;
@@ -59,7 +59,7 @@ export class DebRepository extends HttpService {
     return `${this.url}${front}`;
   }
 
-  /** As an apt source's URL. */
+  /** URL of Docker's repository for an apt source. */
   get docker(): string {
     return `${this.url}${docker}`;
   }
@@ -68,7 +68,7 @@ export class DebRepository extends HttpService {
     return this.#address;
   }
 
-  /** Makes a minor's repository, and with it its packages. */
+  /** Builds a minor's packages and publishes its repository. May be called again with more releases. */
   async publish(minor: string, releases: readonly string[]): Promise<void> {
     const root = join(this.#directory, cdn, `v${minor}/deb`);
     const architecture = await this.#build(specsOf(minor, releases), (arch) => join(root, arch));
@@ -85,14 +85,14 @@ export class DebRepository extends HttpService {
     await copyFile(this.#key.armoured, join(root, 'Release.key'));
   }
 
-  /** Makes Docker's repository with these versions of containerd.io. */
+  /** Builds containerd.io in these versions and publishes Docker's repository. */
   async publishContainerd(versions: readonly string[]): Promise<void> {
     const root = join(this.#directory, docker);
     const specs = versions.map((version) => ({
       name: 'containerd.io',
       version: `${version}-1`,
       program: 'containerd',
-      // It differs from release to release: a conffile that the operator changed must survive.
+      // The conffile differs between releases; one that the operator changed must be kept.
       files: { '/etc/containerd/config.toml': `# as ${version} brings it\ndisabled_plugins = ["cri"]\n` },
     }));
     const pool = 'pool/stable';
@@ -109,7 +109,7 @@ export class DebRepository extends HttpService {
     });
   }
 
-  /** The package files for the first installation of a host. */
+  /** Paths of all published packages of a minor and of containerd, for the first installation of a host. */
   async files(minor: string): Promise<string[]> {
     const list = async (directory: string) =>
       (await readdir(directory)).filter((name) => name.endsWith('.deb')).map((name) => join(directory, name));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the hosts' tests in namespaces of their own: network, mounts and processes. With the first process of those ends all
-# that the tests ever made, however they end: nothing is left to be cleaned up but an empty directory.
+# Runs the hosts' tests in separate namespaces for network, mounts and processes. When the first process in
+# them ends, for whatever reason, everything that the tests created goes with it, except an empty directory.
 #   run.sh [ARGS OF VITEST…]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,16 +16,16 @@ cannot() {
 
 check_machine() {
   local tool missing=()
-  [[ $(uname -s) == Linux ]] || cannot "Linux is missing, this is $(uname -s)"
-  ((EUID == 0)) || cannot 'root is missing: namespaces, overlays and chroot need it'
+  [[ $(uname -s) == Linux ]] || cannot "Linux is required, this is $(uname -s)"
+  ((EUID == 0)) || cannot 'root is required for namespaces, overlays and chroot'
   for tool in debootstrap ip unshare nsenter gpg apt-ftparchive dpkg-deb flock curl; do
     command -v "$tool" >/dev/null || missing+=("$tool")
   done
   ((${#missing[@]} == 0)) || cannot "missing programs: ${missing[*]} (test/hosts/setup.sh installs them)"
-  unshare --net --mount --pid --fork true 2>/dev/null || cannot 'this machine may not make namespaces'
+  unshare --net --mount --pid --fork true 2>/dev/null || cannot 'this machine does not allow namespaces'
 }
 
-# In the namespaces, as their first process.
+# Runs in the namespaces, as their first process.
 inside() {
   mount -t tmpfs -o mode=0755,size=6g k8s-upgrade-hosts "$work"
   mkdir "$work/netns" "$work/tmp"
@@ -49,7 +49,7 @@ mkdir -p .cache
 rm -f .cache/tests-hosts.json
 check_machine
 exec 8>>"$lock"
-flock -n 8 || cannot "it is at work already (see who: fuser $lock)"
+flock -n 8 || cannot "already running (find the process: fuser $lock)"
 export HOSTS_TREES
 HOSTS_TREES=$(test/hosts/base.sh)
 mkdir -p "$work"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs from Debian what the hosts' tests need of this machine. Does nothing when everything is there, or without root.
+# Installs the Debian packages that the hosts' tests need. Does nothing if all are installed, or without root.
 set -euo pipefail
 
 declare -A packages=(

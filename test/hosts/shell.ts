@@ -4,10 +4,8 @@ import { promisify } from 'node:util';
 const exec = promisify(execFile);
 
 /**
- * Runs a program of this machine to its end.
- *
- * @returns its standard output.
- * @throws Error with its output when it fails.
+ * Runs a program on this machine until it exits, and resolves with its standard output.
+ * @throws Error with its output when it fails
  */
 export async function run(
   program: string,
@@ -23,13 +21,13 @@ export async function run(
   }
 }
 
-/** What run.sh has prepared for the tests. */
+/** Directories that run.sh has prepared for the tests. */
 export const machine = {
-  /** Scratch directory, in memory; gone with the namespaces. */
+  /** Scratch directory in memory; it disappears with the namespaces. */
   get work(): string {
     return environment('HOSTS_WORK');
   },
-  /** Where base.sh keeps the trees `base` and `etcd`. */
+  /** Directory with the trees `base` and `etcd` of base.sh. */
   get trees(): string {
     return environment('HOSTS_TREES');
   },
@@ -38,11 +36,11 @@ export const machine = {
 function environment(name: string): string {
   const value = process.env[name];
   if (value === undefined || value === '')
-    throw new Error(`${name} is not set: these tests are run by make hosts-test`);
+    throw new Error(`${name} is not set: run these tests with make hosts-test`);
   return value;
 }
 
-/** Puts a writable layer over directories, the topmost first. Resolves with where it is mounted. */
+/** Mounts a writable layer over directories, the topmost first. Resolves with the mount point. */
 export async function overlay(directory: string, lower: readonly string[]): Promise<string> {
   const [upper, work, root] = ['upper', 'work', 'root'].map((name) => `${directory}/${name}`);
   await run('mkdir', ['-p', `${upper}`, `${work}`, `${root}`]);

@@ -4,13 +4,13 @@ import { run } from './shell.ts';
 
 const owner = 'isv:kubernetes OBS Project <isv:kubernetes@build.opensuse.org>';
 
-/** The key of the package repositories: made in 2022 for two years, and prolonged since. */
+/** The key of the package repositories: created in 2022 for two years, and extended since. */
 export class SigningKey {
-  /** `Release.key`, ASCII armoured. */
+  /** Path of `Release.key`, ASCII armoured. */
   readonly armoured: string;
-  /** The same as apt reads it. */
+  /** Path of the same key as a binary keyring for apt. */
   readonly current: string;
-  /** As a keyring of 2022 still has it. */
+  /** Path of a keyring with the key before its extension. */
   readonly expired: string;
   readonly #home: string;
   #fingerprint = '';
@@ -22,6 +22,7 @@ export class SigningKey {
     this.expired = join(home, 'expired.gpg');
   }
 
+  /** Creates a key in a new GnuPG home. */
   static async create(home: string): Promise<SigningKey> {
     await mkdir(home, { recursive: true, mode: 0o700 });
     const key = new SigningKey(home);
@@ -33,14 +34,14 @@ export class SigningKey {
     return this.#fingerprint;
   }
 
-  /** Another key signs from now on. @returns the fingerprint of the one before. */
+  /** Replaces the key with a new one. Returns the fingerprint of the old one. */
   async rotate(): Promise<string> {
     const before = this.#fingerprint;
     await this.#generate();
     return before;
   }
 
-  /** Writes the `InRelease` of a `Release` file. */
+  /** Signs a `Release` file and writes the `InRelease` file. */
   async sign(release: string, inRelease: string): Promise<void> {
     await this.#gpg('--local-user', this.#fingerprint, '--output', inRelease, '--clearsign', release);
   }

@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => cluster?.stop(), 60_000);
 
-/** What dpkg says of every host: the release, and held. */
+/** Expects that every host has the release installed and its packages held. */
 async function expectHeldAt(release: string): Promise<void> {
   for (const host of cluster.lab.nodes.values()) {
     expect(await host.packages(...kubernetes), host.name).toEqual(
@@ -33,7 +33,7 @@ async function expectHeldAt(release: string): Promise<void> {
   expect(nodes.map((node) => node.status?.nodeInfo?.kubeletVersion)).toEqual(nodes.map(() => `v${release}`));
 }
 
-it('a patch: packages, holds and sources are as apt has them; containerd keeps the operator’s configuration', async () => {
+it('a patch upgrades all packages and holds them again; containerd keeps the operator’s configuration', async () => {
   const { lab } = cluster;
   const { exitCodes, log } = await pipeline(lab);
   expect(exitCodes, log).toEqual([0, 0]);
@@ -43,14 +43,14 @@ it('a patch: packages, holds and sources are as apt has them; containerd keeps t
   expect(await master.packages('containerd.io')).toEqual(['containerd.io 2.1.5-1 install ok installed']);
   expect(master.read('/etc/containerd/config.toml')).toBe('version = 3\n');
   expect(master.read(`${hostPaths.node}/state/running/containerd`).trim()).toBe('2.1.5');
-  // Everything came over SSH as wizard, and by key.
+  // All logins were by the user wizard with the key.
   for (const host of lab.nodes.values()) {
     expect(host.read('/var/log/sshd.log')).not.toMatch(/Accepted (?!publickey for wizard)/);
     expect(host.exists('/var/log/k8s-upgrade/update_k8s.log')).toBe(true);
   }
 }, 300_000);
 
-it('the snapshot, restored into an etcd of its own, has what etcd had: every key, revision and version', async () => {
+it('the snapshot, restored into a separate etcd, has every key with its revision and version', async () => {
   const { lab, etcd } = cluster;
   const master = lab.node('k8s-master');
   const directory = '/mnt/main/etcd-backup';
@@ -59,7 +59,7 @@ it('the snapshot, restored into an etcd of its own, has what etcd had: every key
   const before = await etcd.keys();
   expect(before.keys.length).toBeGreaterThan(900);
   expect(before.keys.filter((key) => key.version === 2).length).toBeGreaterThan(100);
-  // Whoever reads the running etcd instead would see this.
+  // Change the running etcd, so that reading it instead of the restored one would fail the test.
   await etcd.fill(1);
   const restored = await etcd.restored(`${directory}/${names[0]}`);
   expect(restored.revision).toBe(before.revision);
@@ -79,7 +79,7 @@ it('F27: a host key other than the pinned one is refused before anything is sent
   expect(master.logins).toBe(before);
 }, 180_000);
 
-it('a minor: every host has the new repository and the key that it serves, and takes newer dependencies', async () => {
+it('a minor switches every host to the new repository and its key, and installs newer dependencies', async () => {
   const { lab, repository, key } = cluster;
   const olderKey = await key.rotate();
   await repository.publish('1.35', ['1.35.0', '1.35.2']);
