@@ -68,7 +68,7 @@ export class DebRepository extends HttpService {
     return this.#address;
   }
 
-  /** Builds a minor's packages and publishes its repository. May be called again with more releases. */
+  /** Builds the packages of a minor's releases and publishes its repository. */
   async publish(minor: string, releases: readonly string[]): Promise<void> {
     const root = join(this.#directory, cdn, `v${minor}/deb`);
     const architecture = await this.#build(specsOf(minor, releases), (arch) => join(root, arch));

@@ -4,10 +4,15 @@ import { conflict, invalid, invalidValue, staleVersion } from './status.ts';
 import { type Store, same } from './store.ts';
 import type { ObjectMeta, OwnerReference, Pod, Stored } from './types.ts';
 
+/** Options of a deletion. */
 export interface DeleteOptions {
+  /** Checks everything, changes nothing. @default false */
   readonly dryRun?: boolean;
+  /** Grace period of a pod. @default that of the pod */
   readonly gracePeriodSeconds?: number | undefined;
+  /** `Orphan`, `Background` or `Foreground`. @default Orphan for Jobs, otherwise Background */
   readonly propagationPolicy?: string | undefined;
+  /** What the object must have; otherwise the deletion is a conflict. @default none */
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string } | undefined;
 }
 

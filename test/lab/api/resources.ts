@@ -2,24 +2,37 @@
 export interface Resource {
   /** API group; empty for the core group. */
   readonly group: string;
+  /** Version of the group, such as `v1`. */
   readonly version: string;
   /** Plural; also its name in the store. */
   readonly name: string;
+  /** The kind in lower case. */
   readonly singular: string;
+  /** Such as `Pod`. */
   readonly kind: string;
+  /** Whether its objects are in namespaces. */
   readonly namespaced: boolean;
+  /** Such as `status` and `scale`. */
   readonly subresources: readonly Subresource[];
+  /** Such as `po`. */
   readonly shortNames: readonly string[];
+  /** `all` for resources in `kubectl get all`. */
   readonly categories: readonly string[];
   /** Custom resources support no strategic merge patch and have only the default columns. */
   readonly custom: boolean;
 }
 
+/** A subresource of a {@link Resource}. */
 export interface Subresource {
+  /** Such as `status`. */
   readonly name: string;
+  /** Kind of the objects that it reads and writes. */
   readonly kind: string;
+  /** Group of that kind. @default that of the resource */
   readonly group?: string;
+  /** Version of that group. @default that of the resource */
   readonly version?: string;
+  /** RBAC verbs that it supports. */
   readonly verbs: readonly string[];
 }
 
@@ -66,6 +79,7 @@ function rows(groupVersion: string, list: readonly Row[]): Resource[] {
   });
 }
 
+/** All types that the server serves. */
 export const resources: readonly Resource[] = [
   ...rows('v1', [
     { kind: 'Namespace', cluster: true, sub: [status, 'finalize'], short: ['ns'] },

@@ -12,6 +12,7 @@ import type { KubeObject, Pod, Stored } from './types.ts';
 /** A lab API in a temporary directory, for the tests beside this file. */
 export interface TestLab {
   readonly api: LabApi;
+  /** The temporary directory. */
   readonly dir: string;
   /** Stops the lab and removes the directory. */
   readonly stop: () => Promise<void>;
@@ -59,6 +60,7 @@ export function call(
 export const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
 if (!hasKubectl) console.log('kubectl is not on this machine: its contract tests are skipped');
 
+/** How kubectl ended. */
 export interface Output {
   readonly code: number;
   readonly stdout: string;

@@ -15,10 +15,15 @@ export type ExecuteRequest = z.infer<typeof executeRequest>;
 
 /** A job of the agent service. */
 export interface AgentJob {
+  /** Its `job_id`. */
   readonly id: string;
+  /** The body of its `/execute` request. */
   readonly request: ExecuteRequest;
+  /** `failed` when the exit code is not 0. */
   status: 'queued' | 'running' | 'completed' | 'failed';
+  /** Exit code of {@link Submit}; undefined until it has ended. */
   exitCode?: number;
+  /** Output of {@link Submit}; undefined until it has ended. */
   output?: string;
 }
 

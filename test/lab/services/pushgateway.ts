@@ -2,11 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { bodyOf, HttpService, send } from './http.ts';
 import type { Labels } from './prometheus.ts';
 
-/** One request that changed a group. `at` in Unix milliseconds. */
+/** One request that changed a group. */
 export interface Push {
   readonly method: 'PUT' | 'POST' | 'DELETE';
+  /** Labels of the group, including `job`. */
   readonly grouping: Labels;
+  /** The metrics, in the text format. */
   readonly body: string;
+  /** When it arrived, in Unix milliseconds. */
   readonly at: number;
 }
 

@@ -4,7 +4,9 @@ import type { User } from './tokens.ts';
 
 /** The request that the authorizer decides on, as in a SubjectAccessReview. */
 export interface Attributes {
+  /** Who sends the request. */
   readonly user: User;
+  /** RBAC verb; for a non-resource path the HTTP method in lower case. */
   readonly verb: string;
   /** Undefined for a non-resource path. */
   readonly resource?: {
@@ -14,6 +16,7 @@ export interface Attributes {
     readonly namespace: string | undefined;
     readonly objectName: string;
   };
+  /** Path of the URL. */
   readonly path: string;
 }
 

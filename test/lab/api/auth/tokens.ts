@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 
 /** An authenticated user. */
 export interface User {
+  /** Such as `system:serviceaccount:k8s-upgrade:k8s-version-upgrade`. */
   readonly name: string;
+  /** Such as `system:masters`. */
   readonly groups: readonly string[];
 }
 

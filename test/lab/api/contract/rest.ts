@@ -8,9 +8,11 @@ type Body = any;
 
 /** An answer of the server. */
 export interface Answer {
+  /** HTTP status. */
   readonly code: number;
   /** Decoded JSON, or text if it is not JSON. */
   readonly body: Body;
+  /** Headers by their names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
@@ -33,6 +35,7 @@ export const patchTypes = {
 /** One event of a watch. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  /** The object; for ERROR a `Status`. */
   readonly object: Stored;
 }
 

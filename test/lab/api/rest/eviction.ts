@@ -12,7 +12,7 @@ const podResource = resourceNamed('pods');
 
 /**
  * `pods/eviction`: checks the PodDisruptionBudget, then deletes the pod.
- * @throws StatusError 400, 404, 409, 429, 500
+ * @throws StatusError 400, 403, 404, 409, 429, 500
  */
 export function evict(
   registry: Registry,

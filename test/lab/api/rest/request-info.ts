@@ -3,17 +3,25 @@ import type { User } from '../auth/tokens.ts';
 
 /** A request as kube-apiserver parses it from method, path and query. Fields that do not apply are empty. */
 export interface RequestInfo {
+  /** Path of the URL, without the query. */
   readonly path: string;
+  /** Parameters of the URL. */
   readonly query: URLSearchParams;
   /** RBAC verb; for a non-resource path the HTTP method in lower case. */
   readonly verb: string;
   /** Whether the path is below `/api/v1` or `/apis/<group>/<version>`. */
   readonly isResource: boolean;
+  /** API group; empty for the core group. */
   readonly group: string;
+  /** Version of the group. */
   readonly version: string;
+  /** Plural, such as `pods`. */
   readonly resource: string;
+  /** Such as `eviction`. */
   readonly subresource: string;
+  /** Undefined for cluster-scoped resources and for all namespaces. */
   readonly namespace: string | undefined;
+  /** Name of the object; for a list the one that its field selector selects. */
   readonly name: string;
   /** `dryRun=All`. */
   readonly dryRun: boolean;
