@@ -7,24 +7,27 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { labNodes } from '../test/lab/cluster.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
-/** The bundle is one file that runs on the Node.js of both images, to the patch, and on the one between; npm brings them. */
+/**
+ * The bundle must run on the exact Node.js versions of both images and on one in between, all installed by
+ * npm.
+ */
 
 const dockerfile = readFileSync(fileURLToPath(new URL('Dockerfile', import.meta.url)), 'utf8');
 const imageVersions = [...dockerfile.matchAll(/^ARG \w+_IMAGE=node:(\d+\.\d+\.\d+)-/gm)].map(
   ([, v]) => v ?? '',
 );
 
-/** Outside the work tree, as a clean clone has them, too. */
+/** Outside of the work tree, so that a clean clone can use it too. */
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'k8s-version-upgrade');
 
-/** Path of a Node.js of this version, installed once. */
+/** Path of a Node.js of this version. Installs it if it is missing. */
 function nodeOf(version: string): string {
   const name = `node-${process.platform}-${process.arch}`;
   const prefix = join(cache, `node-${version}`);
   const program = join(prefix, 'node_modules', name, 'bin', 'node');
   if (!existsSync(program)) {
     mkdirSync(cache, { recursive: true });
-    // Whole, or not there: another clone may be about the same.
+    // Install elsewhere and rename: another clone may be installing the same version.
     const fresh = mkdtempSync(`${prefix}-`);
     const args = ['install', '--prefix', fresh, '--no-save', '--ignore-scripts', `${name}@${version}`];
     const { status, stderr } = spawnSync('npm', args, { encoding: 'utf8' });
@@ -35,7 +38,7 @@ function nodeOf(version: string): string {
   return program;
 }
 
-it('both images say which Node.js they have', () => {
+it('both images name their exact Node.js version', () => {
   expect(imageVersions).toHaveLength(2);
 });
 
@@ -43,7 +46,7 @@ describe.each([...imageVersions, '22.22.0'])('Node.js %s', (version) => {
   let lab: Lab | undefined;
   afterEach(() => lab?.stop());
 
-  it('runs a whole upgrade', async () => {
+  it('runs a complete upgrade', async () => {
     const node = nodeOf(version);
     expect(spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()).toBe(`v${version}`);
     lab = await Lab.start({ node, nodes: labNodes.slice(0, 3) });
@@ -54,6 +57,6 @@ describe.each([...imageVersions, '22.22.0'])('Node.js %s', (version) => {
 });
 
 it('the bundle is one file without native parts', () => {
-  // Beside it are the node scripts, for a person.
+  // The node scripts beside it are for operators.
   expect(readdirSync(join(bundle, '..'))).toEqual(['k8s-upgrade.cjs', 'node-scripts']);
 });

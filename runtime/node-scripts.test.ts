@@ -13,7 +13,7 @@ const librariesOf = (name: string) =>
   [...sourceText(name).matchAll(/^source .*\/(lib\/\w+\.sh)"$/gm)].map(([, library = '']) => library);
 const bash = (args: string[], input = '') => spawnSync('bash', args, { input, encoding: 'utf8' });
 
-test('every script is there, for anybody to run', () => {
+test('every script is assembled, and everybody may run it', () => {
   expect(readdirSync(assembledScripts)).toEqual(names);
   for (const name of names) expect(statSync(join(assembledScripts, name)).mode & 0o777).toBe(0o755);
   expect(new Set(names.flatMap(librariesOf))).toEqual(new Set(['lib/common.sh', 'lib/packages.sh']));
@@ -22,26 +22,26 @@ test('every script is there, for anybody to run', () => {
 describe.each(names)('%s', (name) => {
   const text = scriptText(name);
 
-  test('is its source with its libraries, whole', () => {
+  test('consists of its source and its libraries', () => {
     const libraries = librariesOf(name).map((library) => sourceText(library));
     for (const library of libraries) expect(text.split(library)).toHaveLength(2);
     const own = sourceText(name).replace(/^source .*\n/gm, '');
     expect(libraries.reduce((rest, library) => rest.replace(library, () => ''), text)).toBe(own);
   });
 
-  test('needs nothing beside it', () => {
+  test('needs no other file', () => {
     expect(text).not.toMatch(/^\s*(source|\.)\s|BASH_SOURCE/m);
   });
 
-  // What shellcheck says of it, it says of its source and the libraries: `make check` asks.
-  test('is bash', () => {
+  // `make check` runs shellcheck on the source and the libraries.
+  test('is valid bash', () => {
     expect(bash(['-n', join(assembledScripts, name)])).toMatchObject({ status: 0, stderr: '' });
   });
 });
 
 const withUsage = names.filter((name) => sourceText(name).includes('\nusage() {\n'));
 
-test.each(withUsage)('%s tells its usage on standard input, as a file, and in a checkout', (name) => {
+test.each(withUsage)('%s prints its usage when piped into bash, as a file, and in a checkout', (name) => {
   const piped = bash(['-s', '--', '--help'], scriptText(name));
   expect(piped).toMatchObject({ status: 0, stderr: '' });
   expect(piped.stdout).toMatch(new RegExp(`^Usage: ${name} `));
@@ -66,7 +66,7 @@ describe('assembling', () => {
   const source = (library: string) => `source "$(dirname "\${BASH_SOURCE[0]}")/lib/${library}"`;
   const library = source('common.sh');
 
-  /** A folder with a script of this text, and where it is assembled to. */
+  /** A source folder with a script of this text, and the folder to assemble it into. */
   function folders(text: string): { from: string; to: string } {
     const directory = mkdtempSync(join(tmpdir(), 'node-scripts-'));
     onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -78,7 +78,7 @@ describe('assembling', () => {
     return { from, to: join(directory, 'to') };
   }
 
-  test('puts a library where it is sourced, as it is', () => {
+  test('inserts a library unchanged where it is sourced', () => {
     const { from, to } = folders(`set -u\n${library}\nsay hello`);
     assembleAll(from, to);
     expect(readFileSync(join(to, 'one.sh'), 'utf8')).toBe(
@@ -87,20 +87,20 @@ describe('assembling', () => {
   });
 
   test.each([
-    ['a library that is not there', source('comon.sh'), 'sources lib/comon.sh, which is not'],
-    ['another way to source', 'source lib/common.sh', 'cannot work on a node: source lib/common.sh'],
-    ['a shorter one', '  . lib/common.sh', 'cannot work on a node: . lib/common.sh'],
-    ['one of two on a line', `${library}; say x`, 'cannot work on a node: source "$(dirname'],
-    ['a condition', `[[ -z $x ]] || ${library}`, 'cannot work on a node: [[ -z $x ]] || source'],
+    ['a missing library', source('comon.sh'), 'sources lib/comon.sh, which is not'],
+    ['another form of source', 'source lib/common.sh', 'cannot work on a node: source lib/common.sh'],
+    ['the short form of source', '  . lib/common.sh', 'cannot work on a node: . lib/common.sh'],
+    ['a second command on the line', `${library}; say x`, 'cannot work on a node: source "$(dirname'],
+    ['a conditional source', `[[ -z $x ]] || ${library}`, 'cannot work on a node: [[ -z $x ]] || source'],
     ['a library that sources', source('nested.sh'), 'cannot work on a node: . /etc/os-release'],
-  ])('refuses %s, by the name of the script', (_what, text, message) => {
+  ])('refuses %s, naming the script', (_what, text, message) => {
     const { from, to } = folders(text);
     expect(() => assembleAll(from, to)).toThrow(`${join(from, 'one.sh')}`);
     expect(() => assembleAll(from, to)).toThrow(message);
     expect(() => readdirSync(to)).toThrow('ENOENT');
   });
 
-  test('follows what has changed, takes away what is gone, and leaves the rest alone', () => {
+  test('writes only changed scripts, and removes deleted ones', () => {
     const { from, to } = folders('echo 1');
     writeFileSync(join(from, 'two.sh'), 'echo 2\n');
     writeFileSync(join(from, 'three.sh'), 'echo 3\n');

@@ -17,20 +17,20 @@ const detach = scriptText('detach.sh');
 const encode = (script: string) => `payload='${Buffer.from(script).toString('base64')}'\n`;
 const start = (script: string, ...args: string[]) =>
   bench.bash(['-s', '--', 'start', 'job', '--', ...args], encode(script) + detach).ended;
-const follow = (offset = 0, ...mark: string[]) =>
-  bench.bash(['-s', '--', 'follow', 'job', String(offset), ...mark], detach).ended;
+const follow = (offset = 0, ...marker: string[]) =>
+  bench.bash(['-s', '--', 'follow', 'job', String(offset), ...marker], detach).ended;
 const stateFile = (name: string) => join(bench.node.paths.root, 'run/k8s-upgrade/job', name);
 const pid = () => Number(readFileSync(stateFile('pid'), 'utf8'));
 const log = () => bench.node.read('/var/log/k8s-upgrade/job.log');
 
-/** Waits until the test says go; the FIFO makes no noise meanwhile. */
+/** A script that runs until {@link go} is called. */
 const waiting = 'echo begin; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo end; exit "$1"';
 const go = () => bench.node.write('/home/wizard/go', '');
 
 describe('detach.sh', () => {
   fresh();
 
-  test('a script outlives the connection that started it and keeps its exit code', async () => {
+  test('a script outlives the connection that started it, and its exit code is kept', async () => {
     const started = await start(waiting, '7');
     expect(started).toMatchObject({ exit: 0, result: { state: 'started', offset: 0 } });
     const following = follow();
@@ -38,25 +38,25 @@ describe('detach.sh', () => {
     expect(await following).toMatchObject({ exit: 7, stdout: 'begin\nend\n' });
   });
 
-  test('arguments arrive as they were given', async () => {
+  test('arguments reach the script unchanged', async () => {
     await start('printf "<%s>" "$@"', 'a b', "it's", '$(id)', '');
     expect((await follow()).stdout).toBe("<a b><it's><$(id)><>");
   });
 
-  test('its log can be followed from any byte, also after the end', async () => {
+  test('the log can be followed from any byte, even after the script has ended', async () => {
     await start('printf abcdef');
     expect((await follow(0)).stdout).toBe('abcdef');
     expect(await follow(4)).toMatchObject({ exit: 0, stdout: 'ef' });
     expect(await follow(6)).toMatchObject({ exit: 0, stdout: '' });
   });
 
-  test('a mark is printed before the log, wherever in it that begins', async () => {
+  test('a marker line is printed before the log, whatever the offset', async () => {
     await start('printf abcdef');
     expect((await follow(0, 'here-it-is')).stdout).toBe('here-it-is\nabcdef');
     expect((await follow(4, 'here-it-is')).stdout).toBe('here-it-is\nef');
   });
 
-  test('its end is said beside the log: with the exit code, also with 200, or that there is none', async () => {
+  test('the end is reported on stderr: the exit code, even if it is 200, or that it is lost', async () => {
     expect(await follow()).toMatchObject({ exit: 200, stderr: expect.stringMatching(/^ended: lost\n/) });
     for (const code of [0, 7, 200]) {
       await start(`exit ${code}`);
@@ -66,23 +66,23 @@ describe('detach.sh', () => {
     expect(await follow()).toMatchObject({ exit: 200, stderr: expect.stringMatching(/^ended: lost\n/) });
   });
 
-  test('a script whose log somebody removed has not ended for that', async () => {
+  test('a script is followed to its end even if its log is removed', async () => {
     await start(waiting, '7');
     await expect.poll(log).toBe('begin\n');
     rmSync(join(bench.node.paths.root, 'var/log/k8s-upgrade/job.log'));
-    // Long enough for a follower that does not wait to have given up.
+    // A follower that did not wait would have ended by then.
     setTimeout(go, 500);
     expect(await follow()).toMatchObject({ exit: 7, stdout: '', stderr: 'ended: 7\n' });
   });
 
-  test('nothing of a long log is lost, and two may follow', async () => {
+  test('two followers receive all of a long log', async () => {
     await start('for i in $(seq 1 20000); do echo "line $i"; done');
     const [one, two] = await Promise.all([follow(), follow()]);
     expect(one.stdout.split('\n')).toHaveLength(20_001);
     expect(two.stdout).toBe(one.stdout);
   });
 
-  test('the same script with the same arguments is joined', async () => {
+  test('a second start of the same script with the same arguments joins it', async () => {
     await start(waiting, '0');
     const again = await start(waiting, '0');
     expect(again).toMatchObject({ exit: 0, result: { state: 'joined', offset: 0 } });
@@ -93,7 +93,7 @@ describe('detach.sh', () => {
   test.each([
     ['arguments', waiting, '1'],
     ['script', 'exit 0', '0'],
-  ])('another %s while it runs is refused with 201', async (_what, script, argument) => {
+  ])('a start with different %s while it runs is refused with 201', async (_what, script, argument) => {
     await start(waiting, '0');
     const other = await start(script, argument);
     expect(other.exit).toBe(201);
@@ -104,7 +104,7 @@ describe('detach.sh', () => {
     await follow();
   });
 
-  test('of two that start at once one wins and the other joins', async () => {
+  test('of several simultaneous starts one runs the script and the others join', async () => {
     const results = await Promise.all([start(waiting, '0'), start(waiting, '0'), start(waiting, '0')]);
     expect(results.map(({ result }) => (result as { state: string }).state).sort()).toEqual([
       'joined',
@@ -116,14 +116,14 @@ describe('detach.sh', () => {
     expect(log()).toBe('begin\nend\n');
   });
 
-  test('once it has ended it starts afresh, with a new log', async () => {
+  test('after its end a script can be started again, with a new log', async () => {
     await start('echo one; exit 3');
     expect((await follow()).exit).toBe(3);
     expect((await start('echo two')).result).toEqual({ state: 'started', offset: 0 });
     expect(await follow()).toMatchObject({ exit: 0, stdout: 'two\n' });
   });
 
-  test('a killed script is lost: 200, and may start again', async () => {
+  test('a killed script is lost: exit code 200, and it can be started again', async () => {
     await start('echo begin; sleep 0.01; kill -9 $PPID; kill -9 $$');
     const ended = await follow();
     expect(ended).toMatchObject({ exit: 200, stdout: 'begin\n' });
@@ -131,17 +131,17 @@ describe('detach.sh', () => {
     expect((await start('exit 0')).result).toEqual({ state: 'started', offset: 0 });
   });
 
-  test('while something of a killed script is still at work, nothing starts beside it', async () => {
+  test('while a process of a killed script still runs, a start joins it', async () => {
     await start(waiting, '0');
     await expect.poll(log).toBe('begin\n');
     process.kill(pid(), 'SIGKILL');
     expect((await start(waiting, '0')).result).toMatchObject({ state: 'joined' });
-    // Long enough for a follower that does not wait to have given up.
+    // A follower that did not wait would have ended by then.
     setTimeout(go, 500);
     expect(await follow()).toMatchObject({ exit: 200, stdout: 'begin\nend\n' });
   });
 
-  test('something that a finished script left behind does not hold up the next', {
+  test('a process that a finished script left behind does not delay the next start', {
     timeout: 10_000,
   }, async () => {
     await start('sleep 300 & echo done');
@@ -150,7 +150,7 @@ describe('detach.sh', () => {
     expect(await follow()).toMatchObject({ exit: 0, stdout: 'again\n' });
   });
 
-  test('a reboot loses it', async () => {
+  test('a script is lost in a reboot', async () => {
     await start(waiting, '0');
     const following = follow();
     await bench.node.reboot(1);
@@ -158,7 +158,7 @@ describe('detach.sh', () => {
     expect((await follow()).exit).toBe(200);
   });
 
-  test('a waiter that is killed says nothing of the script: 202', async () => {
+  test('a follower whose waiting process is killed exits with 202, and the script continues', async () => {
     await start(waiting, '7');
     const waitersOf = (parent: number) =>
       readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
@@ -181,7 +181,7 @@ describe('detach.sh', () => {
     expect(await follow()).toMatchObject({ exit: 7 });
   });
 
-  test('a follower that goes away disturbs nobody', async () => {
+  test('a follower that disconnects does not affect the script or other followers', async () => {
     await start(waiting, '5');
     const gone = bench.bash(['-s', '--', 'follow', 'job', '0'], detach);
     await expect.poll(log).toContain('begin');
@@ -192,7 +192,7 @@ describe('detach.sh', () => {
     expect((await following).exit).toBe(5);
   });
 
-  test('its files are for root only', async () => {
+  test('script and log are readable by root only', async () => {
     await start('exit 0');
     const { stdout } = await bench.bash(
       [
@@ -205,13 +205,13 @@ describe('detach.sh', () => {
     expect(stdout.replaceAll(/ .*\//g, ' ')).toBe('700 job\n600 script\n600 job.log\n');
   });
 
-  test('the script itself has the usual umask', async () => {
+  test('the script runs with the usual umask', async () => {
     await start('umask');
     expect((await follow()).stdout).toBe('0022\n');
   });
 });
 
-describe('bad input', () => {
+describe('bad input of detach.sh', () => {
   shared();
 
   test.each([

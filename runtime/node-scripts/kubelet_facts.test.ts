@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { scriptText } from '../../test/node-scripts/harness.ts';
 import { parseFacts } from '../src/gates/compatibility/node-facts.ts';
 
-/** What kubelet_facts.sh prints on a node with these files. */
+/** The output of kubelet_facts.sh on a node with these files. */
 function factsOf(files: Readonly<Record<string, string>>, mergedUsr = true): string {
   const root = mkdtempSync(join(tmpdir(), 'k8s-facts-'));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
@@ -22,7 +22,7 @@ function factsOf(files: Readonly<Record<string, string>>, mergedUsr = true): str
 const config = { '/var/lib/kubelet/config.yaml': 'featureGates: {A: true}\nfailCgroupV1: false\n' };
 const v2 = { '/sys/fs/cgroup/cgroup.controllers': 'cpu\n' };
 
-it('tells every flag and gate that the kubelet is given, with its file', () => {
+it('reports every flag and feature gate of the kubelet with its file', () => {
   const output = factsOf({
     ...config,
     ...v2,
@@ -47,13 +47,13 @@ it('tells every flag and gate that the kubelet is given, with its file', () => {
   expect(featureGates.map(({ name }) => name)).toEqual(['A', 'C', 'D']);
 });
 
-it('reads /lib where it is a directory of its own', () => {
+it('reads /lib when it is a separate directory', () => {
   const unit = { '/lib/systemd/system/kubelet.service': 'ExecStart=/usr/bin/kubelet --v=4\n' };
   const { flags } = parseFacts('n1', 0, factsOf({ ...config, ...v2, ...unit }, false));
   expect(flags.map(({ file }) => file)).toEqual(['/lib/systemd/system/kubelet.service']);
 });
 
-it('tells cgroup v1 by the hierarchy that is missing, and nothing where there is none', () => {
+it('reports cgroup v1 when the unified hierarchy is missing, and nothing without any hierarchy', () => {
   const v1 = factsOf({ ...config, '/sys/fs/cgroup/memory/tasks': '' });
   expect(parseFacts('n1', 0, v1).cgroup).toBe('v1');
   expect(() => parseFacts('n1', 0, factsOf(config))).toThrow('n1 has no /sys/fs/cgroup');

@@ -13,7 +13,7 @@ const source = '/etc/apt/sources.list.d/kubernetes.list';
 describe('list_packages.sh', () => {
   fresh();
 
-  test('refreshes first (F13) and lists newest first', async () => {
+  test('refreshes the package list (F13) and prints the newest version first', async () => {
     const first = await list();
     expect(first.exit).toBe(0);
     expect(first.stdout).toMatch(/^ +kubeadm \| 1\.34\.5-1\.1 \| http/m);
@@ -26,15 +26,15 @@ describe('list_packages.sh', () => {
     });
   });
 
-  test('an empty answer is an error (F12)', async () => {
+  test('fails when the repository does not offer the package (F12)', async () => {
     const { exit, lastError, result } = await list('kubefed');
     expect(exit).toBe(1);
     expect(lastError).toContain('error: the Kubernetes repository (v1.34) offers no kubefed');
     expect(result).toBeUndefined();
   });
 
-  test('a node without a Kubernetes source is told what to add', async () => {
-    // CRI-O's repository has the same shape and is not Kubernetes'.
+  test('names what to add on a node without a Kubernetes source', async () => {
+    // CRI-O's repository has a similar URL, but is not the Kubernetes repository.
     bench.node.write(source, 'deb [trusted=yes] https://pkgs.k8s.io/addons:/cri-o:/stable:/v1.34/deb/ /\n');
     const { exit, lastError } = await list();
     expect(exit).toBe(1);
@@ -45,14 +45,14 @@ describe('list_packages.sh', () => {
     ['redirectLoop', { redirectLoop: true }],
     ['reset', { reset: true }],
     ['status', { status: 503 }],
-  ])('a repository with %s is an error', async (_name, faults) => {
+  ])('fails when the repository has the fault %s', async (_name, faults) => {
     bench.repository.faults = faults;
     const { exit, lastError } = await list();
     expect(exit).toBe(1);
     expect(lastError).toContain('error: apt-get update failed for');
   });
 
-  test('refuses a name that is none', async () => {
+  test('refuses an invalid package name', async () => {
     const { exit, lastError } = await list('kubeadm;id');
     expect(exit).toBe(2);
     expect(lastError).toContain('--package: "kubeadm;id" is not allowed');

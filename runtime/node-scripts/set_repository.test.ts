@@ -22,11 +22,14 @@ const setRepository = (minor: string, ...args: string[]) =>
 const source = '/etc/apt/sources.list.d/kubernetes.list';
 const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
 
-/** Reaches `pkgs.lab`, which nothing else does; keeps what it was asked for. It can be away, and come back at the same address. */
+/**
+ * A proxy that is the only way to `pkgs.lab`. Records the requested URLs. `away` stops it, `back` starts it
+ * again at the same address.
+ */
 async function startProxy() {
-  const asked: string[] = [];
+  const requested: string[] = [];
   const proxy = createServer(({ url = '' }, response) => {
-    asked.push(url);
+    requested.push(url);
     get(url.replace('http://pkgs.lab', bench.repository.url), (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
@@ -37,7 +40,7 @@ async function startProxy() {
   onTestFinished(() => void proxy.close());
   const { port } = proxy.address() as AddressInfo;
   const away = () => new Promise((resolve) => proxy.close(resolve));
-  return { asked, url: `http://127.0.0.1:${port}`, away, back: () => proxy.listen(port, '127.0.0.1') };
+  return { requested, url: `http://127.0.0.1:${port}`, away, back: () => proxy.listen(port, '127.0.0.1') };
 }
 
 const configureApt = (...lines: string[]) =>
@@ -46,8 +49,8 @@ const configureApt = (...lines: string[]) =>
 describe('set_repository.sh', () => {
   fresh();
 
-  test('fetches the key the way that apt takes: where only its proxy leads', async () => {
-    const { asked, url } = await startProxy();
+  test('fetches the key through the proxy that apt uses', async () => {
+    const { requested, url } = await startProxy();
     const base = bench.repository.base.replace(bench.repository.url, 'http://pkgs.lab');
     const run = () => bench.run('set_repository.sh', '--minor', '1.35', '--url', base);
     const unwaiting = scriptText('set_repository.sh').replace(/^network_timeout=.*/m, 'network_timeout=0');
@@ -56,14 +59,14 @@ describe('set_repository.sh', () => {
     configureApt('Acquire::http::Proxy "http://127.0.0.1:9";', `Acquire::http::Proxy "${url}";`);
     const { exit, stderr } = await run();
     expect([exit, stderr]).toEqual([0, '']);
-    expect(asked).toContain(`${base}v1.35/deb/Release.key`);
+    expect(requested).toContain(`${base}v1.35/deb/Release.key`);
   });
 
   test.each(['curl', 'wget'])(
-    'waits with %s for a network that comes back, and says so once',
+    'waits with %s until the network is back, and reports the wait once',
     async (client) => {
       if (client === 'wget') rmSync(join(bench.node.paths.bin, 'curl'));
-      const { asked, url, away, back } = await startProxy();
+      const { requested, url, away, back } = await startProxy();
       await away();
       configureApt(`Acquire::http::Proxy "${url}";`);
       const running = bench.begin('set_repository.sh', '--minor', '1.35', '--url', bench.repository.base);
@@ -73,7 +76,7 @@ describe('set_repository.sh', () => {
       const { exit, stdout, stderr } = await running.ended;
       expect([exit, stderr]).toEqual([0, '']);
       expect(stdout.match(/^==> waiting for the network: .*/gm)).toHaveLength(1);
-      expect(asked).toContain(`${bench.repository.base}v1.35/deb/Release.key`);
+      expect(requested).toContain(`${bench.repository.base}v1.35/deb/Release.key`);
     },
   );
 
@@ -85,12 +88,12 @@ describe('set_repository.sh', () => {
     expect(lastError).toContain('v1.35/deb/Release.key; check that v1.35 exists there');
   });
 
-  test('fetches the key past the proxy that apt does not take for that host', async () => {
+  test('fetches the key without the proxy for a host that apt reaches directly', async () => {
     configureApt('Acquire::http::Proxy "http://127.0.0.1:9";', 'Acquire::http::Proxy::127.0.0.1 "DIRECT";');
     expect((await setRepository('1.35')).exit).toBe(0);
   });
 
-  test('rewrites the Kubernetes line and nothing else, fetches the key, and refreshes', async () => {
+  test('rewrites only the Kubernetes line, fetches the key, and refreshes the package list', async () => {
     const others = '# a note on v1.34/deb\ndeb [arch=amd64] https://example.com/debian stable main\n';
     bench.node.write(source, `${others}${bench.node.read(source).replace('[', '[arch=amd64 ')}`);
     const { exit, result } = await setRepository('1.35');
@@ -108,7 +111,7 @@ describe('set_repository.sh', () => {
     expect((await list()).result).toMatchObject({ versions: ['1.35.1-1.1', '1.35.0-1.1'] });
   });
 
-  test('understands deb822, with a key written into the file', async () => {
+  test('rewrites a deb822 file with an embedded key', async () => {
     rmSync(join(bench.node.paths.root, source));
     const stanza = (uris: string, key: string) =>
       `Types: deb\nURIs: ${uris}\nSuites: /\nSigned-By:${key}\nEnabled: yes\n`;
@@ -122,7 +125,7 @@ describe('set_repository.sh', () => {
     expect(bench.node.read(sources)).toBe(
       `${crio}\n${stanza(`${bench.repository.base}v1.34/deb/`, embedded)}`,
     );
-    // CRI-O's repository is not reachable from here, and the refresh of the file therefore failed: everything is back.
+    // CRI-O's repository is unreachable, so refreshing the file failed and everything was restored.
     expect(exit).toBe(1);
     expect(lastError).toContain('this node stays on the repository that it had');
     bench.node.write(sources, stanza(`${bench.repository.base}v1.34/deb/`, embedded));
@@ -130,7 +133,7 @@ describe('set_repository.sh', () => {
     expect(bench.node.read(sources)).toBe(stanza(`${bench.repository.base}v1.35/deb/`, ` ${keyring}`));
   });
 
-  test('is safe to run again', async () => {
+  test('changes nothing in a second run', async () => {
     await setRepository('1.35');
     const once = bench.node.read(source);
     const { exit, result } = await setRepository('1.35');
@@ -139,14 +142,14 @@ describe('set_repository.sh', () => {
     expect(bench.node.read(source)).toBe(once);
   });
 
-  test('heals an expired key (F24)', async () => {
+  test('replaces an expired key (F24)', async () => {
     bench.node.expireRepositoryKey();
     expect((await list()).exit).toBe(1);
     expect((await setRepository('1.34')).exit).toBe(0);
     expect((await list()).exit).toBe(0);
   });
 
-  test('leaves everything as it was when that minor has no repository', async () => {
+  test('changes nothing when the minor has no repository', async () => {
     writeFileSync(join(bench.node.paths.state, 'dpkg/kubelet'), '1.35.1-1.1');
     const before = [bench.node.read(source), bench.node.read(keyring)];
     const { exit, lastError } = await setRepository('1.36');
@@ -155,7 +158,7 @@ describe('set_repository.sh', () => {
     expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
   });
 
-  test('puts source and key back when the refresh fails', async () => {
+  test('restores source and key when the refresh fails', async () => {
     const before = [bench.node.read(source), bench.node.read(keyring)];
     bench.repository.nonsense = 'empty';
     const { exit, lastError } = await setRepository('1.35');
@@ -166,12 +169,12 @@ describe('set_repository.sh', () => {
     expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
   });
 
-  test('refuses a key that is a web page', async () => {
+  test('refuses a web page instead of a key', async () => {
     bench.repository.nonsense = 'html';
     expect((await setRepository('1.35')).lastError).toContain('Release.key is not a signing key');
   });
 
-  test('a dry run changes nothing', async () => {
+  test('changes nothing in a dry run', async () => {
     const before = bench.node.read(source);
     const { exit, stdout } = await setRepository('1.35', '--dry-run');
     expect(exit).toBe(0);

@@ -28,7 +28,7 @@ interface Result {
 describe('snapshot_etcd.sh', () => {
   fresh();
 
-  test('saves a checked snapshot with its sha256, readable by root only', async () => {
+  test('saves a verified snapshot with its sha256, readable by root only', async () => {
     const { exit, result, stderr } = await save();
     expect(stderr).toBe('');
     expect(exit).toBe(0);
@@ -48,7 +48,7 @@ describe('snapshot_etcd.sh', () => {
     expect(inData()).toEqual([]);
   });
 
-  test('verifies what it saved, with the same figures', async () => {
+  test('verifies a saved snapshot, with the same result', async () => {
     const { result } = await save();
     const again = await verify((result as Result).path);
     expect(again.exit).toBe(0);
@@ -56,7 +56,7 @@ describe('snapshot_etcd.sh', () => {
     expect(inData()).toEqual([]);
   });
 
-  test('a snapshot that changed since is refused', async () => {
+  test('refuses a snapshot that has changed since', async () => {
     const { path } = (await save()).result as Result;
     writeFileSync(onHost(path), 'x', { flag: 'a' });
     const { exit, lastError, result } = await verify(path);
@@ -66,9 +66,9 @@ describe('snapshot_etcd.sh', () => {
   });
 
   test.each([
-    ['is gone', (path: string) => rmSync(onHost(path)), 'there is no snapshot'],
-    ['lost its sha256', (path: string) => rmSync(onHost(`${path}.sha256`)), '.sha256 is missing'],
-  ])('a snapshot that %s is refused', async (_what, spoil, message) => {
+    ['is missing', (path: string) => rmSync(onHost(path)), 'there is no snapshot'],
+    ['has no sha256', (path: string) => rmSync(onHost(`${path}.sha256`)), '.sha256 is missing'],
+  ])('refuses a snapshot that %s', async (_what, spoil, message) => {
     const { path } = (await save()).result as Result;
     spoil(path);
     const { exit, lastError } = await verify(path);
@@ -76,7 +76,7 @@ describe('snapshot_etcd.sh', () => {
     expect(lastError).toContain(message);
   });
 
-  test('a snapshot without keys is refused and not kept', async () => {
+  test('refuses a snapshot without keys and deletes it', async () => {
     bench.node.faults.set('etcd-empty', {});
     const { exit, lastError } = await save();
     expect(exit).toBe(1);
@@ -86,9 +86,9 @@ describe('snapshot_etcd.sh', () => {
   });
 
   test.each([
-    ['where etcd is', '/var/lib/etcd'],
-    ['where it goes', '/mnt/main'],
-  ])('too little space %s is told before anything is written', async (_what, path) => {
+    ['in etcd’s directory', '/var/lib/etcd'],
+    ['at the destination', '/mnt/main'],
+  ])('reports too little space %s before anything is written', async (_what, path) => {
     mkdirSync(onHost(directory));
     bench.node.faults.set('disk-full', { mib: 0, path });
     const { exit, lastError } = await save();
@@ -97,9 +97,9 @@ describe('snapshot_etcd.sh', () => {
     expect(bench.node.history.some(({ program }) => program === 'etcdctl')).toBe(false);
   });
 
-  test('too little space for the copy that is verified is told before it is made', async () => {
+  test('reports too little space for the copy to verify before it is made', async () => {
     const { path } = (await save()).result as Result;
-    // What a killed check left is not counted.
+    // The file that a killed check left is removed first, so it does not count.
     writeFileSync(onHost('/var/lib/etcd/k8s-upgrade-verify.db'), 'half');
     bench.node.faults.set('disk-full', { mib: 1, path: '/var/lib/etcd' });
     const { exit, lastError } = await verify(path);
@@ -116,16 +116,16 @@ describe('snapshot_etcd.sh', () => {
     ['https://[::1]:2379,https://[fd00::7]:2379', 'https://[::1]:2379'],
     ['https://[fd00::7]:2379,https://[::1]:12379', 'https://[::1]:12379'],
     ['https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
-  ])('etcd that listens on %s is asked at %s', async (urls, endpoint) => {
+  ])('contacts an etcd that listens on %s at %s', async (urls, endpoint) => {
     const manifest = '/etc/kubernetes/manifests/etcd.yaml';
     const text = bench.node.read(manifest).replace(/(--listen-client-urls)=.*/, `$1=${urls}`);
     bench.node.write(manifest, text);
     expect((await save()).exit).toBe(0);
-    const asked = bench.node.history.find(({ args }) => args.includes('save'))?.args;
-    expect(asked).toContain(`--endpoints=${endpoint}`);
+    const etcdctl = bench.node.history.find(({ args }) => args.includes('save'))?.args;
+    expect(etcdctl).toContain(`--endpoints=${endpoint}`);
   });
 
-  test('a killed save leaves nothing under a final name, and the next one cleans up', async () => {
+  test('leaves no file with a final name when it is killed, and the next run cleans up', async () => {
     bench.node.faults.set('etcd-slow', { seconds: 30 });
     const running = bench.begin('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');
     await expect.poll(inData).toEqual(['k8s-upgrade-snapshot.db.part']);
@@ -138,7 +138,7 @@ describe('snapshot_etcd.sh', () => {
     expect(saved()).toHaveLength(2);
   });
 
-  test('a directory on a mount that is not there is refused', async () => {
+  test('refuses a directory on a missing mount', async () => {
     const { exit, lastError } = await bench.run(
       'snapshot_etcd.sh',
       '--save',
@@ -150,21 +150,21 @@ describe('snapshot_etcd.sh', () => {
     expect(lastError).toBe('error: --save: /mnt/nfs does not exist; is it mounted?');
   });
 
-  test('etcd that is down, or elsewhere, is named', async () => {
+  test('reports that etcd is down or external', async () => {
     bench.node.faults.set('etcd-down', {});
     expect((await save()).lastError).toContain("etcd's container is not running");
     rmSync(onHost('/etc/kubernetes/manifests/etcd.yaml'));
     expect((await save()).lastError).toContain('with an external etcd take the snapshot there');
   });
 
-  test('a host without crictl, which kubeadm brings no more, is told so', async () => {
+  test('reports that crictl is missing, which kubeadm no longer installs', async () => {
     rmSync(join(bench.node.paths.bin, 'crictl'));
     expect((await save()).lastError).toContain('crictl is missing on this node');
   });
 
-  test("a host's own etcdctl is asked only while etcd does not run, and for the API v3", async () => {
+  test("uses the host's own etcdctl only while etcd does not run, with API v3", async () => {
     const calls = join(bench.directory, 'host-etcdctl');
-    // Older than 3.5: it reads snapshots itself, as etcdutl does since.
+    // An etcdctl before 3.5, which reads snapshots itself; since then etcdutl does.
     writeFileSync(
       join(bench.node.paths.bin, 'etcdctl'),
       `#!/bin/bash\necho "$ETCDCTL_API $1 $2" >>${calls}\nexec "$LAB_STUBS/container/etcdutl" "$@"\n`,
@@ -177,7 +177,7 @@ describe('snapshot_etcd.sh', () => {
     expect(readFileSync(calls, 'utf8')).toBe('3 snapshot status\n');
   });
 
-  test('removes what it saved before, but for the newest, and nothing else', async () => {
+  test('removes only its own older snapshots, and keeps the newest', async () => {
     mkdirSync(onHost(directory));
     const before = [1700000001, 1700000003, 1700000002].map((n) => `k8s-upgrade-pre-1.33.${n % 10}-${n}.db`);
     const others = [
@@ -196,7 +196,7 @@ describe('snapshot_etcd.sh', () => {
     expect(saved().sort()).toEqual([...kept, ...kept.map((name) => `${name}.sha256`), ...others].sort());
   });
 
-  test('a dry run writes nothing', async () => {
+  test('writes nothing in a dry run', async () => {
     const { exit, stdout } = await bench.run(
       'snapshot_etcd.sh',
       '--save',
@@ -213,7 +213,7 @@ describe('snapshot_etcd.sh', () => {
   });
 });
 
-describe('bad input', () => {
+describe('bad input of snapshot_etcd.sh', () => {
   shared();
 
   test.each([

@@ -19,7 +19,7 @@ const containerd = (version: string, ...args: string[]) =>
 describe('update_containerd.sh', () => {
   fresh();
 
-  test('installs the newest revision of the version, restarts, and holds what was held', async () => {
+  test('installs the newest revision of the version, restarts containerd, and restores the hold', async () => {
     writeFileSync(join(bench.node.paths.state, 'hold/containerd.io'), '');
     const { exit, result } = await containerd('1.7.28');
     expect(exit).toBe(0);
@@ -40,21 +40,21 @@ describe('update_containerd.sh', () => {
     ['1.20', 'dpkg frontend lock is locked'],
     [undefined, 'dpkg frontend lock was locked'],
   ] as const)(
-    'waits for dpkg’s lock (%s) before it takes the hold away, as apt-mark does not (F24)',
-    async (dpkg, said) => {
+    'waits for dpkg’s lock (%s) before it removes the hold, which apt-mark does not (F24)',
+    async (dpkg, message) => {
       writeFileSync(join(bench.node.paths.state, 'hold/containerd.io'), '');
       bench.node.faults.set('apt-lock', { holder: 'unattended-upgr', ...(dpkg && { dpkg }) });
       const running = bench.begin('update_containerd.sh', '--version', '1.7.28');
       await bench.node.started('apt-mark', 'unhold');
       setTimeout(() => bench.node.faults.clear('apt-lock'), 300);
       const { exit, stdout } = await running.ended;
-      expect(stdout).toContain(`==> waiting for apt: dpkg: error: ${said} by another process`);
+      expect(stdout).toContain(`==> waiting for apt: dpkg: error: ${message} by another process`);
       expect(exit).toBe(0);
       expect(bench.stateOf('hold/containerd.io')).toBe('');
     },
   );
 
-  test('does nothing the second time', async () => {
+  test('does nothing in a second run', async () => {
     await containerd('1.7.28');
     const { exit, result } = await containerd('1.7.28');
     expect(exit).toBe(0);
@@ -62,13 +62,13 @@ describe('update_containerd.sh', () => {
     expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
-  test('restarts what was installed and not restarted', async () => {
+  test('restarts containerd when the version is installed but not running', async () => {
     writeFileSync(join(bench.node.paths.state, 'dpkg/containerd.io'), '1.7.28-1');
     expect((await containerd('1.7.28')).result).toMatchObject({ from: '1.7.27' });
     expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
-  test('finds the package of the distribution', async () => {
+  test('updates the distribution’s package', async () => {
     rmSync(join(bench.node.paths.state, 'dpkg/containerd.io'));
     writeFileSync(join(bench.node.paths.state, 'dpkg/containerd'), '1.7.27~ds1-1+b3');
     const offer = (version: string) =>
@@ -83,24 +83,24 @@ describe('update_containerd.sh', () => {
     });
   });
 
-  test('says what is on offer when the version is not', async () => {
+  test('lists the offered versions when the requested one is missing', async () => {
     const { exit, lastError } = await containerd('1.7.99');
     expect(exit).toBe(4);
     expect(lastError).toContain('offers containerd.io 1.7.99; it offers 1.7.24-1 1.7.27-1 1.7.28-1 2.1.4-1');
     expect(bench.hookCalls).toEqual([]);
   });
 
-  test('says where to look when containerd does not start', async () => {
+  test('names the journal to read when containerd does not start', async () => {
     bench.node.faults.set('containerd-fails', {});
     const { exit, lastError } = await containerd('1.7.28');
     expect(exit).toBe(1);
     expect(lastError).toBe('error: containerd does not start; see journalctl -u containerd on this node');
   });
 
-  test('starts a containerd that did not start before, at the version that is on disk by then', async () => {
+  test('starts the installed version in a run after one in which containerd did not start', async () => {
     bench.node.faults.set('containerd-fails', {});
     expect((await containerd('1.7.28')).exit).toBe(1);
-    // As an operator mends its configuration.
+    // The operator fixes the configuration.
     bench.node.faults.clear('containerd-fails');
     const { exit, stderr, result } = await containerd('1.7.28');
     expect([exit, stderr]).toEqual([0, '']);
@@ -108,20 +108,16 @@ describe('update_containerd.sh', () => {
     expect(bench.hookCalls).toEqual(['containerd 1.7.28']);
   });
 
-  test.each(['1.7.27', '1.7.28'])(
-    'brings a containerd that is stopped to %s, and starts it',
-    async (version) => {
-      await bench.bash(['-c', 'sudo systemctl stop containerd && ! systemctl is-active containerd'], '')
-        .ended;
-      const { exit, stderr, result } = await containerd(version);
-      expect([exit, stderr]).toEqual([0, '']);
-      expect(result).toMatchObject({ version, from: '1.7.27' });
-      expect(bench.hookCalls).toEqual([`containerd ${version}`]);
-      expect((await bench.bash(['-c', 'sudo crictl version'], '').ended).stdout).toContain(`v${version}`);
-    },
-  );
+  test.each(['1.7.27', '1.7.28'])('updates a stopped containerd to %s and starts it', async (version) => {
+    await bench.bash(['-c', 'sudo systemctl stop containerd && ! systemctl is-active containerd'], '').ended;
+    const { exit, stderr, result } = await containerd(version);
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(result).toMatchObject({ version, from: '1.7.27' });
+    expect(bench.hookCalls).toEqual([`containerd ${version}`]);
+    expect((await bench.bash(['-c', 'sudo crictl version'], '').ended).stdout).toContain(`v${version}`);
+  });
 
-  test('a dry run changes nothing', async () => {
+  test('changes nothing in a dry run', async () => {
     const { exit, stdout } = await containerd('1.7.28', '--dry-run');
     expect(exit).toBe(0);
     expect(stdout).toContain('WOULD: install containerd.io=1.7.28-1 and restart containerd');

@@ -15,7 +15,7 @@ const master = (...args: string[]) => update('--role', 'master', '--release', '1
 const imageOf = (component: string) =>
   /image: (.*)/.exec(bench.node.read(`/etc/kubernetes/manifests/${component}.yaml`))?.[1];
 
-/** What kubeadm left behind on these days of a month. */
+/** Creates copies as kubeadm leaves them behind, one for each of these days of a month. */
 function leaveCopies(...days: number[]): void {
   for (const day of days) {
     const name = `kubeadm-backup-etcd-2026-01-0${day}-00-00-00`;
@@ -23,7 +23,7 @@ function leaveCopies(...days: number[]): void {
   }
 }
 
-/** Every file below, with its size and when it was written. */
+/** All files below the folders, with size and modification time. */
 const filesOf = (...folders: string[]) =>
   folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -37,7 +37,7 @@ const filesOf = (...folders: string[]) =>
 describe('update_k8s.sh', () => {
   afterEach(() => bench.close());
 
-  test('upgrades a control-plane node: kubeadm, components, kubelet, in that order', async () => {
+  test('upgrades a control-plane node in the order kubeadm, components, kubelet', async () => {
     await open();
     const { exit, result, stderr } = await master();
     expect(stderr).toBe('');
@@ -73,7 +73,7 @@ describe('update_k8s.sh', () => {
     ]);
   });
 
-  test('a second run installs nothing and leaves kubeadm alone', async () => {
+  test('installs nothing and does not run kubeadm upgrade in a second run', async () => {
     await open();
     await master();
     const before = bench.changes().length;
@@ -92,7 +92,7 @@ describe('update_k8s.sh', () => {
     expect(bench.hookCalls).toEqual(['kubelet 1.34.5 1.7.27']);
   });
 
-  test('leaves the phases that only apply knows out of upgrade node', async () => {
+  test('does not pass phases to upgrade node that only upgrade apply has', async () => {
     await open(worker);
     await update('--role', 'worker', '--release', '1.34.5', '--skip-phases', 'addon/coredns,upload-config');
     expect(bench.changes()).toContain('kubeadm upgrade node --skip-phases=addon/coredns');
@@ -109,7 +109,7 @@ describe('update_k8s.sh', () => {
     expect(exit).toBe(0);
   });
 
-  test('a dry run says everything and changes nothing', async () => {
+  test('prints all steps and changes nothing in a dry run', async () => {
     await open();
     const { exit, stdout, result } = await master('--dry-run');
     expect(exit).toBe(0);
@@ -124,14 +124,14 @@ describe('update_k8s.sh', () => {
     test.each<[string, string, Partial<LabNodeOptions>, () => unknown, RegExp]>([
       ['on a worker', '1.34.5', worker, () => undefined, /^WOULD: kubeadm upgrade node$/m],
       [
-        'before the lists have the release',
+        'when the package lists do not have the release yet',
         '1.34.7',
         {},
         () => undefined,
         /1\.34\.7 is not in the package lists yet/,
       ],
       [
-        'before the repository is the minor’s',
+        'before the switch to the minor’s repository',
         '1.35.1',
         {},
         () => undefined,
@@ -146,7 +146,7 @@ describe('update_k8s.sh', () => {
       ],
       ['with copies to remove', '1.34.5', {}, () => leaveCopies(1, 2, 3), /^WOULD: rm -rf -- .*-2026-01-02/m],
       [
-        'after a dpkg that was killed',
+        'after dpkg was killed',
         '1.34.5',
         {},
         () => bench.node.write('/var/lib/dpkg/updates/0001', ''),
@@ -159,7 +159,7 @@ describe('update_k8s.sh', () => {
         () => bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' }),
         /^WOULD: apt-get update/m,
       ],
-    ])('%s', async (_where, release, options, prepare, said) => {
+    ])('%s', async (_where, release, options, prepare, message) => {
       await open(options);
       await prepare();
       const before = filesOf(bench.node.paths.root, bench.node.paths.state);
@@ -173,7 +173,7 @@ describe('update_k8s.sh', () => {
         '--dry-run',
       );
       expect([exit, stderr]).toEqual([0, '']);
-      expect(stdout).toMatch(said);
+      expect(stdout).toMatch(message);
       expect(stdout).not.toContain('waiting');
       expect(result).toMatchObject({ release, dryRun: true });
       expect(filesOf(bench.node.paths.root, bench.node.paths.state)).toEqual(before);
@@ -181,7 +181,7 @@ describe('update_k8s.sh', () => {
     });
   });
 
-  test('etcd takes files away while they are counted', async () => {
+  test('measures the size of etcd even while etcd removes files', async () => {
     await open();
     const du = join(bench.node.paths.bin, 'du');
     rmSync(du);
@@ -194,7 +194,7 @@ describe('update_k8s.sh', () => {
     expect((await master('--dry-run')).lastError).toContain('/usr, 1088 are needed');
   });
 
-  test('--help tells its options and exits 0', async () => {
+  test('--help prints the options and exits 0', async () => {
     await open();
     const { exit, stdout } = await update('--help');
     expect(exit).toBe(0);
@@ -242,7 +242,7 @@ describe('update_k8s.sh refuses bad input', () => {
 describe('update_k8s.sh refuses', () => {
   afterEach(() => bench.close());
 
-  test('a control plane whose etcd cannot be reached, as its snapshot could not be taken', async () => {
+  test('a control-plane node where etcd is unreachable, because no snapshot could be taken', async () => {
     await open();
     rmSync(join(bench.node.paths.bin, 'crictl'));
     const { exit, lastError } = await update('--role', 'master', '--release', '1.34.5', '--dry-run');
@@ -252,8 +252,8 @@ describe('update_k8s.sh refuses', () => {
   });
 
   test.each([
-    ['a worker told to be master', worker, ['--role', 'master'], 'runs no API server'],
-    ['a release from before kubeadm', {}, ['--role', 'master'], 'is older than kubeadm 1.34.9'],
+    ['the role master on a worker', worker, ['--role', 'master'], 'runs no API server'],
+    ['a release older than kubeadm', {}, ['--role', 'master'], 'is older than kubeadm 1.34.9'],
   ])('%s', async (_what, options, args, message) => {
     await open(options);
     writeFileSync(join(bench.node.paths.state, 'dpkg/kubeadm'), '1.34.9-1.1');
@@ -263,7 +263,7 @@ describe('update_k8s.sh refuses', () => {
     expect(bench.changes()).toEqual([]);
   });
 
-  test('a node where sudo wants a password', async () => {
+  test('a node where sudo requires a password', async () => {
     await open();
     bench.node.faults.set('sudo-password', {});
     const { exit, lastError } = await master();
@@ -273,7 +273,7 @@ describe('update_k8s.sh refuses', () => {
     );
   });
 
-  test('a full disk, before it changes a package', async () => {
+  test('a full disk, before changing a package', async () => {
     await open();
     bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
     const { exit, lastError } = await master();
@@ -288,7 +288,7 @@ describe('update_k8s.sh refuses', () => {
 describe('update_k8s.sh --dry-run on a full disk', () => {
   afterEach(() => bench.close());
 
-  test('warns when the real run would first remove what kubeadm left', async () => {
+  test('warns when the real run would first remove copies that kubeadm left', async () => {
     await open();
     leaveCopies(1, 2, 3);
     bench.node.faults.set('disk-full', { mib: 300, path: '/var/lib' });
@@ -298,7 +298,7 @@ describe('update_k8s.sh --dry-run on a full disk', () => {
       /^==> warning: only 300 MiB are free on the file system of \/var\/lib, \d+ are needed; the real/m,
     );
     expect(bench.changes()).toEqual([]);
-    // The real run knows: here nothing came free.
+    // The real run removes them, but that frees no space here.
     expect((await master()).lastError).toContain('error: only 300 MiB are free');
   });
 
@@ -313,7 +313,7 @@ describe('update_k8s.sh --dry-run on a full disk', () => {
     );
   });
 
-  test('fails when what would be removed is on another file system', async () => {
+  test('fails when the copies to remove are on another file system', async () => {
     await open();
     leaveCopies(1, 2, 3);
     const stat = join(bench.node.paths.bin, 'stat');
@@ -329,7 +329,7 @@ describe('update_k8s.sh --dry-run on a full disk', () => {
 describe('update_k8s.sh and packages (F24)', () => {
   afterEach(() => bench.close());
 
-  test('says which minor is configured when the release is not there', async () => {
+  test('names the configured minor when the release is missing', async () => {
     await open();
     const { exit, lastError } = await update('--role', 'master', '--release', '1.35.1');
     expect(exit).toBe(1);
@@ -339,7 +339,7 @@ describe('update_k8s.sh and packages (F24)', () => {
     expect(bench.held()).toBe(true);
   });
 
-  test('stops at an expired key although apt-get exits 0 with its old lists', async () => {
+  test('fails on an expired key although apt-get exits 0 with its old lists', async () => {
     await open();
     await bench.run('list_packages.sh', '--package', 'kubeadm');
     bench.node.expireRepositoryKey();
@@ -351,13 +351,13 @@ describe('update_k8s.sh and packages (F24)', () => {
     expect(bench.packages().kubeadm).toBe('1.34.2-1.1');
   });
 
-  test('stops at a missing key', async () => {
+  test('fails on a missing key', async () => {
     await open();
     bench.node.write('/etc/apt/keyrings/kubernetes-apt-keyring.gpg', '');
     expect((await master()).lastError).toContain('is missing; fetch it with set_repository.sh');
   });
 
-  test('waits for whoever holds the lock, and says so', async () => {
+  test('waits for the lock, and reports who holds it', async () => {
     await open();
     bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' });
     const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
@@ -371,19 +371,19 @@ describe('update_k8s.sh and packages (F24)', () => {
   });
 
   test.each(['no-route-update', 'no-route-install'] as const)(
-    'waits for a network that comes back, and says so (%s)',
+    'waits until the network is back, and reports the wait (%s)',
     async (fault) => {
       await open();
       bench.node.faults.set(fault, { times: 1 });
       const { exit, stdout } = await master();
-      const hookCalls = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
-      expect(hookCalls).toHaveLength(1);
-      expect(hookCalls[0]).toContain('No route to host');
+      const waits = stdout.split('\n').filter((line) => line.startsWith('==> waiting for the network:'));
+      expect(waits).toHaveLength(1);
+      expect(waits[0]).toContain('No route to host');
       expect(exit).toBe(0);
     },
   );
 
-  test('names held packages that are in the way, and holds its own again', async () => {
+  test('names other held packages that block the installation, and restores its own holds', async () => {
     await open();
     writeFileSync(join(bench.node.paths.state, 'hold/kubernetes-cni'), '');
     const { exit, lastError } = await master();
@@ -395,7 +395,7 @@ describe('update_k8s.sh and packages (F24)', () => {
   });
 
   test.each(['html', 'empty', 'truncated'] as const)(
-    'a repository that answers nonsense (%s) is an error',
+    'fails when the repository serves nonsense (%s)',
     async (nonsense) => {
       await open();
       bench.repository.nonsense = nonsense;
@@ -405,7 +405,7 @@ describe('update_k8s.sh and packages (F24)', () => {
     },
   );
 
-  test('a repository that does not answer is an error although apt-get exits 0', async () => {
+  test('fails when the repository does not answer although apt-get exits 0', async () => {
     await open();
     await bench.repository.stop();
     const { exit, lastError } = await master();
@@ -413,7 +413,7 @@ describe('update_k8s.sh and packages (F24)', () => {
     expect(lastError).toContain('Failed to fetch');
   });
 
-  test('finishes an installation that was killed half way (F5)', async () => {
+  test('finishes an installation that was killed before its end (F5)', async () => {
     await open();
     bench.node.setDuration('apt-install', 5);
     const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
@@ -432,7 +432,7 @@ describe('update_k8s.sh and packages (F24)', () => {
 describe('update_k8s.sh and kubeadm', () => {
   afterEach(() => bench.close());
 
-  test('holds the packages and leaves kubelet alone when kubeadm fails; the next run finishes', async () => {
+  test('holds the packages and does not change the kubelet when kubeadm fails; the next run finishes', async () => {
     await open();
     bench.node.faults.set('kubeadm-fails', { times: 1 });
     const failed = await master();
@@ -444,7 +444,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(bench.packages().kubelet).toBe('1.34.5-1.1');
   });
 
-  test('F20: tries again without etcd when etcd is at its version', async () => {
+  test('F20: retries without etcd when etcd already has its version', async () => {
     await open();
     bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'changed', times: 2 });
     const { exit } = await master();
@@ -455,7 +455,7 @@ describe('update_k8s.sh and kubeadm', () => {
     ]);
   });
 
-  test('F20: tries again when the component changed after all, with an external etcd', async () => {
+  test('F20: retries when the component did change, with an external etcd', async () => {
     await open();
     rmSync(join(bench.node.paths.root, 'etc/kubernetes/manifests/etcd.yaml'));
     bench.node.faults.set('static-pod-hash', { component: 'kube-apiserver', how: 'changed', times: 1 });
@@ -469,7 +469,7 @@ describe('update_k8s.sh and kubeadm', () => {
     ]);
   });
 
-  test('F20: gives up when the component is still at its old version', async () => {
+  test('F20: fails when the component still has its old version', async () => {
     await open({ release: '1.33.9' });
     await bench.run('set_repository.sh', '--minor', '1.34', '--url', bench.repository.base);
     bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'reverted', times: 1 });
@@ -478,7 +478,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(lastError).toContain('error: kubeadm gave up on etcd, which is at 3.5.24-0; see crictl ps -a');
   });
 
-  test('F21: says which settings keep a CoreDNS that kubeadm refuses', async () => {
+  test('F21: names the settings that keep a CoreDNS that kubeadm refuses', async () => {
     await open();
     bench.node.faults.set('coredns', {});
     const { exit, lastError } = await master();
@@ -487,7 +487,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(lastError).toContain('set kubeadm.skipPhases to [addon/coredns]');
   });
 
-  test('F21: with those settings CoreDNS stays as it is', async () => {
+  test('F21: does not change CoreDNS with those settings', async () => {
     await open();
     bench.node.faults.set('coredns', {});
     const before = bench.node.environment.LAB_CLUSTER_DIR;
@@ -507,7 +507,7 @@ describe('update_k8s.sh and kubeadm', () => {
     ['apply', 1, 0],
     ['apply', 2, 1],
   ] as const)(
-    "kubeadm's health check is late in upgrade %s, %i times: exit %i",
+    "retries once when kubeadm's health check is late: in upgrade %s, late %i times, exit code %i",
     async (step, times, code) => {
       await open();
       bench.node.faults.set(`late-job-${step}`, { times });
@@ -521,10 +521,10 @@ describe('update_k8s.sh and kubeadm', () => {
   );
 
   test.each(['master', 'worker'])(
-    'F22: names the flags that kubeadm is about to drop, as %s',
+    'F22: names the flags that kubeadm will drop, with the role %s',
     async (role) => {
       await open();
-      // As the first control-plane node leaves it for the others.
+      // For the role worker, the first control-plane node has already been upgraded.
       writeFileSync(
         join(bench.node.environment.LAB_CLUSTER_DIR ?? '', 'kubernetes-version'),
         role === 'worker' ? '1.34.5' : '1.34.2',
@@ -540,7 +540,7 @@ describe('update_k8s.sh and kubeadm', () => {
     },
   );
 
-  test('F23: keeps only the newest of each kind of kubeadm leftovers', async () => {
+  test('F23: keeps only the newest of each kind of copies that kubeadm leaves', async () => {
     await open();
     const scratch = join(bench.node.paths.root, 'etc/kubernetes/tmp');
     for (const n of [1, 2, 3]) {
@@ -555,7 +555,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(left).toContain("somebody else's");
   });
 
-  test('F5 F23: keeps what kubeadm copied before the first change, however often the upgrade was interrupted', async () => {
+  test('F5 F23: keeps the copies from before the first change, however often the upgrade is interrupted', async () => {
     await open();
     const scratch = join(bench.node.paths.root, 'etc/kubernetes/tmp');
     mkdirSync(join(scratch, 'kubeadm-backup-manifests-2026-01-01-00-00-00'), { recursive: true });
@@ -578,9 +578,9 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(releases).toEqual(['1.34.2', '1.34.5']);
   });
 
-  test('F9: a control plane that is there already needs no offer from kubeadm plan', async () => {
+  test('F9: does not need kubeadm plan to offer the target when the control plane already has it', async () => {
     await open();
-    // An interrupted run: kubeadm has done its part, kubelet is not installed.
+    // An interrupted run: kubeadm has finished, but the kubelet is not installed.
     expect((await master()).exit).toBe(0);
     for (const name of ['kubelet', 'kubectl'])
       writeFileSync(join(bench.node.paths.state, 'dpkg', name), '1.34.2-1.1');
@@ -589,7 +589,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(bench.packages().kubelet).toBe('1.34.5-1.1');
   });
 
-  test('F5 F9: interrupted after the API server and before the other components, it is gone on with', async () => {
+  test('F5 F9: continues after an interruption between the API server and the other components', async () => {
     await open();
     bench.node.setDuration('kubeadm', 0.5);
     const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
@@ -603,7 +603,7 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(imageOf('kube-scheduler')).toContain('v1.34.5');
   });
 
-  test('goes to the next minor once the repository is there', async () => {
+  test('upgrades to the next minor once its repository is configured', async () => {
     await open();
     expect(
       (await bench.run('set_repository.sh', '--minor', '1.35', '--url', bench.repository.base)).exit,

@@ -9,10 +9,12 @@ import { LabNode, type LabNodeOptions } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
 import { PackageRepository } from '../lab/services/packages.ts';
 
+/** Text of an assembled node script. */
 export const scriptText = (name: string): string => readFileSync(join(assembledScripts, name), 'utf8');
 
+/** How a script ended. */
 export interface Ended {
-  /** Negative: the signal's number is not told, it was killed. */
+  /** Exit code; -1 when the script was killed by a signal. */
   readonly exit: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -22,12 +24,12 @@ export interface Ended {
   readonly result: unknown;
 }
 
-/** A node whose stubs work without delay, and the repository it knows. */
+/** A node whose stubs work without delay, and its package repository. */
 export class Bench {
   readonly directory: string;
   readonly repository: PackageRepository;
   readonly node: LabNode;
-  /** What the node told its cluster, in order. */
+  /** What the node reported to its cluster, in order. */
   readonly hookCalls: string[];
 
   private constructor(directory: string, repository: PackageRepository, node: LabNode, hookCalls: string[]) {
@@ -37,6 +39,7 @@ export class Bench {
     this.hookCalls = hookCalls;
   }
 
+  /** Creates a control-plane node at 1.34.2, unless the options say otherwise. */
   static async open(options: Partial<LabNodeOptions> = {}): Promise<Bench> {
     const directory = mkdtempSync(join(tmpdir(), 'k8s-node-'));
     const repository = await new PackageRepository().start();
@@ -70,16 +73,17 @@ export class Bench {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** As `ssh NODE 'bash -s -- ARGS' < SCRIPT`. */
+  /** Runs a node script as `ssh NODE 'bash -s -- ARGS' < SCRIPT` would. */
   run(script: string, ...args: string[]): Promise<Ended> {
     return this.begin(script, ...args).ended;
   }
 
-  /** The same, to be interrupted: `kill` ends the script and all that it started. */
+  /** Like {@link run}, but does not wait; `kill` signals the script and its children. */
   begin(script: string, ...args: string[]): { ended: Promise<Ended>; kill(signal: NodeJS.Signals): void } {
     return this.bash(['-s', '--', ...args], scriptText(script));
   }
 
+  /** Runs bash in the node's environment. */
   bash(args: string[], input: string, environment: Record<string, string> = {}) {
     const child = spawn('bash', args, {
       env: { ...this.node.environment, ...environment },
@@ -94,7 +98,7 @@ export class Bench {
     child.stderr.setEncoding('utf8').on('data', (text) => {
       stderr += text;
     });
-    // A script that refuses its arguments does not read the rest of itself.
+    // A script that refuses its arguments does not read the rest of the input, which is an EPIPE here.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
     const ended = once(child, 'close').then(
@@ -113,7 +117,7 @@ export class Bench {
     };
   }
 
-  /** The node's invocations as command lines, without most of those that only look. */
+  /** The node's invocations that change something, as command lines, and kubeadm upgrade plan. */
   changes(): string[] {
     return this.node.history
       .map(({ program, args }) => [program, ...args].join(' '))
@@ -124,7 +128,7 @@ export class Bench {
       );
   }
 
-  /** A file of the node, or its stubs' state, as text; undefined when it does not exist. */
+  /** A file of the stubs' state as text; undefined when it does not exist. */
   stateOf(path: string): string | undefined {
     try {
       return readFileSync(join(this.node.paths.state, path), 'utf8');
@@ -133,10 +137,12 @@ export class Bench {
     }
   }
 
+  /** Installed versions of the Kubernetes packages. */
   packages(): Record<string, string | undefined> {
     return Object.fromEntries(['kubeadm', 'kubelet', 'kubectl'].map((p) => [p, this.stateOf(`dpkg/${p}`)]));
   }
 
+  /** Whether all Kubernetes packages are held. */
   held(): boolean {
     return ['kubeadm', 'kubelet', 'kubectl'].every((p) => this.stateOf(`hold/${p}`) !== undefined);
   }
@@ -147,7 +153,7 @@ function resultOf(stdout: string): unknown {
   return line === undefined ? undefined : JSON.parse(line.slice('result: '.length));
 }
 
-/** Each test of the block has a node of its own. */
+/** Creates a new node for each test of the block. */
 export function benchPerTest(use: (bench: Bench) => void): void {
   let bench: Bench;
   beforeEach(async () => {
@@ -157,7 +163,7 @@ export function benchPerTest(use: (bench: Bench) => void): void {
   afterEach(() => bench.close());
 }
 
-/** The tests of the block, which change nothing, share a node. */
+/** Creates one node for all tests of the block; they must not change it. */
 export function benchPerBlock(use: (bench: Bench) => void): void {
   let bench: Bench;
   beforeAll(async () => {

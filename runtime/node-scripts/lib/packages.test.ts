@@ -4,10 +4,10 @@ import { describe, expect, test } from 'vitest';
 
 const sources = join(import.meta.dirname, '..');
 
-describe('whether the network is away', () => {
-  const isAway = (said: string) => {
+describe('network_is_away', () => {
+  const isAway = (output: string) => {
     const script = 'source lib/common.sh; source lib/packages.sh; sleep() { :; }; network_is_away "$1" 60';
-    return spawnSync('bash', ['-c', script, '-', said], { cwd: sources }).status === 0;
+    return spawnSync('bash', ['-c', script, '-', output], { cwd: sources }).status === 0;
   };
   const failed = (why: string) =>
     `W: Failed to fetch https://pkgs.k8s.io/core:/stable:/v1.34/deb/InRelease  ${why}`;
@@ -23,7 +23,7 @@ describe('whether the network is away', () => {
     "Something wicked happened resolving 'pkgs.k8s.io:443' (-5 - No address associated with hostname)",
     'Connection timed out [IP: 192.0.2.1 443]',
     'Connection failed [IP: 192.0.2.1 443]',
-  ])('it is: %s', (why) => expect(isAway(failed(why))).toBe(true));
+  ])('is true for: %s', (why) => expect(isAway(failed(why))).toBe(true));
 
   test.each([
     '404  Not Found [IP: 192.0.2.1 443]',
@@ -31,5 +31,5 @@ describe('whether the network is away', () => {
     'Hash Sum mismatch',
     'SSL connection failed: error:0A000086:SSL routines::certificate verify failed',
     "Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
-  ])('it is not: %s', (why) => expect(isAway(failed(why))).toBe(false));
+  ])('is false for: %s', (why) => expect(isAway(failed(why))).toBe(false));
 });

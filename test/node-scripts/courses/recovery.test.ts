@@ -14,7 +14,7 @@ const setRepository = (minor: string) =>
   bench.run('set_repository.sh', '--minor', minor, '--url', bench.repository.base);
 const inState = (path: string) => join(bench.node.paths.state, path);
 
-/** What every failure has to leave: nothing unheld, and the old kubelet at work. */
+/** Expects the state after a failure: all packages held, the old kubelet installed and running. */
 function expectUnharmed(release: string): void {
   expect(bench.held()).toBe(true);
   expect(bench.packages().kubelet).toBe(`${release}-1.1`);
@@ -30,10 +30,10 @@ async function expectRepaired(release: string, ...args: string[]): Promise<void>
   expect(bench.node.read('/etc/kubernetes/manifests/kube-apiserver.yaml')).toContain(`:v${release}\n`);
 }
 
-describe('what failed is said, and the next run repairs it', () => {
+describe('a script reports its failure, and the next run repairs it', () => {
   afterEach(() => bench.close());
 
-  test('a full disk, found before anything is changed', async () => {
+  test('a full disk that is detected before anything is changed', async () => {
     await open();
     bench.node.faults.set('disk-full', { mib: 300, path: '/usr' });
     expect((await update('1.34.5')).lastError).toMatch(
@@ -44,7 +44,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.5');
   });
 
-  test('a full disk, found by apt', async () => {
+  test('a full disk that apt detects', async () => {
     await open();
     bench.node.faults.set('disk-full', { mib: 0, path: '/var/cache' });
     expect((await update('1.34.5')).lastError).toBe(
@@ -55,7 +55,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.5');
   });
 
-  test('an expired repository key, after set_repository.sh has fetched the new one', async () => {
+  test('an expired repository key, once set_repository.sh has fetched the new one', async () => {
     await open();
     await bench.run('list_packages.sh', '--package', 'kubeadm');
     bench.node.expireRepositoryKey();
@@ -65,7 +65,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.5');
   });
 
-  test('a version that is not there, after it was published', async () => {
+  test('a missing version, once it has been published', async () => {
     await open();
     expect((await update('1.34.7')).lastError).toContain('offers no kubeadm 1.34.7');
     expectUnharmed('1.34.2');
@@ -73,7 +73,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.7');
   });
 
-  test('a minor that is not there, after set_repository.sh', async () => {
+  test('a minor that the repository does not have, once set_repository.sh has switched it', async () => {
     await open();
     expect((await update('1.35.1')).lastError).toContain('change it with set_repository.sh --minor 1.35');
     expectUnharmed('1.34.2');
@@ -92,7 +92,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.5');
   });
 
-  test('F21: a CoreDNS that kubeadm refuses, with the settings that the message names', async () => {
+  test('F21: a CoreDNS that kubeadm refuses, once the settings in the message are used', async () => {
     await open();
     bench.node.faults.set('coredns', {});
     const { lastError } = await update('1.34.5');
@@ -102,7 +102,7 @@ describe('what failed is said, and the next run repairs it', () => {
     await expectRepaired('1.34.5', ...named);
   });
 
-  test('a kubelet that is not active, when the script is killed while it waits', async () => {
+  test('a kubelet that does not become active, when the script is killed while waiting for it', async () => {
     await open();
     bench.node.faults.set('kubelet-fails', {});
     const running = bench.begin('update_k8s.sh', '--role', 'master', '--release', '1.34.5');
@@ -115,23 +115,23 @@ describe('what failed is said, and the next run repairs it', () => {
   });
 });
 
-describe('after a dpkg that was killed', () => {
+describe('after dpkg was killed', () => {
   afterEach(() => bench.close());
   const journal = () => join(bench.node.paths.root, 'var/lib/dpkg/updates/0001');
 
-  test('a journal that it left is finished although no package is half configured', async () => {
+  test('a run finishes its journal even if no package is half configured', async () => {
     await open();
     writeFileSync(journal(), '');
     await expectRepaired('1.34.5');
     expect(existsSync(journal())).toBe(false);
   });
 
-  test('its repair waits for whoever holds the lock', async () => {
+  test('the repair waits for the lock', async () => {
     await open();
     writeFileSync(inState('dpkg-interrupted'), '');
     writeFileSync(journal(), '');
     bench.node.faults.set('apt-lock', { holder: 'unattended-upgr' });
-    // It reads no lists before it repairs: those have a lock of their own.
+    // update_containerd.sh repairs before it reads the package lists, which have a separate lock.
     const running = bench.begin('update_containerd.sh', '--version', '1.7.28');
     await bench.node.started('dpkg', '--force-confdef');
     setTimeout(() => bench.node.faults.clear('apt-lock'), 300);
@@ -140,7 +140,7 @@ describe('after a dpkg that was killed', () => {
     expect(exit).toBe(0);
   });
 
-  test('update_containerd.sh finishes it too, when the new version is on disk already', async () => {
+  test('update_containerd.sh finishes its work even if the new version is already on disk', async () => {
     await open();
     writeFileSync(inState('dpkg/containerd.io'), '1.7.28-1');
     writeFileSync(inState('dpkg-interrupted'), '');

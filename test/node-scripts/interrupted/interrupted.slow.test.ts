@@ -6,13 +6,13 @@ import { type Phase, strike } from './strike.ts';
 import { type Subject, subjects } from './subjects.ts';
 
 const phases: readonly Phase[] = ['before', 'after'];
-/** A script mostly waits for programs to start: this many at a time keep two cores busy. */
+/** Number of parallel runs. Scripts mostly wait for programs to start, so this many keep two cores busy. */
 const atOnce = 3;
 
-/** Kill points by subject, as they were played. */
+/** Number of kill points played, by subject. */
 const counts: Record<string, number> = {};
 
-/** The calls of a run that nobody kills; it has to end well. */
+/** The calls of a run that is not killed. Expects it to succeed. */
 async function wholeRun(subject: Subject): Promise<readonly string[]> {
   const bench = await subject.open();
   try {
@@ -24,12 +24,12 @@ async function wholeRun(subject: Subject): Promise<readonly string[]> {
   }
 }
 
-/** Kills at one call, runs again, and returns what is wrong. */
+/** Kills the script at one call, runs it again, and returns what is wrong. */
 async function play(subject: Subject, at: number, phase: Phase): Promise<string[]> {
   const bench = await subject.open();
   try {
     const killed = await strike(bench, subject.script, subject.args(bench), at, phase);
-    // -1: ended by a signal.
+    // The exit code is -1 when the script was killed.
     const wrong = killed.exit === -1 ? [] : [`it was not killed but ended with ${killed.exit}`];
     wrong.push(...((await subject.interrupted?.(bench)) ?? []));
     const run = () => bench.run(subject.script, ...subject.args(bench));
@@ -59,7 +59,7 @@ async function playAll(subject: Subject, calls: readonly string[]): Promise<stri
   return wrong;
 }
 
-describe('killed at any of its calls and run again, the node ends as it should', () => {
+describe('the node ends up correct when the script is killed at any of its calls and run again', () => {
   for (const subject of subjects) {
     test(subject.name, { timeout: 900_000 }, async () => {
       const calls = await wholeRun(subject);
@@ -68,8 +68,8 @@ describe('killed at any of its calls and run again, the node ends as it should',
     });
   }
 
-  // A round of some subjects has no figures to quote.
-  test('docs/testing.md has the number of these points', ({ skip }) => {
+  // The total is only known when all subjects were played.
+  test('docs/testing.md states the number of points', ({ skip }) => {
     if (Object.keys(counts).length < subjects.length) skip('not every subject was played');
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     console.log(`node scripts killed at ${all} points:`, counts);

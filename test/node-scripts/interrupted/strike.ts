@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type Bench, type Ended, scriptText } from '../harness.ts';
 
 /**
- * What changes a node, and what is asked about it by a program of some weight. A stub's own calls of these count too: so
- * apt-get is killed between two packages, and kubeadm between two static pods. `tee`, `cat` and filters run beside others and
- * change nothing.
+ * Programs whose calls are counted: those that change the node, and the larger ones that inspect it. Calls by
+ * a stub count too, so apt-get is killed between two packages and kubeadm between two static pods. `tee`,
+ * `cat` and filters are not counted: they run in parallel with others and change nothing.
  */
 const counted = (
   'apt-cache apt-get apt-mark bash chmod cp crictl curl dpkg dpkg-query gpg install kubeadm kubelet mkdir mktemp mv rm sha256sum ' +
@@ -14,18 +14,19 @@ const counted = (
 
 const wrapper = join(import.meta.dirname, 'strike.sh');
 
-/** `before` the call has any effect, or `after` it took effect and before the script hears of it. */
+/** `before` the call has any effect, or `after` its effect but before it returns to the script. */
 export type Phase = 'before' | 'after';
 
+/** Result of {@link strike}. */
 export interface Struck extends Ended {
-  /** Each counted call as a command line, in order of their starts. */
+  /** The counted calls as command lines, in order of start. */
   readonly calls: readonly string[];
 }
 
 /**
- * Runs a node script and kills it, and all that it started, with SIGKILL at one of its calls.
+ * Runs a node script, and kills it and its children with SIGKILL at one of its calls.
  *
- * @param at the call, from 1; 0 for none.
+ * @param at number of the call, from 1; 0 kills nothing.
  */
 export async function strike(
   bench: Bench,

@@ -4,29 +4,31 @@ import { join } from 'node:path';
 import type { LabNodeOptions } from '../../lab/nodes/node.ts';
 import { Bench, type Ended } from '../harness.ts';
 
-/** A script on a node, and what has to be true of that node whenever the script was killed. */
+/** A script on a node, and what must be true of the node no matter when the script was killed. */
 export interface Subject {
   readonly name: string;
   readonly script: string;
+  /** Creates the node. */
   open(): Promise<Bench>;
+  /** Arguments of the script. */
   args(bench: Bench): readonly string[];
-  /** Right after the kill: what is wrong, empty when nothing is. */
+  /** Checks the node directly after the kill; returns what is wrong. */
   interrupted?(bench: Bench): Promise<readonly string[]> | readonly string[];
-  /** The run after the kill; the same again when missing. Returns what is wrong with it. */
+  /** Performs the run after the kill; returns what is wrong. @default one more run, which must succeed */
   again?(bench: Bench, run: () => Promise<Ended>): Promise<readonly string[]>;
-  /** After a run that ended well: what is wrong. */
+  /** Checks the node after a successful run; returns what is wrong. */
   finished(bench: Bench): Promise<readonly string[]> | readonly string[];
 }
 
 const target = '1.34.5';
 
-/** The texts of the claims that are not true. */
+/** The claims that are false. */
 const untrue = (claims: Readonly<Record<string, boolean>>): string[] =>
   Object.keys(claims).filter((text) => !claims[text]);
 
 const onHost = (bench: Bench, path: string) => join(bench.node.paths.root, path);
 
-/** Nothing that dpkg, apt or a killed copy would trip over. */
+/** Checks that dpkg has nothing unfinished. */
 function packagesAreSettled(bench: Bench): string[] {
   const journal = onHost(bench, '/var/lib/dpkg/updates');
   return untrue({
@@ -89,7 +91,7 @@ const oldKey = 'key of the day the node was installed\n';
 const sourceOf = (bench: Bench, minor: string) =>
   `deb [signed-by=${keyring}] ${bench.repository.base}v${minor}/deb/ /\n`;
 
-/** The repository has one key for all minors: what a finished switch leaves. */
+/** Whether the keyring has the repository's key, which is the same for all minors. */
 const newKey = (bench: Bench) => bench.node.read(keyring) !== oldKey && bench.node.read(keyring).length > 20;
 
 const repository: Subject = {
@@ -111,19 +113,25 @@ const repository: Subject = {
     untrue({
       'the source is the new one': bench.node.read(source) === sourceOf(bench, '1.35'),
       'the key is the new one': newKey(bench),
-      'nothing half done lies beside the source':
+      'there is no unfinished file beside the source':
         readdirSync(onHost(bench, '/etc/apt/sources.list.d')).join() === 'kubernetes.list',
     }),
 };
 
-/** The switch was over when the script was killed: it had the new repository's lists, and its note was gone. */
+/**
+ * Whether the switch was complete when the script was killed: new package lists, no marker of an unfinished
+ * switch.
+ */
 const isSwitched = (bench: Bench): boolean =>
   bench.node.read(source) === sourceOf(bench, '1.35') &&
   newKey(bench) &&
   !existsSync(onHost(bench, '/var/backups/k8s-upgrade/unfinished')) &&
   readdirSync(onHost(bench, '/var/lib/apt/lists')).some((file) => /v1\.35.*Packages$/.test(file));
 
-/** The run after the kill fails: the node has to stay on what it had before both, unless the first had done its work. */
+/**
+ * The run after the kill fails. The node must keep its old repository unless the killed run had completed the
+ * switch.
+ */
 const repositoryThatFails: Subject = {
   ...repository,
   name: 'set_repository.sh, whose next run fails',
@@ -139,7 +147,7 @@ const repositoryThatFails: Subject = {
     return untrue({
       'a run fails when the repository answers nonsense': exit === 1,
       [`the source and the key of ${minor} are back`]: isBack,
-      'the run after the failure ends well': later.exit === 0,
+      'the run after the failure succeeds': later.exit === 0,
     });
   },
 };
@@ -154,7 +162,7 @@ function containerdSubject(held: boolean): Subject {
       return bench;
     },
     args: () => ['--version', '1.7.28'],
-    // Whoever sees the new version running takes this step for done.
+    // The pipeline considers this step done once the new version runs, so the hold must be restored by then.
     interrupted: (bench) =>
       untrue({
         'containerd is held once its new version runs':
@@ -173,7 +181,9 @@ function containerdSubject(held: boolean): Subject {
 
 const backups = '/mnt/main/etcd-backup';
 
-/** Every snapshot that has its final name is whole, has the sum beside it, and passes the script's own check. */
+/**
+ * Checks that every snapshot with a final name is complete, has its checksum beside it, and passes --verify.
+ */
 async function snapshotsAreWhole(bench: Bench): Promise<string[]> {
   if (!existsSync(onHost(bench, backups))) return [];
   const wrong: string[] = [];
@@ -206,7 +216,7 @@ const snapshot: Subject = {
       ...(await snapshotsAreWhole(bench)),
       ...untrue({
         'there is a snapshot': snapshots.length > 0,
-        // A sum may have lost its snapshot, never a snapshot its sum.
+        // A checksum without its snapshot is fine; a snapshot without its checksum is not.
         'every other file is a sum': files.every((file) => /^k8s-upgrade-pre-.*\.db(\.sha256)?$/.test(file)),
         "nothing is left in etcd's directory":
           readdirSync(onHost(bench, '/var/lib/etcd')).join() === 'member',
