@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-/** The one test that may be skipped, for Terraform's providers. */
+/** The only test that may be skipped, when Terraform's providers are not available. */
 export const applyTest = 'test/conformance/terraform/apply.test.ts';
 
 export interface Test {
@@ -10,7 +10,7 @@ export interface Test {
   readonly failureMessages?: readonly string[];
 }
 
-/** What vitest reports of tests in a checkout, as far as CI reads it. */
+/** The parts of vitest's JSON report that CI reads. */
 export function report(project: string, tests: readonly Test[]) {
   const count = (...wanted: string[]) => tests.filter(({ status }) => wanted.includes(status)).length;
   return {

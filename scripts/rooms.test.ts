@@ -5,7 +5,10 @@ import { dirname, join, normalize } from 'node:path';
 import { afterAll, expect, it, test } from 'vitest';
 import { root } from '../test/docs/markdown.ts';
 
-/** File → what it imports, the path relative to the file; by an import of a type where nothing else is said. */
+/**
+ * Files with one import each; the target is relative to the file. `how` writes the import.
+ * @default a type import
+ */
 type Files = readonly (readonly [file: string, target: string, how?: (target: string) => string])[];
 
 const projects = mkdtempSync(join(tmpdir(), 'k8s-upgrade-rooms-'));
@@ -13,7 +16,7 @@ afterAll(() => rmSync(projects, { recursive: true, force: true }));
 
 const ofType = (path: string) => `import type { T as T1 } from '${path}';`;
 
-/** What the rule of the rooms says of files that hold nothing but these imports. */
+/** Checks files that contain only these imports against the rules of `.dependency-cruiser.mjs`. */
 function check(name: string, imports: Files) {
   const project = join(projects, name);
   const files = new Map<string, string[]>();
@@ -32,7 +35,7 @@ function check(name: string, imports: Files) {
     cwd: project,
     encoding: 'utf8',
   });
-  return { status, said: stdout };
+  return { status, output: stdout };
 }
 
 const src = 'runtime/src';
@@ -40,7 +43,7 @@ const src = 'runtime/src';
 const dynamic = (path: string) => `export const load = () => import('${path}');`;
 const reexport = (path: string) => `export * from '${path}';`;
 
-/** Each breaks one rule. */
+/** Imports that break one rule each. */
 const wrong: readonly (readonly [rule: string, ...Files[number]])[] = [
   ['gates must not import detect', `${src}/gates/quiet.ts`, '../detect/choose.ts'],
   ['gates must not import upgrade', `${src}/gates/compatibility/etcd.ts`, '../../upgrade/run.ts'],
@@ -70,16 +73,16 @@ const refused = check('wrong', [
 ]);
 
 test.each(wrong)('%s: %s, importing %s', (rule, file) => {
-  expect(refused.said).toContain(`error ${rule}: ${file} →`);
+  expect(refused.output).toContain(`error ${rule}: ${file} →`);
 });
 
-it('says nothing else of them, and fails', () => {
-  expect(refused.said.match(/^ +error .*$/gm)).toHaveLength(wrong.length);
+it('reports no other errors, and fails', () => {
+  expect(refused.output.match(/^ +error .*$/gm)).toHaveLength(wrong.length);
   expect(refused.status).not.toBe(0);
 });
 
-it('lets pass what goes downwards, beside to a room that is named, inside a room, and what tests import', () => {
-  const { status, said } = check('right', [
+it('allows imports downwards, of a named neighbour, inside a room, and all imports of tests', () => {
+  const { status, output } = check('right', [
     [`${src}/gates/quiet.ts`, '../drain/filter.ts'],
     [`${src}/gates/quiet.ts`, '../names.ts'],
     [`${src}/jobs/submit.ts`, '../rollout/request.ts'],
@@ -89,11 +92,11 @@ it('lets pass what goes downwards, beside to a room that is named, inside a room
     [`${src}/testing/cluster.ts`, '../../../test/lab/lab.ts'],
     ['constructs/egress.ts', `../${src}/settings/settings.ts`],
   ]);
-  expect(said).toContain('no dependency violations found');
+  expect(output).toContain('no dependency violations found');
   expect(status).toBe(0);
 });
 
-it('finds no import in the place of a type, which the rule does not see', () => {
+it('finds no import() used as a type, which the rules do not see', () => {
   const folder = join(root, 'runtime/src');
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),

@@ -18,22 +18,29 @@ afterEach(() => {
 
 const credentials = { username: 'u', password: 'not-a-real-secret' };
 
-describe('scripts/tg says what to do', () => {
+describe('scripts/tg reports what to do', () => {
   const cases: [string, string[], VaultStub | undefined, Record<string, string>, number, string][] = [
     ['without a command', [], undefined, {}, 2, 'Usage: scripts/tg COMMAND'],
     ['with an unknown command', ['aply'], undefined, {}, 2, 'expected plan, apply, destroy, diff or output'],
     ['without the Vault CLI', ['plan'], undefined, {}, 1, 'vault is not installed'],
     ['without a login', ['plan'], { loggedIn: false, credentials }, {}, 1, 'vault login -method=oidc'],
     ['without credentials', ['plan'], {}, {}, 1, 'vault read database/static-creds/pg-terraform-state'],
-    ['with a lock time-out that is none', ['plan'], { credentials }, { TG_LOCK_TIMEOUT: 'soon' }, 1, '5m'],
-    ['to apply with nobody to ask', ['apply'], { credentials }, {}, 1, 'scripts/tg apply --non-interactive'],
+    ['with an invalid lock timeout', ['plan'], { credentials }, { TG_LOCK_TIMEOUT: 'soon' }, 1, '5m'],
+    [
+      'to apply without a terminal to confirm on',
+      ['apply'],
+      { credentials },
+      {},
+      1,
+      'scripts/tg apply --non-interactive',
+    ],
     ['when synthesis fails', ['plan'], { credentials }, { BROKEN: '1' }, 1, '[stack/pipeline] schedule'],
     ['with an unknown stack', ['plan'], { credentials }, { TG_STACK: 'other' }, 1, 'There is no stack'],
   ];
   it.each(cases)('%s', async (_, args, vault, env, status, message) => {
     const project = checkout();
     if (vault) project.withVault(vault);
-    // A terraform that must not be reached; the real one is only needed further down.
+    // terraform must not be called here.
     project.withTerraform();
     const finished = await project.run(args, env);
     expect(finished.output).toContain(message);
@@ -87,7 +94,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect(destroyed.output).toContain('Destroy complete! Resources: 1 destroyed');
   });
 
-  it('lets the password into no argument, no file and no output', async () => {
+  it('writes the password into no argument, file or output', async () => {
     const it = project();
     const { output, status } = await it.run(['apply', '--non-interactive'], environment({ TF_LOG: 'DEBUG' }));
     expect(status).toBe(0);
@@ -98,7 +105,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     }
   });
 
-  it('takes PG_CONN_STR as it is when it is set', async () => {
+  it('uses PG_CONN_STR unchanged when it is set', async () => {
     const it = project();
     const connection = `postgres://${postgres.user}:${encodeURIComponent(postgres.password)}@${postgres.address}?sslmode=disable`;
     const { status, output } = await it.run(['apply', '--non-interactive'], { PG_CONN_STR: connection });
@@ -106,7 +113,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect(it.calls('vault')).toEqual(['token lookup']);
   });
 
-  it('waits five minutes for a lock unless told otherwise, and keeps providers for all projects', async () => {
+  it('waits five minutes for the lock by default, and caches providers for all projects', async () => {
     const it = project();
     await it.run(['plan'], environment());
     const [init, plan] = it.calls('terraform');
@@ -115,7 +122,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect(existsSync(join(it.directory, 'home/.terraform.d/plugin-cache'))).toBe(true);
   });
 
-  it('finds the cluster of a KUBECONFIG that is relative to where tg was called', async () => {
+  it('resolves a relative KUBECONFIG in the directory that tg was called in', async () => {
     const it = project();
     await it.run(['plan'], environment({ KUBECONFIG: 'clusters/home:/etc/kubeconfig' }));
     const there = `${tmpdir()}/clusters/home:/etc/kubeconfig`;
@@ -125,7 +132,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect(other.calls('kubeconfig')[0]).toBe(join(other.directory, 'home/.kube/config'));
   });
 
-  it('lets the second of two applies wait for the first', async () => {
+  it('makes the second of two applies wait for the first', async () => {
     const [first, second] = [project(), project()];
     const slow = first.run(['apply', '--non-interactive'], environment({ SLOW: '2' }));
     await lockHeld();
@@ -136,7 +143,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect(b.output).toContain('No changes');
   });
 
-  it('gives up after the lock time-out', async () => {
+  it('fails after the lock timeout', async () => {
     const [first, second] = [project(), project()];
     const slow = first.run(['apply', '--non-interactive'], environment({ SLOW: '3' }));
     await lockHeld();
@@ -146,7 +153,7 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
     expect((await slow).status).toBe(0);
   });
 
-  /** Terraform's pg backend holds an advisory lock while it works. */
+  /** Resolves when Terraform's pg backend holds its advisory lock. */
   async function lockHeld(): Promise<void> {
     for (let i = 0; i < 200; i += 1) {
       if (Number(postgres.query("select count(*) from pg_locks where locktype = 'advisory'")) > 0) return;

@@ -47,7 +47,7 @@ describe('the runbook', () => {
     expect(blocks.filter(({ lab }) => lab !== undefined).length).toBeGreaterThan(blocks.length / 2);
   });
 
-  it('halts by a rule that always fires, in the group that gates', () => {
+  it('halts upgrades with a rule that always fires, in the gating group', () => {
     const [values = ''] = /^serverFiles:\n[\s\S]*?(?=^```$)/m.exec(runbook) ?? [];
     const { groups } = parse(values).serverFiles['recording_rules.yml'];
     expect(groups).toMatchObject([{ name: ruleGroups.gates, rules: [{ expr: 'vector(1)' }] }]);
@@ -56,7 +56,7 @@ describe('the runbook', () => {
     expect(status, stdout + stderr).toBe(0);
   });
 
-  it('calls objects and metrics by their names', () => {
+  it('uses the real names of objects and metrics', () => {
     const known = [
       ...Object.values(objectNames),
       ...Object.values(metrics).map((metric) => metric.name),
@@ -71,7 +71,7 @@ describe('the runbook', () => {
   });
 });
 
-it('the table of the stages in the architecture is what the program knows of them', () => {
+it('the table of stages in the architecture document matches the program', () => {
   const architecture = readDocument('docs/architecture/automated-upgrades.md');
   const [table = ''] = architecture.slice(architecture.indexOf('| Stage | Does |')).split('\n\n');
   const rows = stageRows.map(
@@ -85,7 +85,7 @@ it.each([
   ['README.md', `\`${stageNames.join('`, `')}\``],
   [agentPath, stageNames.join(',')],
   ['docs/architecture/automated-upgrades.md', stageNames.join(' --> ')],
-])('%s names the stages in their order', (path, list) => {
+])('%s lists the stages in order', (path, list) => {
   expect(readDocument(path)).toContain(list);
 });
 
@@ -94,7 +94,7 @@ it('the table of the gates in the architecture names each that is checked on eve
   const table = architecture.slice(architecture.indexOf('| Gate | Checked |')).split('\n\n')[0] ?? '';
   const asked = [...preflightGates, ...workerGates, ...postflightGates].map(({ name }) => name);
   const ofMinor = compatibilityGates.map(({ name }) => name);
-  for (const name of asked.filter((one) => !ofMinor.includes(one)))
+  for (const name of gates.filter((gate) => !ofMinor.includes(gate)))
     expect(table).toContain(`| \`${name}\` |`);
 });
 
@@ -117,7 +117,7 @@ it('every document of the project is among those that these tests read', () => {
 describe.each(documents)('%s', (path) => {
   const text = readDocument(path);
 
-  it('links to what is there', () => {
+  it('has no broken links', () => {
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
       const [file = '', anchor] = target.split('#');
       const linked = file === '' ? path : join(dirname(path), file);
@@ -131,7 +131,7 @@ describe.each(documents)('%s', (path) => {
     for (const [, file = ''] of text.matchAll(places)) expect(existsSync(join(root, file)), file).toBe(true);
   });
 
-  it.skipIf(!bundled)('calls commands and options that the program has', () => {
+  it.skipIf(!bundled)('uses only commands and options that the program has', () => {
     const help = helpOf([]);
     for (const [, command = '', rest = ''] of text.matchAll(/^ *(?:\w+ )?k8s-upgrade ([a-z-]+)([^\n|]*)/gm)) {
       expect(help).toMatch(new RegExp(`^  ${command} `, 'm'));

@@ -13,20 +13,24 @@ const failures = [
   ),
 ].map(({ groups }) => groups as unknown as Failure);
 
-describe('of each way to fail', () => {
-  it('there is a line, none left out', () => {
+describe('the record of failures', () => {
+  it('has a line for each number', () => {
     expect(failures.map(({ number }) => number)).toEqual(Array.from({ length: 32 }, (_, i) => `F${i + 1}`));
   });
 
-  it.each(failures)('$number is played by tests that have its number, or cannot be staged', (failure) => {
-    const { number, answer, playedIn } = failure;
-    if (playedIn === '–') return expect(answer).toMatch(/^Cannot be staged: /);
-    for (const place of playedIn.split(', ')) {
-      const path = /^`(.+)`$/.exec(place)?.[1] ?? '';
-      const titles =
-        readDocument(path).match(/(?:\b(?:it|test|describe)\(|\btitle: |^\s*)\s*['"`][^\n]*\bF\d+\b/gm) ?? [];
-      const numbers = titles.flatMap((title) => title.match(/\bF\d+\b/g) ?? []);
-      expect(numbers, path).toContain(number);
-    }
-  });
+  it.each(failures)(
+    'names tests of $number with its number in their titles, or states why there are none',
+    (failure) => {
+      const { number, answer, playedIn } = failure;
+      if (playedIn === '–') return expect(answer).toMatch(/^Cannot be staged: /);
+      for (const place of playedIn.split(', ')) {
+        const path = /^`(.+)`$/.exec(place)?.[1] ?? '';
+        const titles =
+          readDocument(path).match(/(?:\b(?:it|test|describe)\(|\btitle: |^\s*)\s*['"`][^\n]*\bF\d+\b/gm) ??
+          [];
+        const numbers = titles.flatMap((title) => title.match(/\bF\d+\b/g) ?? []);
+        expect(numbers, path).toContain(number);
+      }
+    },
+  );
 });

@@ -10,7 +10,7 @@ import { readDocument } from './markdown.ts';
 const testing = readDocument('docs/testing.md');
 const section = testing.slice(testing.indexOf('## Reliability'), testing.indexOf('## Real hosts'));
 
-/** What is known without playing it. */
+/** Numbers of points that are known without running them. */
 const planned = {
   patch: round.patch,
   minor: round.minor,
@@ -40,7 +40,7 @@ describe('the figures in docs/testing.md', () => {
     expect(section).toContain(`${counted.nodeScripts} points`);
   });
 
-  it('come from the reports of a whole run', () => {
+  it('are read from the reports of a complete run', () => {
     const cache = join(dirname(temporaryFile('')), '.cache');
     mkdirSync(cache);
     const write = (file: string, content: object) =>

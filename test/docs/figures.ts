@@ -2,14 +2,15 @@ import { readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { parts } from '../lab/crash/round.ts';
 
-/** What the harnesses have counted. */
+/** The figures in the README's section on reliability. */
 export interface Counted {
   /** Points of a round of `make crash-test`, by part. */
   readonly crash: Readonly<Record<string, number>>;
   /** Points at which the node scripts were killed. */
   readonly nodeScripts: number;
+  /** Tests in `test/scenarios/`. */
   readonly scenarios: number;
-  /** Undefined when they were counted and not played as a whole. */
+  /** Failed points; undefined when they were only counted, without a complete run. */
   readonly failed: number | undefined;
 }
 
@@ -43,7 +44,7 @@ export function render({ crash, nodeScripts, scenarios, failed }: Counted): stri
   ].join('\n');
 }
 
-/** @throws Error when the document has no place for figures. */
+/** The generated part of a document. @throws Error when there is none */
 export function figuresOf(document: string): string {
   const [begin, end] = [document.indexOf(marks.begin), document.indexOf(marks.end)];
   if (begin < 0 || end < begin) throw new Error(`no ${marks.begin} … ${marks.end}`);
@@ -58,9 +59,9 @@ interface TestReport {
 }
 
 /**
- * What the last whole run has left in `.cache`.
+ * Reads the figures from the reports of the last complete run in `.cache`.
  *
- * @throws Error naming what has to be run first.
+ * @throws Error naming the make target to run first
  */
 export function readCounted(cache: string): Counted {
   const crash = readReport<{ parts: Record<string, number>; numFailedTests: number }>(cache, 'crash.json');
@@ -83,7 +84,7 @@ export function readCounted(cache: string): Counted {
   };
 }
 
-const madeBy: Readonly<Record<string, string>> = {
+const makeTargets: Readonly<Record<string, string>> = {
   'crash.json': 'crash-test',
   'interrupted.json': 'test-slow',
   'tests.json': 'test',
@@ -94,6 +95,6 @@ function readReport<T>(cache: string, file: string): T {
   try {
     return JSON.parse(readFileSync(join(cache, file), 'utf8'));
   } catch {
-    throw new Error(`.cache/${file} is not there: run make ${madeBy[file]} first`);
+    throw new Error(`.cache/${file} is not there: run make ${makeTargets[file]} first`);
   }
 }

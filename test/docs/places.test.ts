@@ -3,16 +3,16 @@ import { basename, dirname } from 'node:path';
 import { expect, it, test } from 'vitest';
 import { root } from './markdown.ts';
 
-/** Folders whose tests are named after what happens in them and not after a file, each with what they are about. */
+/** Folders whose tests are named after what happens in them instead of a file → what they are about. */
 const folders: Readonly<Record<string, string>> = {
-  'runtime/src/drain/courses': 'courses of events in a drain',
-  'runtime/src/upgrade/courses': 'courses of events in a run',
-  'test/conformance': 'the lab, the pipeline and Terraform against the real thing',
+  'runtime/src/drain/courses': 'scenarios of a drain',
+  'runtime/src/upgrade/courses': 'scenarios of a run',
+  'test/conformance': 'the lab, the pipeline and Terraform against real components',
   'test/docs': 'documents',
-  'test/hosts': 'whole upgrades through hosts',
+  'test/hosts': 'complete upgrades of hosts',
   'test/lab/api': 'the API server of the lab as its clients see it',
   'test/node-scripts/courses': 'failures of one script that another one repairs',
-  'test/scenarios': 'courses of events in the whole program',
+  'test/scenarios': 'scenarios of the whole program',
 };
 const isInFolder = (file: string) => Object.keys(folders).some((folder) => file.startsWith(`${folder}/`));
 
@@ -20,7 +20,7 @@ const isInFolder = (file: string) => Object.keys(folders).some((folder) => file.
 const subjectOf = (test: string) => test.replace(/(\.slow|\.hosts)?\.test\.ts$/, '');
 const isTest = (file: string) => file.endsWith('.test.ts');
 
-/** The tests that have neither a file nor a folder of their name beside them, and do not test the folder that they are in. */
+/** Tests without a file or folder of the same name beside them and whose own folder has another name. */
 function misplaced(files: readonly string[]): string[] {
   const beside = new Set(
     files
@@ -39,12 +39,12 @@ const parentsOf = (file: string): string[] =>
 const words = ['ls-files', '--cached', '--others', '--exclude-standard'];
 const project = execFileSync('git', words, { cwd: root, encoding: 'utf8' }).split('\n');
 
-it('a test stands beside what it tests, under its name', () => {
+it('every test is beside what it tests, and has its name', () => {
   expect(project.filter(isTest).length).toBeGreaterThan(100);
   expect(misplaced(project)).toEqual([]);
 });
 
-it('a folder of courses of events has tests', () => {
+it('every folder of scenarios has tests', () => {
   const empty = Object.keys(folders).filter(
     (folder) => !project.some((file) => isTest(file) && file.startsWith(`${folder}/`)),
   );
@@ -53,21 +53,21 @@ it('a folder of courses of events has tests', () => {
 
 test.each([
   ['a file', 'a/b.ts', 'a/b.test.ts'],
-  ['a slow one', 'a/b.ts', 'a/b.slow.test.ts'],
-  ['bash', 'a/b.sh', 'a/b.test.ts'],
-  ['a file without an ending', '.ci/b', '.ci/b.test.ts'],
+  ['a file, if slow', 'a/b.ts', 'a/b.slow.test.ts'],
+  ['a bash script', 'a/b.sh', 'a/b.test.ts'],
+  ['a file without an extension', '.ci/b', '.ci/b.test.ts'],
   ['a folder', 'a/b/c.ts', 'a/b.test.ts'],
   ['the folder that it is in', 'a/b/c.ts', 'a/b/b.test.ts'],
-  ['a course of events', 'a/b.ts', 'test/scenarios/c.test.ts'],
-])('in its place: a test of %s', (_, file, test) => {
+  ['a scenario', 'a/b.ts', 'test/scenarios/c.test.ts'],
+])('accepts a test of %s', (_, file, test) => {
   expect(misplaced([file, test])).toEqual([]);
 });
 
 test.each([
   ['of nothing', 'a/b.ts', 'a/c.test.ts'],
   ['in another folder', 'a/b.ts', 'test/a/b.test.ts'],
-  ['beside another test alone', 'a/b.slow.test.ts', 'a/b.test.ts'],
-  ['of a part of the name', 'a/b-c.ts', 'a/b.test.ts'],
-])('out of place: a test %s', (_, file, test) => {
+  ['with only another test beside it', 'a/b.slow.test.ts', 'a/b.test.ts'],
+  ['with a part of the name', 'a/b-c.ts', 'a/b.test.ts'],
+])('refuses a test %s', (_, file, test) => {
   expect(misplaced([file, test])).toContain(test);
 });

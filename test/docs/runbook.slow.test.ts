@@ -16,7 +16,7 @@ const own = [
 ];
 /** A block that needs a certain state before it, or more checks after it than its exit code. */
 interface Around {
-  /** Of the block's text. */
+  /** A part of the block's text, by which it is found. */
   readonly has: string;
   /** Returns the variables that a person would have set. */
   readonly before?: (operator: Operator) => Promise<Record<string, string>>;
@@ -74,7 +74,7 @@ const around: readonly Around[] = [
   },
   {
     has: 'job/$JOB',
-    // Without inputs it is bad input, which is what that alert is about.
+    // A Job without inputs fails on bad input, which is what that alert is about.
     before: async (operator) => {
       const JOB = await operator.lab.createJobFrom(objectNames.executionCronJob);
       await operator.types(`kubectl -n k8s-upgrade wait --for=condition=failed --timeout=30s job/${JOB}`);
@@ -84,19 +84,19 @@ const around: readonly Around[] = [
   },
 ];
 
-/** The commands of the runbook, in its order, as one person would type them in one cluster. */
+/** Runs the commands of the runbook in order, in one cluster. */
 describe.skipIf(!ready)('the runbook in the lab', () => {
   let lab: Lab;
   let operator: Operator;
   beforeAll(async () => {
     lab = await Lab.start();
     operator = await Operator.at(lab);
-    // Something to look at: last Sunday's detection.
+    // An earlier detection, so that there is something to inspect.
     await lab.cli(['detect', '--dry-run']);
   });
   afterAll(() => lab?.stop());
 
-  it('fetches the settings that the pipeline runs with', async () => {
+  it('fetches the settings of the pipeline', async () => {
     const file = join(lab.dir, 'fetched.yaml');
     await operator.types(fetchSettings?.text ?? 'false', { SETTINGS: file });
     expect(parseSettings(file, parse(readFileSync(file, 'utf8')))).toEqual(
@@ -114,7 +114,7 @@ describe.skipIf(!ready)('the runbook in the lab', () => {
     },
   );
 
-  it('and an alert that was added to the group closes the gate', async () => {
+  it('closes the gate with an alert that the operator adds to the group', async () => {
     const alert = 'UpgradesHaltedByHand';
     expect(readDocument(runbookPath)).toContain(`- alert: ${alert}`);
     lab.prometheus.groups.get('Upgrade Gates')?.push(alert);
@@ -124,7 +124,7 @@ describe.skipIf(!ready)('the runbook in the lab', () => {
     expect([exitCode, stdout]).toEqual([3, expect.stringContaining(alert)]);
   });
 
-  it('leaves nothing behind: no rollout in flight, nothing halted, no node changed', async () => {
+  it('leaves no rollout in flight, nothing halted and no node changed', async () => {
     const { stdout } = await lab.cli(['status', '--json']);
     const status = JSON.parse(stdout);
     expect(status).toMatchObject({ inFlight: null, halted: null, atWork: null });
@@ -138,15 +138,15 @@ describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
   it.each(own.map(({ section, text }, index) => ({ section, text, number: index + 1 })))(
     '$number $section',
     async ({ text }) => {
-      const byHand = text.includes('node-script update_k8s');
-      // One goes through all nodes; for the others a rollout stands before its last one.
-      const whole = byHand || text.startsWith('k8s-upgrade submit');
+      const manual = text.includes('node-script update_k8s');
+      // `submit` upgrades all nodes; for other commands only the last node is left to upgrade.
+      const whole = manual || text.startsWith('k8s-upgrade submit');
       const lab = await Lab.start(whole ? {} : { release: '1.34.5', releases: { 'k8s-node1': '1.34.2' } });
       try {
         const operator = await Operator.at(lab);
         await operator.types(text);
-        const nodes = byHand ? everywhere(lab, '1.34.2') : everywhere(lab, '1.34.5');
-        if (byHand) Object.assign(nodes, { 'k8s-master': '1.34.5', 'k8s-node3': '1.34.5' });
+        const nodes = manual ? everywhere(lab, '1.34.2') : everywhere(lab, '1.34.5');
+        if (manual) Object.assign(nodes, { 'k8s-master': '1.34.5', 'k8s-node3': '1.34.5' });
         await expect.poll(() => releases(lab), { timeout: 60_000, interval: 200 }).toEqual(nodes);
         const status = async () => JSON.parse((await lab.cli(['status', '--json'])).stdout);
         await expect.poll(status, { timeout: 30_000, interval: 500 }).toMatchObject({

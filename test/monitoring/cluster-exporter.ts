@@ -10,14 +10,14 @@ const line = (name: string, labels: Labels, value: number): string =>
     .join(',')}} ${value}`;
 
 /**
- * What kube-state-metrics, the kubelets and the API server expose of the lab's cluster, as far as the rules read it.
- * Kubelets at `/kubelet/NODE`, the API server at `/apiserver`, kube-state-metrics at `/state`.
+ * Exposes those metrics of the lab's cluster that the rules use: kubelets at `/kubelet/NODE`, the API server
+ * at `/apiserver`, kube-state-metrics at `/state`.
  */
 export class ClusterExporter extends HttpService {
-  /** Claims that are not bound, `namespace/name`. */
+  /** Unbound PersistentVolumeClaims to report, `namespace/name`. */
   readonly pendingClaims = new Set<string>();
   readonly #api: LabApi;
-  /** When a kubelet was seen at a version for the first time, Unix seconds. */
+  /** Node → version of its kubelet and when that version was first seen, in Unix seconds. */
   readonly #started = new Map<string, { version: string; at: number }>();
 
   constructor(api: LabApi) {

@@ -16,17 +16,17 @@ import { compressedRules, watchdog } from './rules.ts';
 const { soaking: soakingKey } = annotationKeys('viktorbarzin.me');
 
 const missing = missingPrograms();
-if (missing.length > 0) console.log(`real monitoring is skipped: there is no ${missing.join(', no ')}`);
+if (missing.length > 0) console.log(`tests with real monitoring are skipped: missing ${missing.join(', ')}`);
 const it = test.skipIf(missing.length > 0);
 
 let monitoring: Monitoring;
 let lab: Lab;
 let cluster: ClusterExporter;
 
-/** Asks until the answer is as expected; fails with the last one. */
-async function eventually<T>(ask: () => Promise<T>, expected: T, seconds = 30): Promise<void> {
+/** Reads a value until it equals the expected one; fails with the last value. */
+async function eventually<T>(read: () => Promise<T>, expected: T, seconds = 30): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
-  for (let answer = await ask(); ; answer = await ask()) {
+  for (let answer = await read(); ; answer = await read()) {
     if (JSON.stringify(answer) === JSON.stringify(expected)) return;
     if (Date.now() > deadline) return expect(answer).toEqual(expected);
     await sleep(100);
@@ -36,12 +36,12 @@ async function eventually<T>(ask: () => Promise<T>, expected: T, seconds = 30): 
 const isFiring = (alert: string) => async () => (await monitoring.firing()).includes(alert);
 const isNotified = (alert: string) => async () => (await monitoring.notifications()).includes(alert);
 
-/** One number that was pushed, as Prometheus has it. */
+/** Reads the first value of a query in Prometheus. */
 const value = (query: string) => async () => (await monitoring.query(query))[0]?.value;
 
 const ignored = /^Watchdog$/;
 
-/** Every node is at one version, nothing was restarted lately, and nobody is to be told of anything, nor soon. */
+/** Resolves when no alert is pending or firing: all nodes at one version, no recent restarts. */
 const quiet = () => eventually(() => monitoring.keepsKuredFrom({ ignored }), [], 40);
 
 const targets = () => ({ cluster: new URL(cluster.url).host, nodes: [...lab.nodes.keys()] });
@@ -50,7 +50,7 @@ const detect = async () => (await lab.cli(['detect', '--dry-run'])).exitCode;
 
 const run = ['run', '--inputs', '{"target_version":"1.34.5","kind":"patch"}'];
 
-/** @param soak instead of the lab's moment. */
+/** Runs an upgrade. @param soak replaces the lab's very short soak */
 async function upgrade(soak?: string): Promise<CliResult> {
   if (soak === undefined) return lab.cli(run);
   const settings = parse(await readFile(lab.settingsFile, 'utf8'));
@@ -80,21 +80,21 @@ afterEach(async () => {
   await monitoring?.stop();
 });
 
-it('a rollout: its own marks fire and do not stop it; kured waits, and is free when all is over', async () => {
+it('alerts that a rollout itself causes do not stop it; kured is blocked until the rollout has finished', async () => {
   await quiet();
-  const inTheWay = new Set<string>();
-  // Long enough for every rule on what a rollout leaves half way.
+  const blocking = new Set<string>();
+  // Long enough for every rule about an unfinished rollout to fire.
   const running = upgrade('2s');
   const watching = (async () => {
     for (let over = false; !over; ) {
       over = (await Promise.race([running, sleep(100)])) !== undefined;
-      for (const alert of await monitoring.keepsKuredFrom({ ignored, firingOnly: true })) inTheWay.add(alert);
+      for (const alert of await monitoring.keepsKuredFrom({ ignored, firingOnly: true })) blocking.add(alert);
     }
   })();
   const { exitCode, stdout } = await running;
   await watching;
   expect(exitCode, stdout).toBe(0);
-  expect([...inTheWay].sort()).toEqual(['K8sVersionSkew', 'RecentNodeReboot']);
+  expect([...blocking].sort()).toEqual(['K8sVersionSkew', 'RecentNodeReboot']);
   await quiet();
   expect(await monitoring.keepsKuredFrom()).toEqual(['Watchdog']);
   expect(await monitoring.query('k8s_upgrade_in_flight')).toMatchObject([{ value: 0 }]);
@@ -103,7 +103,7 @@ it('a rollout: its own marks fire and do not stop it; kured waits, and is free w
   ]);
 });
 
-it('a gate fires before the second worker: the run stops by its name, and finishes when it has cleared', async () => {
+it('an alert of a gate stops the run before the second worker; the next run finishes once it has cleared', async () => {
   await quiet();
   const soaking = new Promise<void>((resolve) => {
     lab.api.store.subscribe(({ resource, object }) => {
@@ -111,7 +111,7 @@ it('a gate fires before the second worker: the run stops by its name, and finish
       if (resource === 'nodes' && name === 'k8s-node2' && annotations?.[soakingKey]) resolve();
     });
   });
-  // Nothing but a gate that closes ends this soak within the test.
+  // Only a closed gate can end this soak within the test.
   const first = upgrade('5m');
   await during(first, soaking);
   cluster.pendingClaims.add('default/data-db-0');
@@ -130,7 +130,7 @@ it('a gate fires before the second worker: the run stops by its name, and finish
   await eventually(isNotified('K8sUpgradeBlocked'), false);
 });
 
-it('an executor that dies leaves a latch without a run, until the next one is through', async () => {
+it('a killed executor leaves in-flight annotations without a run, until the next run has finished', async () => {
   await quiet();
   const child = await lab.spawnCli(run);
   const closed = once(child, 'close');
@@ -144,7 +144,7 @@ it('an executor that dies leaves a latch without a run, until the next one is th
   await eventually(isNotified('K8sUpgradeLatchWithoutRun'), false);
 });
 
-it('an executor that dies before its snapshot: its own push fires a gate’s alert, and that of the next run ends it', async () => {
+it('a missing-snapshot alert caused by a killed executor is ended by the next run', async () => {
   await quiet();
   lab.node('k8s-master').faults.set('etcd-slow', { seconds: 15 });
   const child = await lab.spawnCli(run);
@@ -153,7 +153,7 @@ it('an executor that dies before its snapshot: its own push fires a gate’s ale
   child.kill('SIGKILL');
   await closed;
   lab.node('k8s-master').faults.clear('etcd-slow');
-  // Its lease runs out.
+  // Wait until its lease has expired.
   await sleep(4_000);
   expect(await monitoring.keepsKuredFrom({ ignored, firingOnly: true })).toContain(
     'EtcdPreUpgradeSnapshotMissing',
@@ -163,7 +163,7 @@ it('an executor that dies before its snapshot: its own push fires a gate’s ale
   await quiet();
 });
 
-it('a detection that fails is told of until one succeeds', async () => {
+it('a failed detection is notified until one succeeds', async () => {
   await quiet();
   lab.packages.faults = { status: 503 };
   expect(await detect()).not.toBe(0);
@@ -173,7 +173,7 @@ it('a detection that fails is told of until one succeeds', async () => {
   await eventually(isNotified('K8sVersionCheckFailed'), false);
 });
 
-describe('unknown is closed (F31)', () => {
+describe('a gate whose answer is unknown counts as closed (F31)', () => {
   it('when the rules are not loaded', async () => {
     await monitoring.watch([], targets());
     await eventually(() => monitoring.query('count(ALERTS)'), []);

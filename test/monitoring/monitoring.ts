@@ -7,24 +7,27 @@ import { stringify } from 'yaml';
 import { Program, until } from '../conformance/program.ts';
 import type { RuleGroup } from './rules.ts';
 
-/** Programs that this machine has not. */
+/** The programs that are missing on this machine. */
 export const missingPrograms = (): string[] =>
   ['prometheus', 'prometheus-pushgateway', 'prometheus-alertmanager'].filter(
     (program) => spawnSync(program, ['--version']).error !== undefined,
   );
 
-/** Where Prometheus finds the cluster's own metrics. */
+/** What Prometheus scrapes in the cluster. */
 export interface Targets {
-  /** `host:port` of the exporter. */
+  /** `host:port` of the {@link ClusterExporter}. */
   readonly cluster: string;
+  /** Names of the nodes. */
   readonly nodes: readonly string[];
 }
 
-/** Also how long a scrape may take: the exporter is a part of the test's busy process. */
+/** Also the timeout of a scrape, which must be long: the exporter runs in the test's busy process. */
 const scrapeInterval = '1s';
 const evaluationInterval = '250ms';
 
-/** Prometheus' configuration, by the chart's names of jobs. What it watches of the cluster is in `targets.json`. */
+/**
+ * Prometheus' configuration, with the chart's job names. The targets in the cluster are in `targets.json`.
+ */
 const configuration = (pushgateway: string, alertmanager: string) => ({
   global: {
     scrape_interval: scrapeInterval,
@@ -47,7 +50,7 @@ const configuration = (pushgateway: string, alertmanager: string) => ({
   ],
 });
 
-/** Targets as Prometheus discovers them from a file. A kubelet's instance is its node's name. */
+/** Targets in the format of file-based discovery. A kubelet's instance is the name of its node. */
 function discovered({ cluster, nodes }: Targets): object[] {
   const at = (job: string, path: string, labels = {}) => ({
     targets: [cluster],
@@ -60,7 +63,7 @@ function discovered({ cluster, nodes }: Targets): object[] {
   ];
 }
 
-/** Debian's Prometheus, Pushgateway and Alertmanager on an address of loopback. */
+/** Debian's Prometheus, Pushgateway and Alertmanager on a loopback address. */
 export class Monitoring {
   readonly prometheusUrl: string;
   readonly pushgatewayUrl: string;
@@ -76,7 +79,7 @@ export class Monitoring {
 
   static async start(): Promise<Monitoring> {
     const dir = await mkdtemp(join(tmpdir(), 'k8s-upgrade-monitoring-'));
-    // An address of its own: nobody else's server gets these ports in the moment before they are bound.
+    // A random loopback address, so that no other server can take these ports before they are bound.
     const address = `127.${randomInt(16, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
     const [prometheus, pushgateway, alertmanager] = [9090, 9091, 9093].map((port) => `${address}:${port}`);
     await writeFile(
@@ -96,7 +99,7 @@ export class Monitoring {
           '--storage.tsdb.path=data',
           `--web.listen-address=${prometheus}`,
           '--web.enable-lifecycle',
-          // An alert goes to Alertmanager again this often, and is sent as ended when it is not.
+          // Resend alerts to Alertmanager this often; it considers an alert ended when it is not resent.
           '--rules.alert.resend-delay=1s',
         ],
         dir,
@@ -105,7 +108,7 @@ export class Monitoring {
         'prometheus-pushgateway',
         [
           `--web.listen-address=${pushgateway}`,
-          // Debian's default is a file below /var/lib, which the next start would read.
+          // Debian's default is a file below /var/lib, which the next start would read again.
           '--persistence.file=',
         ],
         dir,
@@ -127,8 +130,9 @@ export class Monitoring {
   }
 
   /**
-   * Scrapes this cluster and evaluates these rules from now on. Resolves when every target has answered: Prometheus takes
-   * in what it discovers only every five seconds, and until then there is nothing that an alert could fire on.
+   * Scrapes these targets and evaluates these rules from now on. Resolves when every target has been scraped:
+   * Prometheus applies discovered targets only every five seconds, and until then there are no series for
+   * alerts.
    */
   async watch(groups: readonly RuleGroup[], targets: Targets): Promise<void> {
     const wanted = discovered(targets);
@@ -137,12 +141,12 @@ export class Monitoring {
     await fetch(`${this.prometheusUrl}/-/reload`, { method: 'POST' });
     await until('every target of Prometheus', this.#programs, async () => {
       const [up] = await this.query('sum(up)');
-      // The Pushgateway is one, too.
+      // One more for the Pushgateway.
       return up?.value === wanted.length + 1;
     });
   }
 
-  /** What an instant query gives. */
+  /** Result of an instant query. */
   async query(query: string): Promise<{ metric: Record<string, string>; value: number }[]> {
     const answer = await fetch(`${this.prometheusUrl}/api/v1/query?${new URLSearchParams({ query })}`);
     const { data } = (await answer.json()) as {
@@ -151,12 +155,12 @@ export class Monitoring {
     return data.result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
   }
 
-  /** Names of the firing alerts, by Prometheus' own word. */
+  /** Names of the alerts that fire in Prometheus. */
   firing(): Promise<string[]> {
     return this.#alerts('ALERTS{alertstate="firing"}');
   }
 
-  /** Names of the alerts that Alertmanager holds: those that somebody is told of. */
+  /** Names of the alerts that Alertmanager would notify about. */
   async notifications(): Promise<string[]> {
     const answer = await fetch(`${this.#alertmanagerUrl}/api/v2/alerts?active=true`);
     const alerts = (await answer.json()) as { labels: Record<string, string> }[];
@@ -164,8 +168,9 @@ export class Monitoring {
   }
 
   /**
-   * kured's check before it reboots a node: an alert whose name its `--alert-filter-regexp` does not match is in the way,
-   * one that is only pending too, unless there is `--alert-firing-only`; and so is a Prometheus that does not answer.
+   * The alerts that keep kured from rebooting a node: those whose names its `--alert-filter-regexp` does not
+   * match, including pending ones unless `--alert-firing-only` is set. An unreachable Prometheus blocks kured
+   * too.
    *
    * @see https://github.com/kubereboot/kured/blob/main/pkg/blockers/prometheus.go
    */

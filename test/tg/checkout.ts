@@ -15,25 +15,26 @@ import { fileURLToPath } from 'node:url';
 
 const script = fileURLToPath(new URL('../../scripts/tg', import.meta.url));
 
+/** How a run of scripts/tg ended. */
 export interface Finished {
   readonly status: number | null;
-  /** Both streams. */
+  /** stdout and stderr. */
   readonly output: string;
   /** Milliseconds since the epoch. */
   readonly endedAt: number;
 }
 
-/** What the stub of the Vault CLI answers with. */
+/** How the stub of the Vault CLI behaves. */
 export interface VaultStub {
   /** Whether the token is accepted. @default true */
   readonly loggedIn?: boolean;
-  /** `user`, `password`; undefined when the path cannot be read. */
+  /** The database credentials. @default none: the path cannot be read */
   readonly credentials?: { readonly username: string; readonly password: string };
 }
 
 /**
- * A project with scripts/tg in it, a stack that needs no provider, a stub of the Vault CLI and the real terraform
- * behind a script that writes down its arguments.
+ * A project with scripts/tg, a stack that needs no provider, a stub of the Vault CLI, and the real terraform
+ * behind a script that records its arguments.
  */
 export class Checkout {
   readonly directory: string;
@@ -52,7 +53,7 @@ export class Checkout {
   }
 
   withVault({ loggedIn = true, credentials }: VaultStub = {}): this {
-    // The data comes from a file: the stub must not put it into an argument either.
+    // The stub reads the data from a file, so that no argument contains the password.
     if (credentials) this.#file('vault.json', JSON.stringify({ data: credentials }));
     this.#program(
       'vault',
@@ -76,7 +77,7 @@ export class Checkout {
     return this;
   }
 
-  /** What a program was called with, one call a line; of `kubeconfig`, with which clusters terraform was. */
+  /** Arguments of each call of a program; for `kubeconfig`, terraform's KUBE_CONFIG_PATHS in each call. */
   calls(program: 'vault' | 'terraform' | 'kubeconfig'): string[] {
     try {
       return readFileSync(join(this.directory, `${program}.log`), 'utf8')
@@ -87,7 +88,7 @@ export class Checkout {
     }
   }
 
-  /** Every file that tg or terraform left in the project, with its text. */
+  /** All files in the project except the stub's credentials, with their text. */
   leftovers(): Map<string, string> {
     const left = readdirSync(this.directory, { recursive: true, withFileTypes: true }).filter((e) =>
       e.isFile(),
@@ -99,7 +100,7 @@ export class Checkout {
 
   run(args: string[], env: Record<string, string> = {}): Promise<Finished> {
     const child = spawn('bash', [join(this.directory, 'scripts/tg'), ...args], {
-      // Elsewhere, as tg finds its project by itself.
+      // Outside of the project: tg finds its project by itself.
       cwd: tmpdir(),
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
@@ -138,7 +139,7 @@ export class Checkout {
   }
 }
 
-/** Writes the stack; the resource is built into terraform, and takes SLOW seconds to create. */
+/** Writes the stack. Its resource is built into terraform and takes SLOW seconds to create. */
 const synthesizer = `
 import { mkdirSync, writeFileSync } from 'node:fs';
 if (process.env.BROKEN) throw new Error('[stack/pipeline] schedule: "never" is not allowed');

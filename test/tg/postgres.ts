@@ -5,18 +5,19 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A real PostgreSQL with password login, on loopback, gone after the test. */
+/** A real PostgreSQL on loopback with password login and temporary data. */
 export interface Postgres {
   /** host:port/database */
   readonly address: string;
   readonly user: string;
   readonly password: string;
-  /** Output of a query, as psql prints it with `-At`. */
+  /** Output of a query, as `psql -At` prints it. */
   query(sql: string): string;
+  /** Stops the server and deletes its data. */
   stop(): Promise<void>;
 }
 
-/** Where Debian has the binaries; undefined when there are none. */
+/** Directory of Debian's newest PostgreSQL binaries; undefined when there are none. */
 export function postgresBinaries(): string | undefined {
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).sort() : [];
@@ -33,7 +34,7 @@ export async function startPostgres(binaries: string): Promise<Postgres> {
   const directory = mkdtempSync(join(tmpdir(), 'tg-postgres-'));
   if ('uid' in account) chownSync(directory, nobody, nobody);
   const user = 'terraform';
-  // Every character that a connection string would take for its own.
+  // Contains every character that has a meaning in a connection string.
   const password = 'p@ss/w:ord%20?#&';
   const passwordFile = join(directory, 'password');
   writeFileSync(passwordFile, password, { mode: 0o644 });
