@@ -159,6 +159,6 @@ describe.skipIf(!ready)('scripts/tg with terraform and PostgreSQL', () => {
       if (Number(postgres.query("select count(*) from pg_locks where locktype = 'advisory'")) > 0) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    throw new Error('the first apply never took the lock');
+    throw new Error('timed out waiting for the first apply to take the lock');
   }
 });

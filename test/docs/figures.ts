@@ -21,7 +21,7 @@ export const rowLabels = {
   scenarios: 'courses of events, refusals and gates in the whole program (`test/scenarios/`)',
 } as const;
 
-const marks = { begin: '<!-- figures: `make figures` writes them -->', end: '<!-- /figures -->' } as const;
+const markers = { begin: '<!-- figures: `make figures` writes them -->', end: '<!-- /figures -->' } as const;
 
 /** The part of docs/testing.md that is counted and not written. */
 export function render({ crash, nodeScripts, scenarios, failed }: Counted): string {
@@ -32,7 +32,7 @@ export function render({ crash, nodeScripts, scenarios, failed }: Counted): stri
   ];
   const all = rows.reduce((sum, [, points]) => sum + points, 0);
   return [
-    marks.begin,
+    markers.begin,
     '| Played | Points |',
     '|---|---|',
     ...rows.map(([label, points]) => `| ${label} | ${points} |`),
@@ -40,15 +40,15 @@ export function render({ crash, nodeScripts, scenarios, failed }: Counted): stri
     failed === undefined
       ? `These ${all} were counted, and not played as a whole since the last of them was added.`
       : `Of these ${all}, ${all - failed} passed and ${failed} failed when they were last played as a whole.`,
-    marks.end,
+    markers.end,
   ].join('\n');
 }
 
 /** The generated part of a document. @throws Error when there is none */
 export function figuresOf(document: string): string {
-  const [begin, end] = [document.indexOf(marks.begin), document.indexOf(marks.end)];
-  if (begin < 0 || end < begin) throw new Error(`no ${marks.begin} … ${marks.end}`);
-  return document.slice(begin, end + marks.end.length);
+  const [begin, end] = [document.indexOf(markers.begin), document.indexOf(markers.end)];
+  if (begin < 0 || end < begin) throw new Error(`no ${markers.begin} … ${markers.end}`);
+  return document.slice(begin, end + markers.end.length);
 }
 
 interface TestReport {

@@ -6,12 +6,12 @@ import {
   call,
   eventually,
   namespace,
-  says,
   startTestLab,
   type TestLab,
   testJob,
   testNode,
   until,
+  untilLogged,
 } from './testing.ts';
 import type { Job, KubeObject, Pod, Stored } from './types.ts';
 
@@ -168,7 +168,7 @@ describe('Jobs as processes', () => {
       testJob('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
     ]);
     const first = await running('crash');
-    await says(lab.api, first, 'up');
+    await untilLogged(lab.api, first, 'up');
     expect(lab.api.runner.kill(first.metadata.name, 'SIGKILL', { oom: true })).toBe(true);
     const job = await ends('crash', 'Complete');
     expect(job.status).toMatchObject({ failed: 1, succeeded: 1 });
@@ -193,7 +193,7 @@ describe('Jobs as processes', () => {
     const script = "trap 'echo stopping; exit 143' TERM; echo up; sleep 60 & wait";
     lab.api.apply([testJob('evicted', script, jobPolicy)]);
     const first = await running('evicted');
-    await says(lab.api, first, 'up');
+    await untilLogged(lab.api, first, 'up');
     const log = lab.api.runner.log(first, 'main');
     await evict(first);
     const second = await running('evicted', first.metadata.uid);
@@ -218,7 +218,7 @@ describe('Jobs as processes', () => {
       ),
     ]);
     const first = await running('stubborn');
-    await says(lab.api, first, 'up');
+    await untilLogged(lab.api, first, 'up');
     const start = Date.now();
     lab.api.store.modify('jobs', 'jobs', 'stubborn', (j) => {
       if (j.spec !== undefined) j.spec.suspend = true;
@@ -310,7 +310,7 @@ describe('Jobs as processes', () => {
       testJob('rebooted', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy),
     ]);
     const first = await running('rebooted');
-    await says(lab.api, first, 'up');
+    await untilLogged(lab.api, first, 'up');
     const node = first.spec?.nodeName ?? '';
     lab.api.kubelets.powerOff(node);
     expect(
@@ -336,7 +336,7 @@ describe('Jobs as processes', () => {
     const p = await until(other.api, () =>
       other.api.store.list('pods', 'jobs').find((x) => x.status?.phase === 'Running'),
     );
-    await says(other.api, p, 'up');
+    await untilLogged(other.api, p, 'up');
     const pid = Number(await readFile(pidFile, 'utf8'));
     expect((await stat(`/proc/${pid}`)).isDirectory()).toBe(true);
     await other.stop();

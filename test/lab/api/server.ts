@@ -144,13 +144,13 @@ export class ApiHttpServer {
 
   #authorize(exchange: Exchange): void {
     const { info } = exchange;
-    const asked = attributes(info, exchange.user);
-    exchange.allowedBy = this.#deps.rbac.allowedBy(asked);
+    const wanted = attributes(info, exchange.user);
+    exchange.allowedBy = this.#deps.rbac.allowedBy(wanted);
     exchange.early = !this.#deps.rbac.synced;
     if (exchange.allowedBy !== undefined) return;
     if (info.isResource)
-      throw forbidden({ group: info.group, name: info.resource }, info.name, denial(asked));
-    throw new StatusError(failure(403, 'Forbidden', `forbidden: ${denial(asked)}`, {}));
+      throw forbidden({ group: info.group, name: info.resource }, info.name, denial(wanted));
+    throw new StatusError(failure(403, 'Forbidden', `forbidden: ${denial(wanted)}`, {}));
   }
 
   #dispatch({ request, response, info, user }: Exchange, bytes: Buffer): Answer {
@@ -177,9 +177,9 @@ export class ApiHttpServer {
     const isText = typeof answer.body === 'string';
     const headers: Record<string, string> = { 'Content-Type': isText ? 'text/plain' : 'application/json' };
     const seconds = (answer.body as Status | undefined)?.details?.retryAfterSeconds;
-    const asked = fault !== undefined && 'status' in fault ? fault.retryAfter : undefined;
-    if (answer.code >= 400 && (asked ?? seconds) !== undefined)
-      headers['Retry-After'] = String(asked ?? seconds);
+    const retryAfter = fault !== undefined && 'status' in fault ? fault.retryAfter : undefined;
+    if (answer.code >= 400 && (retryAfter ?? seconds) !== undefined)
+      headers['Retry-After'] = String(retryAfter ?? seconds);
     response.writeHead(answer.code, headers);
     response.end(isText ? answer.body : `${JSON.stringify(answer.body)}\n`);
   }

@@ -113,7 +113,7 @@ export function eventually(
     const timer = setTimeout(() => {
       stop();
       const last = (store.list(resource) as Stored[]).find((o) => o.metadata.name === name);
-      reject(new Error(`${resource}/${name} never got there: ${JSON.stringify(last?.status)}`));
+      reject(new Error(`timed out waiting for ${resource}/${name}: ${JSON.stringify(last?.status)}`));
     }, timeout);
     const stop = store.subscribe(({ resource: changed, object, type }) => {
       if (changed !== resource || object.metadata.name !== name || !test(object, type)) return;
@@ -139,7 +139,7 @@ export function until<T>({ store }: LabApi, find: () => T | undefined): Promise<
 }
 
 /** Resolves when the container has logged `text`, for example once its signal handlers are installed. */
-export function says({ runner }: LabApi, pod: Pod, text: string): Promise<void> {
+export function untilLogged({ runner }: LabApi, pod: Pod, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const log = runner.log(pod, 'main');
     if (log === undefined) {

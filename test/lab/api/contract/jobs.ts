@@ -51,7 +51,7 @@ export function describeJobs(start: StartTarget): void {
       return list.items.find(test);
     };
     const log = async (name: string): Promise<string> => rest.get(`${pods}/${name}/log`);
-    const says = (name: string, text: string) =>
+    const untilLogged = (name: string, text: string) =>
       rest.eventually(`${pods}/${name}/log`, (found) => typeof found === 'string' && found.includes(text));
     const running = (name: string, not = '') =>
       pod(
@@ -117,7 +117,7 @@ export function describeJobs(start: StartTarget): void {
       const marker = join(target.dir, 'second-attempt');
       await create('crash', `[ -e ${marker} ] && exit 0; touch ${marker}; echo up; sleep 60`, jobPolicy);
       const first = await running('crash');
-      await says(first.metadata.name, 'up');
+      await untilLogged(first.metadata.name, 'up');
       target.killForMemory(first.metadata.name);
       const done = await ends('crash', 'Complete');
       expect(done.status).toMatchObject({ failed: 1, succeeded: 1 });
@@ -143,7 +143,7 @@ export function describeJobs(start: StartTarget): void {
       await create('evicted', script, jobPolicy);
       const first = await running('evicted');
       const { name } = first.metadata;
-      await says(name, 'up');
+      await untilLogged(name, 'up');
       const metadata = { name, namespace: 'jobs' };
       await rest.ok('POST', `${pods}/${name}/eviction`, { metadata });
       const second = await running('evicted', first.metadata.uid);

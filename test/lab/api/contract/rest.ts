@@ -148,7 +148,7 @@ export class Rest {
     for (const deadline = Date.now() + timeout; ; await sleep(25)) {
       const body = await this.find(path);
       if (test(body)) return body;
-      if (Date.now() > deadline) throw new Error(`${path} never got there: ${JSON.stringify(body)}`);
+      if (Date.now() > deadline) throw new Error(`timed out waiting for ${path}: ${JSON.stringify(body)}`);
     }
   }
 
