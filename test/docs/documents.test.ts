@@ -89,22 +89,22 @@ it.each([
   expect(readDocument(path)).toContain(list);
 });
 
-it('the table of the gates in the architecture names each that is checked on every cluster', () => {
+it('the table of gates in the architecture document has every gate that is checked on every cluster', () => {
   const architecture = readDocument('docs/architecture/automated-upgrades.md');
   const table = architecture.slice(architecture.indexOf('| Gate | Checked |')).split('\n\n')[0] ?? '';
-  const asked = [...preflightGates, ...workerGates, ...postflightGates].map(({ name }) => name);
+  const gates = [...preflightGates, ...workerGates, ...postflightGates].map(({ name }) => name);
   const ofMinor = compatibilityGates.map(({ name }) => name);
   for (const name of gates.filter((gate) => !ofMinor.includes(gate)))
     expect(table).toContain(`| \`${name}\` |`);
 });
 
 it.each([runbookPath, 'README.md', 'docs/install.md', 'CONTRIBUTING.md'])(
-  '%s has each of its commands run by a test, or says why not',
+  '%s has every command run by a test, or states why not',
   (path) => {
     // `make` does its own set-up, and CI runs both commands.
     const blocks = bashBlocks(readDocument(path)).filter(({ text }) => !text.startsWith('make rehearse '));
-    const unsaid = blocks.filter(({ lab, notRun }) => lab === undefined && notRun === undefined);
-    expect(unsaid.map(({ section, text }) => `${section}: ${text}`)).toEqual([]);
+    const unexplained = blocks.filter(({ lab, notRun }) => lab === undefined && notRun === undefined);
+    expect(unexplained.map(({ section, text }) => `${section}: ${text}`)).toEqual([]);
   },
 );
 
@@ -126,7 +126,7 @@ describe.each(documents)('%s', (path) => {
     }
   });
 
-  it('names files of the project that are there', () => {
+  it('names only files that exist in the project', () => {
     const places = /`((?:alerts|constructs|docs|runtime|scripts|test)\/[\w./-]*|main\.ts|CONTRIBUTING\.md)`/g;
     for (const [, file = ''] of text.matchAll(places)) expect(existsSync(join(root, file)), file).toBe(true);
   });

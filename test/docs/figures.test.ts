@@ -30,7 +30,7 @@ const rowOf = (label: string): number =>
   );
 
 describe('the figures in docs/testing.md', () => {
-  it('are what the harness counts, and none of them failed', () => {
+  it('are those that the harness counts, without failures', () => {
     const counted: Omit<Counted, 'failed'> = {
       crash: planned,
       nodeScripts: rowOf(rowLabels.nodeScripts),

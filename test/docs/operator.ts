@@ -14,7 +14,7 @@ export const ready = programs.length === 0 && existsSync(bundle);
 if (!ready)
   console.log(`test/docs: commands are not run: missing ${[...programs, 'or the bundle'].join(', ')}`);
 
-/** A person with a shell, at a lab. */
+/** An operator with a shell and access to a lab. */
 export class Operator {
   readonly lab: Lab;
   readonly #env: Record<string, string>;
@@ -51,16 +51,16 @@ export class Operator {
   }
 
   /**
-   * Types it, in a checkout of this project unless another directory is given.
+   * Runs commands, in a checkout of this project unless another directory is given.
    *
-   * @returns what is printed, of both streams.
-   * @throws when it fails.
+   * @returns stdout and stderr
+   * @throws when the exit code is not 0
    */
   async types(text: string, env: Record<string, string> = {}, cwd: string = root): Promise<string> {
     const child = spawn('bash', ['--norc', '-euo', 'pipefail', '-c', text], {
       cwd,
       env: { ...this.#env, ...env },
-      // A bash whose standard input is a socket takes itself for one that sshd has started.
+      // bash believes that sshd has started it when its standard input is a socket.
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';

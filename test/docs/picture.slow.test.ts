@@ -12,7 +12,7 @@ it('the picture of the rehearsal in the README is what it prints today', () => {
     { cwd: root, encoding: 'utf8' },
   );
   expect(status, stderr).toBe(0);
-  // A time may be a character longer where a line is cut.
+  // A longer time may shift the position at which a line is cut by a character.
   const comparable = (line: string) => lasting(line).slice(0, 90);
   const printed = shownOf(stdout).map((line) => comparable(cutLine(line)));
   const missing = shown.filter((line) => !printed.includes(comparable(line)));

@@ -10,7 +10,7 @@ describe('the picture of the rehearsal', () => {
     expect(readDocument('README.md')).toMatch(/!\[[^\]]+\]\(docs\/rehearsal\.svg\)/);
   });
 
-  it('shows the stages in their order, with the words that the program has for them', () => {
+  it('shows the stages in order, with the program’s summaries', () => {
     const shown = linesOf(picture).map((line) => line.replace(/^ *[\d.]+s {2}/, ''));
     const places = stageLines.map((line) => shown.findIndex((one) => one.startsWith(line.slice(0, 100))));
     expect(places, stale).not.toContain(-1);
@@ -20,13 +20,13 @@ describe('the picture of the rehearsal', () => {
     ).toEqual(places);
   });
 
-  it('gives back the lines that it was drawn from', () => {
+  it('contains the lines that it was drawn from', () => {
     const lines = ['\u001b[2m  0.1s\u001b[22m  a <b> & c', '⋮', `  1.0s  ${'x'.repeat(200)}`];
     expect(linesOf(draw(lines))).toEqual(lines.map(cutLine));
     expect(cutLine(lines[2] ?? '')).toHaveLength(118);
   });
 
-  it('leaves out two of the workers, most of Slack and the end of the lab', () => {
+  it('omits two of the workers, most Slack messages and the end of the lab', () => {
     const printed = [
       '  1.0s  slack  first',
       '  1.1s  k8s-node4: done',

@@ -1,6 +1,6 @@
 import { stageRows } from '../../runtime/src/rollout/stages.ts';
 
-/** One stretch of a line in one style. */
+/** A part of a line in one style. */
 interface Span {
   readonly text: string;
   readonly style: string;
@@ -9,7 +9,7 @@ interface Span {
 /** Width of the picture in characters; a longer line ends in an ellipsis. */
 const columns = 118;
 const elided = '⋮';
-/** Of the four workers the picture shows the first and the last. */
+/** The picture shows only the first and the last of the four workers. */
 const leftOut = /^ *[\d.]+s {2}k8s-node[32]: /;
 /** How often a request is repeated while the API server restarts depends on the machine. */
 const retry = /no answer from the API server|trying again/;
@@ -30,8 +30,8 @@ const styles: Readonly<Record<string, string>> = {
 export const plain = (line: string): string => line.replace(/\u001b\[[0-9;]*m/g, '');
 
 /**
- * The lines of a rehearsal that the picture shows: of Slack the first message and the last, of the workers two, and nothing of
- * the lab's end.
+ * The lines of a rehearsal that the picture shows: only the first and the last Slack message and two of the
+ * workers, without the end of the lab.
  *
  * @param output what `make rehearse` printed, with or without colours.
  */
@@ -45,7 +45,7 @@ export function shownOf(output: string): string[] {
     const text = plain(line);
     const isTail = !/^ *[\d.]+s {2}/.test(text);
     if ((ended >= 0 && index > ended && !isTail) || retry.test(text)) continue;
-    // Of the lines inside of the table only the one below its head.
+    // Of the lines inside the table keep only the one below its head.
     if (text.startsWith('├') && shown.some((one) => plain(one).startsWith('├'))) continue;
     if (isSlack(line) && line !== slack[0] && line !== slack.at(-1)) continue;
     if (!leftOut.test(text)) shown.push(line);
@@ -54,7 +54,7 @@ export function shownOf(output: string): string[] {
   return shown;
 }
 
-/** What of a line is the same in every rehearsal: neither times, nor sizes, nor generated names. */
+/** The part of a line that is the same in every rehearsal: no times, sizes or generated names. */
 export function lasting(line: string): string {
   return plain(line)
     .replace(/^ *[\d.]+s {2}/, '')
@@ -107,13 +107,13 @@ export function linesOf(svg: string): string[] {
   );
 }
 
-/** A line as the picture has it, which cuts it at its edge. */
+/** A line as the picture shows it, cut at the edge. */
 export const cutLine = (line: string): string =>
   cut(spansOf(line))
     .map(({ text }) => text)
     .join('');
 
-/** What the picture must show whatever a rehearsal prints besides: each stage that was not skipped, by its name and summary. */
+/** What the picture must show in any case: name and summary of each stage that was not skipped. */
 export const stageLines: readonly string[] = stageRows
   .filter(({ name }) => name !== 'containerd' && name !== 'repo')
   .map(({ name, summary }) => `stage ${name}: ${summary}`);

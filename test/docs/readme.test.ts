@@ -23,7 +23,7 @@ describe('the README', () => {
     ['a Job of a run', 'runtime/src/jobs/'],
     ['what a rollout remembers', 'runtime/src/rollout/'],
     ['a gate', 'runtime/src/gates/'],
-  ])('says where %s lives', (what, folder) => {
+  ])('names the folder of %s', (what, folder) => {
     expect(readme).toContain(`| ${what} | \`${folder}\` |`);
     expect(existsSync(join(root, folder))).toBe(true);
   });

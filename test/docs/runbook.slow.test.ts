@@ -160,7 +160,7 @@ describe.skipIf(!ready)('the commands of the runbook that upgrade', () => {
     },
   );
 
-  it('and those that stop a run at once take the Job that was created manually with them', async () => {
+  it('include a manually created Job when they stop a run immediately', async () => {
     const dispatch = blocks.find(({ text }) => text.includes('k8s-version-upgrade-by-hand'))?.text ?? '';
     const [make = ''] = dispatch.split('kubectl -n k8s-upgrade wait');
     const stops = blocks.filter(({ text }) => text.includes('delete jobs'));
