@@ -11,7 +11,7 @@ afterAll(() => {
   for (const directory of outputs) rmSync(directory, { recursive: true, force: true });
 });
 
-/** Runs the app as `scripts/tg` and cdktf's CLI do, by the command in cdktf.json. */
+/** Runs the app with the command in cdktf.json, as `scripts/tg` and cdktf's CLI do. */
 function synthesize(env: Record<string, string> = {}): string {
   const output = mkdtempSync(join(tmpdir(), 'synthesis-'));
   outputs.push(output);
@@ -28,11 +28,11 @@ function synthesize(env: Record<string, string> = {}): string {
 }
 
 describe('the app', () => {
-  it('synthesizes what was reviewed; `npx vitest run main.test.ts -u` after a change that was meant', async () => {
+  it('synthesizes the reviewed golden file; to update it: `npx vitest run main.test.ts -u`', async () => {
     await expect(synthesize()).toMatchFileSnapshot('./test/golden/k8s-version-upgrade.tf.json');
   });
 
-  it('keeps its state in a file of the project when there is no database, by a path that holds everywhere', () => {
+  it('keeps its state in a file of the project, by a relative path, when there is no database', () => {
     const text = synthesize();
     const { backend } = JSON.parse(text).terraform;
     expect(backend).toEqual({ local: { path: '../../../terraform.k8s-version-upgrade.tfstate' } });

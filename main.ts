@@ -5,19 +5,21 @@ import { stateBackend, UpgradePipeline } from './constructs/index.ts';
 
 /** Built from runtime/Dockerfile; pinned. */
 const image = 'forgejo.viktorbarzin.me/viktor/k8s-version-upgrade:0.1.0';
-/** Whether Sunday's detection runs by itself. */
+/** Whether detection runs on its schedule, every Sunday. */
 const enabled = true;
-/** Whether detection only reports what it finds. */
+/** Whether detection only reports what it finds and dispatches nothing. */
 const detectionDryRun = false;
 
-// cdktf takes a stack trace for every token. Mapping them to TypeScript takes longer than all of synthesis.
+// cdktf captures a stack trace for every token. Mapping them to TypeScript takes longer than the rest of
+// synthesis.
 process.setSourceMapsEnabled(false);
 
 const stackName = 'k8s-version-upgrade';
 const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, stackName);
 stateBackend(stack, { postgres: Boolean(process.env.PG_CONN_STR), name: stackName });
-// Both read their address and credentials from the environment: KUBE_CONFIG_PATH; VAULT_ADDR and the login's token.
+// Both read their address and credentials from the environment: KUBE_CONFIG_PATH; VAULT_ADDR and the login
+// token.
 new KubernetesProvider(stack, 'kubernetes');
 new VaultProvider(stack, 'vault');
 
@@ -44,7 +46,7 @@ new UpgradePipeline(stack, 'pipeline', {
   alerts: {
     runbook:
       'https://forgejo.viktorbarzin.me/viktor/infra/src/branch/master/docs/runbooks/k8s-version-upgrade.md',
-    // The monitoring stack owns the release of the chart; it takes these rules as values.
+    // The monitoring stack owns the chart's release and merges these rules in as values.
     target: { kind: 'helm-values' },
     workloads: [
       { alert: 'MysqlStandaloneDown', namespace: 'dbaas', kind: 'StatefulSet', name: 'mysql-standalone' },

@@ -3,9 +3,10 @@ import { type AlertOptions, scrapeJobs, type WatchedWorkload } from './options.t
 import type { AlertDefinition } from './rule.ts';
 
 /**
- * The group `Upgrade Gates`: while one of these fires, no node is drained, and kured reboots none. Each says that the
- * cluster, or what watches it, is not well. Nothing here may fire only because a rollout is under way, but for the
- * three marks of its own that the executor knows.
+ * The group `Upgrade Gates`: while one of these alerts fires, no node is drained and kured reboots none. Each
+ * means that the cluster or its monitoring is not healthy. None may fire only because a rollout is in
+ * progress, except the three that the executor then ignores: version skew, a recent reboot, a missing
+ * snapshot.
  */
 export function gateAlerts(options: AlertOptions): AlertDefinition[] {
   return [
@@ -17,7 +18,7 @@ export function gateAlerts(options: AlertOptions): AlertDefinition[] {
   ];
 }
 
-/** Without these the other rules see nothing, and unknown is closed (F31). */
+/** Fire when the other rules cannot: a gate whose state is unknown counts as closed (F31). */
 const watchers: AlertDefinition[] = [
   {
     alert: 'KubeAPIServerDown',
@@ -29,11 +30,11 @@ const watchers: AlertDefinition[] = [
   },
   {
     alert: 'KubeStateMetricsDown',
-    // By a series that every cluster has: the job that scrapes it has another name in every installation.
+    // Checks a series that every cluster has, as the name of the scrape job differs between installations.
     expr: 'absent(kube_node_info)',
     for: '5m',
     severity: 'critical',
-    summary: 'kube-state-metrics is gone.',
+    summary: 'kube-state-metrics is not scraped.',
     description: 'No node information for 5 minutes: version skew, pods, volumes and quotas are unknown.',
   },
   {
@@ -93,8 +94,8 @@ const nodeHealth: AlertDefinition[] = [
   pressure('NodeDiskPressure', 'DiskPressure'),
   {
     alert: alertNames.recentNodeReboot,
-    // A reboot starts the kubelet, and the kubelet says since when it runs. The chart of Prometheus has the node's
-    // name in `instance`, that of its operator in `node`.
+    // A reboot starts the kubelet, and the kubelet exports its start time. The chart of Prometheus has the
+    // node's name in `instance`, that of its operator in `node`.
     expr: `time() - (process_start_time_seconds{job=~"${scrapeJobs.kubelet}",node!=""}
       or label_replace(process_start_time_seconds{job=~"${scrapeJobs.kubelet}",node=""},
         "node", "$1", "instance", "(.+)")) < 3600`,
@@ -116,11 +117,11 @@ const rollout: AlertDefinition[] = [
     severity: 'warning',
     summary: 'The cluster runs {{ $value }} Kubernetes versions.',
     description:
-      'Kubelets and API server have differed for 30 minutes: a rollout that stopped half way, if none is in flight.',
+      'Kubelets and API server have differed for 30 minutes: if no rollout is in flight, one has stopped unfinished.',
   },
   {
     alert: alertNames.snapshotMissing,
-    // A gauge that is gone is no snapshot either.
+    // Also fires when the snapshot's gauge is absent.
     expr: `${metrics.inFlight.name} == 1 unless on () ${metrics.snapshotTaken.name} == 1`,
     for: '10m',
     severity: 'critical',

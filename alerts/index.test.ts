@@ -27,7 +27,7 @@ const rules = groups.flatMap((group) => group.rules);
 const cases = [...gateCases, ...pipelineCases, ...courseCases];
 
 describe('the rules', () => {
-  it('are the twelve gates and one for every other workload, and the pipeline’s own in a group of their own', () => {
+  it('are the gates, one more for each watched workload, and the alerts about the pipeline in a second group', () => {
     expect(groups.map((group) => [group.name, group.rules.map((rule) => rule.alert).sort()])).toEqual([
       [
         ruleGroups.gates,
@@ -65,25 +65,25 @@ describe('the rules', () => {
     ]);
   });
 
-  it('carry the names that the runtime knows', () => {
+  it('have the alert names that the runtime refers to', () => {
     const gates = groups[0]?.rules.map((rule) => rule.alert);
     expect(gates).toEqual(expect.arrayContaining(Object.values(alertNames)));
   });
 
-  it.each(rules)('$alert has severity, summary, description and its section of the runbook', (rule) => {
+  it.each(rules)('$alert has a severity, a summary, a description and a section of the runbook', (rule) => {
     expect(['critical', 'warning']).toContain(rule.labels.severity);
     expect(rule.annotations.summary).toMatch(/\.$/);
     expect(rule.annotations.description.length).toBeGreaterThan(20);
     expect(rule.annotations.runbook_url).toBe(`${runbook}#${rule.alert.toLowerCase()}`);
   });
 
-  it.each(rules)('$alert reads no metric of this pipeline that nobody pushes', (rule) => {
+  it.each(rules)('$alert reads only metrics of this pipeline that the runtime pushes', (rule) => {
     const read = rule.expr.match(/\bk8s_(upgrade|version_check)_\w+/g) ?? [];
     const pushed = Object.values(metrics).map((metric) => metric.name as string);
     expect(read.filter((name) => !pushed.includes(name))).toEqual([]);
   });
 
-  it.each(rules)('$alert is shown to fire and to stay silent', ({ alert }) => {
+  it.each(rules)('$alert has a case in which it fires and one in which it does not', ({ alert }) => {
     const own = cases.filter((c) => c.alert === alert);
     expect(own.filter((c) => c.fires.length > 0).length, 'cases in which it fires').toBeGreaterThan(0);
     expect(own.filter((c) => c.fires.length === 0).length, 'near misses').toBeGreaterThan(0);
@@ -92,21 +92,21 @@ describe('the rules', () => {
 
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 if (!hasPromtool)
-  console.log('alerts/index.test.ts: no promtool (Debian package prometheus), the rules are not evaluated');
+  console.log('alerts/index.test.ts: promtool is missing (Debian package prometheus), rules are not evaluated');
 
 describe.skipIf(!hasPromtool)('in Prometheus', () => {
   let directory = '';
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'alerts-'));
     for (const { annotations: _, ...rule } of rules) {
-      // Firing and labels are compared; the prose is not, so that a better sentence breaks no test.
+      // Only firing and labels are compared, not the texts, so that a change of wording breaks no test.
       const alone = { groups: [{ name: rule.alert, rules: [rule] }] };
       writeFileSync(join(directory, ruleFile(rule.alert)), stringify(alone));
     }
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-  /** Both streams as they come: the verdicts are on one, the reasons on the other. */
+  /** Runs promtool; `output` has stdout and stderr in order: verdicts are on one, reasons on the other. */
   function promtool(...args: string[]): { ok: boolean; output: string } {
     const file = join(directory, 'output');
     const output = openSync(file, 'w');
@@ -139,7 +139,7 @@ describe.skipIf(!hasPromtool)('in Prometheus', () => {
   });
 });
 
-/** `Unit Testing:  12.yml`, then `SUCCESS` or what was expected and what came. */
+/** `Unit Testing:  12.yml`, then `SUCCESS` or the expected and the actual alerts. */
 const verdictPattern = /Unit Testing: +(\S+)\n([\s\S]*?)(?=Unit Testing:|$)/g;
 
 const ruleFile = (alert: string): string => `${alert}.rule.yml`;

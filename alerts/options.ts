@@ -1,16 +1,16 @@
-/** What the rules depend on. */
+/** The cluster and the settings that the alerts depend on. */
 export interface AlertOptions {
   /** The pipeline's namespace. */
   readonly namespace: string;
   /** URL of the runbook, to which `#` and the alert's name in lower case are appended. */
   readonly runbook: string;
-  /** Longest time in seconds for which a healthy run shows no progress. */
+  /** Longest time in seconds for which a healthy run may show no progress. */
   readonly stalledAfterSeconds: number;
-  /** Below this the cluster's pods are not well: ready pods over all pods that should be. */
+  /** Least healthy ratio of ready pods to pods that should be ready, from 0 to 1. */
   readonly minimumPodReadyRatio: number;
   /** Workloads of this cluster whose absence closes the gate. */
   readonly workloads: readonly WatchedWorkload[];
-  /** Whether detection runs by itself; a detector that was switched off is not late. */
+  /** Whether detection runs on its schedule; without it no alert on a late detection is deployed. */
   readonly detection: boolean;
   /** Longest time in seconds between two detections by their schedule. @default - a week */
   readonly detectionGapSeconds?: number;
@@ -20,14 +20,17 @@ export interface AlertOptions {
 export interface WatchedWorkload {
   /** Name of the alert, such as `MysqlStandaloneDown`. */
   readonly alert: string;
+  /** Namespace of the workload. */
   readonly namespace: string;
+  /** Kind of the workload. */
   readonly kind: 'StatefulSet' | 'Deployment';
+  /** Name of the workload. */
   readonly name: string;
 }
 
 /**
- * How the usual installations call their scrape jobs: the `prometheus` chart, then the operator's chart. Both name
- * the node of a kubelet differently, too: the first in `instance`, the second in `node`.
+ * How the usual installations call their scrape jobs: the `prometheus` chart, then the operator's chart. Both
+ * name the node of a kubelet differently, too: the first in `instance`, the second in `node`.
  */
 export const scrapeJobs = {
   apiServer: 'kubernetes-apiservers|apiserver',

@@ -7,8 +7,8 @@ import { labNodes } from '../test/lab/cluster.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
 /**
- * The synthesized roles are enough, and none too many: the pipeline runs in the lab, which enforces them and notes the
- * rule behind every request.
+ * The synthesized roles are sufficient and grant nothing unused: the pipeline runs in the lab, which enforces
+ * them and records the rule that allowed each request.
  */
 
 const accounts: string[] = [
@@ -22,19 +22,21 @@ const agent = {
   serviceAccount: objectNames.submitterServiceAccount,
 };
 
-/** `k8s-version-check in k8s-upgrade: get leases k8s-version-upgrade`, one for each verb and object that a rule names. */
+/**
+ * `k8s-version-check in k8s-upgrade: get leases k8s-version-upgrade`: one for each verb and object of a rule.
+ */
 type Grant = string;
 
-/** What happened in one lab with one choice of settings. */
+/** What happened in one lab with one set of settings. */
 interface Observed {
   readonly granted: ReadonlySet<Grant>;
   readonly used: ReadonlySet<Grant>;
   readonly refused: readonly RequestRecord[];
-  /** Pods that are gone, not those whose deletion was only tried. */
+  /** Pods that were deleted; dry runs do not count. */
   readonly deleted: readonly RequestRecord[];
 }
 
-/** Three of the five: enough for a second Job. */
+/** Three of the five nodes: enough for a second Job in the run. */
 const nodes = labNodes.filter(({ name }) => ['k8s-master', 'k8s-node3', 'k8s-node4'].includes(name));
 
 const directAndAccepting = (base: SettingsInput): SettingsInput => ({
@@ -44,7 +46,7 @@ const directAndAccepting = (base: SettingsInput): SettingsInput => ({
 });
 
 const label = { 'example.com/may-be-deleted': 'true' };
-/** A rule by labels alone can name a pod anywhere. */
+/** A rule that selects by labels alone can match a pod in any namespace. */
 const deletingByLabel = (base: SettingsInput): SettingsInput => ({
   ...base,
   drain: {
@@ -53,7 +55,7 @@ const deletingByLabel = (base: SettingsInput): SettingsInput => ({
     blockedPods: [{ podSelector: { matchLabels: label }, wait: '1s', deleteAfter: '1s' }],
   },
 });
-/** One replica that must always be there (F17). */
+/** One replica whose budget never allows an eviction (F17). */
 const neverEvicted = [
   {
     apiVersion: 'apps/v1',
@@ -78,7 +80,7 @@ const neverEvicted = [
 
 if (!existsSync(bundle))
   console.log(
-    `constructs/access.slow.test.ts: ${bundle} is missing (npm run bundle), nobody sees which permissions are used`,
+    `constructs/access.slow.test.ts: ${bundle} is missing (npm run bundle), the use of permissions is not checked`,
   );
 
 describe.skipIf(!existsSync(bundle))('in the lab', () => {
@@ -89,17 +91,17 @@ describe.skipIf(!existsSync(bundle))('in the lab', () => {
     observed.push(...(await Promise.all(all)));
   }, 180_000);
 
-  it('no program is refused anything (F30)', () => {
+  it('refuses no request of any program (F30)', () => {
     expect(observed.flatMap((o) => o.refused)).toEqual([]);
   });
 
-  it('every permission is used: one that nobody uses is one too many (F30)', () => {
+  it('grants no permission that is never used (F30)', () => {
     const unused = observed.map(({ granted, used }) => [...granted].filter((one) => !used.has(one)).sort());
     expect(unused).toEqual([[], [], []]);
     for (const { granted } of observed) expect(granted.size).toBeGreaterThan(30);
   });
 
-  it('a pod is deleted only where a rule names pods, and by a ClusterRole where that goes by labels alone (F17)', () => {
+  it('deletes a pod only when a rule names it, by a ClusterRole when the rule selects by labels alone (F17)', () => {
     const byLabel = `${objectNames.executorServiceAccount}: delete pods`;
     expect(observed.map(({ granted }) => granted.has(byLabel))).toEqual([false, false, true]);
     expect(observed.map(({ deleted }) => deleted.length > 0)).toEqual([false, false, true]);
@@ -110,7 +112,10 @@ describe.skipIf(!existsSync(bundle))('in the lab', () => {
   });
 });
 
-/** One pipeline from detection to the end of its run, as the settings dispatch it, past what else is in the cluster. */
+/**
+ * Runs the pipeline from detection to the end of its run, with these settings and other objects in the
+ * cluster.
+ */
 async function observe(
   settings?: (base: SettingsInput) => SettingsInput,
   seeded: KubeObject[] = [],
@@ -140,12 +145,14 @@ async function observe(
   }
 }
 
-/** How its prompt has the agent explain a run that stopped. */
+/** The command with which the agent's prompt has it explain a run that stopped. */
 async function statusAsTheAgentDoes(lab: Lab): Promise<void> {
   expect((await lab.cli(['status'], { user: agent })).exitCode).toBe(0);
 }
 
-/** A run by hand. What it remembers of the nodes is forgotten, so that every program meets them anew. */
+/**
+ * A manual run. Removes the host keys that it remembers, so that every program logs in for the first time.
+ */
 async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
   const inputs = { target_version: '1.34.5', kind: 'patch', stages: 'preflight' };
   const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
@@ -154,7 +161,7 @@ async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
   if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
 }
 
-/** Its kubelet is back at the new version a second before the node is Ready. */
+/** The node becomes Ready a second after its kubelet reports the new version. */
 function slowToBeReady(lab: Lab, name: string): void {
   const report = (status: string) =>
     lab.api.store.modify('nodes', undefined, name, (node: Node) => {

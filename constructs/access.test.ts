@@ -10,7 +10,10 @@ interface Rule {
   readonly resource_names?: string[];
 }
 
-/** `nodes: get,list` or `leases.coordination.k8s.io[name]: get`: one line for each rule, so that a new one is seen. */
+/**
+ * `nodes: get,list` or `leases.coordination.k8s.io[name]: get`: one line for each rule, so that a new one
+ * shows.
+ */
 function written(rules: readonly Rule[]): string[] {
   return rules.map(({ api_groups: [group], resources, verbs, resource_names: names }) => {
     expect(resources).toHaveLength(1);
@@ -27,8 +30,8 @@ function accessOf(account: string, stack = pipeline()) {
   return { cluster: named('kubernetes_cluster_role_v1'), namespaced: named('kubernetes_role_v1') };
 }
 
-describe('the executor may do what its stages do', () => {
-  it('and nothing more', () => {
+describe('the executor', () => {
+  it('may do what its stages do, and nothing more', () => {
     expect(accessOf('k8s-version-upgrade')).toEqual({
       cluster: [
         [
@@ -78,7 +81,7 @@ describe('pods whose eviction stays refused (F17)', () => {
     ]);
   });
 
-  it('may be deleted everywhere when a rule goes by labels alone', () => {
+  it('may be deleted in every namespace when a rule selects by labels alone', () => {
     const rule = { podSelector: { matchLabels: { 'example.com/may-be-deleted': 'true' } } };
     const { cluster, namespaced } = withRules({ namespaces: ['dbaas'] }, rule);
     expect(cluster[0]?.[1]).toContain('pods: delete');
@@ -86,8 +89,8 @@ describe('pods whose eviction stays refused (F17)', () => {
   });
 });
 
-describe('the detector may look', () => {
-  it('and create no Job when the agent service does', () => {
+describe('the detector', () => {
+  it('may read, and create no Job when the agent service does', () => {
     expect(accessOf('k8s-version-check')).toEqual({
       cluster: [[undefined, ['nodes: list', 'namespaces[k8s-upgrade]: get,patch']]],
       namespaced: [
@@ -104,7 +107,7 @@ describe('the detector may look', () => {
     });
   });
 
-  it('and create Jobs when it dispatches them itself', () => {
+  it('may create Jobs when it dispatches them itself', () => {
     const direct = pipeline({ settings: { ...settings, dispatch: { mode: 'job' } } });
     expect(accessOf('k8s-version-check', direct).namespaced[0]?.[1]).toEqual(
       expect.arrayContaining(['cronjobs.batch[k8s-version-upgrade]: get', 'jobs.batch: create']),
@@ -112,7 +115,7 @@ describe('the detector may look', () => {
   });
 });
 
-it('the agent service may submit and read', () => {
+it('the agent service may submit a run and follow it, and nothing more', () => {
   expect(accessOf('k8s-upgrade-submit')).toEqual({
     cluster: [[undefined, ['nodes: list', 'namespaces[k8s-upgrade]: get']]],
     namespaced: [
@@ -150,27 +153,27 @@ describe('every role', () => {
   const stack = pipeline({ submitters: [{ namespace: 'claude-agent', name: 'claude-agent' }] });
   const all = [...stack.resources('kubernetes_cluster_role_v1'), ...stack.resources('kubernetes_role_v1')];
 
-  it('names resources and verbs, never all of them', () => {
+  it('names resources and verbs, never `*`', () => {
     expect(all.length).toBe(7);
     expect(JSON.stringify(all.map((role) => role.rule))).not.toContain('*');
   });
 
-  it('says beside each rule which stage or command uses it', () => {
+  it('has a comment on each rule that names the stage or command that uses it', () => {
     const file = fileURLToPath(new URL('access/rules.ts', import.meta.url));
     const lines = readFileSync(file, 'utf8').split('\n');
     const isRule =
       /^ {4,}(\{( apiGroups: | \.\.\.leaseRead|$)|leaseRead,|executionTemplateRead,|ownNamespace\()/;
     const places = lines.flatMap((line, i) => (isRule.test(line) ? [i] : []));
     expect(places.length).toBeGreaterThan(20);
-    const silent = places.filter((i) => !/^ *\/\/ \S/.test(lines[i - 1] ?? ''));
-    expect(silent.map((i) => `${i + 1}: ${lines[i]?.trim()}`)).toEqual([]);
+    const uncommented = places.filter((i) => !/^ *\/\/ \S/.test(lines[i - 1] ?? ''));
+    expect(uncommented.map((i) => `${i + 1}: ${lines[i]?.trim()}`)).toEqual([]);
   });
 
-  it('reads no Secret through the API: the kubelet mounts the one there is', () => {
+  it('grants no access to Secrets: the kubelet mounts the only one', () => {
     expect(JSON.stringify(all.map((role) => role.rule))).not.toContain('secrets');
   });
 
-  it('is bound to the account of its name, the submitter’s also to the agent service’s', () => {
+  it('is bound to the account of its name, that of the submitter also to the agent service’s account', () => {
     const bindings = [
       ...stack.resources('kubernetes_cluster_role_binding_v1'),
       ...stack.resources('kubernetes_role_binding_v1'),

@@ -6,20 +6,14 @@ type Wrong = Partial<UpgradePipelineProps>;
 const { alerts } = leastProps;
 const withSettings = (more: object): Wrong => ({ settings: { ...settings, ...more } });
 
-/** What is wrong, the construct that says so, the prop, and what is allowed. */
+/** What is wrong, the construct that reports it, the prop, and what is allowed. */
 const cases: [string, Wrong, string, string, string][] = [
-  ['a schedule that is none', { schedule: 'weekly' }, 'detection', 'schedule: "weekly"', 'five cron fields'],
+  ['a word as a schedule', { schedule: 'weekly' }, 'detection', 'schedule: "weekly"', 'five cron fields'],
   ['a sixth field', { schedule: '0 0 12 * * 0' }, 'detection', 'schedule', 'five cron fields'],
   ['a minute 60', { schedule: '60 12 * * 0' }, 'detection', 'schedule', 'five cron fields'],
   ['Sunday as 7', { schedule: '0 12 * * 7' }, 'detection', 'schedule', 'Sunday is 0'],
   ['a day that never comes', { schedule: '0 12 31 2 *' }, 'detection', 'schedule', 'five cron fields'],
-  [
-    'a time zone that is none',
-    { timeZone: 'Mars/Olympus' },
-    'detection',
-    'timeZone: "Mars/Olympus"',
-    'Etc/UTC',
-  ],
+  ['an unknown time zone', { timeZone: 'Mars/Olympus' }, 'detection', 'timeZone: "Mars/Olympus"', 'Etc/UTC'],
   [
     'an image without a tag',
     { image: 'registry.example:5000/upgrade' },
@@ -28,14 +22,14 @@ const cases: [string, Wrong, string, string, string][] = [
     'a pinned tag or a digest',
   ],
   [
-    'an image that moves',
+    'an image with a moving tag',
     { image: 'registry.example/upgrade:latest' },
     'execution',
     'image',
     'a pinned tag or a digest',
   ],
   [
-    'half a digest',
+    'a digest that is too short',
     { image: 'registry.example/upgrade:1@sha256:12' },
     'execution',
     'image',
@@ -49,7 +43,7 @@ const cases: [string, Wrong, string, string, string][] = [
     'expected every node once',
   ],
   [
-    'a node that is master and worker',
+    'a node that is both a control-plane node and a worker',
     withSettings({ nodes: { controlPlane: ['k8s-master'], workers: ['k8s-master'] } }),
     '',
     'settings: nodes.workers',
@@ -78,21 +72,21 @@ const cases: [string, Wrong, string, string, string][] = [
   ],
   ['an unknown setting', withSettings({ soak: '10m' }), '', 'unknown "soak"', 'settings'],
   [
-    'a group of rules that nobody deploys',
+    'a group of rules that is not deployed',
     withSettings({ prometheus: { ...settings.prometheus, ruleGroups: ['Upgrade Gate'] } }),
     'alerts',
     'settings.prometheus.ruleGroups: "Upgrade Gate"',
     'one of Upgrade Gates',
   ],
   [
-    'the pipeline’s own alerts as its gate (F7)',
+    'the alerts about the pipeline as a gate (F7)',
     withSettings({ prometheus: { ...settings.prometheus, ruleGroups: ['Upgrade Pipeline'] } }),
     'alerts',
     'settings.prometheus.ruleGroups: "Upgrade Pipeline"',
     'one of Upgrade Gates',
   ],
   [
-    'a Vault path of the API',
+    'a Vault path with the API’s data/',
     { credentials: { vaultPath: 'secret/data/k8s-upgrade' } },
     'credentials',
     'vaultPath: "secret/data/k8s-upgrade"',
@@ -113,42 +107,36 @@ const cases: [string, Wrong, string, string, string][] = [
     'expected the mount of vaultPath, secret/',
   ],
   [
-    'a Secret that cannot be one',
+    'a Secret name that Kubernetes would refuse',
     { imagePullSecrets: ['Registry_Login'] },
     'detection',
     'imagePullSecrets: "Registry_Login"',
     'lower-case letters',
   ],
   [
-    'a priority class that cannot be one',
+    'a PriorityClass name that Kubernetes would refuse',
     { priorityClassName: 'System Critical' },
     'execution',
     'priorityClassName: "System Critical"',
     'lower-case letters',
   ],
   [
-    'memory in words',
+    'memory that is no quantity',
     { resources: { execution: { cpu: '50m', memory: '256 MB', memoryLimit: '256Mi' } } },
     'execution',
     'resources.memory: "256 MB"',
     '256Mi',
   ],
   [
-    'a port that is none',
+    'port 0 of the Pushgateway’s pods',
     { egress: { podPorts: { pushgateway: 0 } } },
     'egress',
     'podPorts.pushgateway: 0',
     '65535',
   ],
-  [
-    'an API server without a port',
-    { egress: { apiServerPorts: [0] } },
-    'egress',
-    'apiServerPorts: 0',
-    '65535',
-  ],
-  ['a network that is none', { egress: { nodeCidrs: ['10.0.20.0'] } }, 'egress', 'nodeCidrs', '10.0.20.0/24'],
-  ['a resolver that is none', { egress: { dnsCidrs: ['10.0.20.53'] } }, 'egress', 'dnsCidrs', '10.0.20.0/24'],
+  ['port 0 of the API server', { egress: { apiServerPorts: [0] } }, 'egress', 'apiServerPorts: 0', '65535'],
+  ['nodes without a prefix', { egress: { nodeCidrs: ['10.0.20.0'] } }, 'egress', 'nodeCidrs', '10.0.20.0/24'],
+  ['DNS without a prefix', { egress: { dnsCidrs: ['10.0.20.53'] } }, 'egress', 'dnsCidrs', '10.0.20.0/24'],
 ];
 
 describe('synthesis refuses', () => {
@@ -160,18 +148,18 @@ describe('synthesis refuses', () => {
     expect(refused).toContain(allowed);
   });
 
-  it('and says everything at once', () => {
+  it('every wrong prop at once', () => {
     const refused = refusal({ schedule: 'weekly', image: 'x', credentials: { vaultPath: '/' } });
     for (const prop of ['schedule', 'image', 'vaultPath']) expect(refused).toContain(`${prop}: `);
   });
 
-  it('and says wrong settings once, though several parts read them', () => {
+  it('wrong settings with a single error, though several parts read them', () => {
     const refused = refusal(withSettings({ timing: { soak: '10 minutes' } }));
     expect(refused.match(/timing\.soak/g)).toHaveLength(1);
   });
 });
 
-describe('synthesis takes', () => {
+describe('synthesis accepts', () => {
   const digest = 'a'.repeat(64);
   it.each([
     [{ image: 'registry.example:5000/team/upgrade:1.2.3' }],
@@ -191,5 +179,5 @@ function refusal(props: Wrong): string {
   } catch (error) {
     return String(error);
   }
-  return 'it was synthesized';
+  return 'synthesis succeeded';
 }

@@ -1,8 +1,9 @@
 import type { Construct } from 'constructs';
 
 /**
- * Reads a prop that may be wrong. What `read` throws becomes a validation of `scope`, so that synthesis reports it
- * with the construct's path; `fallback` lets the rest of the tree be built, so that it reports every wrong prop at once.
+ * Reads a prop that may be wrong. An error that `read` throws becomes a validation of `scope`, so that
+ * synthesis reports it with the construct's path. `fallback` is returned instead, so that the rest of the
+ * tree is built and synthesis reports every wrong prop at once.
  */
 export function checked<T>(scope: Construct, read: () => T, fallback: T): T {
   try {
@@ -14,7 +15,7 @@ export function checked<T>(scope: Construct, read: () => T, fallback: T): T {
   }
 }
 
-/** The one form of "this prop is wrong": the prop, what was given, what is allowed. */
+/** The error for a wrong prop: names the prop, the value and what is allowed. */
 export function notAllowed(prop: string, given: unknown, allowed: string): Error {
   return new Error(`${prop}: ${JSON.stringify(given)} is not allowed; expected ${allowed}`);
 }
@@ -24,7 +25,7 @@ const imageTag = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const imageDigest = /^sha256:[a-f0-9]{64}$/;
 const movingTags = ['latest', 'main', 'master', 'edge', 'stable'];
 
-/** An image that will be the same tomorrow: a tag other than a moving one, or a digest. */
+/** An image pinned by a digest or by a tag that does not move. Throws for `latest`, `main` and their like. */
 export function pinned(prop: string, image: string): string {
   const [reference = '', digest] = image.split('@');
   // A colon before the last slash belongs to the registry's port.
@@ -43,7 +44,7 @@ export function pinned(prop: string, image: string): string {
   return image;
 }
 
-/** Names of objects of the cluster, such as of Secrets. */
+/** Names of Kubernetes objects, such as Secrets. Throws for the first one that Kubernetes would refuse. */
 export function objectNamesIn(prop: string, given: readonly string[]): string[] {
   for (const name of given) {
     if (name.length > 253 || !/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(name))
@@ -52,19 +53,19 @@ export function objectNamesIn(prop: string, given: readonly string[]): string[] 
   return [...given];
 }
 
-/** An amount of CPU or memory in Kubernetes' notation. */
+/** An amount of CPU or memory in Kubernetes' notation. Throws when it is malformed. */
 export function quantity(prop: string, given: string): string {
   if (/^\d+(\.\d+)?(m|k|[KMGT]i?)?$/.test(given)) return given;
   throw notAllowed(prop, given, 'a quantity such as 50m, 1 or 256Mi');
 }
 
-/** A port of TCP. */
+/** A TCP port. Throws when it is out of range. */
 export function port(prop: string, given: number): number {
   if (Number.isInteger(given) && given > 0 && given < 65_536) return given;
   throw notAllowed(prop, given, 'a port from 1 to 65535');
 }
 
-/** Stands in for settings that are wrong, so that the rest of the tree can be built and checked. */
+/** Used instead of wrong settings, so that the rest of the tree can be built and checked. */
 export const placeholderSettings = {
   prometheus: { url: 'http://invalid' },
   pushgateway: { url: 'http://invalid' },

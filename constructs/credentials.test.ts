@@ -33,7 +33,7 @@ describe('the credentials', () => {
     ]);
   });
 
-  it('may be read and nothing else', () => {
+  it('are read-only by the Vault policy', () => {
     expect(pipeline().named('vault_policy', 'k8s-upgrade-read').policy).toBe(
       [
         'path "secret/data/k8s-upgrade" {\n  capabilities = ["read"]\n}\n',
@@ -42,24 +42,24 @@ describe('the credentials', () => {
     );
   });
 
-  it('are three without the agent service', () => {
+  it('do not include the token without the agent service', () => {
     const direct = pipeline({ settings: { ...settings, dispatch: { mode: 'job' } } });
     expect(direct.manifest<ExternalSecret>('ExternalSecret').spec.data).toHaveLength(3);
     expect(direct.text).not.toContain('claude-agent-service/');
     expect(direct.named('vault_policy', 'k8s-upgrade-read').policy).not.toContain('claude-agent-service');
   });
 
-  it('never pass through Terraform: it has no resource and no data source with a value', () => {
+  it('never pass through Terraform: no resource or data source holds a value', () => {
     const { text, types } = pipeline();
     expect(types.filter((type) => /secret|vault/.test(type))).toEqual(['vault_policy']);
     expect(JSON.parse(text).data).toBeUndefined();
   });
 
-  it('may be made by something else', () => {
+  it('may be created by something else', () => {
     expect(pipeline({ credentials: false }).types).not.toContain('vault_policy');
   });
 
-  it('may be elsewhere', () => {
+  it('may have other paths, another store and another policy', () => {
     const other = pipeline({
       credentials: {
         vaultPath: 'kv/infra/upgrade',

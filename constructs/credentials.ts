@@ -5,25 +5,37 @@ import { credentialKeys, objectNames } from '../runtime/src/names.ts';
 import { checked, notAllowed } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
+/** Where the credentials are in Vault, and which of them the programs need. */
 export interface CredentialsProps {
+  /** The pipeline's namespace, where the Secret is created. */
   readonly namespace: string;
-  /** Where `ssh_key`, `ssh_key_pub` and `slack_webhook` are: mount and path, as `vault kv get` takes them. @default 'secret/k8s-upgrade' */
+  /**
+   * Mount and path of `ssh_key`, `ssh_key_pub` and `slack_webhook`, as for `vault kv get`.
+   * @default 'secret/k8s-upgrade'
+   */
   readonly vaultPath?: string;
   /**
-   * Where the agent service's `api_bearer_token` is, in the mount of `vaultPath`; `false` when nothing is dispatched to it.
+   * Mount and path of the agent service's `api_bearer_token`; the mount must be that of `vaultPath`. `false`
+   * when nothing is dispatched to that service.
    * @default 'secret/claude-agent-service'
    */
   readonly agentTokenPath?: string | false;
   /**
-   * Whether the programs write to Slack, and so need the webhook.
+   * Whether the programs post to Slack, and so need the webhook.
    * @default true
    */
   readonly usesSlack?: boolean;
-  /** The ClusterSecretStore in front of the mount. @default 'vault-kv' */
+  /** The ClusterSecretStore that reads from the mount. @default 'vault-kv' */
   readonly secretStore?: string;
-  /** The API version that the External Secrets operator of the cluster serves. @default 'external-secrets.io/v1' */
+  /**
+   * The API version that the cluster's External Secrets operator serves.
+   * @default 'external-secrets.io/v1'
+   */
   readonly apiVersion?: 'external-secrets.io/v1' | 'external-secrets.io/v1beta1';
-  /** Vault policy to create, for the role of the ClusterSecretStore. @default 'k8s-upgrade-read' */
+  /**
+   * Name of the Vault policy to create, for the role of the ClusterSecretStore.
+   * @default 'k8s-upgrade-read'
+   */
   readonly policyName?: string;
 }
 
@@ -32,16 +44,17 @@ interface KvPath {
   readonly path: string;
 }
 
-/** Stands in for a path that is wrong. */
+/** Used instead of a path that is wrong. */
 const invalid: KvPath = { mount: 'invalid', path: 'invalid' };
 
 /**
- * The Secret with the pipeline's credentials, made by the External Secrets operator from Vault every 15 minutes.
+ * The Secret with the pipeline's credentials, which the External Secrets operator copies from Vault every 15
+ * minutes.
  *
- * Terraform sees names and paths only. The values never pass through it, so that none is in its state.
+ * Terraform sees names and paths only. The values never pass through it, so its state holds none.
  */
 export class Credentials extends Construct {
-  /** The operator makes the Secret once this is there. */
+  /** The object from which the operator makes the Secret; pods depend on it. */
   readonly externalSecret: Manifest;
 
   constructor(scope: Construct, id: string, props: CredentialsProps) {
@@ -71,13 +84,13 @@ export class Credentials extends Construct {
           labels: labelsOf('credentials'),
         },
         spec: {
-          // As the operator writes it back; `15m` would be another change at every plan.
+          // As the operator writes it back; `15m` would show as a change in every plan.
           refreshInterval: '15m0s',
           secretStoreRef: { kind: 'ClusterSecretStore', name: props.secretStore ?? 'vault-kv' },
           target: { name: objectNames.credentials, creationPolicy: 'Owner', deletionPolicy: 'Retain' },
           data: [
             entry(credentialKeys.sshKey, own),
-            // For people: what belongs into authorized_keys. No program reads it.
+            // For people, who add it to authorized_keys. No program reads it.
             entry(credentialKeys.sshKeyPub, own),
             ...((props.usesSlack ?? true) ? [entry(credentialKeys.slackWebhook, own)] : []),
             ...(agent === undefined ? [] : [entry(credentialKeys.agentToken, agent)]),
@@ -94,7 +107,10 @@ export class Credentials extends Construct {
 
 const pathPattern = /^(?<mount>[A-Za-z0-9_-]+)\/(?<path>[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*)$/;
 
-/** `secret/k8s-upgrade`, never `secret/data/k8s-upgrade`: the API's `data/` is added where it belongs. */
+/**
+ * Parses `secret/k8s-upgrade`. Throws for `secret/data/k8s-upgrade`: the API's `data/` is added where it is
+ * needed.
+ */
 function parseKvPath(prop: string, text: string): KvPath {
   const { mount, path } = pathPattern.exec(text)?.groups ?? {};
   if (mount === undefined || path === undefined || /^(data|metadata)(\/|$)/.test(path)) {
@@ -103,7 +119,10 @@ function parseKvPath(prop: string, text: string): KvPath {
   return { mount, path };
 }
 
-/** One store, one mount: the operator would look for another mount's path in this one. */
+/**
+ * Throws when the paths have different mounts: a store has one, and the operator would look for both paths
+ * there.
+ */
 function sameMount(own: KvPath, text: string | false, agent: KvPath | undefined): void {
   const wellFormed = own !== invalid && agent !== invalid;
   if (agent !== undefined && wellFormed && agent.mount !== own.mount) {

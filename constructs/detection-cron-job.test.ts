@@ -5,7 +5,7 @@ import { pipeline, settings } from '../test/constructs/synthesis.ts';
 const detection = cronJob('k8s-version-check');
 
 describe('the detection CronJob', () => {
-  it('runs on Sunday at noon UTC, one at a time, and leaves a trace of bounded size', () => {
+  it('runs on Sunday at noon UTC, one at a time, and keeps a limited number of Jobs', () => {
     expect(detection.spec).toMatchObject({
       schedule: '0 12 * * 0',
       timezone: 'Etc/UTC',
@@ -16,7 +16,7 @@ describe('the detection CronJob', () => {
       failed_jobs_history_limit: 3,
     });
     expect(detection.spec.job_template.spec).toMatchObject({
-      // More than runtime/src/detect/observe.ts gives the package list.
+      // Longer than the limit of runtime/src/detect/observe.ts for listing packages.
       active_deadline_seconds: 1800,
       backoff_limit: 2,
       ttl_seconds_after_finished: '604800',
@@ -38,7 +38,7 @@ describe('the detection CronJob', () => {
     expect(secretItems(detection)).toEqual(['ssh_key', 'slack_webhook', 'api_bearer_token']);
   });
 
-  it('says what it needs, and is bounded in memory', () => {
+  it('requests CPU and memory, and limits its memory', () => {
     expect(detection.spec.job_template.spec.template.spec.container[0]?.resources).toEqual({
       requests: { cpu: '50m', memory: '96Mi' },
       limits: { memory: '256Mi' },

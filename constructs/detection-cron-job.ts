@@ -8,19 +8,21 @@ import { programLabels } from './labels.ts';
 import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 import { cronSchedule, longestGapSeconds, timeZone } from './schedule.ts';
 
+/** The schedule of detection, and what its pods need. */
 export interface DetectionCronJobProps {
+  /** The pipeline's namespace. */
   readonly namespace: string;
-  /** Pinned by tag or digest. */
+  /** Image of the runtime, pinned by tag or digest. */
   readonly image: string;
   /**
    * Five cron fields.
    * @default '0 12 * * 0' Sunday noon, outside the window in which kured reboots nodes
    */
   readonly schedule?: string;
-  /** @default 'Etc/UTC' */
+  /** Time zone of the schedule, by its name in the time zone database. @default 'Etc/UTC' */
   readonly timeZone?: string;
   /**
-   * Whether it runs by itself. A suspended one can still be started by hand.
+   * Whether it runs on its schedule. A suspended CronJob can still be started manually.
    * @default true
    */
   readonly enabled?: boolean;
@@ -30,24 +32,30 @@ export interface DetectionCronJobProps {
    */
   readonly usesAgentService?: boolean;
   /**
-   * Whether it writes to Slack, and so needs the webhook.
+   * Whether it posts to Slack, and so needs the webhook.
    * @default true
    */
   readonly usesSlack?: boolean;
-  /** @default - 50m CPU, 96Mi memory, at most 256Mi */
+  /** Requests and memory limit of its pods. @default - 50m CPU, 96Mi memory, at most 256Mi */
   readonly resources?: Resources;
-  /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
+  /** Secrets of the namespace with which the kubelet logs in to the image's registry. @default - none */
   readonly imagePullSecrets?: readonly string[];
-  /** What a pod needs that others make: its account's permissions, its settings. @default - none */
+  /**
+   * What must exist before a pod starts, such as its account's permissions and its settings.
+   * @default - none
+   */
   readonly dependsOn?: readonly ITerraformDependable[];
 }
 
-/** The package list may wait 15 minutes for apt's lock, and 20 in all: what is wrong is to be said by the run, not by its deadline. */
+/**
+ * Listing packages may wait 15 minutes for apt's lock and take 20 in all. The deadline is longer, so that the
+ * program itself reports a time-out.
+ */
 const deadlineSeconds = 1800;
 
-/** The weekly look for a new release: `k8s-upgrade detect`. */
+/** The CronJob that looks for a new release, once a week by default: `k8s-upgrade detect`. */
 export class DetectionCronJob extends Construct {
-  /** The longest time between two detections. */
+  /** The longest time between two scheduled detections, in seconds. */
   readonly longestGapSeconds: number;
 
   constructor(scope: Construct, id: string, props: DetectionCronJobProps) {
@@ -70,7 +78,7 @@ export class DetectionCronJob extends Construct {
         timezone: zone,
         suspend: !(props.enabled ?? true),
         concurrencyPolicy: 'Forbid',
-        // A control plane that was down at noon still gets its detection within the day.
+        // When the control plane was down at noon, detection still starts within six hours.
         startingDeadlineSeconds: 6 * 3600,
         successfulJobsHistoryLimit: 3,
         failedJobsHistoryLimit: 3,
@@ -80,11 +88,11 @@ export class DetectionCronJob extends Construct {
             backoffLimit: 2,
             activeDeadlineSeconds: deadlineSeconds,
             ttlSecondsAfterFinished: finishedJobSeconds,
-            // Bad input and a closed gate are the same a minute later; a service that did not answer may not be.
+            // A retry does not help against bad input or a closed gate; it may when a service did not answer.
             podFailurePolicy: {
               rule: [
                 { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
-                // The provider crashes on a rule without a container.
+                // The provider crashes on a rule without containerName.
                 {
                   action: 'FailJob',
                   onExitCodes: {

@@ -31,7 +31,7 @@ describe('the network policies', () => {
     '*: 443',
   ];
 
-  it('let nothing in and nothing out by default', () => {
+  it('deny all ingress and egress by default', () => {
     const { spec } = pipeline().named('kubernetes_network_policy_v1', 'deny-by-default') as {
       spec: PolicySpec;
     };
@@ -40,15 +40,15 @@ describe('the network policies', () => {
     expect(spec.egress ?? []).toEqual([]);
   });
 
-  it('let the executor reach DNS on its node, nodes, API server, Prometheus, Pushgateway, the package repository and Slack', () => {
+  it('let the executor reach DNS, nodes, API server, Prometheus, Pushgateway, package repository and Slack', () => {
     expect(reached('k8s-version-upgrade')).toEqual([...everyProgramReaches, 'monitoring: 9090']);
   });
 
-  it('let the detector reach the agent service, and no Prometheus, which it never asks', () => {
+  it('let the detector reach the agent service, and not Prometheus, which it never queries', () => {
     expect(reached('k8s-version-check')).toEqual([...everyProgramReaches, 'claude-agent: 8080']);
   });
 
-  it('know the ports of the pods behind the services, and then no service’s own', () => {
+  it('use the given ports of pods instead of the ports of their services', () => {
     const urls = {
       prometheus: { url: 'http://prometheus.monitoring.svc:81' },
       pushgateway: { url: 'http://pushgateway.monitoring.svc:82' },
@@ -63,13 +63,13 @@ describe('the network policies', () => {
       'monitoring: 10902',
     ]);
     expect(reached('k8s-version-check', stack).at(-1)).toBe('claude-agent: 8000');
-    // Told of one, the others are as they mostly are, or as their services have it.
+    // With one port given, the others are the usual ports and those of their services.
     const one = pipeline({ settings: urls, egress: { podPorts: { prometheus: 10_902 } } });
     expect(reached('k8s-version-upgrade', one)).toContain('monitoring: 9091,82');
     expect(reached('k8s-version-check', one).at(-1)).toBe('claude-agent: 8080,83');
   });
 
-  it('take the port of what is outside of the cluster from its URL, whatever pods listen on', () => {
+  it('use the port in the URL for a host outside the cluster, whatever the ports of pods', () => {
     const stack = pipeline({
       settings: {
         prometheus: { url: 'https://prometheus.example.com' },
@@ -118,7 +118,7 @@ describe('the network policies', () => {
     }
   });
 
-  it('may be left out', () => {
+  it('can be left out', () => {
     expect(pipeline({ egress: false }).types).not.toContain('kubernetes_network_policy_v1');
   });
 });

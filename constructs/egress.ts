@@ -10,42 +10,52 @@ import { parseSettings, type SettingsInput } from '../runtime/src/settings/setti
 import { checked, notAllowed, placeholderSettings, port } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
+/** The addresses that the network policies are made of. */
 export interface EgressProps {
-  /** What the programs talk to is in their settings, as these are written. */
+  /** The runtime's settings as written; they name every service that the programs connect to. */
   readonly settings: SettingsInput;
-  /** Networks of the nodes, and of the API server. @default - the private networks of RFC 1918 */
+  /** Networks of the nodes and of the API server. @default - the private networks of RFC 1918 */
   readonly nodeCidrs?: readonly string[];
-  /** Ports on which API servers listen, behind their service: `localAPIEndpoint.bindPort`. @default - 443 and 6443 */
+  /**
+   * Ports on which API servers listen, behind their service: `localAPIEndpoint.bindPort`.
+   * @default - 443 and 6443
+   */
   readonly apiServerPorts?: readonly number[];
   /**
-   * Where names are resolved besides the pods of kube-system: a resolver on the node's own network is none of them.
-   * @default - where NodeLocal DNSCache answers: its usual address, and that of kube-dns with kubeadm's service network
+   * Networks of the DNS resolvers outside the pods of kube-system, such as a resolver on the node's own
+   * network.
+   * @default - those of NodeLocal DNSCache: its usual address, and that of kube-dns in kubeadm's service
+   * network
    */
   readonly dnsCidrs?: readonly string[];
   /**
    * Ports on which the pods behind the in-cluster services listen: a policy sees these, not the service's.
-   * @default - 9090, 9091 and 8080, and the port that the URL names, as many services have that of their pods
+   * @default - the usual port, and the port in the URL, as many services use the port of their pods
    */
   readonly podPorts?: {
+    /** @default 9090 */
     readonly prometheus?: number;
+    /** @default 9091 */
     readonly pushgateway?: number;
+    /** @default 8080 */
     readonly agentService?: number;
   };
 }
 
 const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 /**
- * The first is link-local, so that it is never anything else: where there is no such cache, nothing answers. With kube-proxy's iptables
- * the cache takes the address of kube-dns itself, and a policy sees that one (kubernetes/kubernetes#70555).
+ * The first is link-local: in a cluster without the cache nothing answers there. With kube-proxy in iptables
+ * mode the cache listens at the address of kube-dns, and a policy sees that address
+ * (kubernetes/kubernetes#70555).
  */
 const nodeLocalDns = ['169.254.20.10/32', '10.96.0.10/32'];
 const usualPodPorts = { prometheus: 9090, pushgateway: 9091, agentService: 8080 };
 
 /**
- * Nothing comes in; out goes only what each program talks to.
+ * Network policies that allow no ingress, and egress only to what each program connects to.
  *
- * Nodes and API server are meant by their addresses. Where the network plugin matches those by identity instead, as
- * Cilium does by default, these policies cut the programs off from them: leave them out and write the plugin's own.
+ * They match nodes and the API server by address. A network plugin that matches those by identity, as Cilium
+ * does by default, would cut the programs off from them: leave these policies out and write the plugin's own.
  */
 export class Egress extends Construct {
   constructor(scope: Construct, id: string, props: EgressProps) {
@@ -62,12 +72,12 @@ export class Egress extends Construct {
       checked(this, () => port('apiServerPorts', given), 443),
     );
     const to = (url: string, service: keyof typeof usualPodPorts): EgressRule => {
-      const asked = props.podPorts?.[service];
-      const given =
-        asked === undefined ? undefined : checked(this, () => port(`podPorts.${service}`, asked), 1);
-      return given === undefined
+      const given = props.podPorts?.[service];
+      const podPort =
+        given === undefined ? undefined : checked(this, () => port(`podPorts.${service}`, given), 1);
+      return podPort === undefined
         ? toPlace(url, [usualPodPorts[service], ...writtenPort(url)])
-        : toPlace(url, [given]);
+        : toPlace(url, [podPort]);
     };
 
     const everyProgram = [
@@ -78,7 +88,7 @@ export class Egress extends Construct {
       // Slack's addresses change.
       ...(settings.slack.enabled ? [toAnywhere(443)] : []),
     ];
-    // The alerts gate a run; a detection asks for none.
+    // Only a run reads alerts.
     const executorOnly = [to(settings.prometheus.url, 'prometheus')];
     const detectorOnly =
       settings.dispatch.mode === 'agent-service'
@@ -107,7 +117,7 @@ export class Egress extends Construct {
       spec: {
         podSelector: Object.keys(matchLabels).length > 0 ? { matchLabels } : {},
         policyTypes: ['Ingress', 'Egress'],
-        // Two of the settings may name the same place.
+        // Two settings may name the same destination.
         egress: [...new Map(egress.map((rule) => [JSON.stringify(rule), rule])).values()],
       },
     });
@@ -144,7 +154,7 @@ const toNetworks = (networks: readonly string[], ports: number[]): EgressRule =>
 
 const toAnywhere = (port: number): EgressRule => ({ ports: tcp([port]) });
 
-/** To a service of the cluster, whose pods listen on `podPorts`; to an address or a name outside, as the URL has it. */
+/** To a service of the cluster at its pods' `podPorts`; to any other host at the port of the URL. */
 function toPlace(url: string, podPorts: number[]): EgressRule {
   const parsed = new URL(url);
   const host = parsed.hostname.replace(/^\[|\]$/g, '');
@@ -155,7 +165,7 @@ function toPlace(url: string, podPorts: number[]): EgressRule {
   return { to: [inNamespace(namespace)], ports: tcp(podPorts) };
 }
 
-/** The port in the text of a URL; none where its scheme has it. */
+/** The port in the text of a URL; empty when the URL relies on its scheme's default. */
 function writtenPort(url: string): number[] {
   const { port } = new URL(url);
   return port === '' ? [] : [Number(port)];
@@ -166,8 +176,9 @@ function portOf(url: string): number {
 }
 
 /**
- * `prometheus.monitoring.svc` and its longer and shorter forms → `monitoring`. The shortest, `prometheus.monitoring`,
- * looks like a public domain; services inside a cluster are spoken to without TLS, public ones are not.
+ * `monitoring` for `prometheus.monitoring.svc` and its longer and shorter forms; undefined for a host
+ * outside. The shortest form, `prometheus.monitoring`, looks like a public domain: it counts as a service
+ * when the URL has no TLS.
  */
 function namespaceOf({ hostname, protocol }: URL): string | undefined {
   const [, namespace, svc] = hostname.split('.');

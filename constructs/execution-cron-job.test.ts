@@ -10,7 +10,7 @@ describe('the execution CronJob', () => {
     expect(execution.spec).toMatchObject({ suspend: true, concurrency_policy: 'Forbid' });
   });
 
-  it('starts again after crashes and disruptions, and not after an outcome (F5, F15)', () => {
+  it('retries after crashes and disruptions, and not after an outcome (F5, F15)', () => {
     expect(execution.spec.job_template.spec).toMatchObject({
       backoff_limit: 6,
       pod_failure_policy: {
@@ -23,11 +23,11 @@ describe('the execution CronJob', () => {
         ],
       },
     });
-    // A podFailurePolicy is only allowed with this.
+    // Required by a podFailurePolicy.
     expect(execution.spec.job_template.spec.template.spec.restart_policy).toBe('Never');
   });
 
-  it('has no deadline: a rollout takes as long as its nodes', () => {
+  it('has no deadline, as the length of a rollout depends on the number of nodes', () => {
     expect(execution.spec.job_template.spec.active_deadline_seconds).toBeUndefined();
   });
 
@@ -48,14 +48,14 @@ describe('the execution CronJob', () => {
     });
   });
 
-  it('uses no memory above its request, by which the kubelet evicts before it looks at priority (F1)', () => {
+  it('limits memory to its request: the kubelet first evicts pods above it, whatever their priority (F1)', () => {
     expect(execution.spec.job_template.spec.template.spec.container[0]?.resources).toEqual({
       requests: { cpu: '50m', memory: '256Mi' },
       limits: { memory: '256Mi' },
     });
   });
 
-  it('sees neither the agent service’s token nor the public key', () => {
+  it('mounts neither the agent service’s token nor the public key', () => {
     expect(secretItems(execution)).toEqual(['ssh_key', 'slack_webhook']);
   });
 });

@@ -8,33 +8,38 @@ import { checked, objectNamesIn } from './checked.ts';
 import { labelsOf, programLabels } from './labels.ts';
 import { finishedJobSeconds, programPod, type Resources } from './program-pod.ts';
 
+/** What the pods of a run need. */
 export interface ExecutionCronJobProps {
+  /** The pipeline's namespace. */
   readonly namespace: string;
-  /** Pinned by tag or digest. */
+  /** Image of the runtime, pinned by tag or digest. */
   readonly image: string;
   /**
-   * A PriorityClass that exists already.
-   * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
+   * Name of an existing PriorityClass.
+   * @default - a new one, `k8s-version-upgrade`, above ordinary workloads and below the system's
    */
   readonly priorityClassName?: string;
   /**
-   * Whether it writes to Slack, and so needs the webhook.
+   * Whether it posts to Slack, and so needs the webhook.
    * @default true
    */
   readonly usesSlack?: boolean;
-  /** @default - 50m CPU, 256Mi memory and no more */
+  /** Requests and memory limit of its pods. @default - 50m CPU, 256Mi memory, at most 256Mi */
   readonly resources?: Resources;
-  /** Secrets of the namespace with which the kubelet pulls the image, where its registry asks for a login. @default - none */
+  /** Secrets of the namespace with which the kubelet logs in to the image's registry. @default - none */
   readonly imagePullSecrets?: readonly string[];
-  /** What a pod needs that others make: its account's permissions, its settings. @default - none */
+  /**
+   * What must exist before a pod starts, such as its account's permissions and its settings.
+   * @default - none
+   */
   readonly dependsOn?: readonly ITerraformDependable[];
 }
 
 const ownPriorityClass = 'k8s-version-upgrade';
 
 /**
- * The template of a run's Jobs: a CronJob that is suspended for ever. `k8s-upgrade submit` creates a Job from it as
- * `kubectl create job --from=cronjob/k8s-version-upgrade` would, and adds the inputs and where the Job must not run.
+ * The template of a run's Jobs: a CronJob that stays suspended. `k8s-upgrade submit` creates a Job from it as
+ * `kubectl create job --from=cronjob/k8s-version-upgrade` would, and adds the inputs and the nodes to avoid.
  */
 export class ExecutionCronJob extends Construct {
   constructor(scope: Construct, id: string, props: ExecutionCronJobProps) {
@@ -48,7 +53,8 @@ export class ExecutionCronJob extends Construct {
     if (props.priorityClassName === undefined) {
       const priorityClass = new PriorityClassV1(this, 'priority-class', {
         metadata: { name: ownPriorityClass, labels: labelsOf('executor') },
-        description: 'The executor of a Kubernetes upgrade: not evicted under pressure, preempts nobody.',
+        description:
+          'The executor of a Kubernetes upgrade: not evicted under pressure, preempts no other pod.',
         value: 1_000_000,
         preemptionPolicy: 'Never',
       });
@@ -59,7 +65,7 @@ export class ExecutionCronJob extends Construct {
       dependsOn,
       metadata: { name, namespace: props.namespace, labels },
       spec: {
-        // Never due: it is suspended, and the schedule is only there because the API asks for one.
+        // Never runs on this schedule, as it is suspended; the API requires one.
         schedule: '0 0 1 1 *',
         timezone: 'Etc/UTC',
         suspend: true,
@@ -69,19 +75,19 @@ export class ExecutionCronJob extends Construct {
         jobTemplate: {
           metadata: { labels },
           spec: {
-            // Crashes. A restarted executor resumes, so trying again is cheap (F5).
+            // For crashes: a restarted executor picks up where it left off (F5).
             backoffLimit: 6,
             ttlSecondsAfterFinished: finishedJobSeconds,
             podFailurePolicy: {
               rule: [
-                // A drain or a reboot is nobody's failure, and counts against nothing. A node that never comes back keeps its pod,
-                // and with it the Job: detection and submit say which to delete.
+                // An eviction or a reboot does not count as a failure. A node that never comes back keeps its
+                // pod, and with it the Job: detection and submit name the pod to delete.
                 { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
-                // The executor has decided: failed, bad input, blocked. Starting it again changes nothing (F15).
+                // The executor ended as failed, bad input or blocked: a retry would change nothing (F15).
                 {
                   action: 'FailJob',
                   onExitCodes: {
-                    // The provider crashes on a rule without one.
+                    // The provider crashes on a rule without containerName.
                     containerName: 'run',
                     operator: 'In',
                     values: [exitCodes.failed, exitCodes.badInput, exitCodes.blocked],
@@ -101,7 +107,8 @@ export class ExecutionCronJob extends Construct {
                     credentialKeys.sshKey,
                     ...((props.usesSlack ?? true) ? [credentialKeys.slackWebhook] : []),
                   ],
-                  // Under pressure the kubelet first evicts whoever is above its request, and looks at priority second.
+                  // Request and limit of memory are equal: under pressure the kubelet first evicts pods that
+                  // exceed their request, and looks at priority second.
                   resources: props.resources ?? { cpu: '50m', memory: '256Mi', memoryLimit: '256Mi' },
                   imagePullSecrets: props.imagePullSecrets,
                   env: [
@@ -110,9 +117,10 @@ export class ExecutionCronJob extends Construct {
                   ],
                 }),
                 priorityClassName,
-                // So that it can finish its report and give back the lease.
+                // Long enough to finish its report and release the Lease.
                 terminationGracePeriodSeconds: 60,
-                // When every worker is still to be drained, an upgraded control-plane node takes the Job (F1, F4).
+                // While every worker has yet to be drained, the Job runs on an upgraded control-plane node
+                // (F1, F4).
                 toleration: [
                   { key: 'node-role.kubernetes.io/control-plane', operator: 'Exists', effect: 'NoSchedule' },
                 ],

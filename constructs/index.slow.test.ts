@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const { devDependencies: versions } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** Another project's app, in TypeScript, as its author would write it. */
+/** The TypeScript app of another project, as its author would write it. */
 const consumer = `
 import { KubernetesProvider } from '@cdktf/provider-kubernetes/lib/provider/index.js';
 import { VaultProvider } from '@cdktf/provider-vault/lib/provider/index.js';
@@ -26,7 +26,7 @@ const props: UpgradePipelineProps = {
   },
   alerts: { runbook: 'https://docs.example/upgrades.md' },
 };
-// @ts-expect-error a mode that is none does not compile
+// @ts-expect-error an unknown mode does not compile
 props.settings.dispatch = { mode: 'jobs' };
 props.settings.dispatch = { mode: 'job' };
 
@@ -59,7 +59,7 @@ function run(command: string, args: string[], cwd: string): string {
 
 const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
 
-/** A project that npm has installed from the packed library and what its author adds, compiled and synthesized. */
+/** Installs the packed library into a new project, compiles the consumer's app there and synthesizes it. */
 function project(name: string, cdktf: { version: string; overrides?: object }): Synthesis {
   const where = join(directory, name);
   mkdirSync(where);
@@ -109,7 +109,7 @@ const everything = [
   'vault_policy',
 ];
 
-describe('another app that npm installs the packed library into', () => {
+describe('another app with the packed library installed by npm', () => {
   let theirs: Synthesis;
   it('compiles against its types and synthesizes, with plain Node.js', () => {
     theirs = project('theirs', { version: versions.cdktf });
@@ -117,14 +117,14 @@ describe('another app that npm installs the packed library into', () => {
     expect(theirs['//'].metadata.version).toBe(versions.cdktf);
   });
 
-  it('synthesizes the same with cdktn in cdktf’s place, by an alias that the providers share', () => {
+  it('synthesizes the same with cdktn instead of cdktf, by an alias that the providers share', () => {
     const version = `npm:cdktn@${versions.cdktn}`;
     const other = project('with-cdktn', { version, overrides: { cdktf: '$cdktf' } });
     expect(other.resource).toEqual(theirs.resource);
     expect(other['//'].metadata.version).toBe(versions.cdktn);
   });
 
-  it('finds the library and nothing of its workshop in the package', () => {
+  it('gets the library in the package, and no tests or tools', () => {
     const files = run('tar', ['tzf', tarball], directory).trim().split('\n');
     const unexpected = files.filter(
       (f) =>

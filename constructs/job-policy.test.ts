@@ -19,7 +19,7 @@ if (cel === undefined)
     `constructs/job-policy.test.ts: ${evaluator} is not installed, the admission policy is not evaluated`,
   );
 
-/** The evaluator's maps are Maps. */
+/** Converts a value to the evaluator's types: objects to Maps, numbers to BigInts. */
 function celValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(celValue);
   if (typeof value === 'number') return BigInt(value);
@@ -30,7 +30,7 @@ function celValue(value: unknown): unknown {
 const stack = pipeline();
 const policy = stack.manifest<Policy>('ValidatingAdmissionPolicy');
 
-/** What the API server would refuse a Job with; an expression that fails refuses, too. */
+/** The messages with which the API server would refuse a Job. An expression that throws refuses it, too. */
 function refusals(run: Run, job: V1Job): string[] {
   const object = celValue(job);
   const variables = new Map<string, unknown>();
@@ -47,7 +47,7 @@ function refusals(run: Run, job: V1Job): string[] {
   return policy.spec.validations.filter(({ expression }) => !holds(expression)).map(({ message }) => message);
 }
 
-/** As `submit`, the CronJob controller and `kubectl create job --from` make one. */
+/** A Job as `submit`, the CronJob controller and `kubectl create job --from` create it. */
 function jobOf(cronJob: string, ...args: string[]): { job: V1Job; pod: V1PodSpec } {
   const found = kubernetesObjects(stack.text).find(
     (o) => o.kind === 'CronJob' && o.metadata?.name === cronJob,
@@ -70,7 +70,7 @@ const tampered: [string, Tamper, string][] = [
   [
     'another image',
     (pod) => Object.assign(container(pod), { image: 'registry.example/shell:1' }),
-    'the image is',
+    'the image must be',
   ],
   [
     'a second container',
@@ -78,42 +78,42 @@ const tampered: [string, Tamper, string][] = [
     'one container',
   ],
   ['an init container', (pod) => Object.assign(pod, { initContainers: [container(pod)] }), 'one container'],
-  ['a command', (pod) => Object.assign(container(pod), { command: ['bash', '-c'] }), 'the program is'],
+  ['a command', (pod) => Object.assign(container(pod), { command: ['bash', '-c'] }), 'the program must be'],
   [
     'another program',
     (pod) => Object.assign(container(pod), { args: ['clear', '--settings', 'x'] }),
-    'the program is',
+    'the program must be',
   ],
-  ['other settings', (pod) => container(pod).args?.push('--settings=/dev/stdin'), 'the program is'],
-  ['another cluster', (pod) => container(pod).args?.push('--kubeconfig', '/tmp/x'), 'the program is'],
+  ['other settings', (pod) => container(pod).args?.push('--settings=/dev/stdin'), 'the program must be'],
+  ['another cluster', (pod) => container(pod).args?.push('--kubeconfig', '/tmp/x'), 'the program must be'],
   [
     'another account',
     (pod) => Object.assign(pod, { serviceAccountName: 'k8s-version-check' }),
-    'run is done by',
+    'run must use the service account',
   ],
   [
     'options of Node.js',
     (pod) => container(pod).env?.push({ name: 'NODE_OPTIONS', value: '--import=data:text/javascript,0' }),
-    'the environment',
+    'the only environment variables',
   ],
   [
-    'an environment from elsewhere',
+    'an environment from a ConfigMap or Secret',
     (pod) => Object.assign(container(pod), { envFrom: [{}] }),
-    'the environment',
+    'the only environment variables',
   ],
-  ['a hook', (pod) => Object.assign(container(pod), { lifecycle: { preStop: {} } }), 'no hooks'],
-  ['a probe', (pod) => Object.assign(container(pod), { livenessProbe: { exec: {} } }), 'no hooks'],
+  ['a hook', (pod) => Object.assign(container(pod), { lifecycle: { preStop: {} } }), 'lifecycle hooks'],
+  ['a probe', (pod) => Object.assign(container(pod), { livenessProbe: { exec: {} } }), 'lifecycle hooks'],
   [
     'another volume',
     (pod) => pod.volumes?.push({ name: 'more', configMap: { name: 'k8s-upgrade-known-hosts' } }),
-    'the volumes',
+    'the only volumes',
   ],
   [
     'a mount over the program',
     (pod) => container(pod).volumeMounts?.push({ name: 'settings', mountPath: '/opt/k8s-upgrade' }),
-    'the volumes',
+    'the only volumes',
   ],
-  ['names of its own', (pod) => Object.assign(pod, { hostAliases: [{ ip: '10.0.0.1' }] }), 'names mean'],
+  ['host aliases', (pod) => Object.assign(pod, { hostAliases: [{ ip: '10.0.0.1' }] }), 'hostAliases'],
 ];
 
 describe('the policy', () => {
@@ -127,7 +127,7 @@ describe('the policy', () => {
     });
   });
 
-  it('may be left out', () => {
+  it('can be left out', () => {
     expect(pipeline({ jobPolicy: false }).text).not.toContain('ValidatingAdmissionPolicy');
   });
 });
@@ -140,7 +140,7 @@ describe.skipIf(cel === undefined)('the policy, evaluated', () => {
     ['a later Job', jobOf('k8s-version-upgrade', '--inputs', '{}', '--run-id', 'r', '--leg', '2')],
     ['a detection', jobOf('k8s-version-check')],
     ['a detection without dispatch', jobOf('k8s-version-check', '--dry-run')],
-  ])('takes %s', (_, { job }) => {
+  ])('admits %s', (_, { job }) => {
     expect(refusals(run, job)).toEqual([]);
   });
 

@@ -4,9 +4,11 @@ import { environment, mountPaths, objectNames } from '../runtime/src/names.ts';
 import { checked, pinned } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
+/** Which Jobs the policy admits. */
 export interface JobPolicyProps {
+  /** The pipeline's namespace. */
   readonly namespace: string;
-  /** The one that Jobs may run; as both CronJobs have it. */
+  /** The only image that Jobs may run: that of both CronJobs. */
   readonly image: string;
 }
 
@@ -14,10 +16,10 @@ const name = 'k8s-upgrade-jobs';
 const admission = 'admissionregistration.k8s.io/v1';
 
 /**
- * Which Jobs the namespace takes: this pipeline's programs, as its CronJobs would start them.
+ * Admits only this pipeline's own Jobs in its namespace: its programs, as its CronJobs would start them.
  *
- * Who may create a Job may otherwise create any Job: with another program, as the executor, with the SSH key mounted.
- * RBAC cannot tell them apart; admission can, so that the agent service may submit a run and nothing else.
+ * Otherwise an account that may create Jobs could run any program as the executor, with the SSH key mounted.
+ * RBAC cannot tell Jobs apart; admission can, so that the agent service can submit a run and nothing else.
  * Needs Kubernetes 1.30.
  */
 export class JobPolicy extends Construct {
@@ -68,7 +70,9 @@ interface Validation {
   readonly message: string;
 }
 
-/** Everything through which a Job could run something else, or the same against another world. */
+/**
+ * Rejects every field through which a Job could run another program, or the same one against other targets.
+ */
 function validations(image: string): Validation[] {
   const text = JSON.stringify;
   const { detectorServiceAccount: detector, executorServiceAccount: executor } = objectNames;
@@ -76,44 +80,44 @@ function validations(image: string): Validation[] {
   return [
     {
       expression: 'size(variables.pod.containers) == 1 && !has(variables.pod.initContainers)',
-      message: 'a Job of this namespace has one container',
+      message: 'a Job in this namespace has exactly one container',
     },
     {
       expression: `variables.container.image == ${text(image)}`,
-      message: `the image is ${image}`,
+      message: `the image must be ${image}`,
     },
     {
       expression: `!has(variables.container.command) && has(variables.container.args)
         && size(variables.container.args) >= 3 && variables.container.args[0] in ["run", "detect"]
         && variables.container.args[1] == "--settings" && variables.container.args[2] == ${text(mountPaths.settingsFile)}
         && variables.container.args.filter(a, a.startsWith("--settings") || a.startsWith("--kubeconfig")).size() == 1`,
-      message: 'the program is run or detect with the settings of the cluster',
+      message: "the program must be run or detect, with this cluster's settings",
     },
     {
       expression: `variables.pod.serviceAccountName ==
         (variables.container.args[0] == "run" ? ${text(executor)} : ${text(detector)})`,
-      message: `run is done by ${executor}, detect by ${detector}`,
+      message: `run must use the service account ${executor}, detect ${detector}`,
     },
     {
       expression: `!has(variables.container.envFrom) && (!has(variables.container.env)
         || variables.container.env.all(e, e.name in ${text(variables)}))`,
-      message: `the environment has only ${variables.join(', ')}`,
+      message: `the only environment variables allowed are ${variables.join(', ')}`,
     },
     {
       expression: `!has(variables.container.lifecycle) && !has(variables.container.livenessProbe)
         && !has(variables.container.readinessProbe) && !has(variables.container.startupProbe)`,
-      message: 'there are no hooks and no probes',
+      message: 'lifecycle hooks and probes are not allowed',
     },
     {
       expression: `has(variables.pod.volumes) && variables.pod.volumes.all(v,
         (has(v.configMap) && v.configMap.name == ${text(objectNames.settings)})
         || (has(v.secret) && v.secret.secretName == ${text(objectNames.credentials)}))
         && variables.container.volumeMounts.all(m, m.mountPath in ${text([mountPaths.settings, mountPaths.credentials])})`,
-      message: 'the volumes are the settings and the credentials, where they belong',
+      message: 'the only volumes allowed are the settings and the credentials, at their usual paths',
     },
     {
       expression: '!has(variables.pod.hostAliases) && !has(variables.pod.dnsConfig)',
-      message: 'names mean what they mean in the cluster',
+      message: "hostAliases and dnsConfig are not allowed: names must resolve to the cluster's own services",
     },
   ].map(({ expression, message }) => ({ expression: expression.replace(/\s+/g, ' '), message }));
 }

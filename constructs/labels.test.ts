@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { pipeline } from '../test/constructs/synthesis.ts';
 
-it('labels every object', () => {
+it('every object has the common labels', () => {
   const labelled = pipeline().all.map(
     (body) => body.metadata ?? (body.manifest as typeof body | undefined)?.metadata,
   );

@@ -1,6 +1,6 @@
 import { partOf } from '../runtime/src/labels.ts';
 
-/** The parts of the pipeline, as `app.kubernetes.io/component` has them. */
+/** The parts of the pipeline, as values of the label `app.kubernetes.io/component`. */
 export type Component =
   | 'detector'
   | 'executor'
@@ -10,7 +10,7 @@ export type Component =
   | 'alerts'
   | 'network';
 
-/** What every object carries that Terraform makes. */
+/** Labels of every object that Terraform creates. */
 export const commonLabels = {
   'app.kubernetes.io/name': partOf,
   'app.kubernetes.io/part-of': partOf,
@@ -23,8 +23,10 @@ export function labelsOf(component: Component): Record<string, string> {
 }
 
 /**
- * Labels of a program's Jobs and pods. `app` is the short one for people: `kubectl get jobs -l app=k8s-version-check`.
- * It follows the program's CronJob.
+ * Labels of a program's CronJob, Jobs and pods.
+ *
+ * @param app the name of the CronJob: a short label to type, as in `kubectl get jobs -l
+ * app=k8s-version-check`.
  */
 export function programLabels(component: Component, app: string): Record<string, string> {
   return { ...labelsOf(component), app };

@@ -6,7 +6,7 @@ const stack = pipeline();
 const detection = cronJob('k8s-version-check');
 const execution = cronJob('k8s-version-upgrade');
 
-it('asks for no webhook where nothing is written to Slack', () => {
+it('the pods mount no webhook when Slack is disabled', () => {
   const quiet = pipeline({ settings: { ...settings, slack: { enabled: false } } });
   expect(secretItems(cronJob('k8s-version-check', quiet))).toEqual(['ssh_key', 'api_bearer_token']);
   expect(secretItems(cronJob('k8s-version-upgrade', quiet))).toEqual(['ssh_key']);
@@ -33,7 +33,7 @@ describe.each([
     });
   });
 
-  it('mount everything read-only, the credentials for their group alone', () => {
+  it('mount everything read-only, the credentials readable by the pod’s group only', () => {
     const mounts = template.spec.container[0]?.volume_mount as { name: string; read_only: boolean }[];
     expect(mounts.map((m) => [m.name, m.read_only])).toEqual([
       ['settings', true],
@@ -43,7 +43,7 @@ describe.each([
       secret_name: 'k8s-upgrade-creds',
       default_mode: '0440',
     });
-    // They are root's: without the group, a user other than root could read none of them.
+    // Root owns them: without the group, the pod's user could read none of them.
     expect(template.spec.security_context.fs_group).toBe('1000');
   });
 
@@ -52,11 +52,11 @@ describe.each([
   });
 });
 
-describe('what a cluster may ask of both programs', () => {
+describe('a cluster can choose', () => {
   const podOf = (name: string, from: typeof stack) =>
     cronJob(name, from).spec.job_template.spec.template.spec;
 
-  it('resources of each', () => {
+  it('the resources of each program', () => {
     const small = { cpu: '10m', memory: '64Mi', memoryLimit: '128Mi' };
     const large = { cpu: '100m', memory: '512Mi', memoryLimit: '512Mi' };
     const own = pipeline({ resources: { detection: small, execution: large } });
@@ -72,14 +72,14 @@ describe('what a cluster may ask of both programs', () => {
     expect(podOf('k8s-version-check', one)).toEqual(detection.spec.job_template.spec.template.spec);
   });
 
-  it('a PriorityClass that is there already, for the executor, and then none of its own', () => {
+  it('an existing PriorityClass for the executor, so that none is created', () => {
     const own = pipeline({ priorityClassName: 'cluster-services' });
     expect(podOf('k8s-version-upgrade', own).priority_class_name).toBe('cluster-services');
     expect(podOf('k8s-version-check', own).priority_class_name).toBeUndefined();
     expect(own.types).not.toContain('kubernetes_priority_class_v1');
   });
 
-  it('a login at the image’s registry', () => {
+  it('Secrets to log in to the image’s registry', () => {
     const own = pipeline({ imagePullSecrets: ['registry-login', 'mirror-login'] });
     for (const name of ['k8s-version-check', 'k8s-version-upgrade']) {
       expect(podOf(name, own).image_pull_secrets).toEqual([

@@ -9,33 +9,45 @@ import { checked, objectNamesIn, pinned, quantity } from './checked.ts';
 /** The user `node` of the image. */
 const user = '1000';
 
-/** A Job that has ended is kept for a week, to the next detection: seconds. */
+/** How long a finished Job is kept, in seconds: a week, until the next detection. */
 export const finishedJobSeconds = String(7 * 24 * 3600);
 
+/** What differs between the pods of the programs. */
 export interface ProgramPodProps {
   /** Name of the container. */
   readonly name: string;
+  /** Image of the runtime, pinned by tag or digest. */
   readonly image: string;
+  /** The command of the runtime and its arguments. */
   readonly args: string[];
+  /** The service account with the program's permissions. */
   readonly serviceAccountName: string;
-  /** Keys of the Secret that this program reads; it sees no others. */
+  /** Keys of the Secret that this program reads; no others are mounted. */
   readonly credentials: readonly string[];
+  /** Requests and memory limit of the container. */
   readonly resources: Resources;
+  /** Secrets of the namespace with which the kubelet logs in to the image's registry. @default - none */
   readonly imagePullSecrets?: readonly string[];
+  /** Environment variables of the container. @default - none */
   readonly env?: Env[];
 }
 
-/** Requests, and the limit of memory. No limit of CPU: throttling would only make a rollout slower. */
+/**
+ * Requests and memory limit of a container. CPU has no limit: throttling would only make a rollout slower.
+ */
 export interface Resources {
+  /** CPU request, such as `50m`. */
   readonly cpu: string;
+  /** Memory request, such as `96Mi`. */
   readonly memory: string;
+  /** Memory limit, such as `256Mi`. */
   readonly memoryLimit: string;
 }
 
 /**
  * A pod that passes Pod Security `restricted`, with its settings and credentials mounted read-only.
  *
- * @param scope reports a prop that is wrong.
+ * @param scope the construct whose validations report a wrong prop.
  */
 export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
   const image = checked(scope, () => pinned('image', props.image), props.image);
@@ -66,13 +78,13 @@ export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
           limits: { memory: amount('memoryLimit') },
         },
         securityContext: {
-          // As for the pod: where it is not written, the provider sends false, which Pod Security refuses.
+          // Repeated from the pod: when it is missing, the provider sends false, which Pod Security refuses.
           runAsNonRoot: true,
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
           capabilities: { drop: ['ALL'] },
         },
-        // The last lines of a failed program show in `kubectl describe pod`.
+        // Shows the last lines of a failed program in `kubectl describe pod`.
         terminationMessagePolicy: 'FallbackToLogsOnError',
         volumeMount: [
           { name: 'settings', mountPath: mountPaths.settings, readOnly: true },
@@ -86,7 +98,8 @@ export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
         name: 'credentials',
         secret: {
           secretName: objectNames.credentials,
-          // Owned by root and readable by the pod's group: an SSH client only refuses loose modes on files of its own user.
+          // Owned by root and readable by the pod's group: an SSH client refuses loose modes only on its own
+          // user's files.
           defaultMode: '0440',
           items: props.credentials.map((key) => ({ key, path: key })),
         },

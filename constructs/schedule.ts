@@ -4,14 +4,16 @@ import { notAllowed } from './checked.ts';
 const cronField =
   /^(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?(,(\*|\d+|[a-z]{3})(-(\d+|[a-z]{3}))?(\/\d+)?)*$/i;
 
-/** A schedule that the CronJob controller takes: five fields; Sunday is 0, never 7. */
+/**
+ * A schedule that the CronJob controller accepts: five fields; Sunday is 0, never 7. Throws for any other.
+ */
 export function cronSchedule(prop: string, schedule: string): string {
   const fields = schedule.split(' ');
   const wrong = notAllowed(prop, schedule, 'five cron fields, such as "0 12 * * 0" (Sunday is 0)');
   if (fields.length !== 5 || !fields.every((f) => cronField.test(f)) || /7/.test(fields[4] ?? ''))
     throw wrong;
   try {
-    // Two clear cases that a pattern lets pass: a minute 60, a day that never comes.
+    // Catches what the pattern lets pass: minute 60, and a day that never comes.
     if (new Cron(schedule, { paused: true, timezone: 'Etc/UTC' }).nextRun() === null) throw wrong;
   } catch {
     throw wrong;
@@ -19,7 +21,7 @@ export function cronSchedule(prop: string, schedule: string): string {
   return schedule;
 }
 
-/** A name from the time zone database. */
+/** A name from the time zone database. Throws for any other. */
 export function timeZone(prop: string, name: string): string {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
@@ -32,10 +34,11 @@ export function timeZone(prop: string, name: string): string {
 const day = 24 * 3600 * 1000;
 
 /**
- * The longest time between two runs of a schedule, in seconds, to within a day where there are several runs a day. Over the
- * four years in which a calendar repeats; in UTC, as an hour more or less in some time zone changes nothing here.
+ * The longest time between two runs of a schedule, in seconds; to within a day where there are several runs a
+ * day. Covers four years, after which leap years repeat. In UTC: an hour of daylight saving time makes no
+ * difference here.
  *
- * @param schedule a valid one.
+ * @param schedule one that `cronSchedule` accepts.
  */
 export function longestGapSeconds(schedule: string): number {
   const cron = new Cron(schedule, { paused: true, utcOffset: 0 });
@@ -45,7 +48,7 @@ export function longestGapSeconds(schedule: string): number {
   for (let run = runAfter(start); run < start + 4 * 366 * day; ) {
     const next = runAfter(run);
     longest = Math.max(longest, next - run);
-    // Not every run of a schedule that has many in a day.
+    // Looks at one run a day, which keeps the loop short for a schedule with many.
     run = Math.max(next, run + day);
   }
   return longest / 1000;

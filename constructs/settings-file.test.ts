@@ -4,7 +4,7 @@ import { parseSettings } from '../runtime/src/settings/settings.ts';
 import { pipeline, settings } from '../test/constructs/synthesis.ts';
 
 describe('the settings', () => {
-  it('are read by the runtime as they were written', () => {
+  it('are read by the runtime with the values that were written', () => {
     const written = { ...settings, timing: { soak: '7m' }, dispatch: { mode: 'job' } } as const;
     const synth = pipeline({ settings: written, detectionDryRun: true });
     const map = synth.named('kubernetes_config_map_v1', 'k8s-upgrade-settings') as {
@@ -15,7 +15,7 @@ describe('the settings', () => {
     expect(read.dispatch).toMatchObject({ mode: 'job', dryRun: true });
   });
 
-  it('reach the cluster as they are, whatever Terraform would make of them', () => {
+  it('reach the cluster unchanged, even when they contain Terraform’s template syntax', () => {
     const deny = [{ version: '1.35.0', reason: `breaks on \${KUBELET_KUBEADM_ARGS} and 5%{x}` }];
     const map = pipeline({ settings: { ...settings, policy: { deny } } }).named(
       'kubernetes_config_map_v1',

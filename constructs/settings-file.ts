@@ -8,14 +8,20 @@ import { checked } from './checked.ts';
 import { labelsOf } from './labels.ts';
 import { literal } from './terraform-text.ts';
 
+/** The content of the settings file. */
 export interface SettingsFileProps {
+  /** The pipeline's namespace. */
   readonly namespace: string;
-  /** As written, checked by the runtime's schema; the runtime fills in its defaults. Never secret: secrets are files of their own. */
+  /**
+   * The settings as written, checked by the runtime's schema; the runtime fills in the defaults. They hold no
+   * secrets.
+   */
   readonly settings: SettingsInput;
 }
 
 /** The ConfigMap with `settings.yaml`, which every program reads. */
 export class SettingsFile extends Construct {
+  /** The ConfigMap, for pods to depend on. */
   readonly configMap: ConfigMapV1;
 
   constructor(scope: Construct, id: string, props: SettingsFileProps) {

@@ -6,23 +6,25 @@ import {
   type TerraformStack,
 } from 'cdktf';
 
+/** Where Terraform's state is kept. */
 export interface StateBackendOptions {
-  /** Whether PostgreSQL keeps the state: the environment has `PG_CONN_STR`. */
+  /** Whether PostgreSQL keeps the state. Terraform then needs `PG_CONN_STR` in the environment. */
   readonly postgres: boolean;
-  /** Of the schema in the database, and of the local file. */
+  /** Name of the schema in the database; part of the name of the local file. */
   readonly name: string;
 }
 
-/** State in PostgreSQL, or else in a file of the project. */
+/** Keeps the stack's state in PostgreSQL, or in a file in the root of the project. */
 export function stateBackend(
   stack: TerraformStack,
   { postgres, name }: StateBackendOptions,
 ): TerraformBackend {
   if (postgres) {
-    // Without connStr, which holds a password: Terraform reads PG_CONN_STR itself, and it is written nowhere.
+    // Without connStr, which holds a password: Terraform reads PG_CONN_STR itself, so no file holds it.
     const config: Omit<PgBackendConfig, 'connStr'> = { schemaName: name };
     return new PgBackend(stack, config as PgBackendConfig);
   }
-  // Relative to cdktf.out/stacks/<stack>, where Terraform runs: a synthesized absolute path differs on every machine.
+  // Relative to cdktf.out/stacks/<stack>, where Terraform runs: an absolute path would differ on every
+  // machine.
   return new LocalBackend(stack, { path: `../../../terraform.${name}.tfstate` });
 }

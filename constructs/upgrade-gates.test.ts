@@ -6,7 +6,7 @@ type Tree = { readonly [key: string]: unknown };
 const isMap = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** As Helm lays values over values: maps are merged, everything else is replaced, lists as a whole. */
+/** Merges values as Helm does: maps are merged, everything else, lists included, is replaced. */
 function helmMerge(base: Tree, over: Tree): Tree {
   const merged = Object.entries(over).map(([key, value]) => {
     const below = base[key];
@@ -32,7 +32,7 @@ describe('the rules', () => {
     expect(rule.metadata.labels.release).toBe('prometheus');
   });
 
-  it('are values of a release of the chart, over its own', () => {
+  it('are values of a release of the chart, after its other values', () => {
     const stack = pipeline({
       alerts: {
         runbook,
@@ -49,7 +49,7 @@ describe('the rules', () => {
     expect(ours(parse(rules ?? '') as Values)).toEqual(names);
   });
 
-  it('are values of a release of another name in another namespace', () => {
+  it('are values of a release with another name, in another namespace', () => {
     const stack = pipeline({
       alerts: {
         runbook,
@@ -65,7 +65,7 @@ describe('the rules', () => {
     expect(ours(parse((release.values as string[]).at(-1) ?? '') as Values)).toEqual(names);
   });
 
-  it('watch the Deployments and StatefulSets of this owner, each by its own series', () => {
+  it('watch the Deployments and StatefulSets of the cluster, each by the series of its kind', () => {
     const workload = { namespace: 'ingress', name: 'traefik' };
     const exprOf = (kind: 'Deployment' | 'StatefulSet') =>
       pipeline({
@@ -86,7 +86,7 @@ describe('the rules', () => {
     expect(stack.types).not.toContain('helm_release');
   });
 
-  it('replace no group that the release has already', () => {
+  it('replace no group that the release already has', () => {
     const stack = pipeline({ alerts: { runbook, target: { kind: 'helm-values' } } });
     const values = parse(stack.output('upgrade_gates_values') as string) as Values;
     const theirs = { groups: [{ name: 'Storage' }, { name: 'Upgrade Gates' }] };
@@ -96,7 +96,7 @@ describe('the rules', () => {
     expect(ours(merged)).toEqual(names);
   });
 
-  it('allow for the longest phase that the settings allow', () => {
+  it('wait for the longest phase in the settings before a run counts as stalled', () => {
     const slow = pipeline({ settings: { ...settings, timing: { script: '2h' } } });
     expect(slow.text).toContain(`> ${2 * 3600 + 900} and on ()`);
   });
@@ -106,14 +106,14 @@ describe('the rules', () => {
     ['on the first of a month', '0 12 1 * *', 32],
     ['in summer only', '0 12 * jun-aug 0', 281],
     ['many times a day, on Mondays', '*/15 * * * mon', 7],
-  ])('call a detection %s late after the longest gap and a day', (_, schedule, days) => {
+  ])('report a late detection a day after the longest gap of its schedule: %s', (_, schedule, days) => {
     const late = /kube_cronjob_created{[^}]*}\) > (\d+)/.exec(
       pipeline(schedule === undefined ? undefined : { schedule }).text.replaceAll('\\"', '"'),
     );
     expect(Math.floor(Number(late?.[1]) / 86_400)).toBe(days);
   });
 
-  it('watch no detector that was switched off', () => {
+  it('do not watch a detector that is disabled', () => {
     expect(pipeline().text).toContain('K8sVersionCheckStale');
     expect(pipeline({ enabled: false }).text).not.toContain('K8sVersionCheckStale');
   });

@@ -10,42 +10,46 @@ import { checked, notAllowed } from './checked.ts';
 import { labelsOf } from './labels.ts';
 import { literal } from './terraform-text.ts';
 
-/** How Prometheus gets the rules. */
+/** How the rules get into Prometheus. */
 export type RuleTarget =
-  /** For the Prometheus operator. `labels` are what its `ruleSelector` asks for. */
+  /** For the Prometheus operator. `labels` are those that its `ruleSelector` selects. */
   | { readonly kind: 'prometheus-rule'; readonly labels?: Readonly<Record<string, string>> }
   /** For a release of the chart `prometheus` that this stack owns. */
   | { readonly kind: 'helm-release'; readonly release: PrometheusRelease }
-  /** For a release of that chart that another stack owns: the values are an output of this one. */
+  /** For a release of that chart that another stack owns: the values become an output of this stack. */
   | { readonly kind: 'helm-values' };
 
+/** A release of the chart `prometheus`. */
 export interface PrometheusRelease {
-  /** Of the chart; pinned. */
+  /** Version of the chart. */
   readonly version: string;
-  /** @default 'prometheus' */
+  /** Name of the release. @default 'prometheus' */
   readonly name?: string;
-  /** @default 'monitoring' */
+  /** Namespace of the release. @default 'monitoring' */
   readonly namespace?: string;
-  /** @default 'https://prometheus-community.github.io/helm-charts' */
+  /** URL of the chart's repository. @default 'https://prometheus-community.github.io/helm-charts' */
   readonly repository?: string;
   /**
-   * The release's other values, as YAML documents; the rules are merged over them. No secret: values end in Terraform's
-   * state as plain text. A Secret that the chart refers to by its name does not.
+   * The release's other values, as YAML documents; the rules are merged over them. They must hold no secrets:
+   * values end up in Terraform's state as plain text. Let the chart refer to a Secret by name instead.
    * @default - none
    */
   readonly values?: readonly string[];
 }
 
+/** What the alerts depend on, and where they are deployed. */
 export interface UpgradeGatesProps extends AlertOptions {
+  /** How the rules get into Prometheus. */
   readonly target: RuleTarget;
-  /** The groups that `settings.prometheus.ruleGroups` names. @default - the gates */
+  /** The groups in `settings.prometheus.ruleGroups`. @default - the group `Upgrade Gates` */
   readonly gatedBy?: readonly string[];
-  /** Groups of rules that others deploy and that gate an upgrade, too. @default - none */
+  /** Other deployed groups of rules that `gatedBy` may name. @default - none */
   readonly otherGroups?: readonly string[];
 }
 
 /** The alerts that gate a rollout, and those about the pipeline itself. */
 export class UpgradeGates extends Construct {
+  /** Both groups, as Prometheus loads them. */
   readonly groups: readonly AlertGroup[];
 
   constructor(scope: Construct, id: string, props: UpgradeGatesProps) {
@@ -60,8 +64,9 @@ export class UpgradeGates extends Construct {
   }
 
   /**
-   * The rules as values of the chart `prometheus`. Not in `alerting_rules.yml`, where the release has its own groups: Helm
-   * merges maps and replaces lists. The chart loads `alerts` as well, and writes a value that has `groups` as it is.
+   * The rules as values of the chart `prometheus`. They are not in `alerting_rules.yml`, which holds the
+   * release's own groups: Helm merges maps and replaces lists, so they would be lost. The chart loads
+   * `alerts` as well, and writes a value that has `groups` unchanged.
    */
   get helmValues(): string {
     return stringify({ serverFiles: { alerts: { groups: this.groups } } }, { lineWidth: 0 });
@@ -70,9 +75,10 @@ export class UpgradeGates extends Construct {
   private output(): void {
     const output = new TerraformOutput(this, 'values', {
       value: literal(this.helmValues),
-      description: 'Values of the chart prometheus with the upgrade gates, to lay over those of its release.',
+      description:
+        'Values of the chart prometheus with the upgrade gates, to merge over those of its release.',
     });
-    // Another stack reads it by this name.
+    // Another stack reads the output by this name.
     output.overrideLogicalId('upgrade_gates_values');
   }
 
@@ -100,7 +106,7 @@ export class UpgradeGates extends Construct {
   }
 }
 
-/** A gate on a group that nobody deploys would be open for ever, or closed for ever. */
+/** Throws when a gating group is not deployed: its gate would never change. */
 function gatesExist({ gatedBy = [ruleGroups.gates], otherGroups = [] }: UpgradeGatesProps): void {
   const allowed: string[] = [ruleGroups.gates, ...otherGroups];
   for (const group of gatedBy.filter((g) => !allowed.includes(g))) {

@@ -10,7 +10,7 @@ describe('the namespace', () => {
     });
   });
 
-  it('keeps the annotations of a rollout through an apply', () => {
+  it('keeps the annotations of a rollout during an apply', () => {
     expect(namespace?.lifecycle).toEqual({ ignore_changes: ['metadata[0].annotations'] });
   });
 });

@@ -2,12 +2,15 @@ import { NamespaceV1 } from '@cdktf/provider-kubernetes/lib/namespace-v1/index.j
 import { Construct } from 'constructs';
 import { commonLabels } from './labels.ts';
 
+/** How the namespace is called. */
 export interface UpgradeNamespaceProps {
+  /** `namespace` of the settings. */
   readonly name: string;
 }
 
 /** The pipeline's namespace, with Pod Security `restricted` enforced. */
 export class UpgradeNamespace extends Construct {
+  /** The namespace, for other resources to depend on. */
   readonly resource: NamespaceV1;
 
   constructor(scope: Construct, id: string, props: UpgradeNamespaceProps) {
@@ -22,7 +25,8 @@ export class UpgradeNamespace extends Construct {
           'pod-security.kubernetes.io/warn': 'restricted',
         },
       },
-      // The rollout's state lives in this namespace's annotations: an apply in the middle of one must not erase it.
+      // The state of a rollout is in this namespace's annotations: an apply during a rollout must not erase
+      // it.
       lifecycle: { ignoreChanges: ['metadata[0].annotations'] },
     });
   }

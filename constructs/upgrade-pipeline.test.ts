@@ -30,17 +30,17 @@ function resourcesOf(text: string): Resource[] {
   );
 }
 
-// With everything that there may be: permissions in another namespace, too.
+// With permissions in another namespace, so that every kind of resource is synthesized.
 const resources = resourcesOf(
   pipeline({ settings: { ...settings, drain: { blockedPods: [{ namespaces: ['dbaas'] }] } } }).text,
 );
 const byAddress = new Map(resources.map((resource) => [resource.address, resource]));
 
-/** What is there before a resource is made, as `type name in namespace`. */
+/** Everything that Terraform creates before a resource, as `type name in namespace`. */
 function earlier({ dependsOn }: Resource): string[] {
   return dependsOn.flatMap((address) => {
     const resource = byAddress.get(address);
-    if (resource === undefined) throw new Error(`nothing is ${address}`);
+    if (resource === undefined) throw new Error(`no resource has the address ${address}`);
     return [described(resource), ...earlier(resource)];
   });
 }
@@ -54,8 +54,8 @@ const ofType = (type: string): Resource[] => {
   return found;
 };
 
-describe('Terraform makes', () => {
-  it('the namespace before what lives in it, and before nothing else', () => {
+describe('Terraform creates', () => {
+  it('the namespace before the objects in it, and nothing else after it', () => {
     const first = 'namespace k8s-upgrade';
     const direct = resources.filter((r) => r.dependsOn.some((a) => a.startsWith('kubernetes_namespace_v1')));
     const inside = resources.filter((r) => r.metadata.namespace === 'k8s-upgrade');
@@ -64,7 +64,7 @@ describe('Terraform makes', () => {
       for (const resource of ofType(type)) expect(earlier(resource), type).not.toContain(first);
   });
 
-  it.each(['role', 'cluster_role'])('a %s and its account before who is bound to it', (type) => {
+  it.each(['role', 'cluster_role'])('a %s and its account before its binding', (type) => {
     for (const binding of ofType(`${type}_binding`)) {
       const { name, namespace } = binding.metadata;
       const account = name.replace(/-(node-events|blocked-pods)$/, '');
@@ -75,7 +75,7 @@ describe('Terraform makes', () => {
     }
   });
 
-  it('what a pod needs before the CronJob that starts it', () => {
+  it('everything that a pod needs before the CronJob that starts it', () => {
     for (const cronJob of ofType('cron_job')) {
       const { name } = cronJob.metadata;
       expect(earlier(cronJob)).toEqual(

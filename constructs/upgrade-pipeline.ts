@@ -23,59 +23,79 @@ import { SettingsFile } from './settings-file.ts';
 import { type RuleTarget, UpgradeGates } from './upgrade-gates.ts';
 import { UpgradeNamespace } from './upgrade-namespace.ts';
 
+/** The pipeline of one cluster. */
 export interface UpgradePipelineProps {
-  /** Of both CronJobs, pinned by tag or digest. */
+  /** Image of both CronJobs, pinned by tag or digest. */
   readonly image: string;
   /**
-   * Secrets with which the kubelet pulls that image, where its registry asks for a login. Something else has to make them in the
-   * pipeline's namespace. @default - none
+   * Secrets with which the kubelet logs in to the image's registry. Something else must create them in the
+   * pipeline's namespace.
+   * @default - none
    */
   readonly imagePullSecrets?: readonly string[];
-  /** What each program's pods ask for and may use. @default - as each CronJob has it */
-  readonly resources?: { readonly detection?: Resources; readonly execution?: Resources };
+  /** Requests and memory limits of each program's pods. @default - those of each CronJob */
+  readonly resources?: {
+    /** @default - 50m CPU, 96Mi memory, at most 256Mi */
+    readonly detection?: Resources;
+    /** @default - 50m CPU, 256Mi memory, at most 256Mi */
+    readonly execution?: Resources;
+  };
   /**
-   * A PriorityClass that exists already, for the executor.
-   * @default - one of its own, `k8s-version-upgrade`, above ordinary workloads and below the system's
+   * Name of an existing PriorityClass, for the executor.
+   * @default - a new one, `k8s-version-upgrade`, above ordinary workloads and below the system's
    */
   readonly priorityClassName?: string;
-  /** What the runtime reads; checked by its own schema. Its `namespace` is where everything lives. */
+  /**
+   * The settings that the runtime reads, checked by its own schema. All objects are created in their
+   * `namespace`.
+   */
   readonly settings: SettingsInput;
-  /** When detection runs, five cron fields. @default '0 12 * * 0' */
+  /** When detection runs: five cron fields. @default '0 12 * * 0' */
   readonly schedule?: string;
-  /** @default 'Etc/UTC' */
+  /** Time zone of the schedule, by its name in the time zone database. @default 'Etc/UTC' */
   readonly timeZone?: string;
-  /** Whether detection runs by itself. @default true */
+  /** Whether detection runs on its schedule. @default true */
   readonly enabled?: boolean;
-  /** Detect and report, dispatch nothing. @default - as `settings.dispatch.dryRun` has it */
+  /** Whether detection only reports and dispatches nothing. @default - `settings.dispatch.dryRun` */
   readonly detectionDryRun?: boolean;
-  /** Service accounts that may submit a run besides `k8s-upgrade-submit`: the agent service's own. @default - none */
+  /**
+   * Service accounts besides `k8s-upgrade-submit` that may submit a run, such as the agent service's.
+   * @default - none
+   */
   readonly submitters?: readonly AccountReference[];
-  /** Where the credentials come from; `false` when something else makes the Secret. @default - Vault */
+  /** Where the credentials come from; `false` when something else creates the Secret. @default - Vault */
   readonly credentials?: Omit<CredentialsProps, 'namespace' | 'usesSlack'> | false;
-  /** `false` when the cluster's network enforces no policies, or matches nodes otherwise than by address. @default - what the settings name */
+  /**
+   * Network policies; `false` when the cluster's network enforces none, or does not match nodes by address.
+   * @default - egress to what the settings name
+   */
   readonly egress?: Omit<EgressProps, 'settings'> | false;
   /**
-   * Whether the namespace takes the pipeline's own Jobs only. Needs Kubernetes 1.30.
+   * Whether the namespace admits the pipeline's own Jobs only. Needs Kubernetes 1.30.
    * @default true
    */
   readonly jobPolicy?: boolean;
+  /** The alerts that gate a rollout, and those about the pipeline itself. */
   readonly alerts: PipelineAlertsProps;
 }
 
+/** What the alerts of one cluster depend on. */
 export interface PipelineAlertsProps {
   /** URL of the runbook; every alert links to its own section. */
   readonly runbook: string;
-  /** How Prometheus gets the rules. @default - a PrometheusRule */
+  /** How the rules get into Prometheus. @default - a PrometheusRule */
   readonly target?: RuleTarget;
   /** Workloads of this cluster that must be up for an upgrade. @default - none */
   readonly workloads?: readonly WatchedWorkload[];
-  /** Groups of rules that others deploy and that `settings.prometheus.ruleGroups` may name. @default - none */
+  /** Other deployed groups of rules that `settings.prometheus.ruleGroups` may name. @default - none */
   readonly otherGroups?: readonly string[];
 }
 
-/** Everything that the pipeline needs in one cluster. */
+/**
+ * Everything that the pipeline needs in one cluster. A wrong prop fails synthesis, with the construct's path.
+ */
 export class UpgradePipeline extends Construct {
-  /** As the runtime will see them. */
+  /** The settings with the runtime's defaults filled in. */
   readonly settings: Settings;
 
   constructor(scope: Construct, id: string, props: UpgradePipelineProps) {
@@ -153,7 +173,9 @@ export class UpgradePipeline extends Construct {
     });
   }
 
-  /** Terraform creates what does not depend on each other at once; an object needs its namespace first. */
+  /**
+   * Makes every object in the namespace depend on it: Terraform creates independent resources in parallel.
+   */
   private createAfter({ resource: home }: UpgradeNamespace): void {
     const resources = this.node.findAll().filter((c) => TerraformResource.isTerraformResource(c));
     for (const resource of resources) {
@@ -163,7 +185,7 @@ export class UpgradePipeline extends Construct {
   }
 }
 
-/** Of a Kubernetes object that lives in one. */
+/** Namespace of a Kubernetes object; undefined when it is cluster-scoped. */
 function namespaceOf(resource: TerraformResource): string | undefined {
   const { metadataInput, manifestInput } = resource as Partial<{
     metadataInput: { namespace?: string };
@@ -172,7 +194,7 @@ function namespaceOf(resource: TerraformResource): string | undefined {
   return metadataInput?.namespace ?? manifestInput?.metadata?.namespace;
 }
 
-/** The longest that one phase may take by the settings, and a quarter of an hour for what connects them. */
+/** The longest time that one phase may take by the settings, plus 15 minutes between phases. In seconds. */
 function stalledAfterSeconds({ timing, drain, gates }: Settings): number {
   const longest = Math.max(
     timing.script,
@@ -190,11 +212,14 @@ function withDryRun(settings: SettingsInput, dryRun: boolean | undefined): Setti
   return { ...settings, dispatch: { ...settings.dispatch, dryRun } };
 }
 
-/** Settings that the runtime takes, as they were written. */
+/**
+ * Returns the settings as they were written. Throws when the runtime would refuse them, or for an empty list
+ * of nodes.
+ */
 function readable(written: SettingsInput): SettingsInput {
   parseSettings('settings', written);
   for (const [role, names] of Object.entries(written.nodes ?? {})) {
-    // Any order is a choice; an empty one is a variable that nobody filled in.
+    // An empty list is most likely a variable that was never filled in; no list means any order.
     if (names?.length === 0) {
       throw notAllowed(`settings.nodes.${role}`, names, 'at least one name, or no list for any order');
     }

@@ -12,18 +12,18 @@ const stage = (name: string): string =>
   stages.find((text) => text.split('\n')[0]?.endsWith(` AS ${name}`)) ?? '';
 
 describe('the image', () => {
-  it('runs as the user that the pods ask for', () => {
+  it('runs as the user in the pod templates', () => {
     const [cronJob] = pipeline().resources('kubernetes_cron_job_v1');
     const user = /"run_as_user":"(\d+)"/.exec(JSON.stringify(cronJob))?.[1];
     expect(stage('runtime')).toContain(`\nUSER ${user}:${user}\n`);
   });
 
-  it('starts the bundle, so that the pods give commands only', () => {
+  it('starts the bundle, so that pods only pass a command', () => {
     expect(stage('runtime')).toContain('ENTRYPOINT ["node", "/opt/k8s-upgrade/k8s-upgrade.cjs"]');
     expect(readFileSync(join(root, 'runtime/build.mjs'), 'utf8')).toContain('dist/k8s-upgrade.cjs');
   });
 
-  it('stands on versions, not on moving tags', () => {
+  it('is based on exact versions, not on moving tags', () => {
     const bases = [...dockerfile.matchAll(/^ARG \w+_IMAGE=(\S+)$/gm)].map(([, base]) => base);
     expect(bases).toHaveLength(2);
     for (const base of bases) expect(base).toMatch(/:\d+\.\d+\.\d+-/);
@@ -32,17 +32,17 @@ describe('the image', () => {
   it.each([
     ['runtime', 'NODE_IMAGE', /^node:24\.\d+\.\d+-[a-z]+-slim$/],
     ['agent', 'AGENT_IMAGE', /^node:20\.\d+\.\d+-alpine/],
-  ])('has the Node.js and the distribution that the target %s is for', (name, arg, base) => {
+  ])('has the Node.js and the distribution of its target %s', (name, arg, base) => {
     expect(stage(name).split('\n')[0]).toBe(`\${${arg}} AS ${name}`);
     expect(new RegExp(`^ARG ${arg}=(\\S+)$`, 'm').exec(dockerfile)?.[1]).toMatch(base);
   });
 
-  it('gives the agent the same program, as a command', () => {
+  it('installs the same program in the agent image, as a command', () => {
     const copied = [...stage('agent').matchAll(/^(?:COPY|ADD|RUN) .*$/gm)].map(([line]) => line);
     expect(copied).toEqual([
       'COPY --from=build --chmod=0555 /src/runtime/dist/k8s-upgrade.cjs /usr/local/bin/k8s-upgrade',
     ]);
-    // What makes a command of it.
+    // The line that makes it executable as a command.
     expect(readFileSync(join(root, 'runtime/build.mjs'), 'utf8')).toContain('#!/usr/bin/env node');
   });
 
@@ -53,7 +53,7 @@ describe('the image', () => {
   });
 });
 
-it('the agent that the detector asks for is there', () => {
+it('the agent that the detector dispatches to exists', () => {
   const { agent } = settingsSchema.parse(settings).dispatch.agentService;
   expect(existsSync(join(root, `${agent}.md`))).toBe(true);
 });

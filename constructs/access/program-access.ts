@@ -8,21 +8,26 @@ import { Construct } from 'constructs';
 import { type Component, labelsOf } from '../labels.ts';
 import type { AccessRules, Rule } from './rules.ts';
 
-/** A service account elsewhere that gets the same permissions. */
+/** A service account that something else created and that gets the same permissions. */
 export interface AccountReference {
+  /** Namespace of the service account. */
   readonly namespace: string;
+  /** Name of the service account. */
   readonly name: string;
 }
 
+/** What `ProgramAccess` needs to know about a program. */
 export interface ProgramAccessProps {
-  /** Of the service account and the Role. */
+  /** Namespace of the service account and of its Role. */
   readonly namespace: string;
-  /** Of the service account; the roles are called the same. */
+  /** Name of the service account, its Role and its ClusterRole. */
   readonly name: string;
+  /** Value of the label `app.kubernetes.io/component` on all of these objects. */
   readonly component: Component;
+  /** What the program may do. */
   readonly rules: AccessRules;
   /**
-   * Service accounts of other namespaces that run the same program, such as the agent service's own.
+   * Service accounts in other namespaces that run the same program, such as the agent service's.
    * @default - none
    */
   readonly alsoFor?: readonly AccountReference[];
@@ -30,10 +35,13 @@ export interface ProgramAccessProps {
 
 const rbacGroup = 'rbac.authorization.k8s.io';
 
-/** A program's service account and what it may do: a ClusterRole, and a Role in each namespace where it acts. */
+/**
+ * A program's service account and its permissions: a ClusterRole, and a Role in each namespace where it acts.
+ */
 export class ProgramAccess extends Construct {
+  /** Name of the service account, for the pod of the program. */
   readonly serviceAccountName: string;
-  /** Once these are there, a pod of the program may do what it has to. */
+  /** A pod of the program must depend on these: without them its requests are refused. */
   readonly bindings: readonly ITerraformDependable[];
 
   constructor(scope: Construct, id: string, props: ProgramAccessProps) {
@@ -54,7 +62,7 @@ export class ProgramAccess extends Construct {
       metadata: { name, labels },
       rule: rules.cluster,
     });
-    // Who is no cluster administrator may only bind a role that is there.
+    // An account that is no cluster administrator can only bind a role that exists.
     const clusterRoleBinding = new ClusterRoleBindingV1(this, 'cluster-role-binding', {
       dependsOn: [clusterRole, account],
       metadata: { name, labels },

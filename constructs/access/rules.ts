@@ -4,39 +4,50 @@ import type { Settings } from '../../runtime/src/settings/settings.ts';
 
 /** One rule of a Role or ClusterRole. */
 export interface Rule {
+  /** API groups; `''` is the core group. */
   readonly apiGroups: string[];
+  /** Resources in the plural, with a subresource after a slash: `pods/eviction`. */
   readonly resources: string[];
+  /** Verbs such as `get` and `patch`. */
   readonly verbs: string[];
-  /** Only these objects. `create` and `list` cannot be restricted so: the API server knows no name then. */
+  /**
+   * Names of the only objects that the rule covers. RBAC cannot restrict `create` and `list` by name, as the
+   * request does not carry one.
+   * @default - every object
+   */
   readonly resourceNames?: string[];
 }
 
-/** What one program may do, by where it may do it. */
+/** What one program may do, by scope. */
 export interface AccessRules {
   /** Through a ClusterRole: cluster-scoped resources, and pods of every namespace. */
   readonly cluster: Rule[];
   /** Through a Role in the pipeline's namespace. */
   readonly namespace: Rule[];
-  /** Through a Role in `default`, where the Events of Nodes live. */
+  /** Through a Role in `default`, where the Events of Nodes live. @default - none */
   readonly nodeEvents?: Rule[];
-  /** Through a Role in each of these namespaces, which exist already. */
+  /** Through a Role in each of these namespaces, which must exist. @default - none */
   readonly blockedPods?: { readonly namespaces: readonly string[]; readonly rules: Rule[] };
 }
 
-/** What the rules depend on. */
+/** The settings that the rules depend on. */
 export interface AccessScope {
+  /** The pipeline's namespace. */
   readonly namespace: string;
+  /** `ssh.hostKeys.policy`: `accept-new` needs a ConfigMap for the remembered keys. */
   readonly hostKeys: Settings['ssh']['hostKeys']['policy'];
+  /** `dispatch.mode`: with `job` the detector creates the Job itself. */
   readonly dispatch: Settings['dispatch']['mode'];
-  /** `drain.blockedPods`. @default - none */
+  /** `drain.blockedPods`: the executor may delete pods only where this names some. @default - none */
   readonly blockedPods?: readonly BlockedPodRule[];
 }
 
 const core = [''];
 
-/** The killswitch, and under `accept-new` the remembered host keys. */
+/** The kill switch, and under `accept-new` the remembered host keys. */
 function configMapRules(scope: AccessScope): Rule[] {
-  // `run`, kill-switch gate; `detect`, dispatch: is it on? Every SSH login of both under `accept-new`: the key that the node has to have.
+  // The kill-switch gate of `run` and the dispatch of `detect` read the kill switch. Under `accept-new` every
+  // SSH login of both reads the host key that the node must present.
   const readable = (...names: string[]): Rule => ({
     apiGroups: core,
     resources: ['configmaps'],
@@ -46,14 +57,17 @@ function configMapRules(scope: AccessScope): Rule[] {
   if (scope.hostKeys === 'pinned') return [readable(objectNames.killSwitch)];
   return [
     readable(objectNames.killSwitch, objectNames.knownHosts),
-    // SSH of `run` and `detect`, first login to the first node: remember its key in the cluster.
+    // SSH of `run` and `detect`, first login to the first node: creates the ConfigMap with its key.
     { apiGroups: core, resources: ['configmaps'], verbs: ['create'] },
-    // SSH of `run` and `detect`, first login to every other node: add its key to those.
+    // SSH of `run` and `detect`, first login to every other node: adds its key.
     { apiGroups: core, resources: ['configmaps'], verbs: ['patch'], resourceNames: [objectNames.knownHosts] },
   ];
 }
 
-/** Who holds the lease: `run` before it takes it, `detect` before it dispatches, `submit` before it creates a Job, `status`. */
+/**
+ * Who holds the Lease. `run` reads it before it acquires it, `detect` before it dispatches, `submit` before
+ * it creates a Job, `status` to show it.
+ */
 const leaseRead: Rule = {
   apiGroups: ['coordination.k8s.io'],
   resources: ['leases'],
@@ -61,7 +75,10 @@ const leaseRead: Rule = {
   resourceNames: [objectNames.lease],
 };
 
-/** What a Job is made of: `run` for its next one, `submit` and `detect` with `dispatch.mode: job` for the first. */
+/**
+ * The template of every Job: `run` reads it for the next Job of the run, `submit`, and `detect` with
+ * `dispatch.mode: job`, for the first.
+ */
 const executionTemplateRead: Rule = {
   apiGroups: ['batch'],
   resources: ['cronjobs'],
@@ -69,7 +86,7 @@ const executionTemplateRead: Rule = {
   resourceNames: [objectNames.executionCronJob],
 };
 
-/** The annotations of a rollout: of this one namespace. */
+/** The annotations of a rollout, on the pipeline's namespace and no other. */
 const ownNamespace = (scope: AccessScope, verbs: string[]): Rule => ({
   apiGroups: core,
   resources: ['namespaces'],
@@ -77,10 +94,11 @@ const ownNamespace = (scope: AccessScope, verbs: string[]): Rule => ({
   resourceNames: [scope.namespace],
 });
 
-// Preflight with dryRun=All; drain: a pod that `drain.blockedPods` names and whose eviction stays refused (F17).
+// Preflight checks it with dryRun=All. A drain deletes a pod that `drain.blockedPods` names when its eviction
+// stays refused (F17).
 const podDeletion: Rule = { apiGroups: core, resources: ['pods'], verbs: ['delete'] };
 
-/** Only where the settings name pods. A rule that goes by labels alone can name one in any namespace. */
+/** Deletion in the namespaces that the rules name; in every namespace when a rule selects by labels alone. */
 function blockedPodRules({ blockedPods = [] }: AccessScope): {
   cluster: Rule[];
   own: Pick<AccessRules, 'blockedPods'>;
@@ -91,58 +109,65 @@ function blockedPodRules({ blockedPods = [] }: AccessScope): {
   return { cluster: [], own: { blockedPods: { namespaces, rules: [podDeletion] } } };
 }
 
-/** `k8s-upgrade run`: what its stages and gates use, and nothing more. */
+/** Permissions of `k8s-upgrade run`: what its stages and gates use, and nothing more. */
 export function executorRules(scope: AccessScope): AccessRules {
   const blocked = blockedPodRules(scope);
   return {
     ...blocked.own,
     cluster: [
-      // All stages: which nodes there are and at which version. Master, workers: cordon, uncordon, and our own marks.
+      // All stages: lists the nodes and their versions. Master and workers: cordon, uncordon, annotate.
       { apiGroups: core, resources: ['nodes'], verbs: ['list', 'watch', 'patch'] },
-      // Which API servers are behind, of several. Preflight: control-plane pods, drainability. Drain: which pods are on the node, and until when. Post-flight: ready ratio.
+      // With several control-plane nodes: which API servers are behind. Preflight: the control-plane pods,
+      // and whether nodes can be drained. Drain: the pods of the node, until they are gone. Post-flight: the
+      // ratio of ready pods.
       { apiGroups: core, resources: ['pods'], verbs: ['list', 'watch'] },
       // Drain; preflight with dryRun=All.
       { apiGroups: core, resources: ['pods/eviction'], verbs: ['create'] },
-      // Drain: does the DaemonSet that owns a pod still exist? (F30)
+      // Drain: checks whether the DaemonSet that owns a pod still exists (F30).
       { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'] },
-      // Preflight and drain: the budget behind a refusal (F17).
+      // Preflight and drain: name the budget that caused a refusal (F17).
       { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['list'] },
       // All stages: the in-flight annotations.
       ownNamespace(scope, ['get', 'patch']),
       ...blocked.cluster,
     ],
     namespace: [
-      // Before the first stage and all through: one executor at a time takes it, renews it and gives it back.
+      // Before the first stage, and then for the whole run: one executor at a time acquires, renews and
+      // releases it.
       { ...leaseRead, verbs: ['get', 'update'] },
-      // Before the first stage of the first run in a cluster: there is no Lease yet.
+      // Before the first stage of the first run in a cluster, which has no Lease yet.
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
       // Kill-switch gate; SSH host keys.
       ...configMapRules(scope),
-      // Workers, its own node is next: the next Job is made from the template.
+      // Workers, when the executor's own node is next: reads the template of the next Job.
       executionTemplateRead,
-      // The same: creates that Job. Before the first stage: has this Job handed over already, before it was killed?
+      // Creates that Job. Before the first stage, lists Jobs: has this Job handed over already, before it was
+      // killed?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     nodeEvents: [
-      // Master, workers: what happened to a node shows in `kubectl describe node`.
+      // Master, workers: Events, so that `kubectl describe node` shows what happened to a node.
       { apiGroups: core, resources: ['events'], verbs: ['create'] },
     ],
   };
 }
 
-/** `k8s-upgrade detect`. Its Secret is mounted by the kubelet; the program never reads it through the API. */
+/**
+ * Permissions of `k8s-upgrade detect`. The kubelet mounts its Secret; the program never reads it through the
+ * API.
+ */
 export function detectorRules(scope: AccessScope): AccessRules {
   const dispatchesJobs: Rule[] = [
-    // Dispatch with `dispatch.mode: job`: the template of the Job.
+    // Dispatch with `dispatch.mode: job`: reads the template of the Job.
     executionTemplateRead,
-    // The same: creates the Job.
+    // Dispatch with `dispatch.mode: job`: creates the Job.
     { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create'] },
   ];
   return {
     cluster: [
       // Observe: the kubelets' versions, the control plane's address.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
-      // Dispatch: is a run in flight? Heal a leaked latch; remember what was dispatched.
+      // Dispatch: is a rollout in flight? Clears stale in-flight annotations; records what was dispatched.
       ownNamespace(scope, ['get', 'patch']),
     ],
     namespace: [
@@ -152,26 +177,27 @@ export function detectorRules(scope: AccessScope): AccessRules {
       ...configMapRules(scope),
       // Dispatch: is a Job still running?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['list'] },
-      // Dispatch: has a node taken it, and if none has, why (F4)?
+      // Dispatch: is the Job's pod scheduled, and if not, why (F4)?
       { apiGroups: core, resources: ['pods'], verbs: ['list'] },
       ...(scope.dispatch === 'job' ? dispatchesJobs : []),
     ],
   };
 }
 
-/** `k8s-upgrade submit` by the agent service: submit a run and read how it goes, no more. */
+/** Permissions of `k8s-upgrade submit` in the agent service: submit a run and follow it, nothing more. */
 export function submitterRules(scope: AccessScope): AccessRules {
   return {
     cluster: [
-      // `submit`, check of the inputs: the running version; placement of the first Job. `status`: the nodes.
+      // `submit` checks its inputs against the running version and places the first Job. `status` lists the
+      // nodes.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
       // `status`: the in-flight annotations.
       ownNamespace(scope, ['get']),
     ],
     namespace: [
-      // `submit`: is an executor alive? `status`: which.
+      // `submit`: is an executor alive? `status`: which one?
       leaseRead,
-      // `submit`, `status`: kill switch. Both: the settings, which the agent's pod has no mount for.
+      // `submit`, `status`: the kill switch, and the settings, which the agent's pod does not mount.
       {
         apiGroups: core,
         resources: ['configmaps'],
@@ -180,11 +206,13 @@ export function submitterRules(scope: AccessScope): AccessRules {
       },
       // `submit`: the template of the Job.
       executionTemplateRead,
-      // `submit`: is a Job at work already (list)? Creates the first one; has it ended (get), and is there another after it (list)? `status`: the Jobs.
+      // `submit`: is a Job running already (list)? Creates the first Job; has it ended (get), and is there a
+      // next one (list)? `status`: the Jobs.
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list'] },
-      // `submit` follows the Job: waits for its pods (list, watch), and sees how one has ended whose log is over (get).
+      // `submit` follows the Job: waits for its pods (list, watch), and reads how a pod ended once its log
+      // ends (get).
       { apiGroups: core, resources: ['pods'], verbs: ['get', 'list', 'watch'] },
-      // `submit` follows the Job: its log (F30).
+      // `submit` follows the Job: prints its log (F30).
       { apiGroups: core, resources: ['pods/log'], verbs: ['get'] },
     ],
   };

@@ -1,11 +1,14 @@
 import type { Series } from './series.ts';
 
-/** One course of events, and what an alert has to say to it. */
+/** A course of events, and whether an alert fires. */
 export interface AlertCase {
+  /** What happens, for the name of the test. */
   readonly title: string;
+  /** Name of the alert. */
   readonly alert: string;
+  /** The series that Prometheus has scraped. */
   readonly input: readonly Series[];
-  /** When Prometheus is asked, after the beginning. */
+  /** When the alert is evaluated, as a Prometheus duration after the first sample. */
   readonly at: string;
   /** Between two samples and two evaluations. @default '1m' */
   readonly interval?: string;

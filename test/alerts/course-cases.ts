@@ -1,9 +1,7 @@
 import type { AlertCase } from './case.ts';
 import { apiServerBuild, apiServerUp, kubeletStart, nodeInfo, pushed, type Series } from './series.ts';
 
-/**
- * Whole courses of events, and what fires when. Minutes count from the start of preflight.
- */
+/** Whole courses of events, and which alerts fire when. Minutes count from the start of preflight. */
 
 const execution = (name: string, values: string) => pushed(name, 'k8s-version-upgrade', values);
 
@@ -53,7 +51,7 @@ const during = (alert: string, minute: number, fires: AlertCase['fires']): Alert
 const rebooted = (count: number) =>
   nodes.slice(0, count).map((node) => ({ job: 'kubernetes-nodes', instance: node, node }));
 
-/** The rollout's own marks fire, as the executor expects (F8), and nothing else does. */
+/** Only the alerts fire that the rollout itself causes and that the executor ignores (F8). */
 const healthyRollout: AlertCase[] = [
   during('K8sVersionSkew', start + 20, []),
   during('K8sVersionSkew', start + 60, [{}]),
@@ -74,8 +72,8 @@ const healthyRollout: AlertCase[] = [
   ),
 ];
 
-/** The Pushgateway restarts in the middle of a rollout with nothing kept; the executor pushes everything again. */
-const forgotten: Series[] = [
+/** The Pushgateway restarts during a rollout and loses its metrics; the executor pushes all of them again. */
+const restartedGateway: Series[] = [
   execution('k8s_upgrade_in_flight', '1x30 stale _x4 1x60'),
   execution('k8s_upgrade_snapshot_taken', '1x30 stale _x4 1x60'),
   execution('k8s_upgrade_heartbeat_timestamp', '0+60x30 stale _x4 2160+60x60'),
@@ -84,15 +82,15 @@ const forgotten: Series[] = [
 
 const pushgatewayRestart: AlertCase[] = ['32m', '40m', '60m'].flatMap((at) =>
   ['EtcdPreUpgradeSnapshotMissing', 'K8sUpgradeLatchWithoutRun', 'K8sUpgradeStalled'].map((alert) => ({
-    title: `the Pushgateway restarts in the middle of a rollout, ${at}`,
+    title: `the Pushgateway restarts during a rollout, ${at}`,
     alert,
-    input: forgotten,
+    input: restartedGateway,
     at,
     fires: [],
   })),
 );
 
-/** The run dies after the second node and is not started again: everything that should speak up does (F7). */
+/** The run dies after the second node and is not restarted: the alerts for that fire (F7). */
 const abandoned: Series[] = [
   nodeInfo('k8s-master', 'v1.34.5', '1x180'),
   nodeInfo('k8s-node1', 'v1.34.2', '1x180'),
@@ -109,11 +107,12 @@ const abandonedRollout: AlertCase[] = [
   ['K8sUpgradeStalled', []] as const,
   ['EtcdPreUpgradeSnapshotMissing', []] as const,
 ].map(([alert, fires]) => ({
-  title: 'a run that died half way',
+  title: 'a run died and left the rollout unfinished',
   alert,
   input: abandoned,
   at: '120m',
   fires,
 }));
 
+/** Whole courses of events, for alerts of both groups. */
 export const courseCases: AlertCase[] = [...healthyRollout, ...pushgatewayRestart, ...abandonedRollout];

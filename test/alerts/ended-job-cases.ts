@@ -6,8 +6,8 @@ const heartbeat = (values: string) => execution('k8s_upgrade_heartbeat_timestamp
 const job = { namespace: 'k8s-upgrade', job_name: 'k8s-version-upgrade-x7k2p' };
 const jobStart = kubeState('kube_job_status_start_time', job, '600x300');
 /**
- * What kube-state-metrics says of the Job from minute 20 on. `reason` is empty for one that its podFailurePolicy failed:
- * it has names for three reasons only.
+ * What kube-state-metrics exports for the Job from minute 20 on. `reason` is empty for a Job that its
+ * podFailurePolicy failed: kube-state-metrics has names for three reasons only.
  */
 const jobFailed = (reason: string): Series[] => [
   ...['BackoffLimitExceeded', 'DeadlineExceeded', 'Evicted'].map((known) =>
@@ -18,14 +18,14 @@ const jobFailed = (reason: string): Series[] => [
     kubeState('kube_job_failed', { ...job, condition }, `_x20 ${condition === 'true' ? 1 : 0}x300`),
   ),
 ];
-/** A pod failed, and the Job tries again. */
+/** A pod failed, and its Job retries. */
 const jobRetried = [kubeState('kube_job_status_failed', { ...job, reason: '' }, '_x20 1x300')];
 const lastRun = (values: string) => execution('k8s_upgrade_last_run_timestamp', values);
 
-/** A Job started at minute 10 and failed at minute 20, for whatever reason. */
+/** A Job started at minute 10 and failed at minute 20, for different reasons. */
 export const endedJobCases: AlertCase[] = [
   {
-    title: 'a Job crashed until its Job gave up, before it could push anything (F29)',
+    title: 'the executor crashed before it could push anything, until its Job gave up (F29)',
     alert: 'K8sUpgradeCrashed',
     input: [jobStart, ...jobFailed('BackoffLimitExceeded')],
     at: '30m',
@@ -39,7 +39,8 @@ export const endedJobCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'a later run ended, and the next one is in flight, whose pushes no longer have its time',
+    title:
+      'a later run ended, and the next one is in flight, whose pushes have replaced the time of that end',
     alert: 'K8sUpgradeCrashed',
     input: [
       jobStart,
@@ -52,28 +53,28 @@ export const endedJobCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'a later run ended, and the Pushgateway forgot it',
+    title: 'a later run ended, and the Pushgateway has lost its metrics',
     alert: 'K8sUpgradeCrashed',
     input: [jobStart, ...jobFailed('BackoffLimitExceeded'), lastRun('_x25 1500x10 stale')],
     at: '200m',
     fires: [],
   },
   {
-    title: 'the next run is at work already',
+    title: 'the next run is already in progress',
     alert: 'K8sUpgradeCrashed',
     input: [jobStart, ...jobFailed('BackoffLimitExceeded'), heartbeat('_x22 1320+60x200')],
     at: '30m',
     fires: [],
   },
   {
-    title: 'that one is gone, too',
+    title: 'the next run has stopped sending heartbeats, too',
     alert: 'K8sUpgradeCrashed',
     input: [jobStart, ...jobFailed('BackoffLimitExceeded'), heartbeat('_x22 1320x200')],
     at: '40m',
     fires: [{}],
   },
   {
-    title: 'a Job ended as failed, blocked or with bad input: that is no crash',
+    title: 'a Job ended as failed, blocked or with bad input, which is no crash',
     alert: 'K8sUpgradeCrashed',
     input: [jobStart, ...jobFailed('')],
     at: '30m',
@@ -87,49 +88,49 @@ export const endedJobCases: AlertCase[] = [
     fires: [{}],
   },
   {
-    title: 'the Pushgateway took the run’s beginning and not its end',
+    title: 'the Pushgateway has the start of the run and not its end',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed(''), lastRun('300x12 stale'), heartbeat('_x10 600+30x10')],
     at: '40m',
     fires: [{}],
   },
   {
-    title: 'the outcome was pushed: it speaks for itself',
+    title: 'the outcome was pushed, for which there are other alerts',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed(''), lastRun('_x19 1140x200')],
     at: '30m',
     fires: [],
   },
   {
-    title: 'it was, and the Pushgateway has forgotten it',
+    title: 'the outcome was pushed, and the Pushgateway has lost it since',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed(''), lastRun('_x19 1140x10 stale')],
     at: '200m',
     fires: [],
   },
   {
-    title: 'a run was submitted beside another one, which holds the lease',
+    title: 'a run was submitted during another one, which holds the Lease',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed(''), heartbeat('0+60x300')],
     at: '120m',
     fires: [],
   },
   {
-    title: 'that one has ended since',
+    title: 'a run was submitted during another one, which has ended since',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed(''), heartbeat('0+60x90 5400x200'), lastRun('_x90 5400x200')],
     at: '200m',
     fires: [],
   },
   {
-    title: 'a Job crashed, which is another alert',
+    title: 'the executor crashed until its Job gave up, for which there is another alert',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobFailed('BackoffLimitExceeded')],
     at: '40m',
     fires: [],
   },
   {
-    title: 'a pod failed, and its Job tries again',
+    title: 'a pod failed, and its Job retries',
     alert: 'K8sUpgradeUnreported',
     input: [jobStart, ...jobRetried],
     at: '40m',

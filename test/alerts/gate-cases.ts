@@ -22,7 +22,7 @@ const pods = (readyPods: number, unreadyPods: number) =>
     phase('Running', `p${i}`, '1x60'),
     phase('Succeeded', `p${i}`, '0x60'),
   ]).flat();
-/** A finished Job's pod: never ready again, and nobody expects it to be. */
+/** The pod of a finished Job, which is not expected to be ready. */
 const finishedPod = [
   ready('true', 'job', '0x60'),
   phase('Succeeded', 'job', '1x60'),
@@ -69,7 +69,10 @@ const exporter = {
   service: 'prometheus-kube-state-metrics',
 };
 
-/** For every alert of the group `Upgrade Gates`: one case in which it fires, and near misses in which it does not. */
+/**
+ * For every alert of the group `Upgrade Gates`: cases in which it fires, and near misses in which it does
+ * not.
+ */
 export const gateCases: AlertCase[] = [
   {
     title: 'no API server answers',
@@ -78,7 +81,7 @@ export const gateCases: AlertCase[] = [
     at: '12m',
     fires: [{}],
   },
-  { title: 'the job is gone', alert: 'KubeAPIServerDown', input: [], at: '12m', fires: [{}] },
+  { title: 'the scrape job is gone', alert: 'KubeAPIServerDown', input: [], at: '12m', fires: [{}] },
   {
     title: 'it is back within 5 minutes, as in an upgrade',
     alert: 'KubeAPIServerDown',
@@ -152,14 +155,14 @@ export const gateCases: AlertCase[] = [
     fires: [{ ...exporter, namespace: 'web', resourcequota: 'q', resource: 'pods' }],
   },
   {
-    title: 'nine tenths are used',
+    title: 'exactly nine tenths are used',
     alert: 'KubeQuotaAlmostFull',
     input: [quota('used', 18), quota('hard', 20)],
     at: '20m',
     fires: [],
   },
   {
-    title: 'a quota of zero has no share that is used',
+    title: 'the quota is zero, so that no share of it is used',
     alert: 'KubeQuotaAlmostFull',
     input: [quota('used', 0), quota('hard', 0)],
     at: '20m',
@@ -227,7 +230,7 @@ export const gateCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'the exporter is gone: KubeStateMetricsDown says so in its place',
+    title: 'the exporter is gone, for which KubeStateMetricsDown fires',
     alert: 'K8sVersionSkew',
     input: [nodeInfo('k8s-node1', 'v1.34.2', '1x5 stale'), apiServerBuild('v1.34.5', '1x60')],
     at: '50m',
@@ -248,7 +251,7 @@ export const gateCases: AlertCase[] = [
     fires: [{ job: 'k8s-version-upgrade' }],
   },
   {
-    title: 'in flight, and nothing was ever said of a snapshot',
+    title: 'in flight, and the snapshot’s metric was never pushed',
     alert: 'EtcdPreUpgradeSnapshotMissing',
     input: [execution('k8s_upgrade_in_flight', '1x60')],
     at: '15m',
@@ -304,7 +307,7 @@ export const gateCases: AlertCase[] = [
     fires: [{ namespace: 'ingress', deployment: 'traefik' }],
   },
   {
-    title: 'one of two replicas is ready, as while it is rolled out',
+    title: 'one of two replicas is ready, as during a rollout of the Deployment',
     alert: 'TraefikDown',
     input: [traefik('2x5 1x60')],
     at: '15m',

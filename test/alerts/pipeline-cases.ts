@@ -10,7 +10,7 @@ const outcome = (name: string, values: string) =>
   execution('k8s_upgrade_last_run_outcome', values, { outcome: name });
 
 const inFlight = execution('k8s_upgrade_in_flight', '1x300');
-/** Pushed every minute. */
+/** One heartbeat every minute. */
 const heartbeat = execution('k8s_upgrade_heartbeat_timestamp', '0+60x300');
 const fromRun = { job: 'k8s-version-upgrade' };
 
@@ -18,7 +18,7 @@ const pending = (pod: string, values: string) =>
   kubeState('kube_pod_status_phase', { namespace: 'k8s-upgrade', pod, uid: 'u', phase: 'Pending' }, values);
 
 const cronJob = { namespace: 'k8s-upgrade', cronjob: 'k8s-version-check' };
-/** With a sample every hour, so that eight days are few evaluations. */
+/** One sample an hour, so that eight days need few evaluations. */
 const hourly = { interval: '1h' };
 const created = kubeState('kube_cronjob_created', cronJob, '0x200');
 const scheduled = (values: string) => kubeState('kube_cronjob_status_last_schedule_time', cronJob, values);
@@ -29,7 +29,10 @@ const exporter = {
   service: 'prometheus-kube-state-metrics',
 };
 
-/** For every alert of the group `Upgrade Pipeline`. Stalled after 3600 s, as the default settings have it. */
+/**
+ * For every alert of the group `Upgrade Pipeline`: cases in which it fires, and near misses in which it does
+ * not. A run is stalled after 3600 s, as with the default settings.
+ */
 export const pipelineCases: AlertCase[] = [
   {
     title: 'alive without progress for 70 minutes',
@@ -39,7 +42,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [fromRun],
   },
   {
-    title: 'a script that takes its full 45 minutes',
+    title: 'a script that uses its full 45 minutes',
     alert: 'K8sUpgradeStalled',
     input: [inFlight, heartbeat, execution('k8s_upgrade_last_progress_timestamp', '600x54 3300x100')],
     at: '80m',
@@ -77,7 +80,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [{ ...fromRun, outcome: 'blocked' }],
   },
   {
-    title: 'the last run was held, which needs nobody',
+    title: 'the last run was held, which needs no action',
     alert: 'K8sUpgradeBlocked',
     input: [outcome('blocked', '0x60'), outcome('held', '1x60')],
     at: '20m',
@@ -105,7 +108,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'an executor was lost for a quarter of an hour, then its Job started another',
+    title: 'an executor was gone for 15 minutes, then its Job started another',
     alert: 'K8sUpgradeLatchWithoutRun',
     input: [inFlight, execution('k8s_upgrade_heartbeat_timestamp', '0+60x10 600x15 1560+60x200')],
     at: '60m',
@@ -113,7 +116,7 @@ export const pipelineCases: AlertCase[] = [
   },
   ...endedJobCases,
   {
-    title: 'a Job that no node takes (F4)',
+    title: 'a pod that cannot be scheduled (F4)',
     alert: 'K8sUpgradePodPending',
     input: [pending('k8s-version-upgrade-x7k2p-8v9tz', '1x60')],
     at: '20m',
@@ -128,7 +131,7 @@ export const pipelineCases: AlertCase[] = [
     ],
   },
   {
-    title: 'a Job that started at last',
+    title: 'a pod that was pending and then started',
     alert: 'K8sUpgradePodPending',
     input: [pending('k8s-version-upgrade-x7k2p-8v9tz', '1x10 0x60')],
     at: '20m',
@@ -143,7 +146,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [{}],
   },
   {
-    title: 'a detector that never ran at all',
+    title: 'a detector that has never run',
     alert: 'K8sVersionCheckStale',
     input: [created],
     ...hourly,
@@ -151,7 +154,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [{}],
   },
   {
-    title: 'a detector that is not there',
+    title: 'a detector that is not deployed',
     alert: 'K8sVersionCheckStale',
     input: [],
     ...hourly,
@@ -167,7 +170,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'the Pushgateway forgot, and the CronJob remembers',
+    title: 'the Pushgateway has lost the time, and the CronJob has it',
     alert: 'K8sVersionCheckStale',
     input: [
       created,
@@ -179,7 +182,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [],
   },
   {
-    title: 'detection says that it failed',
+    title: 'detection reported that it failed',
     alert: 'K8sVersionCheckFailed',
     input: [
       detection('k8s_version_check_outcome', '1x60', { outcome: 'failed' }),
@@ -189,28 +192,28 @@ export const pipelineCases: AlertCase[] = [
     fires: [{}],
   },
   {
-    title: 'detection died before it could say anything (F29)',
+    title: 'detection died before it could report anything (F29)',
     alert: 'K8sVersionCheckFailed',
     input: [scheduled('_x10 600x300'), succeeded('0x300')],
     at: '45m',
     fires: [{}],
   },
   {
-    title: 'its first run never ended well',
+    title: 'detection has never succeeded',
     alert: 'K8sVersionCheckFailed',
     input: [scheduled('_x10 600x300')],
     at: '45m',
     fires: [{}],
   },
   {
-    title: 'it is running',
+    title: 'a detection is in progress',
     alert: 'K8sVersionCheckFailed',
     input: [scheduled('_x10 600x300'), succeeded('0x20 1200x300')],
     at: '45m',
     fires: [],
   },
   {
-    title: 'it held a release back',
+    title: 'detection held a release back',
     alert: 'K8sVersionCheckFailed',
     input: [
       detection('k8s_version_check_outcome', '0x60', { outcome: 'failed' }),
@@ -234,7 +237,7 @@ export const pipelineCases: AlertCase[] = [
     fires: [{}],
   },
   {
-    title: 'both are',
+    title: 'both versions are scraped',
     alert: 'K8sVersionSkewUnknown',
     input: [nodeInfo('k8s-node1', 'v1.34.2', '1x60'), apiServerBuild('v1.34.2', '1x60')],
     at: '40m',

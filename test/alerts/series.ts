@@ -1,11 +1,13 @@
 /**
- * Series as the exporters really expose them, labels included: kube-state-metrics and the Pushgateway scraped by the
- * Prometheus chart, API server and kubelets by its discovery jobs.
+ * Series as exporters really expose them, labels included: kube-state-metrics and the Pushgateway as the
+ * Prometheus chart scrapes them, the API server and the kubelets as its discovery jobs do.
  */
 
-/** Name and labels, and values in promtool's notation (`1x60`, `_x5`, `0+60x30`), one per minute. */
+/** A series for promtool. */
 export interface Series {
+  /** Name and labels. */
   readonly series: string;
+  /** Values in promtool's notation (`1x60`, `_x5`, `0+60x30`), one per interval. */
   readonly values: string;
 }
 
@@ -25,10 +27,11 @@ const kubeStateMetricsJob = {
   service: 'prometheus-kube-state-metrics',
 };
 
-/** Of kube-state-metrics. Its `namespace` gives way to the object's: the chart scrapes with `honor_labels`. */
+/** A series of kube-state-metrics. `namespace` is the object's, as the chart scrapes with `honor_labels`. */
 export const kubeState = (name: string, labels: Labels, values: string): Series =>
   series(name, { ...kubeStateMetricsJob, ...labels }, values);
 
+/** A node with its kubelet's version, from kube-state-metrics. */
 export const nodeInfo = (node: string, kubeletVersion: string, values: string): Series =>
   kubeState(
     'kube_node_info',
@@ -47,8 +50,10 @@ export const nodeInfo = (node: string, kubeletVersion: string, values: string): 
 
 const apiServerJob = { job: 'kubernetes-apiservers', instance: '10.0.20.100:6443' };
 
+/** Whether Prometheus can scrape the API server. */
 export const apiServerUp = (values: string): Series => series('up', apiServerJob, values);
 
+/** The version of the API server. */
 export const apiServerBuild = (gitVersion: string, values: string): Series =>
   series(
     'kubernetes_build_info',
@@ -62,11 +67,11 @@ export const apiServerBuild = (gitVersion: string, values: string): Series =>
     values,
   );
 
-/** As the Prometheus chart scrapes it: the node's name is the instance. */
+/** A kubelet's start time as the Prometheus chart scrapes it: the node's name is the instance. */
 export const kubeletStart = (node: string, values: string): Series =>
   series('process_start_time_seconds', { job: 'kubernetes-nodes', instance: node }, values);
 
-/** As the operator's chart scrapes it: the node's name is a label of its own. */
+/** A kubelet's start time as the operator's chart scrapes it: the node's name is a separate label. */
 export const operatorKubeletStart = (node: string, values: string): Series =>
   series(
     'process_start_time_seconds',
@@ -74,10 +79,11 @@ export const operatorKubeletStart = (node: string, values: string): Series =>
     values,
   );
 
-/** Of this runtime, through the Pushgateway, which is scraped with `honor_labels`. */
+/** A metric of the runtime, from the Pushgateway, which is scraped with `honor_labels`. */
 export const pushed = (name: string, job: string, values: string, labels: Labels = {}): Series =>
   series(name, { job, instance: '', ...labels }, values);
 
+/** Failed evaluations of a rule group, from Prometheus itself. */
 export const ruleFailures = (ruleGroup: string, values: string): Series =>
   series(
     'prometheus_rule_evaluation_failures_total',

@@ -100,10 +100,13 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     const same = await create(() => undefined);
     expect(same.code, JSON.stringify(same.body)).toBe(201);
     const changes: [string, (container: Container) => void][] = [
-      ['the image is', (c) => Object.assign(c, { image: 'registry.invalid/shell:1' })],
-      ['the program is run or detect', (c) => Object.assign(c, { command: ['bash'] })],
-      ['the program is run or detect', (c) => c.args.push('--settings=/dev/stdin')],
-      ['the environment has only', (c) => c.env.push({ name: 'NODE_OPTIONS', value: '--inspect' })],
+      ['the image must be', (c) => Object.assign(c, { image: 'registry.invalid/shell:1' })],
+      ['the program must be run or detect', (c) => Object.assign(c, { command: ['bash'] })],
+      ['the program must be run or detect', (c) => c.args.push('--settings=/dev/stdin')],
+      [
+        'the only environment variables allowed are',
+        (c) => c.env.push({ name: 'NODE_OPTIONS', value: '--inspect' }),
+      ],
     ];
     for (const [message, change] of changes) {
       const { code, body } = await create(change);
