@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Runs a node script detached from the SSH connection that brought it, and follows it from any later connection.
+# Runs a node script detached from the SSH connection that sent it, and follows it from any later connection.
 #
-#   start NAME [--] ARGS…   start the script in $payload (base64) as NAME, or join it when it already runs with the same ARGS
+#   start NAME [--] ARGS…
+#       Starts the script in $payload (base64) as NAME, or joins it when it already runs with the same ARGS.
 #   follow NAME OFFSET [MARK]
-#                           print NAME's log from byte OFFSET until it ends, after the line MARK where one is given, and exit as it did;
-#                           only "ended: CODE" (or "ended: lost") on standard error says that it has: any other end is of what followed it
+#       Prints the line MARK, when given, and NAME's log from byte OFFSET until NAME ends. Exits with its exit code.
+#       NAME has ended only when standard error has "ended: CODE" or "ended: lost"; without that line only this
+#       command has ended.
 #
 # Sent over one connection, as root, from runtime/dist/node-scripts:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
 #     ssh NODE 'sudo -n bash -s -- start update_k8s -- --role worker --release 1.34.5'
 #
-# Exit codes of its own: 2 bad input, 200 the script is gone and left no exit code (reboot, kill -9),
-# 201 NAME runs with another script or other arguments, 202 what followed NAME was disturbed: follow again.
+# Its own exit codes: 2 bad input, 200 the script is gone and left no exit code (reboot, kill -9),
+# 201 NAME runs with another script or other arguments, 202 this command was interrupted: follow again.
 set -euo pipefail
 
 lost=200
 busy=201
-disturbed=202
+interrupted=202
 root="${K8S_UPGRADE_ROOT:-}"
 
 fail() {
@@ -24,14 +26,14 @@ fail() {
   exit "$1"
 }
 
-# The script's own process: its exit code is on disk before its locks are free.
+# The script's process: it writes the exit code to disk before it releases its locks.
 # shellcheck disable=SC2016 # expanded by that process
 runner='trap "" HUP; umask 022; run=$1; shift
 bash "$run/script" "$@" 7>&- && code=0 || code=$?
 printf "%s\n" "$code" >"$run/exit.new" && mv -f "$run/exit.new" "$run/exit"'
 
-# Three locks: 7 is held by the script's process alone, 8 by it and all that it started, 9 while a connection decides.
-# The kernel drops them with their holders, whatever ends those.
+# Three locks: the script's process holds 7; it and all processes that it started hold 8; a connection holds 9
+# while it decides what to do. The kernel releases them when their holders end, however they end.
 open_state() {
   state="$root/run/k8s-upgrade/$name"
   log="$root/var/log/k8s-upgrade/$name.log"
@@ -69,11 +71,11 @@ start() {
   script=$(base64 -d <<<"$payload") || fail 2 "payload: expected base64"
   arguments=${*@Q}
   open_state
-  # A follower holds the lock for an instant when a script has ended.
+  # A follower holds the lock for a moment when a script has ended.
   if flock -w 0.1 8; then
     launch "$@"
   elif recorded; then
-    # It has ended; something that it left behind still has the old lock open.
+    # It has ended, but a process that it started still holds the old lock.
     rm -f "$state/family"
     exec 8>>"$state/family"
     flock 8
@@ -83,13 +85,14 @@ start() {
   fi
 }
 
-# Ends with the script; when that was killed, with the last process that it had started: nothing may run beside those.
+# Returns when the script ends. When it was killed, waits for the last process that it had started: nothing
+# may run in parallel to those.
 wait_for_end() {
   flock -s 7
   recorded || flock -s 8
 }
 
-# The waiter may have been killed: only free locks say that the script has ended.
+# True when the script has ended. Checks the locks, as the waiter may have been killed.
 has_ended() { flock -s -n 7 && { recorded || flock -s -n 8; }; }
 
 follow() {
@@ -100,18 +103,18 @@ follow() {
   exec 9>&-
   wait_for_end </dev/null >/dev/null 2>&1 &
   waiter=$!
-  # shellcheck disable=SC2064 # the process id as it is now
+  # shellcheck disable=SC2064 # the current process id
   trap "kill $waiter 2>/dev/null || true" EXIT
-  # A login shell may have printed something before.
+  # A login shell may have printed text before the log.
   [[ -z $mark ]] || printf '%s\n' "$mark"
   if [[ -e $log ]]; then
-    # tail reads once more after the waiter is gone, so the last bytes are not lost.
+    # tail reads once more after the waiter is gone, so the last bytes are printed.
     tail -c "+$((offset + 1))" -s 0.05 --pid="$waiter" -f "$log"
   else
-    # It has not run, or somebody removed the log of one that runs.
+    # NAME has not run, or somebody removed its log.
     wait "$waiter" || true
   fi
-  has_ended || fail "$disturbed" "what followed $name was killed"
+  has_ended || fail "$interrupted" "the process that followed $name was killed"
   if recorded; then
     printf 'ended: %s\n' "$(<"$state/exit")" >&2
     exit "$(<"$state/exit")"

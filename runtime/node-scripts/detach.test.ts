@@ -175,7 +175,7 @@ describe('detach.sh', () => {
       if (!commandOf(one).startsWith('tail')) process.kill(one, 'SIGKILL');
     expect(await following.ended).toMatchObject({
       exit: 202,
-      lastError: 'error: what followed job was killed',
+      lastError: 'error: the process that followed job was killed',
     });
     go();
     expect(await follow()).toMatchObject({ exit: 7 });

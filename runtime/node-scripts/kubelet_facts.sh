@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Prints what on this node decides whether a newer kubelet starts on it: the cgroup version, and every file that gives the
-# kubelet flags or feature gates, as "file PATH BASE64". Changes nothing; needs root, as the kubelet's files may be root's alone.
+# Prints what decides whether a newer kubelet starts on this node: the cgroup version, and every file with
+# flags or feature gates of the kubelet, as "file PATH BASE64". Changes nothing. Needs root to read the
+# kubelet's files.
 set -euo pipefail
 
-# Prefix of every file path: empty on a real node, a directory when the script is rehearsed.
+# Prefix of every file path: empty on a real node, a directory in tests and in the lab.
 root="${K8S_UPGRADE_ROOT:-}"
 
 cgroup_version() {
@@ -17,7 +18,7 @@ cgroup_version() {
 }
 
 units=("$root"/{etc,usr/lib}/systemd/system)
-# Where /lib is a link to /usr/lib, one file would be told twice.
+# Where /lib is a link to /usr/lib, each file would be printed twice.
 [[ -L $root/lib ]] || units+=("$root"/lib/systemd/system)
 
 printf 'cgroup %s\n' "$(cgroup_version)"
@@ -27,5 +28,5 @@ for file in "$root"/var/lib/kubelet/{config.yaml,kubeadm-flags.env} "$root"/etc/
     [[ ! -f $each ]] || printf 'file %s %s\n' "${each#"$root"}" "$(base64 <"$each" | tr -d '\n')"
   done
 done
-# Without this line the answer was cut off.
+# Output without this line is incomplete.
 printf 'end\n'

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lists what the configured Kubernetes repository offers, after refreshing that repository and nothing else.
+# Lists a package's versions in the configured Kubernetes repository, after refreshing that repository and
+# nothing else.
 set -Eeuo pipefail
 
 usage() {
@@ -7,10 +8,10 @@ usage() {
 Usage: list_packages.sh --package NAME [--dry-run]
 
   --package NAME   such as kubeadm
-  --dry-run        do not refresh the lists, use them as they are
+  --dry-run        use the lists as they are, without refreshing them
   --help
 
-Needs root, or sudo without a password. Prints apt-cache madison's lines; the last line of a success is
+Needs root, or sudo without a password. Prints the lines of apt-cache madison. The last line of a success is
 "result: {versions, repository}", newest first; of a failure, "error: what, and what to do".
 Exit codes: 0 done, 1 failed (also when there is nothing to list), 2 bad input.
 USAGE
@@ -38,7 +39,7 @@ parse_arguments() {
   [[ -n $package ]] || refuse "--package: expected the name of a Debian package"
 }
 
-# The madison lines that come from a Kubernetes repository of this node.
+# The madison lines for this node's Kubernetes repositories.
 offered() {
   local url urls=()
   while read -r url; do urls+=(-e "| ${url%/} "); done < <(kubernetes_sources | while read -r file; do kubernetes_urls "$file"; done)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Points this node's Kubernetes package source at another minor, with that repository's signing key.
+# Points this node's Kubernetes package source at another minor, and installs that repository's signing key.
 set -Eeuo pipefail
 
 usage() {
@@ -8,14 +8,14 @@ Usage: set_repository.sh --minor X.Y --url BASE [--dry-run]
 
   --minor X.Y   such as 1.35
   --url BASE    such as https://pkgs.k8s.io/core:/stable:/ ; vX.Y/deb/ is appended
-  --dry-run     say what would be done, change nothing
+  --dry-run     print what would be done, change nothing
   --help
 
-Only lines and stanzas that name a Kubernetes repository are rewritten. The key is fetched through the proxy that apt takes.
-When the refresh fails or the repository offers no kubeadm X.Y, the old source and key are put back. Safe to run again.
+Rewrites only lines and stanzas that name a Kubernetes repository. Fetches the key through the proxy that apt uses.
+Restores the old source and key when the refresh fails or the repository offers no kubeadm X.Y. Safe to run again.
 Needs root, or sudo without a password.
 The last line of a success is "result: {minor, repository, newest, changed}"; of a failure, "error: what, and what to do".
-Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was changed).
 USAGE
 }
 
@@ -25,9 +25,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 url_pattern='^https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._:~%-]*)*$'
 minor_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 keyring=/etc/apt/keyrings/kubernetes-apt-keyring.gpg
-# Outside of /etc/apt, where apt would complain about files it does not know.
+# Outside /etc/apt, where apt would complain about unknown files.
 backups="$root/var/backups/k8s-upgrade"
-# Exists from the first change to the last: the repository that the node is being pointed at.
+# Exists from the first change to the last, and holds the URL of the new repository.
 unfinished="$backups/unfinished"
 minor='' base='' work=''
 
@@ -56,7 +56,7 @@ set_option() {
   esac
 }
 
-# A repository for another minor than this or the next one is a mistake.
+# Refuses any minor but the kubelet's and the next one.
 check_minor() {
   local now
   now=$(minor_of "$(kubelet --version | sed -E 's/^Kubernetes v//')")
@@ -67,7 +67,8 @@ check_minor() {
 
 clean_up() { [[ -z $work ]] || rm -rf -- "$work"; }
 
-# apt_proxy URL: the proxy that apt itself takes to reach it, DIRECT for none; empty when apt's configuration says nothing.
+# apt_proxy URL: the proxy that apt uses for it, DIRECT for none; empty when apt's configuration names
+# neither.
 apt_proxy() {
   local host=${1#*://} schemes=(https http) scheme value=''
   [[ $1 == https:* ]] || schemes=(http)
@@ -80,23 +81,23 @@ apt_proxy() {
   printf '%s' "$value"
 }
 
-# download URL FILE: follows redirects (F12), takes the way that apt takes, and waits for the network.
+# download URL FILE: follows redirects (F12), uses apt's proxy, and waits for the network.
 download() {
-  local proxy said code deadline=$((SECONDS + network_timeout))
-  # Not resolved, not reached, timed out, as each exits with it.
+  local proxy printed code deadline=$((SECONDS + network_timeout))
+  # $away: the exit codes of curl or wget for not resolved, not reached and timed out.
   local client=(curl -fsSL --proto '=http,https' --max-redirs 10 --max-time 60 -o) away=' 5 6 7 28 '
   command -v curl >/dev/null || client=(wget -nv -t 1 -T 60 -O) away=' 4 '
   proxy=$(apt_proxy "$1")
   [[ -z $proxy ]] || local -x http_proxy=${proxy#DIRECT} https_proxy=${proxy#DIRECT}
-  until said=$("${client[@]}" "$2" "$1" </dev/null 2>&1); do
+  until printed=$("${client[@]}" "$2" "$1" </dev/null 2>&1); do
     code=$?
-    if [[ $away == *" $code "* ]] && wait_for_network "${said##*$'\n'}" "$deadline"; then continue; fi
-    printf '%s\n' "$said" >&2
+    if [[ $away == *" $code "* ]] && wait_for_network "${printed##*$'\n'}" "$deadline"; then continue; fi
+    printf '%s\n' "$printed" >&2
     return "$code"
   done
 }
 
-# The repository's key, in the form apt reads, as $work/keyring.
+# Writes the repository's key to $work/keyring, in the format that apt reads.
 fetch_key() {
   download "${repository}Release.key" "$work/key" ||
     die "cannot fetch ${repository}Release.key; check that v$minor exists there and that the node reaches it"
@@ -104,7 +105,7 @@ fetch_key() {
   gpg --batch --yes --dearmor -o "$work/keyring" "$work/key" || die "gpg cannot read ${repository}Release.key"
 }
 
-# rewritten FILE: its content with every Kubernetes entry pointing at the repository and the key.
+# rewritten FILE: its content, with every Kubernetes entry pointing to the new repository and key.
 rewritten() {
   if [[ $1 == *.sources ]]; then rewritten_stanzas "$1"; else rewritten_lines "$1"; fi
 }
@@ -120,14 +121,15 @@ rewritten_lines() {
   done <"$1"
 }
 
-# deb [options] URL / : other options than signed-by stay.
+# rewritten_line LINE: `deb [options] URL /`. Keeps all options except signed-by.
 rewritten_line() {
   local options=''
   [[ $1 != *'['*']'* ]] || options=$(sed -E 's/^[^[]*\[([^]]*)\].*/\1/; s/(^| +)signed-by=[^ ]*//; s/^ +//' <<<"$1")
   printf '%s [%ssigned-by=%s] %s /\n' "${1%%[[:space:]]*}" "${options:+$options }" "$keyring" "$repository"
 }
 
-# deb822: the URIs and Signed-By (which may be a whole key, over several lines) of the stanzas that are Kubernetes'.
+# rewritten_stanzas FILE: deb822. Replaces URIs and Signed-By, which may be a whole key over several lines, in
+# the stanzas of Kubernetes.
 rewritten_stanzas() {
   awk -v repository="$repository" -v keyring="$keyring" '
     function flush(  i, ours, skip) {
@@ -146,13 +148,14 @@ rewritten_stanzas() {
     END { flush() }' "$1"
 }
 
-# replace SOURCE TARGET: whole or not at all, readable by apt's own user.
+# replace SOURCE TARGET: atomically; TARGET is readable by apt's own user.
 replace() {
   as_root install -D -m 0644 -- "$1" "$2.new"
   as_root mv -f -- "$2.new" "$2"
 }
 
-# After a killed switch the backups are from before it, and the files perhaps are not.
+# backup FILE…: keeps the backups of a switch to the same repository that was killed, as its files may be
+# changed.
 backup() {
   local file
   [[ $(as_root cat "$unfinished" 2>/dev/null || true) != "$repository" ]] || return 0
@@ -165,7 +168,7 @@ backup() {
   replace "$work/unfinished" "$unfinished"
 }
 
-# Puts source and key back.
+# restore FILE…: puts source and key back.
 restore() {
   local file
   for file in "$@"; do
@@ -175,10 +178,10 @@ restore() {
     fi
   done
   as_root rm -f -- "$unfinished"
-  say "the old source and key are back"
+  say "restored the old source and key"
 }
 
-# In a shell of its own, so that its failure can be undone before it is reported.
+# In a subshell, so that a failure can be undone before it is reported.
 try_refresh() (
   refresh_kubernetes_source
   [[ -n $(newest) ]] || die "the repository $repository offers no kubeadm $minor; check that this minor has been released"
@@ -199,7 +202,7 @@ switch() {
     return
   fi
   restore "$@" "$root$keyring"
-  die "$(sed -nE 's/^error: //p' "$work/why" | tail -n 1); this node stays on the repository that it had"
+  die "$(sed -nE 's/^error: //p' "$work/why" | tail -n 1); this node keeps its old repository"
 }
 
 main() {

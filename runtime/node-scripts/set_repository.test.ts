@@ -127,7 +127,7 @@ describe('set_repository.sh', () => {
     );
     // CRI-O's repository is unreachable, so refreshing the file failed and everything was restored.
     expect(exit).toBe(1);
-    expect(lastError).toContain('this node stays on the repository that it had');
+    expect(lastError).toContain('this node keeps its old repository');
     bench.node.write(sources, stanza(`${bench.repository.base}v1.34/deb/`, embedded));
     expect((await setRepository('1.35')).exit).toBe(0);
     expect(bench.node.read(sources)).toBe(stanza(`${bench.repository.base}v1.35/deb/`, ` ${keyring}`));
@@ -164,7 +164,7 @@ describe('set_repository.sh', () => {
     const { exit, lastError } = await setRepository('1.35');
     expect(exit).toBe(1);
     expect(lastError).toMatch(
-      /^error: apt-get update failed .*; this node stays on the repository that it had$/,
+      /^error: apt-get update failed .*; this node keeps its old repository$/,
     );
     expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
   });

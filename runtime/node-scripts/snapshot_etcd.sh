@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Saves an etcd snapshot on this control-plane node and checks it, or checks one that was saved before.
+# Saves an etcd snapshot on this control-plane node and checks it, or checks an existing one.
 set -Eeuo pipefail
 
 usage() {
@@ -8,16 +8,16 @@ Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--keep N] [--dry-run]
    or: snapshot_etcd.sh --verify PATH
 
   --save DIRECTORY   save to DIRECTORY/k8s-upgrade-pre-X.Y.Z-EPOCH.db, with its sha256 in a file beside it
-  --release X.Y.Z    the release that the cluster is about to go to; part of the name
-  --keep N           then remove what this script saved there before, but for the newest N (1 or more)
+  --release X.Y.Z    the target release of the upgrade; part of the name
+  --keep N           then remove all snapshots of this script in DIRECTORY except the newest N (1 or more)
   --verify PATH      check a saved snapshot: status and sha256
-  --dry-run          say what would be done, change nothing
+  --dry-run          print what would be done, change nothing
   --help
 
-The parent of DIRECTORY must exist: a missing mount is not written to the root disk.
+The parent of DIRECTORY must exist, so that nothing is written to the root disk when a mount is missing.
 Needs root, or sudo without a password. The last line of a success is
 "result: {path, hash, revision, totalKey, totalSize, sha256}"; of a failure, "error: what, and what to do".
-Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was changed).
 USAGE
 }
 
@@ -26,7 +26,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 manifest="$root/etc/kubernetes/manifests/etcd.yaml"
 pki=/etc/kubernetes/pki/etcd
 mode='' directory='' release='' path='' keep=''
-# Files to remove however the script ends.
+# Files to remove when the script ends, however it ends.
 leftovers=()
 
 parse_arguments() {
@@ -61,19 +61,19 @@ set_option() {
 
 clean_up() { ((${#leftovers[@]} == 0)) || as_root rm -f -- "${leftovers[@]}"; }
 
-# --- etcd's own programs: those in etcd's container, which fit it; the host's only while it does not run ---
+# --- etcd's programs: in its container, as they match its version; the host's only while etcd does not run ---
 
 find_etcd() {
   as_root test -e "$manifest" ||
-    die "this node runs no etcd of kubeadm's (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave the stage snapshot out"
+    die "kubeadm runs no etcd on this node (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave out the stage snapshot"
   data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
   data=${data:-/var/lib/etcd}
-  # kubeadm has it listen on the loopback of the family that the node's own address is of.
+  # kubeadm makes it listen on the loopback address of the node's IP family.
   endpoint=$(as_root cat "$manifest" | sed -nE 's/^ *- --listen-client-urls=//p' | tr , '\n' |
     grep -Exm 1 'https://(127\.0\.0\.1|\[::1\]):[0-9]+' || true)
   endpoint=${endpoint:-https://127.0.0.1:2379}
   container=''
-  # kubeadm's package brings no crictl since 1.32.
+  # Since 1.32 kubeadm's package does not depend on crictl.
   if command -v crictl >/dev/null; then
     container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
   fi
@@ -84,30 +84,32 @@ why_no_etcd() {
   if command -v crictl >/dev/null; then
     printf "etcd's container is not running; see crictl ps -a on this node"
   else
-    printf 'crictl is missing on this node, and etcd is reached through it: apt-get install cri-tools'
+    printf 'crictl is missing on this node and is needed to reach etcd: apt-get install cri-tools'
   fi
 }
 
-# etcd_tool NAME ARGS…: paths are the same in the container, which mounts the data directory and the certificates. A distribution's
-# etcdctl may be so old that it speaks the API v2 by itself.
+# etcd_tool NAME ARGS…: runs etcdctl or etcdutl. The container mounts the data directory and the certificates
+# at the same paths. ETCDCTL_API=3 is for an etcdctl of the distribution that is so old that its default is
+# API v2.
 etcd_tool() {
   if [[ -n $container ]]; then as_root crictl exec "$container" "$@"; else as_root env ETCDCTL_API=3 "$@"; fi
 }
 
-# status FILE: one line of JSON. Before 3.5 there is no etcdutl, and etcdctl answers this; from 3.6 on it prints its help.
+# status FILE: one line of JSON. Uses etcdctl before 3.5, which has no etcdutl; since 3.6 etcdctl prints its
+# help instead.
 status() {
   local tool=etcdutl
   etcd_tool etcdutl version >/dev/null 2>&1 || tool=etcdctl
   etcd_tool "$tool" snapshot status "$1" -w json
 }
 
-# read_status FILE: hash, revision, total_key and total_size, refusing a snapshot with nothing in it.
+# read_status FILE: sets hash, revision, total_key and total_size. Dies when the snapshot is empty.
 read_status() {
   local json
-  json=$(status "$1") || die "etcd cannot read the snapshot; do not upgrade with it, take another"
+  json=$(status "$1") || die "etcd cannot read the snapshot; do not upgrade with it, take another one"
   hash=$(field hash "$json") revision=$(field revision "$json")
   total_key=$(field totalKey "$json") total_size=$(field totalSize "$json")
-  [[ -n $hash && -n $revision && -n $total_key && -n $total_size ]] || die "etcd's answer on the snapshot is not understood: $json"
+  [[ -n $hash && -n $revision && -n $total_key && -n $total_size ]] || die "etcd's status of the snapshot is unreadable: $json"
   ((total_key > 0 && revision > 0 && total_size > 0)) || die "the snapshot is empty ($json); see etcd's log before anything else"
 }
 
@@ -117,13 +119,13 @@ sha256_of() { as_root sha256sum "$1" | cut -d' ' -f1; }
 
 # --- steps ---
 
-# check_space FILE DIRECTORY…: room for twice the file in each, as etcd grows while it is copied.
+# check_space FILE DIRECTORY…: dies unless each has room for twice the file, as etcd grows during the copy.
 check_space() {
   local place need free
   need=$(($(as_root du -sm --apparent-size "$1" | cut -f1) * 2))
   for place in "${@:2}"; do
     free=$(free_mib "$place")
-    ((free >= need)) || die "only $free MiB are free on the file system of ${place#"$root"}, the snapshot needs $need; free some or choose another directory"
+    ((free >= need)) || die "only $free MiB are free on the file system of ${place#"$root"}, the snapshot needs $need; free some space or choose another directory"
   done
 }
 
@@ -144,7 +146,7 @@ save() {
     printf 'WOULD: save an etcd snapshot to %s\n' "$path"
     return
   fi
-  # What a killed run left takes space; etcdctl itself writes FILE.part first.
+  # Remove the files of a killed run, which take up space. etcdctl writes FILE.part first.
   leftovers=("$root$scratch" "$root$scratch.part" "$partial")
   clean_up
   check_space "$root$data/member/snap/db" "$root$data" "$root$directory"
@@ -157,7 +159,7 @@ save() {
   [[ -z $keep ]] || prune
 }
 
-# The file gets its final name last, complete, checked and on disk.
+# store SOURCE PARTIAL: copies, checks and syncs the file, and renames it to $path last.
 store() {
   as_root cp --reflink=auto -- "$1" "$2"
   as_root chmod 0600 "$2"
@@ -167,7 +169,8 @@ store() {
   as_root mv -f -- "$2" "$root$path"
 }
 
-# Only what has a name as this script gives it, and by the time in that name. A sum may outlive its snapshot, not the reverse.
+# Removes only files with names of this script, by the time in the name. The snapshot goes before its sum, so
+# that none is left without one.
 prune() {
   local file old
   mapfile -t old < <(
@@ -181,7 +184,7 @@ prune() {
   done
 }
 
-# write_file PATH: stdin, as root.
+# write_file PATH: writes stdin to PATH as root.
 write_file() {
   local text
   text=$(cat)
@@ -191,12 +194,12 @@ write_file() {
 
 verify() {
   local copy="$data/k8s-upgrade-verify.db" recorded
-  as_root test -s "$root$path" || die "--verify: there is no snapshot $path, or it is empty; take another"
+  as_root test -s "$root$path" || die "--verify: there is no snapshot $path, or it is empty; take another one"
   recorded=$(as_root cat "$root$path.sha256" 2>/dev/null | cut -d' ' -f1) || true
   [[ -n $recorded ]] || die "--verify: $path.sha256 is missing; take another snapshot"
   sha256=$(sha256_of "$root$path")
   [[ $sha256 == "$recorded" ]] || die "--verify: $path has changed since it was saved (its sha256 differs); take another snapshot"
-  # etcd's container sees only its own data directory.
+  # etcd's container mounts only its own data directory.
   leftovers=("$root$copy")
   clean_up
   check_space "$root$path" "$root$data"

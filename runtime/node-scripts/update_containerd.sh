@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings this node's containerd to a version, from whichever package provides it, and restarts it. Running containers stay.
+# Upgrades this node's containerd to a version, from the package that provides it, and restarts it. Containers
+# keep running.
 set -Eeuo pipefail
 
 usage() {
@@ -7,12 +8,14 @@ usage() {
 Usage: update_containerd.sh --version X.Y.Z [--dry-run]
 
   --version X.Y.Z   containerd's own version, such as 1.7.28
-  --dry-run         say what would be done, change nothing
+  --dry-run         print what would be done, change nothing
   --help
 
-Containers go on while it restarts; before another major drain the node. Safe to run again. Needs root, or sudo without a password.
+Containers keep running while it restarts; for another major version drain the node first. Safe to run again.
+Needs root, or sudo without a password.
 The last line of a success is "result: {version, from, package, revision}"; of a failure, "error: what, and what to do".
-Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched), 4 not to be had by this node's package manager (nothing was changed).
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was changed), 4 this node's package manager does not offer the version
+(nothing was changed).
 USAGE
 }
 
@@ -20,7 +23,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 
 version='' package='' held=false
-# Exists while a held package is not held, so that the run after a killed one knows.
+# Exists while this script has released a hold, so that the run after a killed one restores it.
 hold_note="$root/var/lib/k8s-upgrade/hold-containerd"
 
 parse_arguments() {
@@ -40,7 +43,7 @@ parse_arguments() {
   [[ -n $version ]] || refuse "--version: expected a containerd version X.Y.Z such as 1.7.28"
 }
 
-# Not to be had here, and not needed for what comes after it. Exit 4.
+# unavailable MESSAGE…: this node does not offer the version; an upgrade can continue without it. Exit 4.
 unavailable() {
   printf 'error: %s\n' "$*" >&2
   exit 4
@@ -51,20 +54,21 @@ find_package() {
   for package in containerd.io containerd; do
     [[ -z $(installed_version "$package") ]] || return 0
   done
-  unavailable "neither containerd.io nor containerd is installed as a package; update containerd on this node by hand"
+  unavailable "neither containerd.io nor containerd is installed as a package; update containerd on this node manually"
 }
 
-# The program on disk, and the one that serves: another one when somebody forgot the restart, none while containerd is down.
+# The installed version, and the running one: they differ until a restart; the latter is empty while
+# containerd is down.
 containerd_on_disk() { containerd --version | awk '{ sub(/^v/, "", $3); print $3 }' | sed -E 's/[-~+].*//'; }
 containerd_running() { as_root crictl version 2>/dev/null | sed -nE 's/^RuntimeVersion: *v?([0-9.]+).*/\1/p' || true; }
 
-# The version was named, so a stale list can only lack it: everything is refreshed only then.
+# Refreshes the package lists only when they lack the version: a stale list cannot do more harm than that.
 resolve_revision() {
   revision=$(newest_revision "$package" "$version")
   [[ -z $revision ]] || return 0
   if ! $dry_run; then
     say "refreshing the package lists"
-    apt_get update || warn "apt-get update failed; going on with what it got"
+    apt_get update || warn "apt-get update failed; continuing with the lists that it refreshed"
     revision=$(newest_revision "$package" "$version")
     [[ -z $revision ]] || return 0
   fi
@@ -85,7 +89,7 @@ hold_again() {
 }
 clean_up() { hold_again; }
 
-# What a killed run left to do.
+# Picks up what a killed run left unfinished.
 take_over() {
   if as_root test -e "$hold_note"; then held=true; fi
   repair_dpkg
@@ -125,7 +129,7 @@ main() {
   $dry_run || take_over
   revision=$(installed_version "$package")
   if [[ $(containerd_on_disk) != "$version" ]]; then install_containerd; fi
-  # Before the restart: whoever sees the new version running takes this for done.
+  # Before the restart, as a later run does nothing once the new version is running.
   hold_again
   if [[ $running != "$version" ]] && ! $dry_run; then restart_containerd; fi
   printf 'result: {"version":"%s","from":"%s","package":"%s","revision":"%s","dryRun":%s}\n' "$version" "$from" "$package" "$revision" "$dry_run"

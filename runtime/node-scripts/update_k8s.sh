@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Upgrades Kubernetes on this node: kubeadm, then the node's components, then kubelet and kubectl.
-# Drain the node first and uncordon it afterwards; this script touches nothing but the node it runs on.
+# Drain the node first and uncordon it afterwards; this script changes only the node it runs on.
 set -Eeuo pipefail
 
 usage() {
@@ -10,15 +10,15 @@ Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
 
   --role master|worker            master: the first control-plane node (kubeadm upgrade apply);
                                   worker: every other node, control plane or not (kubeadm upgrade node)
-  --release X.Y.Z                 the release to go to, such as 1.34.5
+  --release X.Y.Z                 the target release, such as 1.34.5
   --skip-phases A,B               passed to kubeadm, for example addon/coredns
   --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
-  --dry-run                       say what would be done, change nothing
+  --dry-run                       print what would be done, change nothing
   --help
 
 Safe to run again after any interruption. Needs root, or sudo without a password.
 The last line of a success is "result: {json}"; of a failure, "error: what, and what to do".
-Exit codes: 0 done, 1 failed, 2 bad input (nothing was touched).
+Exit codes: 0 done, 1 failed, 2 bad input (nothing was changed).
 USAGE
 }
 
@@ -28,13 +28,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 words_pattern='^[A-Za-z0-9/-]+(,[A-Za-z0-9/-]+)*$'
 manifests="$root/etc/kubernetes/manifests"
 scratch="$root/etc/kubernetes/tmp"
-# Free space that packages, images and kubeadm's copies need, in MiB.
+# Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
 
 role='' release='' skip_phases='' ignore_errors=''
 kubeadm_step=unchanged
 dropped_flags=()
-# Whether kubeadm left something behind that need not stay.
+# Whether clean_scratch has found copies to remove.
 removable=false
 
 parse_arguments() {
@@ -63,19 +63,19 @@ set_option() {
   esac
 }
 
-# --- what the node is now ---
+# --- the state of the node ---
 
 kubelet_release() { kubelet --version | sed -E 's/^Kubernetes v//'; }
 kubeadm_release() { kubeadm version -o short | sed -E 's/^v//'; }
 
-# component_tag NAME: the image tag in a static pod's manifest, without v; empty when the node does not run it.
+# component_tag NAME: the image tag in a static pod's manifest, without v; empty when it does not run here.
 component_tag() {
   as_root cat "$manifests/$1.yaml" 2>/dev/null | sed -nE '/^ *image: /{s/.*:v?([^: ]+)$/\1/p;q}'
 }
 
 is_control_plane() { as_root test -e "$manifests/kube-apiserver.yaml"; }
 
-# Every control-plane component of this node is at the release; true on a node that runs none.
+# True when every control-plane component of this node is at the release, also on a node that runs none.
 components_at_release() {
   local component tag
   for component in kube-apiserver kube-controller-manager kube-scheduler; do
@@ -87,17 +87,18 @@ components_at_release() {
 check_role() {
   if [[ $role == master ]]; then
     is_control_plane || die "--role master, but this node runs no API server; use --role worker"
-    # Not for this script: the snapshot that comes before it asks etcd through crictl, and kubeadm's package brings none since 1.32.
+    # Not for this script: the snapshot before it needs crictl, on which kubeadm's package does not depend
+    # since 1.32.
     [[ -z $(component_tag etcd || true) ]] || command -v crictl >/dev/null || command -v etcdctl >/dev/null ||
-      die "crictl is missing on this node, and etcd is reached through it: apt-get install cri-tools"
+      die "crictl is missing on this node and is needed to reach etcd: apt-get install cri-tools"
   fi
   as_root test -e "$root/etc/kubernetes/kubelet.conf" || die "this node has not joined a cluster (no /etc/kubernetes/kubelet.conf)"
 }
 
-# Refuses to go back, and to skip a minor. kubeadm cannot do either.
+# check_path_from WHAT VERSION: refuses a downgrade and a skipped minor, as kubeadm can do neither.
 check_path_from() {
   local what=$1 now=$2
-  [[ $now =~ $release_pattern ]] || die "$what is at \"$now\", which is not a release; upgrade this node by hand"
+  [[ $now =~ $release_pattern ]] || die "$what is at \"$now\", which is not a release; upgrade this node manually"
   ! older_than "$release" "$now" || refuse "--release: $release is older than $what $now on this node; kubeadm cannot go back"
   if [[ ${now%%.*} != "${release%%.*}" ]] || (($(cut -d. -f2 <<<"$release") > $(cut -d. -f2 <<<"$now") + 1)); then
     refuse "--release: $release skips a minor from $what $now on this node; go to $(next_minor "$now") first"
@@ -110,7 +111,7 @@ check_versions() {
   local tag
   from=$(kubelet_release)
   check_path_from kubelet "$from"
-  # An interrupted run leaves kubeadm ahead of the rest, so it only says that there is no way back.
+  # An interrupted run leaves kubeadm ahead of the rest, so kubeadm's version only rules out a downgrade.
   ! older_than "$release" "$(kubeadm_release)" ||
     refuse "--release: $release is older than kubeadm $(kubeadm_release) on this node; kubeadm cannot go back"
   tag=$(component_tag kube-apiserver || true)
@@ -121,7 +122,7 @@ check_disk_space() {
   local directory free used message need=$needed_mib
   # kubeadm copies etcd's data below /etc/kubernetes/tmp.
   if as_root test -d "$root/var/lib/etcd/member"; then
-    # etcd takes files away while they are counted, which du does not forgive.
+    # du fails when etcd removes files in the meantime.
     used=$(as_root du -sm "$root/var/lib/etcd/member" 2>/dev/null | cut -f1) || true
     need=$((need + ${used:-0}))
   fi
@@ -129,12 +130,12 @@ check_disk_space() {
     free=$(free_mib "$directory")
     ((free < need)) || continue
     message="only $free MiB are free on the file system of ${directory#"$root"}, $need are needed"
-    is_relieved "$directory" || die "$message; free some (crictl rmi --prune, apt-get clean)"
-    warn "$message; the real run removes kubeadm's old copies before it asks"
+    is_relieved "$directory" || die "$message; free some space (crictl rmi --prune, apt-get clean)"
+    warn "$message; the real run removes kubeadm's old copies before this check"
   done
 }
 
-# is_relieved DIRECTORY: a dry run only says what it would remove, and that is on the same file system.
+# is_relieved DIRECTORY: true in a dry run that would remove copies on the same file system.
 is_relieved() {
   $dry_run && $removable && [[ $(stat -c %d "$1") == "$(stat -c %d "$root/etc/kubernetes")" ]]
 }
@@ -150,7 +151,7 @@ hold_again() {
 }
 clean_up() { hold_again; }
 
-# The package version of the release, such as 1.34.5-1.1.
+# Sets revision: the package version of the release, such as 1.34.5-1.1.
 resolve_revision() {
   revision=$(newest_revision kubeadm "$release")
   [[ -z $revision ]] || return 0
@@ -162,7 +163,7 @@ resolve_revision() {
   die "the configured repository ($(configured_minors)) offers no kubeadm $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
 }
 
-# upgrade_packages NAME…: to the release, and held afterwards.
+# upgrade_packages NAME…: upgrades them to the release and holds them.
 upgrade_packages() {
   local package wanted=()
   for package in "$@"; do
@@ -189,7 +190,7 @@ kubeadm_flags() {
   [[ -z $ignore_errors ]] || printf -- '--ignore-preflight-errors=%s\n' "$ignore_errors"
 }
 
-# `upgrade node` does not know the phases that only `upgrade apply` has.
+# Leaves out the phases that only `upgrade apply` has: `upgrade node` does not know them.
 phases_of_role() {
   if [[ $role == master ]]; then
     printf '%s' "$skip_phases"
@@ -203,17 +204,17 @@ run_kubeadm() {
   run_shown as_root kubeadm "$@"
 }
 
-# upgrade ARGS…: kubeadm's health check is a Job that has 15 seconds, the pull of its image included. A late one may be in time
-# once the image is there.
+# upgrade ARGS…: runs kubeadm upgrade, and retries once when its health check timed out. That is a Job with 15
+# seconds to complete, including the pull of its image, which the retry finds on the node.
 upgrade() {
   run_kubeadm upgrade "$@" && return
   grep -q '\[ERROR CreateJob\]' <<<"$output" || return 1
-  say "kubeadm's health check was late; trying once more"
+  say "kubeadm's health check timed out; retrying once"
   run_kubeadm upgrade "$@"
 }
 
-# kubeadm must offer exactly this release. It compares with the API server's, so one that is there already gets no offer (F9),
-# also when the upgrade was interrupted before the other components had their turn.
+# Dies unless kubeadm offers exactly this release. Skipped when the API server is already at it, as kubeadm
+# then offers nothing (F9), even when an interrupted upgrade left the other components behind.
 check_plan() {
   local arguments=("v$release")
   [[ -z $ignore_errors ]] || arguments+=("--ignore-preflight-errors=$ignore_errors")
@@ -223,7 +224,8 @@ check_plan() {
     die "kubeadm upgrade plan does not offer v$release; see its output above"
 }
 
-# Names the flags that kubeadm is about to drop because they are only in the manifest (F22); it decides nothing.
+# Warns of flags that kubeadm will drop because they are only in the manifest (F22). Does not stop the
+# upgrade.
 report_dropped_flags() {
   local diff flag
   ! components_at_release || return 0
@@ -239,7 +241,7 @@ upgrade_components() {
   local flags
   mapfile -t flags < <(kubeadm_flags)
   if [[ $from == "$release" ]] && components_at_release; then
-    say "the components are at $release already"
+    say "the components are already at $release"
     return
   fi
   kubeadm_step=upgraded
@@ -264,14 +266,16 @@ apply() {
   upgrade apply "v$release" --yes "$@" || second_attempt apply "v$release" --yes "$@"
 }
 
-# The etcd version that this kubeadm wants is the one in the manifest.
+# True when etcd's manifest has the version that this kubeadm installs.
 etcd_at_version() {
   local wanted
   wanted=$(kubeadm config images list --kubernetes-version "v$release" 2>/dev/null | sed -nE 's#.*/etcd:v?##p')
   [[ -n $wanted && $(component_tag etcd) == "$wanted" ]]
 }
 
-# After "static Pod hash … did not change" the manifests say whether the component changed after all (F20).
+# second_attempt ARGS…: retries kubeadm upgrade after "static Pod hash … did not change" (F20), without etcd
+# when that is at its version already. Dies when the manifest shows that the component did not change, or for
+# any other failure.
 second_attempt() {
   local component arguments=("$@")
   component=$(sed -nE 's/.*static Pod hash for component ([a-z-]+).*/\1/p' <<<"$output" | tail -n 1)
@@ -281,27 +285,28 @@ second_attempt() {
   elif [[ $(component_tag "$component") != "$release" ]]; then
     die "kubeadm gave up on $component, which is at $(component_tag "$component"); see crictl ps -a and journalctl -u kubelet on this node, then run this again"
   fi
-  say "kubeadm gave up on $component, whose manifest is at $(component_tag "$component"); trying once more"
+  say "kubeadm gave up on $component, whose manifest is at $(component_tag "$component"); retrying once"
   upgrade "${arguments[@]}" || explain_kubeadm
 }
 
-# Turns what kubeadm said into what to do (F21).
+# Dies with the reason of kubeadm's failure and what to do about it (F21).
 explain_kubeadm() {
-  local refused said
+  local refused errors
   refused=$(sed -nE 's/.*ERROR (CoreDNS[A-Za-z]+).*/\1/p' <<<"$output" | sort -u | paste -sd ,)
   [[ -z $refused ]] ||
     die "kubeadm refuses this cluster's CoreDNS ($refused); to keep CoreDNS as it is set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins] (here: --skip-phases addon/coredns --ignore-preflight-errors CoreDNSMigration,CoreDNSUnsupportedPlugins)"
-  said=$(grep -o '\[ERROR .*' <<<"$output" | paste -sd / || true)
-  die "kubeadm failed: ${said:-$(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1)}; see its output above, then run this again"
+  errors=$(grep -o '\[ERROR .*' <<<"$output" | paste -sd / || true)
+  die "kubeadm failed: ${errors:-$(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1)}; see its output above, then run this again"
 }
 
-# copies KIND [TEST…]: what kubeadm left behind, newest first.
+# copies KIND [TEST…]: kubeadm's copies of a kind, newest first. TEST is an expression of find.
 copies() {
   as_root find "$scratch" -mindepth 1 -maxdepth 1 -name "$1*" "${@:2}" -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2-
 }
 
-# kubeadm leaves a copy of etcd and of the manifests behind at every upgrade (F23); the newest of each kind stays. So does the
-# first since this kubeadm was installed: after an interruption the later ones are copies of what was half upgraded.
+# Removes the copies of etcd and of the manifests that kubeadm leaves behind at every upgrade (F23). Keeps the
+# newest of each kind, and the first since this kubeadm was installed: after an interruption the later ones
+# are copies of a partly upgraded node.
 clean_scratch() {
   local kind path first installed="$root/var/lib/dpkg/info/kubeadm.list"
   as_root test -d "$scratch" || return 0

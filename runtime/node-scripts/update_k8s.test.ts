@@ -142,7 +142,7 @@ describe('update_k8s.sh', () => {
         '1.34.5',
         {},
         () => master(),
-        /^==> the components are at 1\.34\.5 already$/m,
+        /^==> the components are already at 1\.34\.5$/m,
       ],
       ['with copies to remove', '1.34.5', {}, () => leaveCopies(1, 2, 3), /^WOULD: rm -rf -- .*-2026-01-02/m],
       [
@@ -512,7 +512,7 @@ describe('update_k8s.sh and kubeadm', () => {
       await open();
       bench.node.faults.set(`late-job-${step}`, { times });
       const { exit, stdout, stderr } = await master();
-      expect(stdout).toContain("==> kubeadm's health check was late; trying once more");
+      expect(stdout).toContain("==> kubeadm's health check timed out; retrying once");
       expect(exit, stderr).toBe(code);
       if (code === 1)
         expect(stderr).toContain('error: kubeadm failed: [ERROR CreateJob]: Job "upgrade-health');

@@ -1,4 +1,4 @@
-# Prefix of every file path: empty on a real node, a directory when the script is rehearsed.
+# Prefix of every file path: empty on a real node, a directory in tests and in the lab.
 root="${K8S_UPGRADE_ROOT:-}"
 dry_run=false
 uid=$(id -u)
@@ -6,32 +6,32 @@ uid=$(id -u)
 say() { printf '==> %s\n' "$*"; }
 warn() { printf '==> warning: %s\n' "$*"; }
 
-# Something went wrong: what, and what to do about it. Exit 1.
+# die MESSAGE…: the script failed; MESSAGE says why and what to do. Exit 1.
 die() {
   printf 'error: %s\n' "$*" >&2
   exit 1
 }
 
-# Bad input: nothing has been touched. Exit 2.
+# refuse MESSAGE…: bad input; nothing has been changed. Exit 2.
 refuse() {
   printf 'error: %s\n' "$*" >&2
   exit 2
 }
 
-# A command that nobody expected to fail still leaves an error line that says where.
+# Prints an error line with the place of an unexpected failure.
 unexpected() {
   ((BASH_SUBSHELL > 0)) || printf 'error: line %s: "%s" failed with exit %s\n' "$2" "$3" "$1" >&2
 }
 trap 'unexpected "$?" "$LINENO" "$BASH_COMMAND"' ERR
 
-# Whatever way a script ends; each may define clean_up.
+# Runs however the script ends. A script may define clean_up.
 finish() {
   [[ -z ${capture:-} ]] || rm -f -- "$capture"
   if declare -F clean_up >/dev/null; then clean_up; fi
 }
 trap finish EXIT
 
-# Nothing below may read stdin: it is this script.
+# Commands get /dev/null as stdin, as the script itself arrives on stdin.
 as_root() {
   if [[ $uid == 0 ]]; then "$@" </dev/null; else sudo -n -- "$@" </dev/null; fi
 }
@@ -41,12 +41,12 @@ require_root() {
     die "$(id -un) may not run sudo without a password on this node: allow it in /etc/sudoers.d, or log in as root"
 }
 
-# Runs a command that changes the node; in a dry run it says so instead.
+# change COMMAND…: runs a command that changes the node; a dry run only prints it.
 change() {
   if $dry_run; then printf 'WOULD: %s\n' "$*"; else as_root "$@"; fi
 }
 
-# shellcheck disable=SC2034 # not every script takes a release
+# shellcheck disable=SC2034 # not every script uses it
 release_pattern='^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$'
 path_pattern='^/[A-Za-z0-9._/-]+$'
 

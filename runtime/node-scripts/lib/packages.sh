@@ -1,7 +1,7 @@
-# How long another program may hold apt's locks, in seconds: unattended-upgrades takes its time.
+# How long to wait for apt's locks, in seconds: unattended-upgrades may hold them for long.
 lock_timeout=900
 
-# How long the network may be away while apt fetches, in seconds: a cable is out for a minute, a switch starts anew.
+# How long to wait for the network, in seconds: a cable may be unplugged, a switch may restart.
 network_timeout=180
 
 apt_get() {
@@ -9,7 +9,8 @@ apt_get() {
     apt-get -q -y -o "DPkg::Lock::Timeout=$lock_timeout" "$@"
 }
 
-# kubernetes_urls FILE: the Kubernetes repositories that an apt source file names (CRI-O's look alike and are not ours).
+# kubernetes_urls FILE: the Kubernetes repositories in an apt source file, without CRI-O's, whose URLs look
+# alike.
 kubernetes_urls() {
   sed -E 's/#.*//' "$1" | grep -Eo 'https?://[^ ]+/v[0-9]+\.[0-9]+/deb/?' | grep -Ev 'addons:|cri-o' || true
 }
@@ -23,14 +24,15 @@ kubernetes_sources() {
   return 0
 }
 
-# The minors that the configured Kubernetes repositories are for, such as "v1.34".
+# The minors of the configured Kubernetes repositories, such as "v1.34".
 configured_minors() {
   local file
   while read -r file; do kubernetes_urls "$file"; done < <(kubernetes_sources) |
     sed -E 's#.*/(v[0-9]+\.[0-9]+)/deb/?#\1#' | sort -Vu | paste -sd ' '
 }
 
-# Explains what apt-get update printed; it exits 0 for most of these and keeps the old lists (F13, F24).
+# check_update FILE CODE OUTPUT: dies when apt-get update failed, and explains why. For most of these failures
+# it exits 0 and keeps the old lists (F13, F24).
 check_update() {
   local file=$1 code=$2 output=$3 line
   line=$(grep -Em 1 'EXPKEYSIG|KEYEXPIRED' <<<"$output") &&
@@ -43,29 +45,30 @@ check_update() {
   fi
 }
 
-network_told=false
-# wait_for_network WHY DEADLINE: waits a little, having said why once; false when there is no time left.
+network_reported=false
+# wait_for_network WHY DEADLINE: waits 2 seconds, and prints WHY the first time; false after DEADLINE.
 wait_for_network() {
   ((SECONDS < $2)) || return 1
-  $network_told || say "waiting for the network: $1"
-  network_told=true
+  $network_reported || say "waiting for the network: $1"
+  network_reported=true
   sleep 2
 }
 
-# What apt says when it could not reach what it asked, which it tries once.
+# What apt prints when it cannot reach a server. It does not retry.
 unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
 unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
 
-# network_is_away OUTPUT DEADLINE: waits a little and is true when the network kept apt from its work and there is time left.
+# network_is_away OUTPUT DEADLINE: waits 2 seconds and is true when OUTPUT shows that the network is down,
+# until DEADLINE.
 network_is_away() {
   local line
   line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
 
-# refresh_source FILE: apt-get update of that file alone. Waits for apt's lock, which apt-get update itself does not, and for the
-# network.
+# refresh_source FILE: apt-get update of that file alone. Waits for the network, and for apt's lock, which
+# apt-get update does not.
 refresh_source() {
-  local file=$1 output code holder told=false
+  local file=$1 output code holder reported=false
   local deadline=$((SECONDS + lock_timeout)) network=$((SECONDS + network_timeout))
   while true; do
     code=0
@@ -75,15 +78,15 @@ refresh_source() {
     holder=$(grep -m 1 'Could not get lock' <<<"$output" || true)
     [[ -n $holder ]] || break
     ((SECONDS < deadline)) || die "apt is still locked after ${lock_timeout}s: $holder; see which process holds it"
-    $told || say "waiting for apt: ${holder#E: }"
-    told=true
+    $reported || say "waiting for apt: ${holder#E: }"
+    reported=true
     sleep 1
   done
   printf '%s\n' "$output"
   check_update "$file" "$code" "$output"
 }
 
-# Refreshes the Kubernetes source and nothing else. In a dry run the lists stay as they are.
+# Refreshes the Kubernetes source and nothing else. A dry run leaves the lists as they are.
 refresh_kubernetes_source() {
   local file files
   files=$(kubernetes_sources)
@@ -98,26 +101,28 @@ refresh_kubernetes_source() {
   done <<<"$files"
 }
 
-# madison PACKAGE: what the lists offer, as ` name | version | source`.
+# madison PACKAGE: the versions in the lists, as lines ` name | version | source`.
 madison() { LC_ALL=C apt-cache madison "$1"; }
 
-# newest_revision PACKAGE VERSION: the newest package version whose upstream version is exactly VERSION; empty when there is none.
+# newest_revision PACKAGE VERSION: the newest package version whose upstream version is VERSION; empty when
+# there is none.
 newest_revision() {
   madison "$1" | awk -F ' *[|] *' -v want="$2" '{ v = $2; u = v; sub(/^[0-9]+:/, "", u); sub(/[-~+].*/, "", u); if (u == want) print v }' |
     sort -V | tail -n 1
 }
 
-# when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does itself. Its output is shown when it fails.
-# How dpkg says it: 1.19 "dpkg frontend is locked by …", 1.20 "dpkg frontend lock is locked by …", later "… lock was locked by …".
+# when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does, and prints the
+# command's output when it fails. dpkg 1.19 prints "dpkg frontend is locked by …", 1.20 "dpkg frontend lock is
+# locked by …", later versions "… lock was locked by …".
 when_unlocked() {
-  local output locked=' (is|was) locked by another process' told=false deadline=$((SECONDS + lock_timeout))
+  local output locked=' (is|was) locked by another process' reported=false deadline=$((SECONDS + lock_timeout))
   until output=$(as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" 2>&1); do
     if ((SECONDS >= deadline)) || ! grep -Eq "$locked" <<<"$output"; then
       printf '%s\n' "$output"
       return 1
     fi
-    $told || say "waiting for apt: $(grep -Em 1 "$locked" <<<"$output")"
-    told=true
+    $reported || say "waiting for apt: $(grep -Em 1 "$locked" <<<"$output")"
+    reported=true
     sleep 1
   done
 }
@@ -127,19 +132,20 @@ mark() { when_unlocked apt-mark "$@"; }
 
 installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 
-# dpkg's journal outlives it only when it was killed. apt refuses to work then, even when every package is configured.
+# dpkg leaves its journal behind only when it was killed. apt then refuses to work, even when every package is
+# configured.
 has_journal() { compgen -G "$root/var/lib/dpkg/updates/[0-9]*" >/dev/null; }
 
-# Finishes what an interrupted apt left half done; does nothing otherwise.
+# Finishes a package installation that was interrupted; does nothing when there is none.
 repair_dpkg() {
   if [[ -z $(as_root dpkg --audit) ]] && ! has_journal; then return; fi
   say "finishing an interrupted package installation"
   when_unlocked dpkg --force-confdef --force-confold --configure -a ||
-    die "dpkg --configure -a failed; see its output above, mend that package by hand, then run this again"
+    die "dpkg --configure -a failed; see its output above, repair that package manually, then run this again"
 }
 
 capture=''
-# Prints what a command says as it says it, and keeps it in $output.
+# run_shown COMMAND…: runs it, shows its output while it runs, and keeps the output in $output.
 run_shown() {
   local code=0
   [[ -n $capture ]] || capture=$(mktemp)
@@ -148,7 +154,8 @@ run_shown() {
   return "$code"
 }
 
-# install_packages NAME=VERSION…: installs exactly these, keeping configuration files as they are. Waits for the network.
+# install_packages NAME=VERSION…: installs exactly these and keeps configuration files as they are. Waits for
+# the network.
 install_packages() {
   local code network=$((SECONDS + network_timeout))
   while true; do
