@@ -1,4 +1,5 @@
-# shellcheck shell=bash disable=SC2154 # sourced after stub.sh: which repositories the node's files name, and what their lists offer
+# shellcheck shell=bash disable=SC2154 # sourced after stub.sh
+# The repositories in the node's apt files, and the versions in their lists.
 
 # apt_sources FILE…: `URL|SUITE|KEYRING` for each entry of one-line and deb822 files.
 apt_sources() {
@@ -21,13 +22,13 @@ apt_sources() {
 
 configured_sources() { apt_sources "$fs/etc/apt/sources.list" "$fs"/etc/apt/sources.list.d/*.{list,sources}; }
 
-# list_file URL: where the package list of that repository is kept.
+# list_file URL: path of that repository's package list.
 list_file() {
   local name=${1#*://}
   printf '%s' "$fs/var/lib/apt/lists/${name//\//_}Packages"
 }
 
-# offers PACKAGE: `VERSION|SOURCE`, newest first, from the lists of the repositories that are configured now.
+# offers PACKAGE: `VERSION|SOURCE`, newest first, from the lists of the configured repositories.
 offers() {
   {
     local url rest list
@@ -48,7 +49,7 @@ offers() {
   } | sort -t '|' -k1,1Vr
 }
 
-# apt_option NAME: its value in the node's files; empty when none sets it.
+# apt_option NAME: its value in the node's files; empty when no file sets it.
 apt_option() {
   local file
   for file in "$fs"/etc/apt/apt.conf.d/*; do

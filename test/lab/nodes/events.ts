@@ -4,25 +4,31 @@ import { constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-/** One run of a stub program. Times are Unix milliseconds; `end` is missing while it runs, `exit` also when the power went. */
+/** One run of a stub program. Times are Unix milliseconds. */
 export interface Invocation {
+  /** Name of the program. */
   readonly program: string;
+  /** Its arguments. */
   readonly args: readonly string[];
+  /** When it started. */
   readonly start: number;
+  /** When it ended; undefined while it runs. */
   end?: number;
+  /** Its exit code; undefined while it runs, and after a power cut. */
   exit?: number;
 }
 
-/** What a stub tells the lab apart from its own start and end: `kubelet`, `containerd`, `apiserver`, `reboot`. */
+/** Receives what a stub changes: `kubelet`, `containerd`, `apiserver` with versions, or `reboot`. */
 export type NodeEventListener = (name: string, values: readonly string[]) => void;
 
 const separator = '\x1f';
 
 /**
- * The pipe into which a node's stubs write: their history, and what they change in the cluster. A named pipe because
- * bash can write to it without starting a program.
+ * The pipe into which a node's stubs write their starts and ends, and what they change in the cluster. A
+ * named pipe, as bash can write to it without starting a program. Emits `started` for every stub that starts.
  */
 export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
+  /** All runs of stubs, in order of their starts. */
   readonly history: Invocation[] = [];
   readonly #running = new Map<string, Invocation>();
   readonly #socket: Socket;
@@ -32,7 +38,7 @@ export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
     super();
     this.#listener = listener;
     execFileSync('mkfifo', ['-m', '600', path]);
-    // Open for writing as well: the pipe never ends when a stub closes it.
+    // Opened for writing as well, so that the pipe does not end when a stub closes it.
     this.#socket = new Socket({
       fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK),
       writable: false,
@@ -40,11 +46,12 @@ export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
     createInterface({ input: this.#socket }).on('line', (line) => this.#accept(line.split(separator)));
   }
 
+  /** Closes the pipe; further events are lost. */
   close(): void {
     this.#socket.destroy();
   }
 
-  /** After a power cut: what ran will never say that it ended. */
+  /** For a power cut: marks running stubs as ended, as they can no longer report it. */
   forgetRunning(): void {
     for (const invocation of this.#running.values()) invocation.end = Date.now();
     this.#running.clear();
@@ -52,12 +59,12 @@ export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
 
   #accept(fields: string[]): void {
     const [name = '', ...values] = fields;
-    if (name === 'start') this.#begin(values);
+    if (name === 'start') this.#start(values);
     else if (name === 'end') this.#finish(values);
     else this.#listener(name, values);
   }
 
-  #begin([pid = '', time, program = '', ...args]: string[]): void {
+  #start([pid = '', time, program = '', ...args]: string[]): void {
     const invocation: Invocation = { program, args, start: Number(time) * 1000 };
     this.history.push(invocation);
     this.#running.set(pid, invocation);

@@ -2,40 +2,53 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Where the stubs are. */
+/** Directory of the stubs. */
 export const stubs = import.meta.dirname;
 
-/** The host's programs that a node has; everything else is a stub or missing. */
+/** The host's programs that a node can run; every other program is a stub or missing. */
 const hostPrograms = (
   'awk base64 basename bash cat chmod cksum cmp cp cut date diff dirname du egrep env expr false find flock grep gzip head ' +
   'install kill ln ls mkdir mktemp mv nohup od paste printf ps readlink realpath rm rmdir sed seq setsid sh sha256sum sleep sort ' +
   'stat sync tail tee test timeout touch tr true truncate uname uniq wc xargs zcat'
 ).split(' ');
 
+/** The state of a new node. */
 export interface FilesystemOptions {
+  /** Where the node is created; it may exist and be empty. */
   readonly directory: string;
+  /** Name of the node. */
   readonly name: string;
+  /** A `master` has static pods and etcd. */
   readonly role: 'master' | 'worker';
-  /** InternalIP. */
+  /** Address of type InternalIP. */
   readonly address: string;
+  /** Installed release of Kubernetes, such as `1.34.2`. */
   readonly release: string;
+  /** Installed version of containerd. */
   readonly containerd: string;
+  /** The key in authorized_keys. */
   readonly authorizedKey: string;
   /** Base URL of the package repository, ending in `/`. */
   readonly packages: string;
-  /** What kubeadm keeps in the cluster: shared by the nodes of one cluster. */
+  /** Directory of kubeadm's data in the cluster, shared by the nodes of one cluster. */
   readonly clusterDirectory: string;
 }
 
+/** Paths of a node on the host. */
 export interface NodePaths {
+  /** The node's only directory of programs. */
   readonly bin: string;
   /** The node's `/`. */
   readonly root: string;
+  /** State of the stubs, such as installed packages. */
   readonly state: string;
+  /** The faults that are set, one file each. */
   readonly faults: string;
+  /** The named pipe of {@link NodeEvents}. */
   readonly events: string;
 }
 
+/** Paths of the node in `directory`. */
 export function nodePaths(directory: string): NodePaths {
   const at = (name: string) => join(directory, name);
   return { bin: at('bin'), root: at('root'), state: at('state'), faults: at('faults'), events: at('events') };
@@ -114,7 +127,7 @@ function writeSystem({ root }: NodePaths, options: FilesystemOptions): void {
   write('home/wizard/.ssh/authorized_keys', `${options.authorizedKey} k8s-upgrade-key\n`);
 }
 
-/** kubeadm gave the kubelet its pause image until 1.35, whose kubelet does not know the flag any more. */
+/** Before 1.35 kubeadm passes the pause image to the kubelet; the kubelet of 1.35 does not know the flag. */
 function kubeadmFlags(minor: string): string {
   const pause =
     Number(minor.split('.')[1]) < 35 ? ' --pod-infra-container-image=registry.k8s.io/pause:3.10.1' : '';
@@ -133,7 +146,7 @@ function writePackages({ root, state }: NodePaths, options: FilesystemOptions): 
   write('running/containerd', options.containerd);
   write('duration/apt-update', '0.1');
   write('duration/apt-install', '0.3');
-  // Of each component; a control-plane node has four.
+  // For each component; a control-plane node has four.
   write('duration/kubeadm', '0.15');
   write('etcd-revision', '40221');
   const docker = 'https://download.docker.com/linux/debian bookworm/stable amd64 Packages';
@@ -141,7 +154,10 @@ function writePackages({ root, state }: NodePaths, options: FilesystemOptions): 
   write('other-packages', [...new Set(versions)].map((v) => `containerd.io|${v}-1|${docker}\n`).join(''));
 }
 
-/** The cluster's side is written by its first node; a control-plane node also gets its static pods and etcd's data. */
+/**
+ * Writes the cluster's data if this is its first node, and on a control-plane node static pods and etcd's
+ * data.
+ */
 function joinCluster({ root, faults }: NodePaths, options: FilesystemOptions): void {
   const { clusterDirectory, release } = options;
   if (!existsSync(join(clusterDirectory, 'kubernetes-version'))) {
@@ -165,7 +181,7 @@ function joinCluster({ root, faults }: NodePaths, options: FilesystemOptions): v
   );
 }
 
-/** Loses what a power cut loses. */
+/** Empties `/run`, as a power cut does. */
 export function wipeVolatile({ root }: NodePaths): void {
   rmSync(join(root, 'run'), { recursive: true, force: true });
   mkdirSync(join(root, 'run'));

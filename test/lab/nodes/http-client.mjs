@@ -1,6 +1,8 @@
-// The HTTP client behind the lab nodes' curl, wget and apt-get; it reaches loopback only, or what $http_proxy does.
+// The HTTP client of the lab nodes' curl, wget and apt-get. It connects to loopback only, directly or as
+// $http_proxy.
 //   get URL FILE [URL FILE…] | curl ARGS… | wget ARGS…
-// Exit codes are curl's: 5 proxy, 6 host, 7 connection, 22 HTTP status with -f, 28 time-out, 47 redirects, 52 cut.
+// Exit codes are curl's: 5 proxy, 6 host, 7 connection, 22 HTTP status with -f, 28 time-out, 47 redirects, 52
+// cut.
 import { createWriteStream } from 'node:fs';
 import { get } from 'node:http';
 import { pipeline } from 'node:stream/promises';
@@ -55,7 +57,10 @@ async function fetchTo(address, { file, follow, failOnStatus, timeoutMs }) {
   }
 }
 
-/** `-fsSL`, `-o FILE`, `--max-time S`; wget: `-q`, `-O FILE`, `-T S`. Everything else with a value is skipped with it. */
+/**
+ * Parses `-fsSL`, `-o FILE`, `--max-time S`; for wget `-q`, `-O FILE`, `-T S`. Skips other options and their
+ * values.
+ */
 function parse(client, args) {
   const wget = client === 'wget';
   const options = { follow: wget, failOnStatus: wget, timeoutMs: 30_000, file: undefined };

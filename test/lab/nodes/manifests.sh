@@ -1,8 +1,9 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # sourced after stub.sh: the static pods that kubeadm writes
+# shellcheck shell=bash disable=SC2034,SC2154 # sourced after stub.sh
+# The static pods that kubeadm writes.
 
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 
-# etcd_version RELEASE: what that release's kubeadm installs.
+# etcd_version RELEASE: the etcd version that this release of kubeadm installs.
 etcd_version() {
   case ${1%.*} in
     1.32 | 1.33) printf '3.5.24-0' ;;
@@ -11,12 +12,13 @@ etcd_version() {
   esac
 }
 
-# wanted_tag COMPONENT RELEASE
+# wanted_tag COMPONENT RELEASE: the image tag of a component at a release.
 wanted_tag() {
   if [[ $1 == etcd ]]; then etcd_version "$2"; else printf 'v%s' "$2"; fi
 }
 
-# render COMPONENT TAG: the manifest as kubeadm writes it. Flags come from kubeadm-config alone, whatever the file had (F22).
+# render COMPONENT TAG: the manifest as kubeadm writes it. Flags come from kubeadm-config alone, not from the
+# old file (F22).
 render() {
   local flag
   printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: %s\n    tier: control-plane\n  name: %s\n  namespace: kube-system\n' "$1" "$1"
@@ -34,7 +36,7 @@ render() {
 
 manifest_of() { printf '%s' "$fs/etc/kubernetes/manifests/$1.yaml"; }
 
-# write_manifests RELEASE: what kubeadm init leaves on a control-plane node.
+# write_manifests RELEASE: the manifests that kubeadm init writes on a control-plane node.
 write_manifests() {
   local component
   for component in "${components[@]}"; do

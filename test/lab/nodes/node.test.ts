@@ -65,7 +65,7 @@ function logIn(
 ): Promise<ssh2.Client> {
   const client = new ssh2.Client();
   return new Promise((resolve, reject) => {
-    // It may fail a second time, when the server hangs up.
+    // A second error may follow when the server closes the connection.
     client.once('ready', () => resolve(client)).on('error', reject);
     client.connect({ host: node.address, port: node.port, username: 'wizard', privateKey, ...options });
   });
@@ -117,7 +117,7 @@ describe('a lab node over SSH', () => {
     expect(answer.stdout).toMatch(/^out in [45]\./);
   });
 
-  test('tells which signal ended a command', async () => {
+  test('reports which signal ended a command', async () => {
     expect(await once('kill -TERM $$')).toMatchObject({ signal: 'SIGTERM' });
   });
 
@@ -129,14 +129,14 @@ describe('a lab node over SSH', () => {
     });
   });
 
-  test('knows no program of the host beyond the basic ones', async () => {
+  test('has no programs of the host except the basic ones', async () => {
     const { stdout } = await once(
       'for p in node npm python3 ssh git docker kubectl; do command -v "$p"; done; echo $PATH',
     );
     expect(stdout).toBe(`${node.paths.bin}/kubectl\n${node.paths.bin}\n`);
   });
 
-  test('does the rest of a session: several channels, environment, pty, keepalive', async () => {
+  test('supports several channels, environment variables, a pty and keepalives', async () => {
     const client = await logIn(pair.privateKey, { keepaliveInterval: 50, keepaliveCountMax: 3 });
     const answers = await Promise.all([
       exec(client, 'sleep 0.5; echo $LC_TEST', '', { env: { LC_TEST: 'yes' } }),
@@ -154,13 +154,13 @@ describe('a lab node over SSH', () => {
     await expect(logIn(key, options)).rejects.toThrow(/authentication methods failed/);
   });
 
-  test('the channel stays open while somebody has its output, as with sshd', async () => {
+  test('keeps a channel open while a process has its output open, as sshd does', async () => {
     const started = Date.now();
     await once('sleep 0.3 & echo done');
     expect(Date.now() - started).toBeGreaterThan(280);
   });
 
-  test('records what was executed and which stubs ran', async () => {
+  test('records the commands that were executed and the stubs that ran', async () => {
     await once('kubeadm version -o short; apt-cache madison kubeadm');
     expect(node.ssh.executions).toMatchObject([{ command: expect.stringContaining('kubeadm'), exit: 0 }]);
     await expect.poll(() => node.history.filter(({ exit }) => exit === 0)).toHaveLength(2);
@@ -198,12 +198,12 @@ describe('a lab node over SSH', () => {
   });
 });
 
-describe('a lab node that misbehaves', () => {
+describe('a lab node with faults', () => {
   const payload = (text: string) =>
     `payload='${Buffer.from(text).toString('base64')}'\n${script('detach.sh')}`;
   const slow = 'echo begin; sleep 2; echo end; exit 4';
 
-  test('a cut connection leaves a detached script running; it is followed from where it was (F5)', async () => {
+  test('keeps a detached script running when a connection is cut; it can be followed from there (F5)', async () => {
     const started = await once('sudo -n bash -s -- start job', payload(slow));
     expect(started.stdout).toBe('result: {"state":"started","offset":0}\n');
     const client = await logIn();
@@ -218,7 +218,7 @@ describe('a lab node that misbehaves', () => {
     expect((run?.end ?? 0) - (run?.start ?? 0)).toBeGreaterThan(1900);
   });
 
-  test('a cut connection does not kill a command, which meets a closed pipe when it writes', async () => {
+  test('does not kill a command when a connection is cut; its output is a closed pipe', async () => {
     const client = await logIn();
     const command = `sleep 0.1; : >"$HOME/lived"; echo gone; : >"$HOME/wrote"`;
     const running = exec(client, command);
@@ -230,7 +230,7 @@ describe('a lab node that misbehaves', () => {
     expect(() => node.read('/home/wizard/wrote')).toThrow();
   });
 
-  test('a reboot kills what runs, empties /run, is away for a while and starts kubelet', async () => {
+  test('reboots: kills all processes, empties /run, refuses connections for a while and starts kubelet', async () => {
     await once('sudo -n bash -s -- start job', payload('sleep 30'));
     const rebooting = node.reboot(100);
     expect(processesOf(join(directory, 'k8s-master'))).toEqual([]);
@@ -240,13 +240,13 @@ describe('a lab node that misbehaves', () => {
     expect((await once('sudo -n bash -s -- follow job 0', script('detach.sh'))).code).toBe(200);
   });
 
-  test('its own reboot command does the same', async () => {
+  test('reboots by its own reboot command', async () => {
     const client = await logIn();
     await exec(client, 'sudo -n reboot');
     await expect.poll(() => hookCalls).toEqual(['down', 'up', '1.34.2']);
   });
 
-  test('refuses connections, and takes them again on the same port', async () => {
+  test('refuses connections, and accepts them again on the same port', async () => {
     const { port } = node;
     node.ssh.refuse();
     await expect(logIn()).rejects.toThrow(/ECONNREFUSED/);
@@ -255,21 +255,21 @@ describe('a lab node that misbehaves', () => {
     expect((await once('echo back')).stdout).toBe('back\n');
   });
 
-  test('is slow when told so', async () => {
+  test('adds a latency', async () => {
     node.ssh.latencyMs = 150;
     const started = Date.now();
     expect((await once('echo late')).stdout).toBe('late\n');
     expect(Date.now() - started).toBeGreaterThan(300);
   });
 
-  test('cuts each connection after a while', async () => {
+  test('cuts each connection after a given time', async () => {
     // Long enough to log in on a busy machine.
     node.ssh.cutAfterMs = 1500;
     const client = await logIn();
     expect((await exec(client, 'sleep 30')).code).toBeNull();
   });
 
-  test('has another host key after it was reimaged (F27)', async () => {
+  test('presents another host key after it was reimaged (F27)', async () => {
     const seen: string[] = [];
     const hostVerifier = (key: Buffer) => seen.push(key.toString('base64')) > 0;
     const before = node.hostKey;
@@ -280,7 +280,7 @@ describe('a lab node that misbehaves', () => {
     expect(node.hostKey).not.toBe(before);
   });
 
-  test('stops with nothing left, whatever ran', async () => {
+  test('leaves no process behind when it is stopped', async () => {
     await once('sudo -n bash -s -- start job', payload('sleep 30 & setsid sleep 30 & wait'));
     await node.stop();
     expect(processesOf(join(directory, 'k8s-master'))).toEqual([]);
@@ -325,12 +325,12 @@ describe('the stubs refuse what the real programs refuse', () => {
     ['--state Running --label io.kubernetes.container.name=etcd -q', ['3f2a9c0d1e77']],
     ['--label io.kubernetes.container.name=none -q', []],
     ['--state Exited -q', []],
-  ])('crictl ps %s gives what its filters let pass', async (options, ids) => {
+  ])('crictl ps %s lists the containers that match its filters', async (options, ids) => {
     const { stdout } = await once(`sudo crictl ps ${options}`);
     expect(stdout.split('\n').filter(Boolean)).toEqual(ids);
   });
 
-  test('an allowed change of held packages and a downgrade', async () => {
+  test('a downgrade that is not allowed; a change of held packages when it is allowed succeeds', async () => {
     repository.publish('1.34.1');
     const install = 'sudo apt-get update >/dev/null; sudo apt-get install -y --allow-change-held-packages';
     expect(await once(`${install} kubeadm=1.34.5-1.1`)).toMatchObject({ code: 0 });

@@ -8,63 +8,79 @@ import { createFilesystem, type NodePaths, stubs, wipeVolatile } from './filesys
 import { killProcessesOf } from './processes.ts';
 import { type Execution, generateKeyPair, SshServer } from './ssh.ts';
 
-/** What the node tells the cluster. Called as it happens, in order. */
+/** How a node reports changes to the cluster. Called in order, as they happen. */
 export interface NodeHooks {
-  /** kubelet has started and would report these versions. */
+  /** kubelet has started and reports these versions. */
   onKubeletRestart?(release: string, containerd: string): void;
   /** kubeadm has replaced this node's API server. */
   onControlPlaneUpgraded?(release: string): void;
   /** containerd was restarted at this version; the kubelet reports it from now on. */
   onContainerd?(version: string): void;
-  /** The power goes, or the node is back and its kubelet too. */
+  /** The node goes down, or it is up again and its kubelet is about to start. */
   onReboot?(phase: 'down' | 'up'): void;
 }
 
+/** The state of a new node. */
 export interface LabNodeOptions {
-  /** Empty or missing; the node lives in it. */
+  /** Directory of the node; it may be missing or empty. */
   readonly dir: string;
+  /** Name of the node. */
   readonly name: string;
-  /** `master` has static pods and etcd. */
+  /** A `master` has static pods and etcd. */
   readonly role: 'master' | 'worker';
+  /** Address on which its sshd listens. */
   readonly address: string;
-  /** 0 for any free one. */
+  /** Port of its sshd; 0 for any free port. */
   readonly port: number;
+  /** Installed release of Kubernetes, such as `1.34.2`. */
   readonly release: string;
+  /** Installed version of containerd. */
   readonly containerd: string;
   /** The key that may log in as {@link LabNode.user}. */
   readonly authorizedKey: string;
-  /** OpenSSH private key. @default a new one */
+  /** OpenSSH private key of its sshd. @default - a new one */
   readonly hostKey?: string;
   /** Base URL of the package repository, ending in `/`. */
   readonly packages: string;
-  /** Shared by the nodes of one cluster. @default a directory beside `dir` */
+  /** Directory of kubeadm's data in the cluster, shared by its nodes. @default - a directory beside `dir` */
   readonly clusterDir?: string;
+  /** Receives the changes of the node. @default - none */
   readonly hooks?: NodeHooks;
 }
 
-/** How long the stubs work, in seconds. */
+/** The kinds of work whose duration can be set. */
 export type WorkName = 'apt-update' | 'apt-install' | 'kubeadm';
 
-/** A run of a node script by detach.sh, as the node knows it. Unix milliseconds. */
+/** A finished run of a node script by detach.sh. Times are Unix milliseconds. */
 export interface ScriptRun {
+  /** Name of the script, such as `update_k8s`. */
   readonly name: string;
+  /** When it started. */
   readonly start: number;
+  /** When it ended. */
   readonly end: number;
+  /** Its exit code. */
   readonly exit: number;
 }
 
-/** One node: an sshd with real bash, stub programs, and a file system of its own. */
+/** One node: an sshd with real bash, stub programs, and its own file system. */
 export class LabNode {
+  /** The only user that may log in. */
   static readonly user = 'wizard';
 
+  /** Name of the node. */
   readonly name: string;
+  /** Address on which its sshd listens. */
   readonly address: string;
+  /** Its paths on the host. */
   readonly paths: NodePaths;
+  /** Sets and clears faults of its programs. */
   readonly faults: NodeFaults;
+  /** Its sshd. */
   readonly ssh: SshServer;
-  /** Runs of node scripts that somebody followed to their end. */
+  /** Runs of node scripts that a connection has followed to the end. */
   readonly scriptRuns: ScriptRun[] = [];
-  /** Of every process on the node. */
+  /** Environment of every process on the node. */
   readonly environment: Readonly<Record<string, string>>;
   readonly #options: LabNodeOptions;
   readonly #events: NodeEvents;
@@ -92,6 +108,7 @@ export class LabNode {
     this.ssh.on('closed', (execution) => this.#noteScriptRun(execution));
   }
 
+  /** Creates the node and starts its sshd. */
   static async start(options: LabNodeOptions): Promise<LabNode> {
     await mkdir(options.dir, { recursive: true });
     const node = new LabNode(options);
@@ -99,11 +116,12 @@ export class LabNode {
     return node;
   }
 
+  /** Port of its sshd. */
   get port(): number {
     return this.ssh.port;
   }
 
-  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  /** Its public host key, as in known_hosts: `ssh-ed25519 AAAA…`. */
   get hostKey(): string {
     return this.ssh.hostKey;
   }
@@ -128,35 +146,42 @@ export class LabNode {
     return readFileSync(join(this.paths.root, path), 'utf8');
   }
 
+  /** Replaces a file on the node; `path` is absolute there. */
   write(path: string, text: string): void {
     writeFileSync(join(this.paths.root, path), text);
   }
 
-  /** With v1 there is no unified hierarchy. */
+  /** Switches the node between cgroup v1 and v2. */
   useCgroup(version: 'v1' | 'v2'): void {
     const controllers = join(this.paths.root, 'sys/fs/cgroup/cgroup.controllers');
     if (version === 'v1') rmSync(controllers, { force: true });
     else writeFileSync(controllers, 'cpuset cpu io memory hugetlb pids rdma misc\n');
   }
 
+  /** Sets how long the stubs take for a kind of work. */
   setDuration(work: WorkName, seconds: number): void {
     writeFileSync(join(this.paths.state, 'duration', work), String(seconds));
   }
 
-  /** The repository's signing key on this node has expired; fetching it again helps (F24). */
+  /** Lets the repository's signing key on this node expire, until it is fetched again (F24). */
   expireRepositoryKey(): void {
     this.write('/etc/apt/keyrings/kubernetes-apt-keyring.gpg', 'expired');
   }
 
+  /** Breaks every SSH connection; commands keep running. */
   cutConnections(): void {
     this.ssh.cutConnections();
   }
 
+  /** Gives the node another host key, as when it is reimaged (F27). */
   changeHostKey(): void {
     this.ssh.changeHostKey(generateKeyPair().privateKey);
   }
 
-  /** Power off, and on again after `downMs`. */
+  /**
+   * Turns the node off, and on again after `downMs`. Resolves when it is up; joins a reboot that is in
+   * progress.
+   */
   reboot(downMs = 500): Promise<void> {
     this.#rebooting ??= this.#powerCycle(downMs).finally(() => {
       this.#rebooting = undefined;
@@ -164,7 +189,7 @@ export class LabNode {
     return this.#rebooting;
   }
 
-  /** Nothing of the node is left running; its directory stays. */
+  /** Stops the sshd and kills all processes of the node; its directory stays. */
   async stop(): Promise<void> {
     await this.#rebooting;
     this.ssh.refuse();
@@ -173,7 +198,9 @@ export class LabNode {
     this.#events.close();
   }
 
-  /** Resolves once a stub program with these first arguments has started, or at once when one had. */
+  /**
+   * Resolves when a stub program with these first arguments starts, or at once when one has started before.
+   */
   started(program: string, ...firstArgs: string[]): Promise<Invocation> {
     const matches = (i: Invocation) =>
       i.program === program && firstArgs.every((arg, n) => i.args[n] === arg);
@@ -229,7 +256,7 @@ export class LabNode {
     this.#react('kubelet', [this.release, this.containerd]);
   }
 
-  /** detach.sh leaves the start and the end of a run in the times of its files. */
+  /** Start and end of a run are the modification times of detach.sh's files. */
   #noteScriptRun({ command }: Execution): void {
     const name = /\bfollow ([a-z0-9_]+) /.exec(command)?.[1];
     if (name === undefined) return;
@@ -242,7 +269,7 @@ export class LabNode {
         this.scriptRuns.push({ name, start, end, exit });
       }
     } catch {
-      // It still runs, or was killed.
+      // It is still running, or it was killed.
     }
   }
 }

@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * Every process of a node, whatever session it is in: they all carry the node's directory in their environment.
+ * Every process of a node, in any session: all of them have the node's directory in their environment.
  *
- * @returns process ids, without this one.
+ * @returns process ids, without that of this process.
  */
 export function processesOf(directory: string): number[] {
-  const mark = `LAB_NODE_DIR=${directory}\0`;
+  const variable = `LAB_NODE_DIR=${directory}\0`;
   return readdirSync('/proc')
     .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && environmentOf(pid).includes(mark));
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid && environmentOf(pid).includes(variable));
 }
 
-/** Empty when the process is gone or somebody else's. */
+/** Empty when the process is gone or belongs to another user. */
 function environmentOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1');
@@ -21,7 +21,7 @@ function environmentOf(pid: number): string {
   }
 }
 
-/** Kills them all at once, as losing power does; what they start meanwhile too. */
+/** Kills all processes of a node, as a power cut does, also those that they start in the meantime. */
 export function killProcessesOf(directory: string): void {
   for (let round = 0; round < 20; round++) {
     const pids = processesOf(directory);
@@ -34,6 +34,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It ended by itself.
+    // It has ended already.
   }
 }

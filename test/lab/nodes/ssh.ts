@@ -6,21 +6,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
 
-/** One `exec` channel. Times are Unix milliseconds; `end` is missing while it is open. */
+/** One `exec` channel. Times are Unix milliseconds. */
 export interface Execution {
+  /** The command line; empty for a login shell. */
   readonly command: string;
+  /** When it started. */
   readonly start: number;
+  /** When the channel was closed; undefined while it is open. */
   end?: number;
-  /** Exit code of the command, missing when a signal or a cut connection ended it. */
+  /** Exit code of the command; undefined when a signal or a cut connection ended it. */
   exit?: number;
 }
 
+/** How a node's sshd is reached, and what its commands run in. */
 export interface SshServerOptions {
-  /** The node's. */
+  /** Name of the node. */
   readonly name: string;
+  /** Address on which it listens. */
   readonly address: string;
-  /** 0 for any free one. */
+  /** Port on which it listens; 0 for any free port. */
   readonly port: number;
+  /** The only user that may log in. */
   readonly user: string;
   /** The one key that may log in, as in authorized_keys. */
   readonly authorizedKey: string;
@@ -28,20 +34,23 @@ export interface SshServerOptions {
   readonly hostKey: string;
   /** Environment of every command; nothing else is inherited. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Of every command. */
+  /** Working directory of every command. */
   readonly directory: string;
 }
 
-/** An sshd whose commands are real bash. Emits `closed` with an {@link Execution} when its channel closes. */
+/**
+ * An sshd that runs commands in real bash. Emits `closed` with an {@link Execution} when its channel closes.
+ */
 export class SshServer extends EventEmitter<{ closed: [Execution] }> {
+  /** All commands so far, in order of their starts. */
   readonly executions: Execution[] = [];
-  /** Added before a connection is accepted and before a command is started. */
+  /** Delay before a connection is accepted and before a command starts. */
   latencyMs = 0;
   /** A connection is cut this long after it was made; undefined: never. */
   cutAfterMs: number | undefined;
-  /** Connections are taken, commands are not: sshd cannot fork. */
+  /** Whether it accepts connections and refuses commands, as an sshd that cannot fork. */
   refusesCommands = false;
-  /** Asked about every connection and every command. */
+  /** Decides what happens to each connection and command; undefined: nothing. */
   gate: CallGate | undefined;
 
   readonly #options: SshServerOptions;
@@ -59,16 +68,17 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     this.#ssh = this.#createServer();
   }
 
+  /** The port on which it listens. */
   get port(): number {
     return this.#port;
   }
 
-  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  /** Its public host key, as in known_hosts: `ssh-ed25519 AAAA…`. */
   get hostKey(): string {
     return publicKeyOf(this.#hostKey);
   }
 
-  /** May be called again; then it does nothing. */
+  /** Accepts connections; does nothing when it already does. After {@link refuse} it uses the same port. */
   async listen(): Promise<void> {
     if (this.#listener !== undefined) return;
     const listener = createServer((socket) => this.#accept(socket));
@@ -79,22 +89,23 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     if (address !== null && typeof address === 'object') this.#port = address.port;
   }
 
-  /** New connections are refused; open ones stay. */
+  /** Refuses new connections until {@link listen}; open ones stay. */
   refuse(): void {
     this.#listener?.close();
     this.#listener = undefined;
   }
 
-  /** Every connection breaks off without a word; what runs on the node runs on. */
+  /** Breaks every connection without notice; commands keep running on the node. */
   cutConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Number of open connections. */
   get connections(): number {
     return this.#sockets.size;
   }
 
-  /** As a reimaged node has (F27). */
+  /** Uses another host key for new connections, as a reimaged node does (F27). */
   changeHostKey(hostKey: string): void {
     this.#hostKey = hostKey;
     this.#ssh = this.#createServer();
@@ -131,7 +142,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     return { kind: 'ssh', what: `connect ${this.#options.name}`, port };
   }
 
-  /** Breaks off the caller's connection, when that is what is to become of the call. */
+  /** Breaks the caller's connection when the gate wants that; true when it does. */
   #interfere(port: number, how: Interference | undefined): boolean {
     if (how === undefined) return false;
     for (const socket of this.#sockets) if (socket.remotePort === port) void breakOff(socket, how);
@@ -149,7 +160,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     if (context.method !== 'publickey' || context.username !== this.#options.user) return false;
     const { key, signature, blob, hashAlgo } = context;
     if (key.algo !== allowed.type || !key.data.equals(allowed.getPublicSSH())) return false;
-    // Without a signature the client only asks whether the key would do.
+    // Without a signature the client only asks whether the key is accepted.
     return (
       signature === undefined || blob === undefined || allowed.verify(blob, signature, hashAlgo) === true
     );
@@ -168,11 +179,11 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
       const what = `${commandOf(command)} on ${this.#options.name}`;
       const call: Call = { kind: 'channel', what, port };
       const how = this.gate?.arrived(call);
-      const half = typeof how === 'object' && 'afterBytes' in how ? how.afterBytes : undefined;
-      if (half === undefined && this.#interfere(port, how)) return;
+      const cutAfter = typeof how === 'object' && 'afterBytes' in how ? how.afterBytes : undefined;
+      if (cutAfter === undefined && this.#interfere(port, how)) return;
       const mayAnswer = () => !this.#interfere(port, this.gate?.answering(call));
       const input =
-        half === undefined ? channel : channel.pipe(upTo(half, () => this.#interfere(port, 'cut')));
+        cutAfter === undefined ? channel : channel.pipe(upTo(cutAfter, () => this.#interfere(port, 'cut')));
       this.#later(() => this.#execute(session, channel, command, sent, mayAnswer, input));
     });
     session.on('shell', (accept) => {
@@ -181,7 +192,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
     });
   }
 
-  /** Without a command it is a login shell, for a person who looks around. */
+  /** Runs a command; without one, a login shell for a person. */
   #execute(
     session: Session,
     channel: ServerChannel,
@@ -203,7 +214,7 @@ export class SshServer extends EventEmitter<{ closed: [Execution] }> {
       signalGroup(child, `SIG${name}` as NodeJS.Signals);
     });
     connect(child, channel, input);
-    // As in sshd the channel stays open until nobody has its ends any more.
+    // As with sshd, the channel stays open until every process has closed its streams.
     child.on('close', (code, signal) => {
       if (code !== null) execution.exit = code;
       if (!channel.destroyed && mayAnswer()) reportExit(channel, code, signal);
@@ -220,13 +231,16 @@ async function breakOff(socket: Socket, how: Interference): Promise<void> {
   socket.destroy();
 }
 
-/** `follow update_k8s` of a detached script, else the command without what goes before it. */
+/** `follow update_k8s` for a detached script; any other command without `sudo -n`. */
 function commandOf(line: string): string {
   const detached = /\b(start|follow) [a-z0-9_]+/.exec(line);
   return detached?.[0] ?? line.replace(/^sudo -n /, '');
 }
 
-/** The command's three streams; when the connection is gone it meets closed pipes, and is not killed. */
+/**
+ * Connects the command's three streams. When the connection is gone they are closed; the command is not
+ * killed.
+ */
 function connect(child: ChildProcess, channel: ServerChannel, input: Readable): void {
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error('a child without pipes');
@@ -243,7 +257,10 @@ function connect(child: ChildProcess, channel: ServerChannel, input: Readable): 
   });
 }
 
-/** Lets so many bytes through, and then no more; what came so far is read before the connection is gone. */
+/**
+ * Passes on so many bytes and no more. `onEnough` is called a little later, so that they are read before a
+ * cut.
+ */
 function upTo(bytes: number, onEnough: () => void): Transform {
   let left = bytes;
   return new Transform({
@@ -254,7 +271,7 @@ function upTo(bytes: number, onEnough: () => void): Transform {
       left -= chunk.length;
       done(null, part);
     },
-    // The end of what was sent is behind the cut: it never arrives.
+    // The end of the input comes after the cut, so it never arrives.
     flush(done) {
       if (left > 0) done();
     },
@@ -272,7 +289,7 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // It ended meanwhile.
+    // It has ended in the meantime.
   }
 }
 
@@ -282,11 +299,11 @@ function publicKeyOf(privateKey: string): string {
   return `${key.type} ${key.getPublicSSH().toString('base64')}`;
 }
 
-/** A fresh ed25519 pair in OpenSSH's formats. */
+/** A new ed25519 key pair in OpenSSH's formats. */
 export function generateKeyPair(): { privateKey: string; publicKey: string } {
   for (;;) {
     const pair = ssh2.utils.generateKeyPairSync('ed25519');
-    // ssh2 drops leading zero bytes of the public key, and then cannot read its own file: one in 256.
+    // ssh2 drops leading zero bytes of the public key, and then cannot read one file in 256.
     const readable = !(ssh2.utils.parseKey(pair.private) instanceof Error);
     if (readable) return { privateKey: pair.private, publicKey: pair.public.trim() };
   }

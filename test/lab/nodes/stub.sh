@@ -1,6 +1,6 @@
-# shellcheck shell=bash disable=SC2034 # sourced by every stub, which uses what it needs
-# The node a stub belongs to is its environment: LAB_NODE_DIR, K8S_UPGRADE_ROOT (its file system), LAB_NODE_NAME,
-# LAB_CLUSTER_DIR (what kubeadm keeps in the cluster), LAB_ROOT=1 once sudo ran.
+# shellcheck shell=bash disable=SC2034 # sourced by every stub
+# The environment says which node a stub belongs to: LAB_NODE_DIR, K8S_UPGRADE_ROOT (its file system),
+# LAB_NODE_NAME, LAB_CLUSTER_DIR (kubeadm's data in the cluster), LAB_ROOT=1 under sudo.
 set -euo pipefail
 
 program=${0##*/}
@@ -8,13 +8,13 @@ fs=$K8S_UPGRADE_ROOT
 state=$LAB_NODE_DIR/state
 faults=$LAB_NODE_DIR/faults
 
-# emit FIELD…: one line to the lab. Opened for reading too, so that it never waits for the lab.
+# emit FIELD…: sends one line to the lab. The pipe is opened for reading too, so that this never blocks.
 emit() {
   local IFS=$'\x1f'
   printf '%s\n' "${*//$'\n'/ }" 1<>"$LAB_NODE_DIR/events"
 }
 
-# record ARGS…: this invocation goes to the node's history.
+# record ARGS…: adds this invocation to the node's history.
 record() {
   emit start "$$" "$EPOCHREALTIME" "$program" "$@"
   trap 'emit end "$$" "$EPOCHREALTIME" "$?"' EXIT
@@ -25,9 +25,10 @@ fail() {
   exit "$1"
 }
 
+# faulted FAULT: true while the fault is set.
 faulted() { [[ -e $faults/$1 ]]; }
 
-# take FAULT: true while the fault's count lasts.
+# take FAULT: true while the fault is set; counts it down and clears it after the last time.
 take() {
   local count
   [[ -e $faults/$1 ]] || return 1
@@ -37,10 +38,10 @@ take() {
 
 is_root() { [[ ${LAB_ROOT:-} == 1 ]]; }
 
-# work NAME: as long as this kind of work takes on this node.
+# work NAME: sleeps as long as this kind of work takes on this node.
 work() { sleep "$(<"$state/duration/$1")"; }
 
-# package_version NAME: as dpkg knows it; empty when it is not installed.
+# package_version NAME: the installed version; empty when it is not installed.
 package_version() { [[ ! -e $state/dpkg/$1 ]] || printf '%s' "$(<"$state/dpkg/$1")"; }
 
 # release_of PACKAGE: 1.34.5-1.1 → 1.34.5
@@ -50,10 +51,10 @@ release_of() {
   printf '%s' "${version%%-*}"
 }
 
-# dpkg_is_locked: in the words of this node's dpkg, while the fault apt-lock lasts.
+# dpkg_is_locked: the message of this node's version of dpkg during the fault apt-lock.
 dpkg_is_locked() {
   local dpkg=""
-  # It may be over by now.
+  # The fault may have been cleared by now.
   read -r _ dpkg <"$faults/apt-lock" || true
   case $dpkg in
     1.19) printf 'dpkg frontend is locked by another process' ;;
