@@ -1,8 +1,9 @@
 /**
- * Who may import whom, in all of the TypeScript; `make check` enforces it. `scripts/rooms.mjs` writes this list, with the imports that
- * the code has, into docs/architecture/rooms.md.
+ * Which TypeScript files may import which; `make check` enforces it. `scripts/rooms.mjs` writes this list,
+ * and the imports that there are, into docs/architecture/rooms.md.
  *
- * A room of the runtime imports from itself, from every room on a lower floor, and from those `beside` it that it names.
+ * A room of the runtime may import from itself, from every room on a lower floor, and on its own floor from
+ * the rooms in `beside`.
  */
 export const rooms = [
   {
@@ -93,12 +94,12 @@ function pathOf({ folder, files = [] }) {
   return `^runtime/src/${folder ?? `(${names})\\.ts$`}`;
 }
 
-/** What tests are made of may import anything. */
+/** Tests and their helpers may import anything. */
 export const tests = '\\.test\\.ts$|^runtime/src/testing/';
 const anyRoom = rooms.map(({ path }) => path).join('|');
 const groundFloor = rooms.filter(({ floor }) => floor === 1).map(({ path }) => path);
 
-/** One rule for each two rooms, so that a wrong import is named by both. */
+/** One rule for each pair of rooms, so that the name of a violated rule has both. */
 const upwards = rooms.flatMap((from) =>
   rooms
     .filter((to) => to !== from && to.floor >= from.floor && !from.beside.includes(to.name))
@@ -117,28 +118,28 @@ export default {
     {
       name: 'no circle',
       severity: 'error',
-      comment: 'of two files that import each other neither can be read first',
+      comment: 'neither of two files that import each other can be read first',
       from: {},
       to: { circular: true },
     },
     {
       name: 'every file has a room',
       severity: 'error',
-      comment: 'a new room is a row of .dependency-cruiser.mjs',
+      comment: 'a new room needs a row in .dependency-cruiser.mjs',
       from: {},
       to: { path: '^runtime/src/', pathNot: [tests, '^runtime/src/raw-modules\\.d\\.ts$', anyRoom] },
     },
     {
       name: 'every file with imports has a room',
       severity: 'error',
-      comment: 'a new room is a row of .dependency-cruiser.mjs',
+      comment: 'a new room needs a row in .dependency-cruiser.mjs',
       from: { path: '^runtime/src/', pathNot: [tests, anyRoom] },
       to: {},
     },
     {
       name: 'the program is .ts',
       severity: 'error',
-      comment: 'in files of another kind imports are not seen',
+      comment: 'imports of other kinds of files are not checked',
       from: {},
       to: { path: '^runtime/src/.*\\.[cm]ts$' },
     },
@@ -155,7 +156,7 @@ export default {
     {
       name: 'the program imports nothing around it',
       severity: 'error',
-      comment: 'what ships in the image is runtime/ alone',
+      comment: 'the image contains only runtime/',
       from: { path: '^runtime/src/', pathNot: tests },
       to: {
         pathNot: ['^runtime/src/(?!testing/)', '^runtime/package\\.json$', 'node_modules'],
@@ -164,9 +165,9 @@ export default {
     },
   ],
   options: {
-    // TypeScript 7 has no interface for other programs to read types with; swc reads them, too.
+    // TypeScript 7 has no API for other programs; swc parses type imports, too.
     parser: 'swc',
-    // An import of a type counts as any other, but for `import('…')` in the place of a type: a test has none of those.
+    // Type imports count, except `import('…')` as a type; a test makes sure that there are none.
     tsPreCompilationDeps: true,
     doNotFollow: 'node_modules',
     exclude: '^(runtime/)?dist/',

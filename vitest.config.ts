@@ -10,18 +10,19 @@ export default defineConfig({
     globalSetup: 'test/assemble-scripts.ts',
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // A lab is several processes that wait for each other half of the time: three of them fill two cores.
+    // The processes of a lab wait for each other half of the time: three labs use two cores.
     maxWorkers: 3,
-    // CI, on a machine that others use too, gives a second try; `.ci/run` names each and allows few. By hand the first counts.
+    // CI shares its machine and allows a second try; `.ci/run` names each and allows few. Elsewhere there is
+    // no retry.
     retry: process.env.CI === 'true' ? 1 : 0,
-    // No test file changes what another one imports, and the Kubernetes client is large.
+    // No test file changes modules that another one imports, and the Kubernetes client is slow to load.
     isolate: false,
     projects: [
       {
         extends: true,
         test: { name: 'fast', include: ['**/*.test.ts'], exclude: [slow, conformance, hosts, elsewhere] },
       },
-      // Whole upgrades, one after the other: `make test-slow`.
+      // Whole upgrades: `make test-slow`.
       { extends: true, test: { name: 'slow', include: [slow], exclude: [elsewhere], testTimeout: 300_000 } },
       // Real hosts, as root: `make hosts-test`.
       { extends: true, test: { name: 'hosts', include: [hosts] } },

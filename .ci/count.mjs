@@ -1,13 +1,13 @@
 /**
- * `node .ci/count.mjs`, in the root of the project: what the parts of `.ci/run` have reported, in five numbers.
+ * `node .ci/count.mjs`, in the root of the project: sums up the reports of the parts of `.ci/run`.
  *
  * It reads `.cache/tests*.json`, which vitest writes, and `.cache/crash.json` of `make crash-test`.
  *
- * On stdout, in one line: how many tests passed, failed and were skipped, how many of these were skipped without a good
- * reason, and how many passed only at their second try. A file that is not a whole report counts as a test that failed.
- * On stderr, by name: every one of the last two kinds, and every such file.
+ * Prints five numbers on one line of stdout: tests that passed, failed, were skipped, were skipped without a
+ * good reason, and passed only on their second try. A file that is not a complete report counts as a failed
+ * test. Names on stderr the tests of the last two kinds, and each incomplete file.
  *
- * It needs Node.js and nothing else, so that the last line of `.ci/run` comes even when nothing could be installed.
+ * It needs only Node.js, so that `.ci/run` can print its last line even when nothing could be installed.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -15,11 +15,13 @@ const cache = '.cache';
 const reportName = /^(tests.*|crash)\.json$/;
 const sums = ['numPassedTests', 'numFailedTests', 'numPendingTests'];
 
-/** Only Terraform's providers cannot be had everywhere; what else the test needs must be there. */
+/**
+ * The only good reason: Terraform's providers are not available everywhere. Everything else can be installed.
+ */
 const missingProviders =
   /^test\/conformance\/terraform\/apply\.test\.ts: .* \(missing: the provider [^,)]+(, the provider [^,)]+)*\)/;
 
-/** Undefined when the file is cut off or holds something else: a part can be killed while it writes. */
+/** Undefined when the file is no complete report, as when a part was killed while it wrote the file. */
 function readReport(file) {
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));
@@ -29,7 +31,10 @@ function readReport(file) {
   }
 }
 
-/** The tests of a report of vitest, each by its file and name, with `why` it failed first; `crash.json` has none. */
+/**
+ * The tests of a vitest report, by file and name, with the message of their first failure. `crash.json` has
+ * none.
+ */
 function testsOf({ testResults = [] }) {
   return testResults.flatMap(({ name, assertionResults }) =>
     assertionResults.map(({ status, fullName, failureMessages: [why] = [] }) => ({
@@ -43,10 +48,13 @@ function testsOf({ testResults = [] }) {
 const skippedWithoutReason = ({ status, what }) =>
   status !== 'passed' && status !== 'failed' && !missingProviders.test(what);
 
-/** Vitest keeps the failure of the first try of a test that passed after it. */
+/** Vitest keeps the failure of the first try when a test passes on the second. */
 const passedAfterFailure = ({ status, why }) => status === 'passed' && why !== undefined;
 
-/** The tests, with the first line of their failure, and then the points of `make crash-test`. */
+/**
+ * The tests that needed a second try, with the first line of their failure, and such points of `make
+ * crash-test`.
+ */
 function secondTriesOf(reports, tests) {
   const points = reports.flatMap(({ secondTries = [] }) => secondTries);
   return [
@@ -65,12 +73,13 @@ function main() {
   const skipped = tests.filter(skippedWithoutReason);
   const again = secondTriesOf(reports, tests);
 
-  for (const { path } of broken) console.error(`${path} is not a whole report`);
+  for (const { path } of broken) console.error(`${path} is not a complete report`);
   for (const { what } of skipped) console.error(`skipped: ${what}`);
-  for (const what of again) console.error(`passed at its second try: ${what}`);
+  for (const what of again) console.error(`passed on its second try: ${what}`);
 
   const [passed, failed, pending] = sums.map((key) => reports.reduce((sum, report) => sum + report[key], 0));
-  // As text: where FORCE_COLOR is set, as CI services do, numbers would be printed in colour, which bash cannot add up.
+  // As text: with FORCE_COLOR, which CI services set, numbers would be printed in colour, which bash cannot
+  // parse.
   console.log([passed, failed + broken.length, pending, skipped.length, again.length].join(' '));
 }
 

@@ -152,10 +152,10 @@ describe('.ci/count.mjs', () => {
       '5 2 0 0 0\n',
       [],
     ],
-  ])('names what passed at its second try: %s', (_, reports, numbers, said) => {
+  ])('names what passed on its second try: %s', (_, reports, numbers, said) => {
     const counted = count(reports);
     expect(counted.numbers).toBe(numbers);
-    expect([...counted.said].sort()).toEqual(said.map((what) => `passed at its second try: ${what}`).sort());
+    expect([...counted.said].sort()).toEqual(said.map((what) => `passed on its second try: ${what}`).sort());
   });
 
   it.each([
@@ -173,7 +173,7 @@ describe('.ci/count.mjs', () => {
     };
     const { numbers, said } = count(reports);
     expect(numbers).toBe('1 3 0 0 0\n');
-    const named = ['crash', 'tests-slow'].map((name) => `.cache/${name}.json is not a whole report`);
+    const named = ['crash', 'tests-slow'].map((name) => `.cache/${name}.json is not a complete report`);
     expect([...said].sort()).toEqual(named);
   });
 });

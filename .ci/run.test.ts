@@ -67,14 +67,14 @@ describe('.ci/run', () => {
   it('and fails for anything else', () => {
     const { status, stdout, stderr, last } = ci({ skipped: { file: 'test/two.test.ts', fullName: 'two' } });
     expect([status, last]).toEqual([1, '1 passed, 1 failed, 1 skipped']);
-    expect(stdout).toContain('failed: what this machine cannot run\n');
+    expect(stdout).toContain('failed: tests that this machine cannot run\n');
     expect(stderr).toContain('skipped: test/two.test.ts: two\n');
   });
 
-  it('names what passed at its second try, and lets few do so', () => {
+  it('names what passed on its second try, and lets few do so', () => {
     const few = ci({ again: 3 });
     expect([few.status, few.last]).toEqual([0, '4 passed, 0 failed, 0 skipped']);
-    expect(few.stderr).toContain('passed at its second try: test/again-3.test.ts: again: Error: timed out');
+    expect(few.stderr).toContain('passed on its second try: test/again-3.test.ts: again: Error: timed out');
     const many = ci({ again: 4 });
     expect([many.status, many.last]).toEqual([1, '5 passed, 1 failed, 0 skipped']);
   });
@@ -84,20 +84,20 @@ describe('.ci/run', () => {
       make: `[[ $1 != test-slow ]] || printf '{"numPassedTests":7' >.cache/tests-slow.json`,
     });
     expect([status, last]).toEqual([1, '1 passed, 1 failed, 0 skipped']);
-    expect(stderr).toContain('.cache/tests-slow.json is not a whole report\n');
+    expect(stderr).toContain('.cache/tests-slow.json is not a complete report\n');
   });
 
   it('fails when nothing could be counted', () => {
     const { status, stdout, last } = ci({ make: 'ln -sf "$(type -P false)" bin/node' });
     expect([status, last]).toEqual([1, '0 passed, 1 failed, 0 skipped']);
-    expect(stdout).toContain('failed: the count of the reports\n');
+    expect(stdout).toContain('failed: counting the reports\n');
   });
 
   it('prints its last line in time, whatever hangs', () => {
     const { status, stdout, last, made, took } = ci({ make: '[[ $1 != rehearse ]] || sleep 60', seconds: 3 });
     expect(took).toBeLessThan(20_000);
     expect(made).toEqual(['test', 'rehearse']);
-    expect(stdout).toContain('== make conformance: not run, nothing is left of 3 s');
+    expect(stdout).toContain('== make conformance: not run, the limit of 3 s is used up');
     expect(status).toBe(1);
     expect(last).toMatch(/^0 passed, \d+ failed, 0 skipped$/);
   });

@@ -1,4 +1,5 @@
-// Bundles the runtime into one file for Node 20 and newer, and each node script into one beside it: node runtime/build.mjs
+// Bundles the runtime into one file for Node.js 20 and newer, and each node script into another: node
+// runtime/build.mjs
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,7 @@ import { assembleAll } from './node-scripts.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** `import text from './script.sh?raw'`, as the tests' bundler understands it too. */
+/** Supports `import text from './script.sh?raw'`, as the tests' bundler does. */
 const rawText = {
   name: 'raw-text',
   setup({ onResolve, onLoad }) {
@@ -23,7 +24,7 @@ const rawText = {
   },
 };
 
-// Before the bundle, which holds them.
+// First, as the bundle contains the scripts.
 assembleAll();
 
 await build({
@@ -38,7 +39,7 @@ await build({
   legalComments: 'none',
   banner: { js: '#!/usr/bin/env node' },
   plugins: [rawText],
-  // Optional native speed-ups of ssh2: it works without them, and the bundle stays one file.
+  // Optional native modules of ssh2: it works without them, and the bundle stays one file.
   external: ['cpu-features', '*.node'],
   logLevel: 'warning',
 });

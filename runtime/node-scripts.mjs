@@ -1,22 +1,24 @@
-// Makes of each script in node-scripts/ the one file that a node is sent: it arrives on standard input, with nothing beside it.
+// Assembles each script in node-scripts/ and its libraries into the single file that a node receives on
+// standard input.
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const sources = fileURLToPath(new URL('node-scripts', import.meta.url));
 
+/** Directory of the assembled scripts. */
 export const assembledScripts = fileURLToPath(new URL('dist/node-scripts', import.meta.url));
 
-/** In a checkout this line loads a library; in the assembled file the library stands in its place. */
+/** In a checkout this line loads a library; in the assembled file the library replaces it. */
 const include = /^source "\$\(dirname "\$\{BASH_SOURCE\[0\]\}"\)\/(\S+)"\n/gm;
 
-/** A script on standard input has no path, so it may neither source a file nor use BASH_SOURCE. */
+/** A script on standard input has no path, so it can neither source a file nor use BASH_SOURCE. */
 const leftOver = /^\s*(?:source|\.)\s.*|^.*\bBASH_SOURCE\b.*/m;
 
 function assemble(path) {
   const text = readFileSync(path, 'utf8').replace(include, (_, name) => {
     const library = join(dirname(path), name);
-    if (!existsSync(library)) throw new Error(`${path} sources ${name}, which is not there`);
+    if (!existsSync(library)) throw new Error(`${path} sources ${name}, which does not exist`);
     return readFileSync(library, 'utf8');
   });
   const [line] = leftOver.exec(text) ?? [];
@@ -24,6 +26,10 @@ function assemble(path) {
   return text;
 }
 
+/**
+ * Writes each script of `from` to `to`, and removes everything else there. Unchanged files keep their time.
+ * Throws when a script cannot work on a node.
+ */
 export function assembleAll(from = sources, to = assembledScripts) {
   const names = readdirSync(from).filter((name) => name.endsWith('.sh'));
   const scripts = new Map(names.map((name) => [name, assemble(join(from, name))]));

@@ -8,7 +8,7 @@ import { annotationKeys } from '../runtime/src/names.ts';
 import type { Node, Pod } from '../test/lab/api/index.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
-/** Prints the figures of docs/testing.md, section Speed. Compare figures of one run only: machines differ and drift. */
+/** Prints the figures of docs/testing.md, section Speed. Compare only figures of the same run: machines differ. */
 
 const hook = fileURLToPath(new URL('./rss-hook.cjs', import.meta.url));
 
@@ -41,8 +41,8 @@ function coldStart(runs: number): void {
 const keys = annotationKeys('viktorbarzin.me');
 
 /**
- * How long each node is drained, as the lab's API server sees it: from the cordon to the last pod that leaves before the node is
- * changed. Milliseconds, by node.
+ * How long the drain of each node takes, in milliseconds: from its cordon to the last deletion of a pod
+ * before the node is changed. Measured in the lab's API server.
  */
 function timeDrains(lab: Lab): Map<string, number> {
   const cordoned = new Map<string, number>();
@@ -63,7 +63,10 @@ function timeDrains(lab: Lab): Map<string, number> {
   return drains;
 }
 
-/** Nodes on which a soak began. Each takes what the settings say, and whatever it takes longer is overhead. */
+/**
+ * Names of the nodes on which a soak started. A soak counts with its time in the settings; any more is
+ * overhead.
+ */
 function watchSoaks(lab: Lab): Set<string> {
   const soaked = new Set<string>();
   lab.api.store.subscribe(({ resource, object }) => {
@@ -75,7 +78,9 @@ function watchSoaks(lab: Lab): Set<string> {
 
 const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
 
-/** Wall time of a run less what the lab knows was spent in drains, scripts and soaks; nothing of it is the program's word. */
+/**
+ * Prints the time of a run less drains, scripts and soaks, per node. The lab measures these, not the program.
+ */
 async function overhead(): Promise<void> {
   const lab = await Lab.start();
   try {
@@ -91,14 +96,14 @@ async function overhead(): Promise<void> {
     const perNode = (wall - drains - soaks - scripts) / lab.nodes.size;
     const figures = [wall, drains, scripts, soaks].map((ms) => (ms / 1000).toFixed(1));
     console.log(
-      `overhead per node   ${perNode.toFixed(0)} ms (limit 1000): run ${figures[0]} s, of it drains ${figures[1]} s, scripts ${figures[2]} s, soaks ${figures[3]} s`,
+      `overhead per node   ${perNode.toFixed(0)} ms (limit 1000): run ${figures[0]} s, of which drains ${figures[1]} s, scripts ${figures[2]} s, soaks ${figures[3]} s`,
     );
   } finally {
     await lab.stop();
   }
 }
 
-/** `make synth` without npm, into a directory that goes again. */
+/** Times `make synth` without npm, into a temporary directory. */
 function synthesis(runs: number): void {
   const main = fileURLToPath(new URL('../main.ts', import.meta.url));
   const outdir = mkdtempSync(join(tmpdir(), 'bench-synth-'));

@@ -1,5 +1,5 @@
-// Writes the rooms of the runtime, and who imports whom, into docs/architecture/rooms.md. With --check it changes nothing, and exits
-// with 1 when the document is out of date.
+// Writes the rooms of the runtime and their imports into docs/architecture/rooms.md. With --check it only
+// checks that the file is up to date, and exits with 1 when it is not.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import config, { rooms, tests } from '../.dependency-cruiser.mjs';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const file = join(root, 'docs/architecture/rooms.md');
 
-/** Room → the rooms that it imports from, as the code is. */
+/** Room → the rooms that its files import. */
 async function importsOfRooms() {
   const options = { ...config.options, baseDir: root, exclude: [tests, config.options.exclude] };
   const { output } = await cruise(['runtime/src'], options);
@@ -24,7 +24,7 @@ async function importsOfRooms() {
   return imports;
 }
 
-/** Whether one room reaches another through a third. */
+/** Whether one room imports another indirectly, through a third. */
 function isReachedThroughOthers(imports, from, to) {
   const seen = new Set();
   const reaches = (room) => {

@@ -55,7 +55,7 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     const { status, output } = await checkout.tg('plan');
     checkout.set('VAULT_TOKEN', vault.token);
     expect(status).toBe(1);
-    expect(output).toContain(`Vault at ${vault.url} takes no token of yours`);
+    expect(output).toContain(`Vault at ${vault.url} does not accept your token`);
   });
 
   it('the policy of main.ts lets its holder read what External Secrets fetches, and nothing else', async () => {
