@@ -116,7 +116,7 @@ export default {
   forbidden: [
     ...upwards,
     {
-      name: 'no circle',
+      name: 'no circular imports',
       severity: 'error',
       comment: 'neither of two files that import each other can be read first',
       from: {},
@@ -137,14 +137,14 @@ export default {
       to: {},
     },
     {
-      name: 'the program is .ts',
+      name: 'the program is in .ts files',
       severity: 'error',
       comment: 'imports of other kinds of files are not checked',
       from: {},
       to: { path: '^runtime/src/.*\\.[cm]ts$' },
     },
     {
-      name: 'what is deployed imports names and settings only',
+      name: 'the library imports names and settings only',
       severity: 'error',
       comment: 'constructs and alerts are a library without the program',
       from: { path: '^(constructs|alerts)/', pathNot: tests },
@@ -154,7 +154,7 @@ export default {
       },
     },
     {
-      name: 'the program imports nothing around it',
+      name: 'the program imports nothing outside runtime',
       severity: 'error',
       comment: 'the image contains only runtime/',
       from: { path: '^runtime/src/', pathNot: tests },

@@ -10,16 +10,14 @@ const enabled = true;
 /** Whether detection only reports what it finds and dispatches nothing. */
 const detectionDryRun = false;
 
-// cdktf captures a stack trace for every token. Mapping them to TypeScript takes longer than the rest of
-// synthesis.
+// cdktf captures a stack trace for every token. Mapping them to TypeScript would take most of the time.
 process.setSourceMapsEnabled(false);
 
 const stackName = 'k8s-version-upgrade';
 const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, stackName);
 stateBackend(stack, { postgres: Boolean(process.env.PG_CONN_STR), name: stackName });
-// Both read their address and credentials from the environment: KUBE_CONFIG_PATH; VAULT_ADDR and the login
-// token.
+// Both read address and credentials from the environment: KUBE_CONFIG_PATH; VAULT_ADDR and the login token.
 new KubernetesProvider(stack, 'kubernetes');
 new VaultProvider(stack, 'vault');
 

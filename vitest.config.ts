@@ -12,8 +12,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // The processes of a lab wait for each other half of the time: three labs use two cores.
     maxWorkers: 3,
-    // CI shares its machine and allows a second try; `.ci/run` names each and allows few. Elsewhere there is
-    // no retry.
+    // CI shares its machine: a second try is allowed, and `.ci/run` limits them. Elsewhere there is no retry.
     retry: process.env.CI === 'true' ? 1 : 0,
     // No test file changes modules that another one imports, and the Kubernetes client is slow to load.
     isolate: false,

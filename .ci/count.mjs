@@ -31,10 +31,7 @@ function readReport(file) {
   }
 }
 
-/**
- * The tests of a vitest report, by file and name, with the message of their first failure. `crash.json` has
- * none.
- */
+/** The tests of a vitest report, by file and name, with their first failure. `crash.json` has none. */
 function testsOf({ testResults = [] }) {
   return testResults.flatMap(({ name, assertionResults }) =>
     assertionResults.map(({ status, fullName, failureMessages: [why] = [] }) => ({
@@ -51,10 +48,7 @@ const skippedWithoutReason = ({ status, what }) =>
 /** Vitest keeps the failure of the first try when a test passes on the second. */
 const passedAfterFailure = ({ status, why }) => status === 'passed' && why !== undefined;
 
-/**
- * The tests that needed a second try, with the first line of their failure, and such points of `make
- * crash-test`.
- */
+/** The tests and the points of `make crash-test` that needed a second try, with the failure of the first. */
 function secondTriesOf(reports, tests) {
   const points = reports.flatMap(({ secondTries = [] }) => secondTries);
   return [
@@ -78,8 +72,7 @@ function main() {
   for (const what of again) console.error(`passed on its second try: ${what}`);
 
   const [passed, failed, pending] = sums.map((key) => reports.reduce((sum, report) => sum + report[key], 0));
-  // As text: with FORCE_COLOR, which CI services set, numbers would be printed in colour, which bash cannot
-  // parse.
+  // As text: FORCE_COLOR, which CI services set, would print numbers in colour, which bash cannot parse.
   console.log([passed, failed + broken.length, pending, skipped.length, again.length].join(' '));
 }
 

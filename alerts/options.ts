@@ -6,7 +6,7 @@ export interface AlertOptions {
   readonly runbook: string;
   /** Longest time in seconds for which a healthy run may show no progress. */
   readonly stalledAfterSeconds: number;
-  /** Least healthy ratio of ready pods to pods that should be ready, from 0 to 1. */
+  /** Ready pods divided by pods that should be ready, 0 to 1. Below this the cluster is not healthy. */
   readonly minimumPodReadyRatio: number;
   /** Workloads of this cluster whose absence closes the gate. */
   readonly workloads: readonly WatchedWorkload[];
@@ -29,8 +29,8 @@ export interface WatchedWorkload {
 }
 
 /**
- * How the usual installations call their scrape jobs: the `prometheus` chart, then the operator's chart. Both
- * name the node of a kubelet differently, too: the first in `instance`, the second in `node`.
+ * Names of the scrape jobs in the usual installations: the `prometheus` chart, then the operator's chart. A
+ * kubelet's node is in the label `instance` in the first, and in `node` in the second.
  */
 export const scrapeJobs = {
   apiServer: 'kubernetes-apiservers|apiserver',

@@ -48,7 +48,7 @@ interface KvPath {
 const invalid: KvPath = { mount: 'invalid', path: 'invalid' };
 
 /**
- * The Secret with the pipeline's credentials, which the External Secrets operator copies from Vault every 15
+ * The Secret with the pipeline's credentials. The External Secrets operator updates it from Vault every 15
  * minutes.
  *
  * Terraform sees names and paths only. The values never pass through it, so its state holds none.
@@ -107,10 +107,7 @@ export class Credentials extends Construct {
 
 const pathPattern = /^(?<mount>[A-Za-z0-9_-]+)\/(?<path>[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*)$/;
 
-/**
- * Parses `secret/k8s-upgrade`. Throws for `secret/data/k8s-upgrade`: the API's `data/` is added where it is
- * needed.
- */
+/** Parses `secret/k8s-upgrade`. Throws for `secret/data/k8s-upgrade`: the API's `data/` is added later. */
 function parseKvPath(prop: string, text: string): KvPath {
   const { mount, path } = pathPattern.exec(text)?.groups ?? {};
   if (mount === undefined || path === undefined || /^(data|metadata)(\/|$)/.test(path)) {
@@ -119,10 +116,7 @@ function parseKvPath(prop: string, text: string): KvPath {
   return { mount, path };
 }
 
-/**
- * Throws when the paths have different mounts: a store has one, and the operator would look for both paths
- * there.
- */
+/** Throws when the paths have different mounts: a ClusterSecretStore reads from one mount only. */
 function sameMount(own: KvPath, text: string | false, agent: KvPath | undefined): void {
   const wellFormed = own !== invalid && agent !== invalid;
   if (agent !== undefined && wellFormed && agent.mount !== own.mount) {

@@ -25,8 +25,7 @@ export function labelsOf(component: Component): Record<string, string> {
 /**
  * Labels of a program's CronJob, Jobs and pods.
  *
- * @param app the name of the CronJob: a short label to type, as in `kubectl get jobs -l
- * app=k8s-version-check`.
+ * @param app the name of the CronJob, as a short label: `kubectl get jobs -l app=k8s-version-check`.
  */
 export function programLabels(component: Component, app: string): Record<string, string> {
   return { ...labelsOf(component), app };

@@ -24,7 +24,6 @@ export function stateBackend(
     const config: Omit<PgBackendConfig, 'connStr'> = { schemaName: name };
     return new PgBackend(stack, config as PgBackendConfig);
   }
-  // Relative to cdktf.out/stacks/<stack>, where Terraform runs: an absolute path would differ on every
-  // machine.
+  // Relative to cdktf.out/stacks/<stack>, where Terraform runs, so that it is the same on every machine.
   return new LocalBackend(stack, { path: `../../../terraform.${name}.tfstate` });
 }

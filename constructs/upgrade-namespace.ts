@@ -2,7 +2,7 @@ import { NamespaceV1 } from '@cdktf/provider-kubernetes/lib/namespace-v1/index.j
 import { Construct } from 'constructs';
 import { commonLabels } from './labels.ts';
 
-/** How the namespace is called. */
+/** The name of the namespace. */
 export interface UpgradeNamespaceProps {
   /** `namespace` of the settings. */
   readonly name: string;
@@ -25,8 +25,7 @@ export class UpgradeNamespace extends Construct {
           'pod-security.kubernetes.io/warn': 'restricted',
         },
       },
-      // The state of a rollout is in this namespace's annotations: an apply during a rollout must not erase
-      // it.
+      // These hold the state of a rollout: an apply must not erase it.
       lifecycle: { ignoreChanges: ['metadata[0].annotations'] },
     });
   }

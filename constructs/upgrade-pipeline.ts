@@ -212,10 +212,7 @@ function withDryRun(settings: SettingsInput, dryRun: boolean | undefined): Setti
   return { ...settings, dispatch: { ...settings.dispatch, dryRun } };
 }
 
-/**
- * Returns the settings as they were written. Throws when the runtime would refuse them, or for an empty list
- * of nodes.
- */
+/** The settings as written. Throws when the runtime would refuse them or a list of nodes is empty. */
 function readable(written: SettingsInput): SettingsInput {
   parseSettings('settings', written);
   for (const [role, names] of Object.entries(written.nodes ?? {})) {

@@ -1,5 +1,4 @@
-// Bundles the runtime into one file for Node.js 20 and newer, and each node script into another: node
-// runtime/build.mjs
+// node runtime/build.mjs: bundles the runtime into one file for Node.js 20 and newer, and the node scripts.
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,4 @@
-// Assembles each script in node-scripts/ and its libraries into the single file that a node receives on
-// standard input.
+// Assembles each script in node-scripts/ and its libraries into the file that a node receives on stdin.
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

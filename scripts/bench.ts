@@ -63,10 +63,7 @@ function timeDrains(lab: Lab): Map<string, number> {
   return drains;
 }
 
-/**
- * Names of the nodes on which a soak started. A soak counts with its time in the settings; any more is
- * overhead.
- */
+/** Names of the nodes on which a soak started. Any time beyond that in the settings is overhead. */
 function watchSoaks(lab: Lab): Set<string> {
   const soaked = new Set<string>();
   lab.api.store.subscribe(({ resource, object }) => {

@@ -62,7 +62,7 @@ export class ProgramAccess extends Construct {
       metadata: { name, labels },
       rule: rules.cluster,
     });
-    // An account that is no cluster administrator can only bind a role that exists.
+    // An account that is not a cluster administrator can only bind a role that exists.
     const clusterRoleBinding = new ClusterRoleBindingV1(this, 'cluster-role-binding', {
       dependsOn: [clusterRole, account],
       metadata: { name, labels },

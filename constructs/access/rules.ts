@@ -132,8 +132,7 @@ export function executorRules(scope: AccessScope): AccessRules {
       ...blocked.cluster,
     ],
     namespace: [
-      // Before the first stage, and then for the whole run: one executor at a time acquires, renews and
-      // releases it.
+      // Before the first stage and during the whole run: one executor at a time holds it.
       { ...leaseRead, verbs: ['get', 'update'] },
       // Before the first stage of the first run in a cluster, which has no Lease yet.
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
@@ -141,8 +140,7 @@ export function executorRules(scope: AccessScope): AccessRules {
       ...configMapRules(scope),
       // Workers, when the executor's own node is next: reads the template of the next Job.
       executionTemplateRead,
-      // Creates that Job. Before the first stage, lists Jobs: has this Job handed over already, before it was
-      // killed?
+      // Creates that Job. Before the first stage: had this Job already handed over when it was killed (list)?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     nodeEvents: [
@@ -152,10 +150,7 @@ export function executorRules(scope: AccessScope): AccessRules {
   };
 }
 
-/**
- * Permissions of `k8s-upgrade detect`. The kubelet mounts its Secret; the program never reads it through the
- * API.
- */
+/** Permissions of `k8s-upgrade detect`. It has no access to its Secret in the API: the kubelet mounts it. */
 export function detectorRules(scope: AccessScope): AccessRules {
   const dispatchesJobs: Rule[] = [
     // Dispatch with `dispatch.mode: job`: reads the template of the Job.
@@ -188,8 +183,7 @@ export function detectorRules(scope: AccessScope): AccessRules {
 export function submitterRules(scope: AccessScope): AccessRules {
   return {
     cluster: [
-      // `submit` checks its inputs against the running version and places the first Job. `status` lists the
-      // nodes.
+      // `submit` checks its inputs against the running version and places the first Job. `status`: the nodes.
       { apiGroups: core, resources: ['nodes'], verbs: ['list'] },
       // `status`: the in-flight annotations.
       ownNamespace(scope, ['get']),

@@ -4,9 +4,9 @@
 #   start NAME [--] ARGS…
 #       Starts the script in $payload (base64) as NAME, or joins it when it already runs with the same ARGS.
 #   follow NAME OFFSET [MARK]
-#       Prints the line MARK, when given, and NAME's log from byte OFFSET until NAME ends. Exits with its exit code.
-#       NAME has ended only when standard error has "ended: CODE" or "ended: lost"; without that line only this
-#       command has ended.
+#       Prints the line MARK, when given, and NAME's log from byte OFFSET until NAME ends; exits as NAME did.
+#       NAME has ended only when stderr has "ended: CODE" or "ended: lost"; otherwise only this command has
+#       ended.
 #
 # Sent over one connection, as root, from runtime/dist/node-scripts:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
@@ -85,8 +85,8 @@ start() {
   fi
 }
 
-# Returns when the script ends. When it was killed, waits for the last process that it had started: nothing
-# may run in parallel to those.
+# Returns when the script ends; when it was killed, when the last process ends that it had started, as
+# nothing may run in parallel to those.
 wait_for_end() {
   flock -s 7
   recorded || flock -s 8

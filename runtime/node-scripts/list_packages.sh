@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Lists a package's versions in the configured Kubernetes repository, after refreshing that repository and
-# nothing else.
+# Refreshes the configured Kubernetes repository, and nothing else, and lists a package's versions in it.
 set -Eeuo pipefail
 
 usage() {

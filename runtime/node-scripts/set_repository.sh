@@ -67,8 +67,7 @@ check_minor() {
 
 clean_up() { [[ -z $work ]] || rm -rf -- "$work"; }
 
-# apt_proxy URL: the proxy that apt uses for it, DIRECT for none; empty when apt's configuration names
-# neither.
+# apt_proxy URL: the proxy that apt uses for it, or DIRECT; empty when apt's configuration has neither.
 apt_proxy() {
   local host=${1#*://} schemes=(https http) scheme value=''
   [[ $1 == https:* ]] || schemes=(http)
@@ -154,8 +153,7 @@ replace() {
   as_root mv -f -- "$2.new" "$2"
 }
 
-# backup FILE…: keeps the backups of a switch to the same repository that was killed, as its files may be
-# changed.
+# backup FILE…: does nothing after a killed switch to the same repository, whose backups are the originals.
 backup() {
   local file
   [[ $(as_root cat "$unfinished" 2>/dev/null || true) != "$repository" ]] || return 0

@@ -61,7 +61,7 @@ set_option() {
 
 clean_up() { ((${#leftovers[@]} == 0)) || as_root rm -f -- "${leftovers[@]}"; }
 
-# --- etcd's programs: in its container, as they match its version; the host's only while etcd does not run ---
+# --- etcd's programs: in its container, as they match its version; the host's only when it does not run ---
 
 find_etcd() {
   as_root test -e "$manifest" ||

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Upgrades this node's containerd to a version, from the package that provides it, and restarts it. Containers
-# keep running.
+# Upgrades the package of this node's containerd to a version, and restarts it. Containers keep running.
 set -Eeuo pipefail
 
 usage() {

@@ -224,8 +224,7 @@ check_plan() {
     die "kubeadm upgrade plan does not offer v$release; see its output above"
 }
 
-# Warns of flags that kubeadm will drop because they are only in the manifest (F22). Does not stop the
-# upgrade.
+# Warns of flags that kubeadm will drop because they are only in the manifest (F22).
 report_dropped_flags() {
   local diff flag
   ! components_at_release || return 0
