@@ -64,7 +64,7 @@ export const rooms = [
     floor: 3,
     folder: 'rollout/',
     holds:
-      'what a rollout remembers in the cluster, and what is left to do: journal, annotations of nodes, request, stages, kill switch',
+      'the state of a rollout, and what is left: journal, node annotations, request, stages, kill switch',
   },
   {
     name: 'jobs',

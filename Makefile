@@ -30,14 +30,14 @@ unit: $(bundle) ## the tests of `make test`, without the checks
 	@mkdir -p .cache
 	$(RUN) unit
 
-crash-test: $(bundle) ## kill the executor at its calls and check how each run ends; CRASH=all for every call
+crash-test: $(bundle) ## kill the executor at its calls, check how each run ends; CRASH=all for every call
 	@$(RUN) crash-test
 
 test-slow: setup $(bundle) ## whole upgrades with failures, the runbook's commands, other versions of Node.js
 	@mkdir -p .cache
 	$(RUN) unit-slow
 
-conformance: setup $(bundle) ## compare the lab with a real control plane, built once with Go, and run the pipeline on it
+conformance: setup $(bundle) ## the lab and the pipeline against a real control plane, built once with Go
 	@mkdir -p .cache
 	@test/conformance/build.sh
 	@test/conformance/terraform/build.sh

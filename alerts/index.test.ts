@@ -92,7 +92,9 @@ describe('the rules', () => {
 
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 if (!hasPromtool)
-  console.log('alerts/index.test.ts: promtool is missing (Debian package prometheus), rules are not evaluated');
+  console.log(
+    'alerts/index.test.ts: promtool is missing (Debian package prometheus), rules are not evaluated',
+  );
 
 describe.skipIf(!hasPromtool)('in Prometheus', () => {
   let directory = '';

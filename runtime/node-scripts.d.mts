@@ -1,10 +1,10 @@
-/** The folder of the assembled scripts. */
+/** Directory of the assembled scripts. */
 export const assembledScripts: string;
 
 /**
- * Writes them all, each with its libraries in the places of the lines that source them. A file that is as it should be stays
- * unchanged: somebody may be reading it.
+ * Writes each script of `from` to `to`, with its libraries inlined, and removes everything else there. Files
+ * that are up to date are not written, as another process may be reading them.
  *
- * @throws when a library is not there, or when anything would still be sourced; nothing is written then.
+ * @throws when a library does not exist, or a script would still source a file; nothing is written then.
  */
 export function assembleAll(from?: string, to?: string): void;

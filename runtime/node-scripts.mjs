@@ -17,7 +17,7 @@ const leftOver = /^\s*(?:source|\.)\s.*|^.*\bBASH_SOURCE\b.*/m;
 function assemble(path) {
   const text = readFileSync(path, 'utf8').replace(include, (_, name) => {
     const library = join(dirname(path), name);
-    if (!existsSync(library)) throw new Error(`${path} sources ${name}, which does not exist`);
+    if (!existsSync(library)) throw new Error(`${path} sources ${name}, which is not there`);
     return readFileSync(library, 'utf8');
   });
   const [line] = leftOver.exec(text) ?? [];
@@ -26,8 +26,10 @@ function assemble(path) {
 }
 
 /**
- * Writes each script of `from` to `to`, and removes everything else there. Unchanged files keep their time.
- * Throws when a script cannot work on a node.
+ * Writes each script of `from` to `to`, with its libraries inlined, and removes everything else there. Files
+ * that are up to date are not written, as another process may be reading them.
+ *
+ * @throws when a library does not exist, or a script would still source a file; nothing is written then.
  */
 export function assembleAll(from = sources, to = assembledScripts) {
   const names = readdirSync(from).filter((name) => name.endsWith('.sh'));

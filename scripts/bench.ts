@@ -8,7 +8,7 @@ import { annotationKeys } from '../runtime/src/names.ts';
 import type { Node, Pod } from '../test/lab/api/index.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
-/** Prints the figures of docs/testing.md, section Speed. Compare only figures of the same run: machines differ. */
+/** Prints the figures of docs/testing.md, section Speed. Compare only figures of the same run. */
 
 const hook = fileURLToPath(new URL('./rss-hook.cjs', import.meta.url));
 

@@ -163,9 +163,7 @@ describe('set_repository.sh', () => {
     bench.repository.nonsense = 'empty';
     const { exit, lastError } = await setRepository('1.35');
     expect(exit).toBe(1);
-    expect(lastError).toMatch(
-      /^error: apt-get update failed .*; this node keeps its old repository$/,
-    );
+    expect(lastError).toMatch(/^error: apt-get update failed .*; this node keeps its old repository$/);
     expect([bench.node.read(source), bench.node.read(keyring)]).toEqual(before);
   });
 

@@ -14,8 +14,11 @@ interface PodTemplate {
   };
 }
 
+/** A synthesized CronJob, with the keys of Terraform. */
 export interface CronJob {
+  /** Labels and namespace. */
   readonly metadata: { readonly labels: Record<string, string>; readonly namespace: string };
+  /** The specification, with the template of its Jobs. */
   readonly spec: {
     readonly [key: string]: unknown;
     readonly job_template: {
@@ -24,11 +27,11 @@ export interface CronJob {
   };
 }
 
-/** One of the two CronJobs by its name. */
+/** The CronJob `k8s-version-check` or `k8s-version-upgrade`. Throws for another name. */
 export const cronJob = (name: string, from: Synthesized = pipeline()): CronJob =>
   from.named('kubernetes_cron_job_v1', name) as unknown as CronJob;
 
-/** What of the credentials a program sees. */
+/** The keys of the credentials Secret that a CronJob mounts. */
 export function secretItems(job: CronJob): string[] {
   const { volume } = job.spec.job_template.spec.template.spec;
   const items = volume.find((v) => v.name === 'credentials')?.secret?.items as {
