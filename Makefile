@@ -43,7 +43,7 @@ conformance: setup $(bundle) ## the lab and the pipeline against a real control 
 	@test/conformance/terraform/build.sh
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
 
-hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg and etcd, in namespaces (Linux, root)
+hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg, etcd, in namespaces (Linux, root)
 	@test/hosts/setup.sh
 	@test/hosts/run.sh
 
