@@ -4,7 +4,7 @@ import { kindOf, newest, oldest, type Release } from '../release.ts';
 import { isChanged } from '../rollout/node-marks.ts';
 import type { Gate, GateContext } from './gate.ts';
 
-export const alertGate: Gate = {
+export const alertsGate: Gate = {
   name: 'alerts',
   summary: 'no alert of the gating groups is firing',
   outcomeWhenClosed: 'blocked',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { askGate } from '../../testing/gate-context.ts';
-import { cgroupVersion } from './cgroup.ts';
+import { cgroupGate } from './cgroup.ts';
 
 const config = '/var/lib/kubelet/config.yaml';
 
@@ -9,7 +9,7 @@ describe('cgroup v1 from 1.35 on', () => {
   const allowed = { files: { 'k8s-node1': { [config]: 'failCgroupV1: false' } } };
 
   it('closes the gate, and says what to do', async () => {
-    const { open, reasons } = await askGate(cgroupVersion, v1);
+    const { open, reasons } = await askGate(cgroupGate, v1);
     expect(open).toBe(false);
     expect(reasons).toEqual([
       expect.stringMatching(/^k8s-node1 runs cgroup v1: .*failCgroupV1: false.*#134298/),
@@ -17,17 +17,17 @@ describe('cgroup v1 from 1.35 on', () => {
   });
 
   it('is allowed by the kubelet and by kubeadm, or not at all', async () => {
-    expect((await askGate(cgroupVersion, { ...v1, ...allowed })).reasons).toEqual([
+    expect((await askGate(cgroupGate, { ...v1, ...allowed })).reasons).toEqual([
       expect.stringContaining('add SystemVerification to kubeadm.ignorePreflightErrors'),
     ]);
     const kubeadm = { ignorePreflightErrors: ['SystemVerification'] };
-    expect((await askGate(cgroupVersion, { ...v1, kubeadm })).reasons).toHaveLength(1);
-    expect(await askGate(cgroupVersion, { ...v1, ...allowed, kubeadm })).toMatchObject({
+    expect((await askGate(cgroupGate, { ...v1, kubeadm })).reasons).toHaveLength(1);
+    expect(await askGate(cgroupGate, { ...v1, ...allowed, kubeadm })).toMatchObject({
       open: true,
       notes: [expect.stringContaining('k8s-node1 runs cgroup v1, which is allowed')],
     });
     const explicit = { files: { 'k8s-node1': { [config]: 'failCgroupV1: true' } } };
-    expect((await askGate(cgroupVersion, { ...v1, ...explicit, kubeadm })).open).toBe(false);
+    expect((await askGate(cgroupGate, { ...v1, ...explicit, kubeadm })).open).toBe(false);
   });
 
   it.each([
@@ -35,6 +35,6 @@ describe('cgroup v1 from 1.35 on', () => {
     ['before 1.35', { ...v1, from: '1.33.9', to: '1.34.5' }],
     ['after it: such a kubelet runs already', { ...v1, from: '1.35.3', to: '1.36.1' }],
   ])('is no matter: %s', async (_what, given) => {
-    expect(await askGate(cgroupVersion, given)).toMatchObject({ open: true, reasons: [] });
+    expect(await askGate(cgroupGate, given)).toMatchObject({ open: true, reasons: [] });
   });
 });

@@ -3,7 +3,7 @@ import { beforeMinor, isCrossed } from './before-minor.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { cgroupV1Refused } from './tables.ts';
 
-export const cgroupVersion = beforeMinor({
+export const cgroupGate = beforeMinor({
   name: 'cgroup',
   summary: `no node runs cgroup v1, which the kubelet refuses from ${cgroupV1Refused.from} on`,
   scope: 'nodes',

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { parseRelease } from '../../release.ts';
 import { clusterNode } from '../../testing/cluster.ts';
 import { askGate } from '../../testing/gate-context.ts';
-import { containerdFloor } from './containerd.ts';
+import { containerdGate } from './containerd.ts';
 
 const release = (text: string) => parseRelease('test', text);
 
 describe('containerd', () => {
   const ask = (containerd: string | undefined, to: string, from: string) =>
-    askGate(containerdFloor, {
+    askGate(containerdGate, {
       to,
       nodes: [clusterNode('k8s-node1', { release: release(from), containerd })],
       server: from,

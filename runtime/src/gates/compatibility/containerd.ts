@@ -2,7 +2,7 @@ import semver from 'semver';
 import { beforeMinor, crossingNodes } from './before-minor.ts';
 import { containerdFloors } from './tables.ts';
 
-export const containerdFloor = beforeMinor({
+export const containerdGate = beforeMinor({
   name: 'containerd',
   summary: 'every node’s containerd is new enough for the target’s kubelet',
   scope: 'nodes',

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { askGate, imagePod } from '../../testing/gate-context.ts';
-import { etcdEdge } from './etcd.ts';
+import { etcdGate } from './etcd.ts';
 
 describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
   const etcd = (image: string, node = 'k8s-master') =>
@@ -9,7 +9,7 @@ describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
       spec: { containers: [{ name: 'etcd', image }] },
     });
   const ask = (images: string[], more: object = {}) =>
-    askGate(etcdEdge, {
+    askGate(etcdGate, {
       from: '1.33.9',
       to: '1.34.5',
       pods: images.map((image, n) => etcd(image, `m${n}`)),

@@ -14,7 +14,7 @@ interface Member {
   readonly version: string;
 }
 
-export const etcdEdge = beforeMinor({
+export const etcdGate = beforeMinor({
   name: 'etcd',
   summary: 'etcd is new enough for the one that the target brings',
   scope: 'control plane',

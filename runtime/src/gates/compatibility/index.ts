@@ -1,8 +1,8 @@
 import type { Gate } from '../gate.ts';
 import { addOns } from './add-ons.ts';
-import { cgroupVersion } from './cgroup.ts';
-import { containerdFloor } from './containerd.ts';
-import { etcdEdge } from './etcd.ts';
+import { cgroupGate } from './cgroup.ts';
+import { containerdGate } from './containerd.ts';
+import { etcdGate } from './etcd.ts';
 import { removedApis } from './removed-apis.ts';
 import { removedFlags } from './removed-flags.ts';
 
@@ -10,8 +10,8 @@ import { removedFlags } from './removed-flags.ts';
 export const compatibilityGates: readonly Gate[] = [
   removedApis,
   removedFlags,
-  containerdFloor,
-  etcdEdge,
-  cgroupVersion,
+  containerdGate,
+  etcdGate,
+  cgroupGate,
   addOns,
 ];

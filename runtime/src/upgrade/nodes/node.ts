@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { drainGates, soakGates, workerGates } from '../../gates/index.ts';
+import { beforeDrainGates, soakGates, workerGates } from '../../gates/index.ts';
 import type { NodePhase } from '../../report/events.ts';
 import {
   clearSoak,
@@ -32,7 +32,7 @@ export async function upgradeNode(
   role: NodeRole,
   soak: boolean,
 ): Promise<void> {
-  const gates = node.controlPlane ? drainGates : workerGates;
+  const gates = node.controlPlane ? beforeDrainGates : workerGates;
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
   await ctx.catchUp?.(node);
   // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.

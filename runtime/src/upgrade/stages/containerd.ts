@@ -1,6 +1,6 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { containerdGates } from '../../gates/index.ts';
+import { beforeContainerdGates } from '../../gates/index.ts';
 import { clearUnfinished, isInProgress, markChanged } from '../../rollout/node-marks.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import type { Context, StageWork } from '../context.ts';
@@ -29,7 +29,7 @@ export const containerd: StageWork = {
  */
 async function updateOn(ctx: Context, name: string, version: string): Promise<void> {
   const nodes = await ctx.cluster.nodes();
-  await waitForGates(ctx, containerdGates, `before containerd of ${name}`);
+  await waitForGates(ctx, beforeContainerdGates, `before containerd of ${name}`);
   const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
   // A node at the target has nothing that a drain could finish.

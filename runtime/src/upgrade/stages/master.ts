@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { controlPlaneGates, nextControlPlaneGates } from '../../gates/index.ts';
+import { afterControlPlaneGates, nextControlPlaneGates } from '../../gates/index.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
 import { rollNodes } from '../nodes/roll.ts';
@@ -24,7 +24,7 @@ export const master: StageWork = {
       before: (next, nodes) => othersAreWell(ctx, next, nodes),
     });
     if (end === 'handed-off') return end;
-    await waitForGates(ctx, controlPlaneGates, 'after the control plane');
+    await waitForGates(ctx, afterControlPlaneGates, 'after the control plane');
     const { servers } = await remaining(ctx.cluster, target);
     if (servers.length === 0) return 'done';
     throw new UpgradeError(

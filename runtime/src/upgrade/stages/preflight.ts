@@ -1,5 +1,5 @@
 import { BlockedError } from '../../errors.ts';
-import { drainable } from '../../gates/drainable.ts';
+import { drainGate } from '../../gates/drain.ts';
 import type { Verdict } from '../../gates/gate.ts';
 import { joinGates, preflightGates } from '../../gates/index.ts';
 import { askGates, type Context, type StageWork } from '../context.ts';
@@ -14,7 +14,7 @@ export const preflight: StageWork = {
       // The rest was told when it began; which pods will go is told before every cordon of a process.
       reportNotes(
         ctx,
-        verdicts.filter(({ gate }) => gate === drainable.name),
+        verdicts.filter(({ gate }) => gate === drainGate.name),
       );
     } else await judgeOnce(ctx);
     return 'done';

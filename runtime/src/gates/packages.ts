@@ -6,7 +6,7 @@ import type { Gate } from './gate.ts';
  * A node asks its package manager only once it is drained: a release that is not to be had would leave it empty and cordoned.
  * Asked of the repository and not of the nodes' lists, which are as old as their last refresh and of the minor before (F13).
  */
-export const targetPublished: Gate = {
+export const packagesGate: Gate = {
   name: 'packages',
   summary: 'the package repository has the target',
   outcomeWhenClosed: 'blocked',

@@ -3,7 +3,7 @@ import { isPodReady, podName } from '../cluster/pods.ts';
 import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
-export const controlPlanePods: Gate = {
+export const controlPlaneGate: Gate = {
   name: 'control-plane',
   summary: 'the control-plane pods of every control-plane node are Ready',
   outcomeWhenClosed: 'blocked',

@@ -1,7 +1,7 @@
 import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
-export const nodesReady: Gate = {
+export const nodesGate: Gate = {
   name: 'nodes',
   summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
   outcomeWhenClosed: 'blocked',

@@ -11,7 +11,7 @@ const inOneNote = (deletions: readonly string[]): string[] =>
         `${deletions.length === 1 ? 'one pod' : `${deletions.length} pods`} will be deleted where the eviction stays refused:${deletions.map((text) => `\n  - ${text}`).join('')}`,
       ];
 
-export const drainable: Gate = {
+export const drainGate: Gate = {
   name: 'drain',
   summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
   outcomeWhenClosed: 'blocked',

@@ -1,21 +1,21 @@
 import { expect, it } from 'vitest';
 import { clusterNode } from '../testing/cluster.ts';
 import { askGate } from '../testing/gate-context.ts';
-import { targetPublished } from './target-published.ts';
+import { packagesGate } from './packages.ts';
 
 const published = ['1.34.2', '1.34.5', '1.34.10', '1.35.3'];
 
 it('a release that the repository has is open, a patch and a minor', async () => {
-  expect(await askGate(targetPublished, { from: '1.34.2', to: '1.34.5', published })).toMatchObject({
+  expect(await askGate(packagesGate, { from: '1.34.2', to: '1.34.5', published })).toMatchObject({
     open: true,
   });
-  expect(await askGate(targetPublished, { from: '1.34.2', to: '1.35.3', published })).toMatchObject({
+  expect(await askGate(packagesGate, { from: '1.34.2', to: '1.35.3', published })).toMatchObject({
     open: true,
   });
 });
 
 it('one that it has not is closed, with its newest', async () => {
-  const { open, outcomeWhenClosed, reasons } = await askGate(targetPublished, {
+  const { open, outcomeWhenClosed, reasons } = await askGate(packagesGate, {
     from: '1.34.2',
     to: '1.34.11',
     published,
@@ -25,19 +25,19 @@ it('one that it has not is closed, with its newest', async () => {
 });
 
 it('a minor without a repository is closed', async () => {
-  const { reasons } = await askGate(targetPublished, { from: '1.35.3', to: '1.36.1', published });
+  const { reasons } = await askGate(packagesGate, { from: '1.35.3', to: '1.36.1', published });
   expect(reasons).toEqual(['no package repository for v1.36 is out']);
 });
 
 it('is not asked once every node is there, when nothing is installed any more', async () => {
   const nodes = [clusterNode('k8s-node1', { release: '1.34.9' as never })];
-  const { open, notAsked } = await askGate(targetPublished, { nodes, to: '1.34.9', published });
+  const { open, notAsked } = await askGate(packagesGate, { nodes, to: '1.34.9', published });
   expect({ open, notAsked }).toEqual({ open: true, notAsked: 'not asked: every node is at 1.34.9 already' });
 });
 
 it('is asked while one node is in progress, also at the target: update_k8s.sh runs there again', async () => {
   const inProgress = clusterNode('k8s-node1', { release: '1.34.9' as never, cordonedByUs: true });
-  const { open, reasons } = await askGate(targetPublished, { nodes: [inProgress], to: '1.34.9', published });
+  const { open, reasons } = await askGate(packagesGate, { nodes: [inProgress], to: '1.34.9', published });
   expect({ open, reasons }).toEqual({
     open: false,
     reasons: ['the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.10'],
@@ -45,6 +45,6 @@ it('is asked while one node is in progress, also at the target: update_k8s.sh ru
 });
 
 it('a repository that cannot be asked is unknown, so closed', async () => {
-  const { open, unknown } = await askGate(targetPublished, { from: '1.34.2', to: '1.34.5' });
+  const { open, unknown } = await askGate(packagesGate, { from: '1.34.2', to: '1.34.5' });
   expect({ open, unknown }).toEqual({ open: false, unknown: true });
 });
