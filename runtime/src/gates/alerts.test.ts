@@ -17,12 +17,12 @@ const before = clusterNode('k8s-node3', { changedAt: inFlight.startedAt - 1, add
 const unchanged = clusterNode('k8s-node2', { address: '10.0.0.2' });
 const nodes = [changed, before, unchanged];
 
-describe('a node is changed (F8)', () => {
-  it('by this rollout, not by an earlier one', () => {
+describe('a node counts as changed (F8)', () => {
+  it('when this rollout changed it, not an earlier one', () => {
     expect(nodes.map((node) => isChanged(node, inFlight))).toEqual([true, false, false]);
     expect(isChanged(clusterNode('a', { changedAt: inFlight.startedAt }), inFlight)).toBe(true);
   });
-  it('by nobody while no rollout is in flight', () => {
+  it('only while a rollout is in flight', () => {
     expect(nodes.map((node) => isChanged(node, undefined))).toEqual([false, false, false]);
   });
 });
@@ -30,16 +30,16 @@ describe('a node is changed (F8)', () => {
 const release = (text: string) => parseRelease('test', text);
 const uniform = { nodes, server: release('1.34.2'), target: release('1.34.5') };
 
-describe('K8sVersionSkew with no rollout marked as in flight', () => {
+describe('K8sVersionSkew with no rollout in flight', () => {
   const cases: [what: string, server: string, kubelets: string[], target: string, gating: boolean][] = [
-    ['a patch half way', '1.34.5', ['1.34.5', '1.34.2'], '1.34.5', false],
-    ['a minor half way', '1.35.1', ['1.35.1', '1.34.5'], '1.35.1', false],
+    ['an unfinished patch', '1.34.5', ['1.34.5', '1.34.2'], '1.34.5', false],
+    ['an unfinished minor', '1.35.1', ['1.35.1', '1.34.5'], '1.35.1', false],
     ['a node that joined with an older kubelet', '1.34.5', ['1.34.5', '1.34.1'], '1.34.6', false],
     ['a kubelet beyond the target', '1.34.5', ['1.34.6', '1.34.2'], '1.34.5', true],
-    ['a kubelet of two minors ago', '1.35.1', ['1.35.1', '1.33.4'], '1.35.1', true],
-    ['no skew to be seen', '1.34.2', ['1.34.2', '1.34.2'], '1.34.5', true],
+    ['a kubelet two minors behind', '1.35.1', ['1.35.1', '1.33.4'], '1.35.1', true],
+    ['no visible skew', '1.34.2', ['1.34.2', '1.34.2'], '1.34.5', true],
   ];
-  test.each(cases)('%s: API server %s, kubelets %j, to %s closes the gate: %s', (...given) => {
+  test.each(cases)('%s: API server %s, kubelets %j, to %s: gating %s', (...given) => {
     const [, server, kubelets, target, gating] = given;
     const seen = kubelets.map((text, i) => clusterNode(`n${i}`, { release: release(text) }));
     const own = ownEffects({
@@ -77,12 +77,12 @@ describe('a firing alert (F8)', () => {
       [{ name: 'KubeAPIServerDown', labels: {} }, 'with snapshot', true],
     ];
   const flights = { none: undefined, 'in progress': inFlight, 'with snapshot': withSnapshot };
-  test.each(cases)('%j with %s in flight closes the gate: %s', (alert, flight, gating) => {
+  test.each(cases)('%j with %s in flight: gating %s', (alert, flight, gating) => {
     const own = ownEffects({ ...uniform, inFlight: flights[flight as keyof typeof flights] });
     expect(isGating(alert, own)).toBe(gating);
   });
 
-  it('is described with what tells it from its like', () => {
+  it('is described by its name and the labels that identify it', () => {
     const labels = { alertname: 'RecentNodeReboot', severity: 'warning', node: 'k8s-node2' };
     expect(describeAlert(reboot(labels))).toBe('alert RecentNodeReboot is firing (node=k8s-node2)');
     expect(describeAlert(skew)).toBe('alert K8sVersionSkew is firing');

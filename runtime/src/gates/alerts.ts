@@ -6,26 +6,28 @@ import type { Gate, GateContext } from './gate.ts';
 
 export const alertsGate: Gate = {
   name: 'alerts',
-  summary: 'no alert of the gating groups is firing',
+  summary: 'no alert of the gating groups is firing, except those that this rollout causes',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check(ctx) {
     const own = ownEffects(ctx);
     const firing = await ctx.alerts.firing();
-    const closing = firing.filter((alert) => isGating(alert, own));
-    const ignored = firing.filter((alert) => !closing.includes(alert));
+    const gating = firing.filter((alert) => isGating(alert, own));
+    const ignored = firing.filter((alert) => !gating.includes(alert));
     return {
-      reasons: closing.map(describeAlert),
-      notes: ignored.map((a) => `${describeAlert(a)}: this rollout's own mark`),
+      reasons: gating.map(describeAlert),
+      notes: ignored.map((a) => `${describeAlert(a)}: caused by this rollout, so ignored`),
     };
   },
 };
 
-/** What the run itself has done to the cluster, so that its marks do not close its own gates (F8). */
+/** What this rollout does to the cluster itself: alerts that follow from it are ignored (F8). */
 export interface OwnEffects {
+  /** A rollout is in flight. */
   readonly inFlight: boolean;
+  /** The rollout in flight has recorded its snapshot. */
   readonly snapshotTaken: boolean;
-  /** The cluster stands between two releases, and finishing this run ends that. */
+  /** The cluster runs more than one release, and finishing this run ends that. */
   readonly skewEnds: boolean;
   /** Names and addresses of the nodes that this rollout has changed. */
   readonly changed: ReadonlySet<string>;
@@ -33,6 +35,7 @@ export interface OwnEffects {
 
 type OwnContext = Pick<GateContext, 'nodes' | 'server' | 'target' | 'inFlight'>;
 
+/** Derives from the cluster and the in-flight annotations what the rollout has caused. Pure. */
 export function ownEffects({ nodes, server, target, inFlight }: OwnContext): OwnEffects {
   const changed = nodes
     .filter((node) => isChanged(node, inFlight))
@@ -45,20 +48,20 @@ export function ownEffects({ nodes, server, target, inFlight }: OwnContext): Own
   };
 }
 
-/** More than one release, and every one of them on the way from the oldest to the target. */
+/** Whether several releases run, all of them on the path from the oldest to the target. */
 function isOnWay(releases: readonly Release[], target: Release): boolean {
   const from = oldest(releases) ?? target;
   const until = newest([target, ...releases]);
   return new Set(releases).size > 1 && until === target && kindOf(from, target) !== undefined;
 }
 
-/** Whether a firing alert closes the gate: every one does, but for what the rollout causes by itself. */
+/** Whether the gate is closed while an alert fires: for every alert except those that the rollout itself causes. */
 export function isGating(alert: Alert, own: OwnEffects): boolean {
   switch (alert.name) {
     case alertNames.versionSkew:
       return !own.inFlight && !own.skewEnds;
     case alertNames.snapshotMissing:
-      // Left by an interrupted run; this one has yet to take its snapshot (F7).
+      // Before this run has taken its snapshot, the alert is about an interrupted run (F7).
       return own.snapshotTaken;
     case alertNames.recentNodeReboot:
       return !namesChangedNode(alert.labels, own.changed);
@@ -73,7 +76,7 @@ function namesChangedNode(labels: Readonly<Record<string, string>>, changed: Rea
   return values.some((value) => value !== undefined && changed.has(value));
 }
 
-/** `RecentNodeReboot (node=k8s-node2)` */
+/** `alert RecentNodeReboot is firing (node=k8s-node2)`. Leaves out the labels alertname and severity. */
 export function describeAlert(alert: Alert): string {
   const labels = Object.entries(alert.labels).filter(([key]) => key !== 'alertname' && key !== 'severity');
   return `alert ${alert.name} is firing${labels.length > 0 ? ` (${labels.map(([k, v]) => `${k}=${v}`).join(', ')})` : ''}`;

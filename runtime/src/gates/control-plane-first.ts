@@ -1,7 +1,7 @@
 import { stageThatRolls } from '../rollout/stages.ts';
 import type { Gate } from './gate.ts';
 
-/** A kubelet is never newer than any API server that it may talk to, whatever stages a run was asked for. */
+/** A kubelet must not be newer than any API server that it may talk to, whichever stages a run has. */
 export const controlPlaneFirst: Gate = {
   name: 'control-plane-first',
   summary: 'the whole control plane is at the target',
@@ -20,6 +20,6 @@ export const controlPlaneFirst: Gate = {
       ...unfinished.map((node) => `${node.name} is in progress`),
     ];
     const { name } = stageThatRolls({ controlPlane: true });
-    return { reasons: reasons.map((why) => `${why}; the stage ${name} brings it to ${target} first`) };
+    return { reasons: reasons.map((why) => `${why}; the stage ${name} must bring it to ${target} first`) };
   },
 };

@@ -3,6 +3,7 @@ import { isPodReady, podName } from '../cluster/pods.ts';
 import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
+/** Skips the control-plane nodes that this rollout is upgrading. */
 export const controlPlaneGate: Gate = {
   name: 'control-plane',
   summary: 'the control-plane pods of every control-plane node are Ready',
@@ -18,9 +19,9 @@ export const controlPlaneGate: Gate = {
     return {
       reasons: [
         ...unready.map((pod) => `pod ${podName(pod)} is not Ready`),
-        ...bare.map((n) => `no control-plane pod is reported for ${n.name}`),
+        ...bare.map((n) => `${n.name} has no control-plane pod`),
       ],
-      notes: inProgress.map((n) => `${n.name} is in the middle of this rollout, and was not asked about`),
+      notes: inProgress.map((n) => `${n.name} was not checked: this rollout is upgrading it`),
     };
   },
 };

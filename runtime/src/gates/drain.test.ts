@@ -25,7 +25,7 @@ async function seed(...objects: KubeObject[]): Promise<void> {
   await lab.api.settled();
 }
 
-/** What the gate says of draining every node that is not at the target yet. */
+/** Checks the gate for every node that is not at the target yet. */
 async function ask(
   user: Parameters<typeof connect>[2] = 'admin',
   target = '1.34.5',
@@ -48,8 +48,8 @@ async function ask(
   return verdict;
 }
 
-describe('whether every node can be drained, before the first cordon (F17)', () => {
-  it('is so without budgets; nothing is evicted or cordoned for it', async () => {
+describe('the gate drain, before the first cordon (F17)', () => {
+  it('is open without budgets, and the check evicts and cordons nothing', async () => {
     await seed(runningPod('web', 'one'), runningPod('db', 'two'));
     expect(await ask()).toMatchObject({ open: true, reasons: [], notes: [] });
     expect(lab.api.store.list('pods', 'apps')).toHaveLength(2);
@@ -58,7 +58,7 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     expect(lab.api.store.list('nodes').some((node) => node.spec?.unschedulable)).toBe(false);
   });
 
-  it('is asked of a node at the target, too: its API server may be behind, or it was begun', async () => {
+  it('also checks a node at the target that is in progress or whose API server is behind', async () => {
     const never = disruptionBudget('always', 'web', { minAvailable: 1 });
     await seed(runningPod('web', 'one'), never);
     const change = (labels: Record<string, string>, annotations: Record<string, string>) =>
@@ -76,7 +76,7 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     expect(await ask('admin', '1.34.9')).toMatchObject({ open: false });
   });
 
-  it('names every pod and budget that never allows it', async () => {
+  it('names every pod whose eviction a budget never allows, with the budget', async () => {
     await seed(
       runningPod('web', 'one'),
       runningPod('db', 'two'),
@@ -90,12 +90,12 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     expect([...reasons].sort()).toEqual([never('db', 'two', 'never'), never('web', 'one', 'always')]);
   });
 
-  it('is not asked of nodes that are at the target', async () => {
+  it('does not check nodes that are at the target', async () => {
     await seed(runningPod('web', 'one'), disruptionBudget('always', 'web', { minAvailable: 1 }));
     expect((await ask('admin', '1.34.2')).open).toBe(true);
   });
 
-  it('only notes a budget that allows none at this moment', async () => {
+  it('only notes a budget that allows no eviction at the moment', async () => {
     await seed(
       runningPod('a', 'one', { labels: { app: 'web' } }),
       runningPod('b', 'two', { labels: { app: 'web' } }),
@@ -112,7 +112,7 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     );
   });
 
-  it('names what the eviction itself is refused for', async () => {
+  it('gives the reason for which the eviction itself is refused', async () => {
     await seed(
       runningPod('web', 'one'),
       disruptionBudget('first', 'web', { minAvailable: 0 }),
@@ -123,7 +123,7 @@ describe('whether every node can be drained, before the first cordon (F17)', () 
     ]);
   });
 
-  it('is unknown, and closed, to who may not ask (F30, F31)', async () => {
+  it('is unknown, and closed, without the permission to check (F30, F31)', async () => {
     expect(await ask({ namespace: 'apps', serviceAccount: 'nobody' })).toMatchObject({
       open: false,
       unknown: true,
@@ -145,17 +145,17 @@ describe('pods that drain.blockedPods names', () => {
       disruptionBudget('never', 'db', { minAvailable: 1 }),
     );
 
-  it('are a note with what will happen to them; the others still close the gate', async () => {
+  it('are noted with what will happen to them; the gate is still closed for the others', async () => {
     await two();
     const { open, reasons, notes } = await ask('admin', '1.34.5', naming(rule));
     expect(open).toBe(false);
     expect(reasons).toEqual([expect.stringMatching(/^apps\/db on two: PodDisruptionBudget apps\/never/)]);
     expect(notes).toEqual([
-      'one pod will be deleted where the eviction stays refused:\n  - apps/web on one: PodDisruptionBudget apps/always (0 allowed now: 1 healthy, 1 needed) never allows its eviction; deleted when still refused after 3m (drain.blockedPods.0)',
+      'one pod will be deleted if the eviction stays refused:\n  - apps/web on one: PodDisruptionBudget apps/always (0 allowed now: 1 healthy, 1 needed) never allows its eviction; deleted when still refused after 3m (drain.blockedPods.0)',
     ]);
   });
 
-  it('open the gate when they are all, in one note, with nothing deleted', async () => {
+  it('leave the gate open when no others remain, are in one note, and are not deleted', async () => {
     await two();
     const { open, notes } = await ask('admin', '1.34.5', naming(rule, { namespaces: ['apps'] }));
     expect(open).toBe(true);
@@ -167,7 +167,7 @@ describe('pods that drain.blockedPods names', () => {
     expect(deletions.map((one) => one.dryRun)).toEqual([true, true]);
   });
 
-  it('are named with several budgets over them, which no eviction passes', async () => {
+  it('are noted when several budgets match one, which every eviction refuses', async () => {
     await seed(
       runningPod('web', 'one'),
       disruptionBudget('first', 'web', { minAvailable: 0 }),
@@ -179,7 +179,7 @@ describe('pods that drain.blockedPods names', () => {
     expect((await ask('admin', '1.34.5', one)).open).toBe(false);
   });
 
-  it('close it when they may not be deleted', async () => {
+  it('are reasons of the closed gate when deleting them is forbidden', async () => {
     await two();
     const account = { namespace: 'apps', serviceAccount: 'may-not-delete' };
     const metadata = { name: 'may-not-delete' };
@@ -208,7 +208,7 @@ describe('pods that drain.blockedPods names', () => {
     ]);
   });
 
-  it('is for a budget, not for a finished pod that it does not count', async () => {
+  it('a finished pod is evicted whatever its budget, which does not count it', async () => {
     await seed(
       runningPod('web', 'one'),
       runningPod('web-done', 'one', {
@@ -224,7 +224,7 @@ describe('pods that drain.blockedPods names', () => {
     expect((await ask()).reasons).toEqual([expect.stringMatching(/^apps\/web on one: /)]);
   });
 
-  it('a namespace that is being deleted is waited for', async () => {
+  it('a pod in a namespace that is being deleted is noted: the drain will wait', async () => {
     await seed(namespace('going'), runningPod('last', 'one', { metadata: { namespace: 'going' } }));
     lab.api.store.modify('namespaces', undefined, 'going', (found) => {
       found.status = { phase: 'Terminating' };

@@ -3,17 +3,18 @@ import { judgePods } from '../drain/drain.ts';
 import { evictionRefusals } from '../drain/refusals.ts';
 import type { Gate } from './gate.ts';
 
-/** The pods that a rollout may delete are one note, so that they are one message. */
+/** All pods that a rollout may delete, in one note: a note is one Slack message. */
 const inOneNote = (deletions: readonly string[]): string[] =>
   deletions.length === 0
     ? []
     : [
-        `${deletions.length === 1 ? 'one pod' : `${deletions.length} pods`} will be deleted where the eviction stays refused:${deletions.map((text) => `\n  - ${text}`).join('')}`,
+        `${deletions.length === 1 ? 'one pod' : `${deletions.length} pods`} will be deleted if the eviction stays refused:${deletions.map((text) => `\n  - ${text}`).join('')}`,
       ];
 
+/** Tries every eviction of every node that is left, with `dryRun=All`. Changes nothing. */
 export const drainGate: Gate = {
   name: 'drain',
-  summary: 'every node that is left can be drained: no PodDisruptionBudget forbids it for ever',
+  summary: 'every node that is left can be drained: no PodDisruptionBudget rules it out permanently',
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { cluster, client, settings } = ctx;

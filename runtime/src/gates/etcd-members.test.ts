@@ -31,24 +31,24 @@ async function reasonsFor(output: string, container = id): Promise<readonly stri
 test.each<[what: string, output: string, reasons: string[]]>([
   ['all healthy', JSON.stringify([member(0), member(1), member(2)]), []],
   [
-    'one that is not, by its node, with etcdctl logging beside it',
+    'an unhealthy one is named by its node, with log lines of etcdctl around the answer',
     `{"level":"warn"}\n${JSON.stringify([member(0), member(1), member(2, 'context deadline exceeded')])}\nError: unhealthy cluster`,
     ["etcd's member on k8s-master3 is not healthy: context deadline exceeded"],
   ],
   [
     'one that is missing',
     JSON.stringify([member(0), member(1)]),
-    ['etcd has 2 members that can be reached for 3 control-plane nodes'],
+    ['etcd has 2 reachable members, but there are 3 control-plane nodes'],
   ],
   [
     'no answer',
     'Error: context deadline exceeded',
-    ['etcd on k8s-master2 does not say how its members are: Error: context deadline exceeded'],
+    ['etcd on k8s-master2 does not report the health of its members: Error: context deadline exceeded'],
   ],
   [
-    'half an answer',
+    'a truncated answer',
     '[{"endpoint":',
-    ['etcd on k8s-master2 does not say how its members are: [{"endpoint":'],
+    ['etcd on k8s-master2 does not report the health of its members: [{"endpoint":'],
   ],
 ])('%s', async (_what, output, reasons) => {
   expect(await reasonsFor(output)).toEqual(reasons);
@@ -56,29 +56,29 @@ test.each<[what: string, output: string, reasons: string[]]>([
 
 test.each(['sudo: crictl: command not found', 'bash: line 1: crictl: not found'])(
   'no crictl: %s',
-  async (said) => {
-    expect(await reasonsFor('', said)).toEqual([
-      'crictl is missing on k8s-master2, and etcd is reached through it: apt-get install cri-tools',
+  async (output) => {
+    expect(await reasonsFor('', output)).toEqual([
+      'crictl is missing on k8s-master2 and is needed to reach etcd: apt-get install cri-tools',
     ]);
   },
 );
 
-test('an etcd outside the cluster, as the settings say, is not looked for in it', async () => {
+test('an external etcd of the settings is not checked', async () => {
   const settings = testSettings({ gates: { externalEtcdVersion: '3.5.26' } });
   const ctx = { nodes, settings, cluster: { pods: async () => [] } } as unknown as GateContext;
   expect(await etcdMembers.check(ctx)).toEqual({
     reasons: [],
-    notAsked: 'not asked: etcd is outside the cluster, and stays as it is',
+    notAsked: 'not checked: etcd is outside the cluster and is not upgraded',
   });
 });
 
-test('etcd is not running where it is asked', async () => {
+test('etcd does not run on the node that is queried', async () => {
   expect(await reasonsFor('', '')).toEqual([
     'etcd is not running on k8s-master2; see crictl ps -a on that node',
   ]);
 });
 
-test('over IPv6 it is asked at a name of its certificate, and a member of a node that was begun may be ill', async () => {
+test('over IPv6 etcd is queried as localhost, and the member of a node in progress may be unhealthy', async () => {
   const over6 = nodes.map((node, i) => ({
     ...node,
     address: `fd00::1${i}`,

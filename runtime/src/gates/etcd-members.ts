@@ -6,8 +6,11 @@ import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate } from './gate.ts';
 
 const pki = '/etc/kubernetes/pki/etcd';
-/** kubeadm has etcd listen on the loopback address of the node's family, and names both in the certificate; so is localhost. */
-const askMembers = (address: string) => [
+/**
+ * etcd of kubeadm listens on the loopback address of the node's address family. Its certificate names both
+ * loopback addresses and localhost.
+ */
+const healthCommand = (address: string) => [
   'etcdctl',
   `--endpoints=https://${isIPv6(address) ? 'localhost' : '127.0.0.1'}:2379`,
   `--cacert=${pki}/ca.crt`,
@@ -17,25 +20,25 @@ const askMembers = (address: string) => [
 ];
 
 /**
- * etcd itself, asked on one control-plane node about every member. A cluster of three goes on with one member away and stops with two,
- * so no control-plane node is taken down while another one's member is not well. A pod that is Ready is not enough: a
- * member that has lost the others answers its own probe. The member of a node that this rollout is in the middle of may be ill:
- * it is the others that have to carry on.
+ * Queries etcd on one control-plane node for the health of every member. A cluster of three survives the loss
+ * of one member but not of two, so no control-plane node goes down while another one's member is unhealthy. A
+ * Ready pod is not enough: a member that has lost the others still passes its own probe. The member of a node
+ * that this rollout is upgrading may be unhealthy, since the others keep the quorum.
  */
 export const etcdMembers: Gate = {
   name: 'etcd-members',
-  summary: 'every member of etcd is there and healthy',
+  summary: 'every member of etcd is present and healthy',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check(ctx) {
     const { nodes, shell, inFlight } = ctx;
     if (await hasExternalEtcd(ctx))
-      return { reasons: [], notAsked: 'not asked: etcd is outside the cluster, and stays as it is' };
+      return { reasons: [], notAsked: 'not checked: etcd is outside the cluster and is not upgraded' };
     const members = nodes.filter((node) => node.controlPlane);
     if (members.length === 1)
       return {
         reasons: [],
-        notAsked: 'not asked: the only member goes down with its node, whatever it says',
+        notAsked: 'not checked: the only member goes down with its node in any case',
       };
     const inProgress = members.filter((node) => isInProgressOf(node, inFlight));
     const others = members.filter((node) => !inProgress.includes(node));
@@ -47,7 +50,7 @@ export const etcdMembers: Gate = {
   },
 };
 
-/** What etcdctl prints; it is in etcd's container. Or why it cannot be asked. */
+/** What etcdctl, run in etcd's container, prints, or why it cannot be run. */
 async function healthFrom(
   shell: NodeShell,
   node: ClusterNode,
@@ -61,14 +64,14 @@ async function healthFrom(
     'io.kubernetes.container.name=etcd',
     '-q',
   ]);
-  // Of sudo, of a shell.
+  // As sudo and as a shell report it.
   if (/crictl: (command )?not found/.test(container.output))
     return {
-      why: `crictl is missing on ${node.name}, and etcd is reached through it: apt-get install cri-tools`,
+      why: `crictl is missing on ${node.name} and is needed to reach etcd: apt-get install cri-tools`,
     };
   const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
   if (id === undefined) return { why: `etcd is not running on ${node.name}; see crictl ps -a on that node` };
-  const { output } = await shell.read(node, ['crictl', 'exec', id, ...askMembers(node.address)]);
+  const { output } = await shell.read(node, ['crictl', 'exec', id, ...healthCommand(node.address)]);
   return { output };
 }
 
@@ -86,30 +89,30 @@ function judge(
 ): Findings {
   const endpoints = endpointsIn(output);
   if (endpoints === undefined) {
-    const said = output.trim().slice(-200) || 'nothing';
-    return { reasons: [`etcd on ${asked.name} does not say how its members are: ${said}`] };
+    const answer = output.trim().slice(-200) || 'no output';
+    return { reasons: [`etcd on ${asked.name} does not report the health of its members: ${answer}`] };
   }
   const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) =>
     endpoint.includes(isIPv6(address) ? `//[${address}]:` : `//${address}:`);
   const nameOf = (one: Endpoint) => members.find((node) => isOf(node, one))?.name ?? one.endpoint;
-  const ill = endpoints.filter((one) => !one.health && !inProgress.some((node) => isOf(node, one)));
+  const unhealthy = endpoints.filter((one) => !one.health && !inProgress.some((node) => isOf(node, one)));
   const excused = inProgress.filter((node) => !endpoints.some((one) => isOf(node, one)));
   const missing = members.length - excused.length - endpoints.length;
   return {
     reasons: [
-      ...ill.map(
+      ...unhealthy.map(
         (one) => `etcd's member on ${nameOf(one)} is not healthy: ${one.error ?? 'no reason given'}`,
       ),
       ...(missing > 0
         ? [
-            `etcd has ${endpoints.length} members that can be reached for ${members.length} control-plane nodes`,
+            `etcd has ${endpoints.length} reachable members, but there are ${members.length} control-plane nodes`,
           ]
         : []),
     ],
   };
 }
 
-/** The one line of JSON; etcdctl logs beside it. */
+/** Parses the one line of JSON among etcdctl's log lines; undefined when there is none. */
 function endpointsIn(output: string): Endpoint[] | undefined {
   const line = output.split('\n').find((one) => one.startsWith('['));
   if (line === undefined) return undefined;

@@ -12,80 +12,104 @@ import type { Remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 
-/** Whom a gate may ask. */
+/** What a gate may read from. */
 export interface GatePorts {
   readonly settings: Settings;
+  /** Nodes, pods and budgets, read from the API. */
   readonly cluster: ClusterReader;
+  /** The API, for evictions with `dryRun=All`. */
   readonly client: KubernetesClient;
+  /** The ConfigMap that halts upgrades. */
   readonly killSwitch: KillSwitch;
+  /** Commands on the nodes, over SSH. */
   readonly shell: NodeShell;
+  /** Firing alerts, from Prometheus. */
   readonly alerts: AlertSource;
+  /** Queries to Prometheus. */
   readonly metrics: MetricsSource;
+  /** The package repository of Kubernetes. */
   readonly repository: ReleaseSource;
 }
 
-/** What gates are asked about. Read once for all gates of one check, so that they judge the same moment. */
+/** What gates check. Read once for all gates of one check, so that they judge the same moment. */
 export interface GateContext extends GatePorts {
+  /** The release to upgrade to. */
   readonly target: Release;
+  /** The release of the API server that answers. */
   readonly server: Release;
+  /** Every node of the cluster that can be read. */
   readonly nodes: readonly ClusterNode[];
-  /** The unfinished rollout that this run resumes. */
+  /** The unfinished rollout that this run resumes; undefined when there is none. */
   readonly inFlight: InFlight | undefined;
-  /** What is left to do until the cluster is at the target; read once for all gates that ask. */
+  /** What is left to do until the cluster is at the target. Read at the first call, the same after that. */
   readonly remaining: () => Promise<Remaining>;
 }
 
+/** What a gate has found. */
 export interface Findings {
-  /** Why the gate is closed; none = open. */
+  /** Why the gate is closed. Empty: it is open. */
   readonly reasons: readonly string[];
-  /** Worth knowing and no reason to stop. */
+  /** Worth knowing, but no reason to stop. @default none */
   readonly notes?: readonly string[];
-  /** Why the gate was not asked; it is open then. */
+  /** Why there was nothing to check; the gate is open then. @default it was checked */
   readonly notAsked?: string;
 }
 
+/** A condition that must hold before the cluster is changed. */
 export interface Gate {
+  /** Printed, and the prefix of each of its reasons. */
   readonly name: string;
+  /** What holds while the gate is open; `k8s-upgrade plan` prints it. */
   readonly summary: string;
   /** `held`: only time opens it. `blocked`: somebody can act (F15). */
   readonly outcomeWhenClosed: 'held' | 'blocked';
-  /** Waiting can open it; without this a rollout under way stops at once. */
+  /** Whether waiting can open it. If not, it stops a running rollout at once. @default false */
   readonly opensByWaiting?: boolean;
+  /** Changes nothing; may be called any number of times. @throws when the answer is unknown. */
   check(ctx: GateContext): Promise<Findings>;
 }
 
+/** The answer of one gate. */
 export interface Verdict extends Findings {
+  /** Its name. */
   readonly gate: string;
+  /** Its summary. */
+  readonly summary: string;
   readonly open: boolean;
-  /** Closed because it could not tell. */
+  /** Closed because the answer is unknown. */
   readonly unknown: boolean;
-  /** Why it could not, where a setting points at the wrong thing; what is there may also be wrong for a moment only. */
+  /**
+   * The error behind an unknown answer, when a setting may point at the wrong server. It can also be
+   * temporary.
+   */
   readonly badInput?: UpgradeError;
+  /** As the gate defines it; `blocked` when the answer is unknown. */
   readonly outcomeWhenClosed: Gate['outcomeWhenClosed'];
+  /** As the gate defines it. */
   readonly opensByWaiting: boolean;
   readonly notes: readonly string[];
 }
 
-/** Asks every gate and collects every reason. A gate that cannot tell is closed (F31). */
+/** Checks every gate and collects every reason. A gate whose answer is unknown counts as closed (F31). */
 export async function checkGates(gates: readonly Gate[], ctx: GateContext): Promise<Verdict[]> {
-  return Promise.all(gates.map((gate) => ask(gate, ctx)));
+  return Promise.all(gates.map((gate) => checkGate(gate, ctx)));
 }
 
-async function ask(gate: Gate, ctx: GateContext): Promise<Verdict> {
-  const { name, outcomeWhenClosed, opensByWaiting = false } = gate;
+async function checkGate(gate: Gate, ctx: GateContext): Promise<Verdict> {
+  const { name, summary, outcomeWhenClosed, opensByWaiting = false } = gate;
+  const common = { gate: name, summary, outcomeWhenClosed, opensByWaiting };
   try {
     const { reasons, notes = [], notAsked } = await gate.check(ctx);
     const open = reasons.length === 0;
-    const verdict = { gate: name, outcomeWhenClosed, opensByWaiting, open, unknown: false, reasons, notes };
+    const verdict = { ...common, open, unknown: false, reasons, notes };
     return notAsked === undefined ? verdict : { ...verdict, notAsked };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
     const why = error instanceof Error ? error.message : String(error);
     const reasons = [`unknown, so closed: ${why}`];
     const verdict = {
-      gate: name,
+      ...common,
       outcomeWhenClosed: 'blocked',
-      opensByWaiting,
       open: false,
       unknown: true,
       reasons,

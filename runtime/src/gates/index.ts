@@ -14,7 +14,7 @@ import { quiet } from './quiet.ts';
 import { upgradable } from './upgradable.ts';
 import { versionPath } from './version-path.ts';
 
-/** Asked at preflight, all of them, before anything is changed. */
+/** Checked at preflight, before anything is changed. */
 export const preflightGates: readonly Gate[] = [
   killSwitchGate,
   nodesGate,
@@ -30,29 +30,29 @@ export const preflightGates: readonly Gate[] = [
   drainGate,
 ];
 
-/** Asked before every drain. */
+/** Checked before every drain. */
 export const beforeDrainGates: readonly Gate[] = [killSwitchGate, alertsGate];
 
-/** Asked before the drain of a worker. */
+/** Checked before the drain of a worker. */
 export const workerGates: readonly Gate[] = [...beforeDrainGates, controlPlaneFirst];
 
-/** Asked before the first stage where the control plane's own is left out. */
+/** Checked before the first stage of a run that upgrades workers without the stage `master`. */
 export const workersAloneGates: readonly Gate[] = [controlPlaneFirst];
 
-/** Asked before the drain of a node that joined after preflight: whether what is left can be upgraded and drained. */
+/** Checked before the drain of a node that joined after preflight: whether it can be upgraded and drained. */
 export const joinGates: readonly Gate[] = [upgradable, ...compatibilityGates, drainGate];
 
-/** Asked once the control plane is through. */
+/** Checked after the upgrade of the control plane. */
 export const afterControlPlaneGates: readonly Gate[] = [nodesGate, controlPlaneGate];
 
-/** Asked before each of several control-plane nodes: all others are well. */
+/** Checked before each of several control-plane nodes: all others must be healthy. */
 export const nextControlPlaneGates: readonly Gate[] = [...afterControlPlaneGates, etcdMembers];
 
-/** Asked before containerd restarts on a control-plane node. */
+/** Checked before containerd restarts on a control-plane node. */
 export const beforeContainerdGates: readonly Gate[] = [...beforeDrainGates, ...nextControlPlaneGates];
 
-/** Asked all through a soak. */
+/** Checked throughout a soak. */
 export const soakGates: readonly Gate[] = [alertsGate];
 
-/** Asked at the end. */
+/** Checked at post-flight. */
 export const postflightGates: readonly Gate[] = [nodesGate, controlPlaneGate, podRatio, alertsGate];

@@ -1,5 +1,6 @@
 import type { Gate } from './gate.ts';
 
+/** Closed while the ConfigMap `k8s-upgrade-killswitch` exists. */
 export const killSwitchGate: Gate = {
   name: 'kill-switch',
   summary: 'nobody has halted upgrades',

@@ -22,12 +22,12 @@ describe('flags that kubeadm would drop (F22)', () => {
     ['nothing changes', '', []],
     ['an image changes', hunk('kube-apiserver', ...image), []],
     [
-      'a hand-added flag',
+      'a flag that somebody added',
       hunk('kube-apiserver', '     - kube-apiserver', authentication, ...image),
       ['kube-apiserver.yaml --authentication-config'],
     ],
     ['a flag gets another value', hunk('etcd', '-    - --name=a', '+    - --name=b'), []],
-    ['a flag comes in', hunk('etcd', '+    - --name=b'), []],
+    ['a flag is added', hunk('etcd', '+    - --name=b'), []],
     ['flags move', hunk('etcd', '-    - --a=1', '     - --b=1', '+    - --a=1'), []],
     ['one flag twice', hunk('etcd', '-    - --a=1', '-    - --a=2'), ['etcd.yaml --a']],
     [
@@ -36,18 +36,18 @@ describe('flags that kubeadm would drop (F22)', () => {
       ['kube-apiserver.yaml --v'],
     ],
     [
-      'the same flag comes into an earlier manifest',
+      'the same flag is added to an earlier manifest',
       hunk('kube-apiserver', '+    - --v=4') + hunk('kube-scheduler', '-    - --v=4'),
       ['kube-scheduler.yaml --v'],
     ],
-    ['a volume goes', hunk('etcd', '-    - mountPath: /x', '-      name: y'), []],
+    ['a volume is removed', hunk('etcd', '-    - mountPath: /x', '-      name: y'), []],
   ];
   test.each(cases)('%s', (_what, diff, dropped) => {
     expect(droppedFlags(diff).map(({ manifest, flag }) => `${manifest} ${flag}`)).toEqual(dropped);
   });
 });
 
-describe('the plan gate', () => {
+describe('the gate kubeadm-plan', () => {
   const target = parseRelease('test', '1.34.5');
   const master = clusterNode('k8s-master', { controlPlane: true });
   const offer = { code: 0, output: 'You can now apply the upgrade:\n\n\tkubeadm upgrade apply v1.34.5\n' };
@@ -55,7 +55,7 @@ describe('the plan gate', () => {
 
   type Answer = { code: number; output: string };
 
-  /** Asks the gate; `asked` are the commands that went to a node. */
+  /** Checks the gate; `asked` are the commands that ran on a node. */
   async function ask(
     nodes: ClusterNode[],
     answers: { plan?: Answer | Answer[]; diff?: Answer; diffs?: Record<string, Answer> } = {},
@@ -99,18 +99,18 @@ describe('the plan gate', () => {
     ]);
   });
 
-  it('does not ask a control plane that is at the target already (F9)', async () => {
+  it('runs no plan on a control plane that is at the target already (F9)', async () => {
     const { reasons, asked } = await ask([{ ...master, release: target }]);
     expect([reasons, asked]).toEqual([[], []]);
   });
 
-  it('asks one whose kubelet alone is at the target', async () => {
+  it('runs the plan when only the kubelet is at the target', async () => {
     const nodes = [{ ...master, release: target }];
     const server = parseRelease('test', '1.34.2');
     expect((await ask(nodes, { plan: offer, diff: noDiff }, { server })).asked).toHaveLength(2);
   });
 
-  it('does not ask a control plane in whose upgrade the run was interrupted: kubeadm may still be at it', async () => {
+  it('runs no plan on a control plane in progress: kubeadm may still be running there', async () => {
     const startedAt = Date.now() - 60_000;
     const inFlight = { startedAt } as NonNullable<GateContext['inFlight']>;
     const inProgress = { ...master, changedAt: startedAt + 1, unfinished: true };
@@ -118,14 +118,14 @@ describe('the plan gate', () => {
     expect((await ask([inProgress], {}, { inFlight })).reasons).toEqual([]);
     const others = [
       { ...inProgress, changedAt: startedAt - 1 },
-      // The stage containerd was there, and no more.
+      // Only the stage containerd has changed it.
       { ...inProgress, unfinished: false },
     ];
     for (const node of others)
       expect((await ask([node], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);
   });
 
-  it('does not ask a control plane that is at the target with a kubelet that is not', async () => {
+  it('runs no plan when the API server is at the target and only its kubelet is behind', async () => {
     const { reasons, asked } = await ask([master], {}, { server: target });
     expect([reasons, asked]).toEqual([[], []]);
   });
@@ -137,7 +137,7 @@ describe('the plan gate', () => {
       { code: 1, output: 'a\nb\n[FATAL] etcd is unhealthy' },
       '(exit 1) does not offer it: a / b / [FATAL]',
     ],
-    ['nothing', { code: 0, output: '' }, 'does not offer it: nothing'],
+    ['no output', { code: 0, output: '' }, 'does not offer it: no output'],
   ])('is closed by a plan with %s', async (_what, plan, reason) => {
     const { reasons } = await ask([master], { plan, diff: noDiff });
     expect(reasons).toEqual([expect.stringContaining(reason)]);
@@ -151,7 +151,7 @@ describe('the plan gate', () => {
     output: `[preflight] Some fatal errors occurred:\n\t${error}\n[preflight] If you know what you are doing, …\nTo see the stack trace …`,
   });
 
-  it("asks once more when kubeadm's health check was late", async () => {
+  it("runs the plan once more when kubeadm's health check timed out", async () => {
     const late = refused(createJob);
     const { reasons, asked } = await ask([master], { plan: [late, offer], diff: noDiff });
     expect(reasons).toEqual([]);
@@ -160,7 +160,7 @@ describe('the plan gate', () => {
     expect(twice.reasons).toEqual([expect.stringContaining(`does not offer it: ${createJob}`)]);
   });
 
-  it('F21: passes on what kubeadm is to ignore, and says which settings keep a CoreDNS that it refuses', async () => {
+  it('F21: passes the errors to ignore to kubeadm, and names the settings that keep a CoreDNS that it refuses', async () => {
     const ignorePreflightErrors = ['CoreDNSMigration', 'CreateJob'];
     const settings = testSettings({ kubeadm: { ignorePreflightErrors } });
     const { asked } = await ask([master], { plan: offer, diff: noDiff }, { settings });
@@ -175,33 +175,37 @@ describe('the plan gate', () => {
     ]);
   });
 
-  it('is closed by a flag that would be dropped, and says which (F22)', async () => {
+  it('is closed by a flag that would be dropped, and names it (F22)', async () => {
     const diff = { code: 0, output: hunk('kube-apiserver', authentication) };
     const { reasons } = await ask([master], { plan: offer, diff });
     expect(reasons).toEqual([
       expect.stringContaining(
-        'would drop --authentication-config of kube-apiserver.yaml on k8s-master; put it into',
+        'would drop --authentication-config of kube-apiserver.yaml on k8s-master; add it to',
       ),
     ]);
   });
 
-  it('F22: is closed by a flag that only another control-plane node has, while that one is still to be upgraded', async () => {
+  it('F22: is closed by a flag of another control-plane node that is not upgraded yet', async () => {
     const [second, third] = ['k8s-master2', 'k8s-master3'].map((name) =>
       clusterNode(name, { controlPlane: true }),
     ) as [ClusterNode, ClusterNode];
     const diffs = { 'k8s-master2': { code: 0, output: hunk('kube-apiserver', authentication) } };
     const answers = { plan: offer, diff: noDiff, diffs };
-    const reasons = [expect.stringContaining('of kube-apiserver.yaml on k8s-master2; put it into')];
+    const reasons = [expect.stringContaining('of kube-apiserver.yaml on k8s-master2; add it to')];
     expect((await ask([master, second, third], answers)).reasons).toEqual(reasons);
-    // The first one is through: nothing is left to be planned, and the others are still asked.
-    const half = await ask([{ ...master, release: target }, second, third], answers, { server: target });
-    expect(half.reasons).toEqual(reasons);
-    expect(half.asked).toEqual([second, third].map(({ name }) => `${name}: kubeadm upgrade diff v1.34.5`));
+    // The first node is upgraded: no plan is needed, but the other manifests are still compared.
+    const unfinished = await ask([{ ...master, release: target }, second, third], answers, {
+      server: target,
+    });
+    expect(unfinished.reasons).toEqual(reasons);
+    expect(unfinished.asked).toEqual(
+      [second, third].map(({ name }) => `${name}: kubeadm upgrade diff v1.34.5`),
+    );
     const done = [master, second, third].map((node) => ({ ...node, release: target }));
     expect(await ask(done, answers)).toMatchObject({ reasons: [], asked: [] });
   });
 
-  it('only notes a diff that cannot be had', async () => {
+  it('only notes a diff that failed', async () => {
     const { reasons, notes } = await ask([master], {
       plan: offer,
       diff: { code: 1, output: 'no diff today' },

@@ -5,13 +5,13 @@ import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 
 /**
- * `kubeadm upgrade plan vX.Y.Z` with the version given skips the look-up on the internet and prints
- * `kubeadm upgrade apply vX.Y.Z` when it offers that version. A control plane that is already at the target prints
- * no such line, so it is not asked then (F9).
+ * `kubeadm upgrade plan vX.Y.Z` does not look the version up on the internet; it prints `kubeadm upgrade
+ * apply vX.Y.Z` when it offers that version. On a control plane that is already at the target it prints no
+ * such line, so it is not run there (F9).
  */
 export const kubeadmPlan: Gate = {
   name: 'kubeadm-plan',
-  summary: 'kubeadm offers the target and would not drop flags that were added by hand',
+  summary: 'kubeadm offers the target and would not drop flags that somebody added to a manifest',
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { nodes, inFlight } = ctx;
@@ -19,12 +19,12 @@ export const kubeadmPlan: Gate = {
     if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
     const left = await ctx.remaining();
     const isBehind = left.kubelets.includes(first) || left.servers.includes(first);
-    const notAsked = whyNotPlanned(ctx, first, isBehind);
-    // Every other control-plane node has manifests of its own, which `upgrade node` writes anew.
+    const notPlanned = whyNotPlanned(ctx, first, isBehind);
+    // Every other control-plane node has its own manifests, which `upgrade node` rewrites.
     const pending = others.filter((node) => left.nodes.includes(node) && !isInProgressOf(node, inFlight));
     const found = await Promise.all([
-      notAsked === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [notAsked] },
-      ...(notAsked === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
+      notPlanned === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [notPlanned] },
+      ...(notPlanned === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
     ]);
     return { reasons: found.flatMap((one) => one.reasons), notes: found.flatMap((one) => one.notes ?? []) };
   },
@@ -36,36 +36,37 @@ function whyNotPlanned(
   isBehind: boolean,
 ): string | undefined {
   if (!isBehind) return `${first.name} is at ${target} already`;
-  // Interrupted in the middle of kubeadm's own work, there is no plan to be had: it may still be at it, or be through.
+  // kubeadm may still be running there, or may have finished: either way it prints no plan.
   if (isInProgressOf(first, inFlight))
-    return `${first.name} is being upgraded by this rollout; it was asked before`;
+    return `this rollout is upgrading ${first.name}, and kubeadm's plan was checked before`;
   if (server === target) return `the control plane is at ${target} already; its kubelet is not`;
   return undefined;
 }
 
 async function judgePlan({ shell, target, settings }: GateContext, first: ClusterNode): Promise<Findings> {
-  const plan = await askPlan(shell, first, target, settings.kubeadm.ignorePreflightErrors);
+  const plan = await readPlan(shell, first, target, settings.kubeadm.ignorePreflightErrors);
   if (offers(plan.output, target)) return { reasons: [] };
-  const asked = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
-  return { reasons: [`${asked} does not offer it: ${explainRefusal(plan.output)}`] };
+  const command = `kubeadm upgrade plan v${target} on ${first.name} (exit ${plan.code})`;
+  return { reasons: [`${command} does not offer it: ${explainRefusal(plan.output)}`] };
 }
 
 /**
- * It also runs kubeadm's health check, a Job in kube-system that has 15 seconds, the pull of its image included. A late one may
- * be in time once the image is there (kubernetes/kubernetes#136248).
+ * The plan includes kubeadm's health check, a Job in kube-system that must complete within 15 seconds, image
+ * pull included. After a timeout the plan runs once more, now with the image pulled
+ * (kubernetes/kubernetes#136248).
  */
-async function askPlan(shell: NodeShell, first: ClusterNode, target: Release, ignored: readonly string[]) {
+async function readPlan(shell: NodeShell, first: ClusterNode, target: Release, ignored: readonly string[]) {
   const flags = ignored.length > 0 ? [`--ignore-preflight-errors=${ignored.join(',')}`] : [];
-  const ask = () => shell.read(first, ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
-  const plan = await ask();
-  return plan.output.includes('[ERROR CreateJob]') ? ask() : plan;
+  const read = () => shell.read(first, ['kubeadm', 'upgrade', 'plan', `v${target}`, ...flags]);
+  const plan = await read();
+  return plan.output.includes('[ERROR CreateJob]') ? read() : plan;
 }
 
 function explainRefusal(output: string): string {
   const errors = output.match(/\[ERROR .*/g);
-  const said = (errors ?? output.trim().split('\n').slice(-3)).join(' / ') || 'nothing';
-  if (!said.includes('[ERROR CoreDNS')) return said;
-  return `${said}; to keep CoreDNS as it is (F21) set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins]`;
+  const refusal = (errors ?? output.trim().split('\n').slice(-3)).join(' / ') || 'no output';
+  if (!refusal.includes('[ERROR CoreDNS')) return refusal;
+  return `${refusal}; to keep CoreDNS as it is (F21), set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins]`;
 }
 
 async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
@@ -74,12 +75,14 @@ async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Pro
     const why = output.slice(-200);
     return {
       reasons: [],
-      notes: [`kubeadm upgrade diff failed on ${node.name}, so dropped flags are unknown: ${why}`],
+      notes: [
+        `kubeadm upgrade diff failed on ${node.name}, so it is unknown which flags it would drop: ${why}`,
+      ],
     };
   }
   const reasons = droppedFlags(output).map(
     ({ manifest, flag }) =>
-      `kubeadm would drop ${flag} of ${manifest} on ${node.name}; put it into the kubeadm-config ConfigMap first`,
+      `kubeadm would drop ${flag} of ${manifest} on ${node.name}; add it to the ConfigMap kubeadm-config first`,
   );
   return { reasons };
 }
@@ -88,17 +91,18 @@ async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Pro
 const offers = (plan: string, target: Release): boolean =>
   [...plan.matchAll(/kubeadm upgrade apply v(\S+)/g)].some(([, version]) => version === target);
 
-/** A flag of one static pod. */
+/** A flag of one static pod that `kubeadm upgrade` would remove. */
 export interface DroppedFlag {
-  /** Its manifest's file name. */
+  /** The file name of the manifest: `kube-apiserver.yaml`. */
   readonly manifest: string;
+  /** Without its value: `--v`. */
   readonly flag: string;
 }
 
 /**
- * Flags that stand in a control-plane manifest now and not in the one that kubeadm would write (F22).
+ * Flags that are in a control-plane manifest but not in the one that kubeadm would write (F22).
  *
- * @param diff unified diffs, one a manifest, as `kubeadm upgrade diff` prints them.
+ * @param diff unified diffs, one per manifest, as `kubeadm upgrade diff` prints them.
  */
 export function droppedFlags(diff: string): DroppedFlag[] {
   return diff.split(/^(?=--- )/m).flatMap((part) => {

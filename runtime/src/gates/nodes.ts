@@ -1,9 +1,10 @@
 import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
+/** A node that this rollout is upgrading may be not Ready. */
 export const nodesGate: Gate = {
   name: 'nodes',
-  summary: 'every node is Ready, without pressure, and at the beginning every listed node exists',
+  summary: 'every node is Ready and without pressure; before a rollout every listed node exists',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check({ cluster, nodes, settings, inFlight }) {
@@ -11,21 +12,23 @@ export const nodesGate: Gate = {
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];
     const absent = listed.filter((name) => !nodes.some((node) => node.name === name));
     const ours = nodes.filter((n) => !n.ready && isInProgressOf(n, inFlight));
-    const missed = absent.map((name) => `node ${name} is in the settings and not in the cluster`);
+    const missing = absent.map((name) => `node ${name} is in the settings but not in the cluster`);
     return {
       reasons: [
-        // A mistake when a rollout begins; later the node has gone, and nothing is left to be done on it.
-        ...(inFlight === undefined ? missed : []),
+        // Before a rollout this is a mistake. Later the node has left, and nothing remains to be done on it.
+        ...(inFlight === undefined ? missing : []),
         ...unreadable.map((one) => one.message),
         ...nodes.filter((n) => !n.ready && !ours.includes(n)).map((n) => `node ${n.name} is not Ready`),
         ...nodes.flatMap((n) => n.pressures.map((pressure) => `node ${n.name} has ${pressure}`)),
       ],
       notes: [
-        ...(inFlight === undefined ? [] : missed),
-        ...ours.map((n) => `node ${n.name} is not Ready; this rollout was interrupted there and resumes`),
+        ...(inFlight === undefined ? [] : missing),
+        ...ours.map(
+          (n) => `node ${n.name} is not Ready; this rollout was interrupted there and resumes there`,
+        ),
         ...nodes
           .filter((n) => n.unschedulable && !n.cordonedByUs)
-          .map((n) => `node ${n.name} was cordoned by somebody and stays so`),
+          .map((n) => `node ${n.name} was cordoned by somebody and stays cordoned`),
       ],
     };
   },

@@ -5,7 +5,7 @@ import { packagesGate } from './packages.ts';
 
 const published = ['1.34.2', '1.34.5', '1.34.10', '1.35.3'];
 
-it('a release that the repository has is open, a patch and a minor', async () => {
+it('is open for a release that the repository has, patch or minor', async () => {
   expect(await askGate(packagesGate, { from: '1.34.2', to: '1.34.5', published })).toMatchObject({
     open: true,
   });
@@ -14,37 +14,40 @@ it('a release that the repository has is open, a patch and a minor', async () =>
   });
 });
 
-it('one that it has not is closed, with its newest', async () => {
+it('is closed for a release that the repository lacks, and names its newest', async () => {
   const { open, outcomeWhenClosed, reasons } = await askGate(packagesGate, {
     from: '1.34.2',
     to: '1.34.11',
     published,
   });
   expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
-  expect(reasons).toEqual(['the package repository for v1.34 has no kubeadm 1.34.11, up to 1.34.10']);
+  expect(reasons).toEqual(['the package repository for v1.34 has no kubeadm 1.34.11; its newest is 1.34.10']);
 });
 
-it('a minor without a repository is closed', async () => {
+it('is closed for a minor without a repository', async () => {
   const { reasons } = await askGate(packagesGate, { from: '1.35.3', to: '1.36.1', published });
-  expect(reasons).toEqual(['no package repository for v1.36 is out']);
+  expect(reasons).toEqual(['there is no package repository for v1.36']);
 });
 
-it('is not asked once every node is there, when nothing is installed any more', async () => {
+it('is not checked once every node is at the target, when nothing more is installed', async () => {
   const nodes = [clusterNode('k8s-node1', { release: '1.34.9' as never })];
   const { open, notAsked } = await askGate(packagesGate, { nodes, to: '1.34.9', published });
-  expect({ open, notAsked }).toEqual({ open: true, notAsked: 'not asked: every node is at 1.34.9 already' });
+  expect({ open, notAsked }).toEqual({
+    open: true,
+    notAsked: 'not checked: every node is at 1.34.9 already',
+  });
 });
 
-it('is asked while one node is in progress, also at the target: update_k8s.sh runs there again', async () => {
+it('is checked while a node is in progress, even at the target: update_k8s.sh runs there again', async () => {
   const inProgress = clusterNode('k8s-node1', { release: '1.34.9' as never, cordonedByUs: true });
   const { open, reasons } = await askGate(packagesGate, { nodes: [inProgress], to: '1.34.9', published });
   expect({ open, reasons }).toEqual({
     open: false,
-    reasons: ['the package repository for v1.34 has no kubeadm 1.34.9, up to 1.34.10'],
+    reasons: ['the package repository for v1.34 has no kubeadm 1.34.9; its newest is 1.34.10'],
   });
 });
 
-it('a repository that cannot be asked is unknown, so closed', async () => {
+it('is unknown, so closed, when the repository does not answer', async () => {
   const { open, unknown } = await askGate(packagesGate, { from: '1.34.2', to: '1.34.5' });
   expect({ open, unknown }).toEqual({ open: false, unknown: true });
 });

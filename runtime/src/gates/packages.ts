@@ -3,8 +3,9 @@ import { newestFirst } from '../releases/packages.ts';
 import type { Gate } from './gate.ts';
 
 /**
- * A node asks its package manager only once it is drained: a release that is not to be had would leave it empty and cordoned.
- * Asked of the repository and not of the nodes' lists, which are as old as their last refresh and of the minor before (F13).
+ * A node installs packages only after its drain, so a missing release would leave it empty and cordoned.
+ * Reads the repository, not the nodes' package lists: those may be old, and before a minor they are of the
+ * old one (F13).
  */
 export const packagesGate: Gate = {
   name: 'packages',
@@ -13,14 +14,16 @@ export const packagesGate: Gate = {
   async check(ctx) {
     const { target, repository } = ctx;
     if ((await ctx.remaining()).nodes.length === 0)
-      return { reasons: [], notAsked: `not asked: every node is at ${target} already` };
+      return { reasons: [], notAsked: `not checked: every node is at ${target} already` };
     const minor = minorOf(target);
     if (!(await repository.hasMinor(minor)))
-      return { reasons: [`no package repository for v${minor} is out`] };
+      return { reasons: [`there is no package repository for v${minor}`] };
     const releases = newestFirst((await repository.packages(minor)).map((one) => one.release));
     if (releases.includes(target)) return { reasons: [] };
     return {
-      reasons: [`the package repository for v${minor} has no kubeadm ${target}, up to ${releases[0]}`],
+      reasons: [
+        `the package repository for v${minor} has no kubeadm ${target}; its newest is ${releases[0]}`,
+      ],
     };
   },
 };

@@ -1,9 +1,10 @@
 import { isFinished, isPodReady, podName } from '../cluster/pods.ts';
 import type { Gate } from './gate.ts';
 
+/** Compares the share of Ready pods with `gates.minimumPodReadyRatio`. Finished pods do not count. */
 export const podRatio: Gate = {
   name: 'pod-ratio',
-  summary: 'enough of the pods that should be Ready are',
+  summary: 'enough of the pods that should be Ready are Ready',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check({ cluster, settings }) {

@@ -2,22 +2,23 @@ import { formatDuration } from '../duration.ts';
 import { isChanged } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
+/** Closed while a node's readiness has changed within `gates.quietPeriod`. */
 export const quiet: Gate = {
   name: 'quiet',
-  summary: 'no node came or went lately, before this rollout began',
+  summary: 'no node came or went in the quiet period before this rollout started',
   outcomeWhenClosed: 'held',
   async check({ nodes, settings, inFlight }) {
-    // Standing half way is worse than going on, and a rollout that is under way was asked when it began.
+    // An unfinished upgrade is worse than continuing, and the gate was checked before the rollout started.
     if (nodes.some((n) => isChanged(n, inFlight)))
-      return { reasons: [], notAsked: 'not asked: nodes are half way to the target' };
+      return { reasons: [], notAsked: 'not checked: the upgrade of the nodes has started' };
     const since = Date.now() - settings.gates.quietPeriod;
-    // What has happened since its beginning is for the alerts to judge.
+    // The gate `alerts` covers what has happened since the rollout started.
     const until = inFlight?.startedAt ?? Number.POSITIVE_INFINITY;
-    const restless = nodes.filter((n) => n.readySince > since && n.readySince < until);
+    const recent = nodes.filter((n) => n.readySince > since && n.readySince < until);
     return {
-      reasons: restless.map((n) => {
+      reasons: recent.map((n) => {
         const ago = formatDuration(Date.now() - n.readySince);
-        return `node ${n.name} became ${n.ready ? 'Ready' : 'not Ready'} ${ago} ago; quiet means ${formatDuration(settings.gates.quietPeriod)}`;
+        return `node ${n.name} became ${n.ready ? 'Ready' : 'not Ready'} ${ago} ago, within the quiet period of ${formatDuration(settings.gates.quietPeriod)}`;
       }),
     };
   },

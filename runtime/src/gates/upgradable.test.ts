@@ -9,7 +9,7 @@ const patch = { from: '1.34.2', to: '1.34.5' };
 const has = ['1.34.5-1.1', '1.34.2-1.1'];
 const at = (release: string) => parseRelease('test', release);
 
-it('is open when every node is offered the target', async () => {
+it('is open when every package manager offers the target', async () => {
   const offered = { 'k8s-master': has, 'k8s-node1': has };
   const { open, asked } = await askGate(upgradable, { ...patch, offered });
   expect({ open, asked }).toEqual({
@@ -18,17 +18,17 @@ it('is open when every node is offered the target', async () => {
   });
 });
 
-it('is closed for every node that is not, with what it is offered', async () => {
+it('is closed for every node without the target, and names the newest release it is offered', async () => {
   const offered = { 'k8s-master': ['1.34.50-1.1', '1.34.2-1.1'], 'k8s-node1': [] };
   const { open, outcomeWhenClosed, reasons } = await askGate(upgradable, { ...patch, offered });
   expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
   expect(reasons).toEqual([
-    'k8s-master is offered no kubeadm 1.34.5, up to 1.34.50 from https://pkgs.example/v1.34',
-    'k8s-node1 is offered no kubeadm 1.34.5, up to nothing from https://pkgs.example/v1.34',
+    'https://pkgs.example/v1.34 offers k8s-master no kubeadm 1.34.5; its newest is 1.34.50',
+    'https://pkgs.example/v1.34 offers k8s-node1 no kubeadm 1.34.5; its newest is none',
   ]);
 });
 
-it('is closed for a node that cannot be reached (F25), beside what the others say', async () => {
+it('is closed for an unreachable node (F25), along with the reasons of the others', async () => {
   const away = new ConnectionError(
     { name: 'k8s-node1', address: '10.0.20.5', user: 'wizard', port: 22 },
     'no answer',
@@ -37,12 +37,12 @@ it('is closed for a node that cannot be reached (F25), beside what the others sa
   const { open, unknown, reasons } = await askGate(upgradable, { ...patch, offered });
   expect({ open, unknown }).toEqual({ open: false, unknown: false });
   expect(reasons).toEqual([
-    expect.stringContaining('k8s-master is offered no'),
+    expect.stringContaining('offers k8s-master no kubeadm'),
     'SSH to k8s-node1 (10.0.20.5): no answer',
   ]);
 });
 
-it('asks neither a node that is there nor one that this rollout has begun: its script says what it finds', async () => {
+it('skips nodes at the target and nodes in progress, whose script makes the same checks', async () => {
   const nodes = [
     clusterNode('k8s-master', { controlPlane: true, release: at('1.34.5') }),
     clusterNode('k8s-node1', { release: at('1.34.2'), changedAt: Date.now(), cordonedByUs: true }),
@@ -59,12 +59,12 @@ it('asks neither a node that is there nor one that this rollout has begun: its s
   expect({ open, asked }).toEqual({ open: true, asked: ['k8s-node2', 'k8s-node2'] });
 });
 
-it('leaves the packages to the stage repo before a minor, whose repository no node has yet', async () => {
+it('leaves the packages to the stage repo before a minor, as no node has its repository yet', async () => {
   const { open, asked } = await askGate(upgradable, {});
   expect({ open, asked }).toEqual({ open: true, asked: ['k8s-master', 'k8s-node1'] });
 });
 
-it('is closed by what update_k8s.sh refuses', async () => {
+it('is closed when update_k8s.sh --dry-run fails', async () => {
   const said = '==> worker: 1.34.2 -> 1.34.5\nerror: only 12 MiB are free';
   const { reasons } = await askGate(upgradable, { ...patch, said, saidCode: 1 });
   expect(reasons).toEqual([
@@ -73,8 +73,8 @@ it('is closed by what update_k8s.sh refuses', async () => {
   ]);
 });
 
-it('says that a dry run refreshes nothing', async () => {
+it('notes that a dry-run does not check the packages', async () => {
   const offered = { 'k8s-master': null, 'k8s-node1': null };
   const { open, notes } = await askGate(upgradable, { ...patch, offered });
-  expect({ open, notes }).toEqual({ open: true, notes: [expect.stringContaining('dry run')] });
+  expect({ open, notes }).toEqual({ open: true, notes: [expect.stringContaining('dry-run')] });
 });

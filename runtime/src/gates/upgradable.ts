@@ -8,18 +8,19 @@ import { nodeScripts } from '../ssh/scripts.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 
 /**
- * What would otherwise be found out only once a node is empty and cordoned: it lets nobody in or shows another host key (F27), sudo
- * asks for a password, its disk is full, or its repository's key has expired (F24).
+ * Finds what would otherwise surface only after the drain: SSH refuses the login or the host key has changed
+ * (F27), sudo requires a password, the disk is full, or the key of the node's package repository has expired
+ * (F24).
  */
 export const upgradable: Gate = {
   name: 'upgradable',
-  summary: 'every node lets the run in, could take the target, and its own package manager offers it',
+  summary: 'every node accepts the login and the upgrade, and its package manager offers the target',
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { target, inFlight } = ctx;
     const pending = (await ctx.remaining()).nodes.filter((node) => !isInProgressOf(node, inFlight));
     if (pending.length === 0)
-      return { reasons: [], notAsked: `not asked: every node is at ${target}, or in progress` };
+      return { reasons: [], notAsked: `not checked: every node is at ${target}, or in progress` };
     const found = await Promise.all(pending.map((node) => judge(ctx, node)));
     return {
       reasons: found.flatMap((one) => one.reasons),
@@ -39,7 +40,11 @@ async function judge(ctx: GateContext, node: ClusterNode): Promise<Findings> {
   }
 }
 
-/** Changes nothing: everything that update_k8s.sh checks before it does something. */
+/**
+ * Runs the checks that update_k8s.sh makes before it changes anything.
+ *
+ * @throws ScriptError when one fails.
+ */
 async function rehearse({ shell, target }: GateContext, node: ClusterNode): Promise<void> {
   const role = node.controlPlane ? 'master' : 'worker';
   const words = ['bash', '-s', '--', '--role', role, '--release', target, '--dry-run'];
@@ -48,14 +53,15 @@ async function rehearse({ shell, target }: GateContext, node: ClusterNode): Prom
 }
 
 async function judgePackages({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
-  // Before a minor its repository is another one's still. The stage `repo` sets and asks it, before anything is drained.
+  // Before a minor the node still has the old repository. The stage `repo` switches and checks it before any
+  // drain.
   if (minorOf(node.release) !== minorOf(target)) return { reasons: [] };
   const list = await packageList(shell, node);
   if (list === undefined)
-    return { reasons: [], notes: ['what the nodes’ package managers offer is not asked in a dry run'] };
+    return { reasons: [], notes: ['a dry-run does not check what the nodes’ package managers offer'] };
   if (list.releases.includes(target)) return { reasons: [] };
-  const newest = list.releases[0] ?? 'nothing';
+  const newest = list.releases[0] ?? 'none';
   return {
-    reasons: [`${node.name} is offered no kubeadm ${target}, up to ${newest} from ${list.repository}`],
+    reasons: [`${list.repository} offers ${node.name} no kubeadm ${target}; its newest is ${newest}`],
   };
 }

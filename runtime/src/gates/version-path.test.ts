@@ -7,8 +7,8 @@ import { versionPath } from './version-path.ts';
 const cases: [what: string, kubelet: string, server: string, to: string, reasons: string[]][] = [
   ['a kubelet as old as the API server', '1.34.4', '1.34.4', '1.34.5', []],
   ['a kubelet that joined at the target, ahead of the API server', '1.34.5', '1.34.4', '1.34.5', []],
-  ['one that joined ahead, on the way past it', '1.34.5', '1.34.4', '1.34.6', []],
-  ['one that joined ahead, on the way to the next minor', '1.34.5', '1.34.4', '1.35.3', []],
+  ['one that joined ahead, with a later target', '1.34.5', '1.34.4', '1.34.6', []],
+  ['one that joined ahead, with a target in the next minor', '1.34.5', '1.34.4', '1.35.3', []],
   ['a kubelet of the minor before', '1.33.9', '1.34.4', '1.34.5', []],
   [
     'a kubelet past the target',
@@ -18,7 +18,7 @@ const cases: [what: string, kubelet: string, server: string, to: string, reasons
     ['kubelet 1.34.6 of k8s-node1 is newer than 1.34.5'],
   ],
   [
-    'a kubelet of a newer minor, though the target is one',
+    'a kubelet of a newer minor, though the target has that minor',
     '1.35.1',
     '1.34.4',
     '1.35.3',

@@ -4,9 +4,11 @@ import { releasesOf } from '../rollout/remaining.ts';
 import type { Gate } from './gate.ts';
 
 /**
- * A kubelet may be some patches ahead of the API server, as one that joined late is: going to its release or beyond ends that. It may
- * not be of a newer minor. Half way through several control-plane nodes, the API server that
- * answers may be an old one: there a kubelet counts as ahead only when it is ahead of the one beside it, too, by that one's image.
+ * A kubelet may be some patches ahead of the API server, as on a node that joined late; upgrading to its
+ * release or beyond ends that. It must not be of a newer minor. While only some control-plane nodes are
+ * upgraded, an old API server may answer. So a kubelet is also compared with other API servers, by their
+ * images: on a control-plane node with the one on the same node, on a worker with all of them. The newest
+ * counts.
  */
 export const versionPath: Gate = {
   name: 'version-path',

@@ -34,8 +34,9 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   for (const step of await planSteps(ctx)) print(`  ${step}`);
   print('gates');
   const verdicts = await askGates(ctx, preflightGates);
-  for (const { gate, open, outcomeWhenClosed, reasons, notes, notAsked } of verdicts) {
-    print(`  ${open ? 'open  ' : outcomeWhenClosed === 'held' ? 'HELD  ' : 'CLOSED'}  ${gate}`);
+  for (const { gate, summary, open, outcomeWhenClosed, reasons, notes, notAsked } of verdicts) {
+    const state = open ? 'open  ' : outcomeWhenClosed === 'held' ? 'HELD  ' : 'CLOSED';
+    print(`  ${state}  ${open && notAsked === undefined ? `${gate.padEnd(13)}  ${summary}` : gate}`);
     const lines = [
       ...(notAsked === undefined ? [] : [notAsked]),
       ...reasons,

@@ -17,7 +17,7 @@ const ask = (images: string[], rows = [calico, newer], more: object = {}) =>
     ...more,
   });
 
-describe('installed add-ons against the operator’s table', () => {
+describe('running add-ons and the operator’s table', () => {
   const cases: [image: string, open: boolean, unknown: boolean][] = [
     ['docker.io/calico/node:v3.30.2', false, false],
     ['docker.io/calico/node:v3.31.0', true, false],
@@ -34,30 +34,30 @@ describe('installed add-ons against the operator’s table', () => {
     expect(await ask([image])).toMatchObject({ open, unknown });
   });
 
-  it('names the add-on, its version and what its row says; once, however many pods', async () => {
+  it('names the add-on, its version and what its row supports, once for any number of pods', async () => {
     const image = 'docker.io/calico/node:v3.30.2';
     expect((await ask([image, image])).reasons).toEqual([
-      'Calico 3.30.2 supports Kubernetes 1.31 - 1.34 by gates.addOns, and not 1.35; upgrade it first',
+      'Calico 3.30.2 supports Kubernetes 1.31 - 1.34 according to gates.addOns, not 1.35; upgrade it first',
     ]);
   });
 
-  it('collects what is excluded and what is unknown', async () => {
+  it('collects the excluded and the unknown add-ons', async () => {
     const { reasons } = await ask(['docker.io/calico/node:v3.30.2', 'quay.io/calico/node:latest']);
     expect(reasons).toEqual([
       expect.stringContaining('Calico 3.30.2'),
-      expect.stringContaining('quay.io/calico/node:latest does not say which Calico it is'),
+      expect.stringContaining('quay.io/calico/node:latest does not show the version of Calico'),
     ]);
   });
 
-  it('says what no row is about, and guesses nothing', async () => {
+  it('is open with a note for a version without a row', async () => {
     const verdict = await ask(['docker.io/calico/node:v3.32.1']);
     expect(verdict).toMatchObject({
       open: true,
-      notes: ['no row of gates.addOns says what Calico 3.32.1 supports'],
+      notes: ['gates.addOns has no row for Calico 3.32.1'],
     });
   });
 
-  it('says which of the cluster’s machinery is in no row; not kubeadm’s own and not the workload', async () => {
+  it('notes system images without a row, except kubeadm’s own; workload images are not noted', async () => {
     const pods = [
       imagePod('kube-system', 'coredns', 'registry.k8s.io/coredns/coredns:v1.12.1'),
       imagePod('kube-system', 'kube-proxy', 'registry.k8s.io/kube-proxy:v1.34.5'),
@@ -73,18 +73,18 @@ describe('installed add-ons against the operator’s table', () => {
     const { open, notes } = await askGate(addOns, { pods });
     expect(open).toBe(true);
     expect(notes).toEqual([
-      'gates.addOns says nothing of ghcr.io/flannel-io/flannel:v0.27.3, registry.k8s.io/sig-storage/nfsplugin:v4.11.0; check by hand',
+      'gates.addOns has no row for ghcr.io/flannel-io/flannel:v0.27.3, registry.k8s.io/sig-storage/nfsplugin:v4.11.0; check them yourself',
     ]);
   });
 
-  it('forgets pods that have finished', async () => {
+  it('ignores finished pods', async () => {
     const done = imagePod('calico-system', 'done', 'docker.io/calico/node:v3.30.2', {
       status: { phase: 'Succeeded' },
     });
     expect((await ask([], undefined, { pods: [done] })).open).toBe(true);
   });
 
-  it('is not asked before a patch', async () => {
+  it('is not checked before a patch', async () => {
     expect(await ask(['docker.io/calico/node:v3.30.2'], undefined, { to: '1.34.7' })).toMatchObject({
       open: true,
       notAsked: expect.stringContaining('patch'),
@@ -93,7 +93,7 @@ describe('installed add-ons against the operator’s table', () => {
 
   it.each([
     [
-      'a range that is none',
+      'an invalid range',
       { kubernetes: 'newer' },
       'gates.addOns.0.kubernetes: given "newer", expected a range',
     ],

@@ -6,9 +6,10 @@ import { minorOf, type Release } from '../../release.ts';
 import type { AddOnRule } from '../../settings/add-on-rule.ts';
 import { beforeMinor } from './before-minor.ts';
 
+/** Compares the images of running pods with the operator's table of add-ons, `gates.addOns`. */
 export const addOns = beforeMinor({
   name: 'add-ons',
-  summary: 'no add-on is running that its row in gates.addOns excludes from the target',
+  summary: 'the table gates.addOns excludes no running add-on from the target',
   scope: 'control plane',
   async check({ cluster, settings, target }) {
     const pods = (await cluster.pods()).filter((pod) => !isFinished(pod));
@@ -16,17 +17,17 @@ export const addOns = beforeMinor({
     const judged = imagesOf(pods).map((image) => judge(image, rules, target));
     const unknown = judged.flatMap(({ unknown: why = [] }) => why);
     const reasons = judged.flatMap(({ excluded = [] }) => excluded);
-    // What is known to be wrong is said first; what is not known closes the gate by itself.
+    // With nothing excluded, an unknown version makes the whole answer unknown; the gate is closed either way.
     if (reasons.length === 0 && unknown.length > 0) throw new UpgradeError('blocked', unknown.join('; '));
-    const silent = judged.flatMap(({ silent: note = [] }) => note);
-    return { reasons: [...reasons, ...unknown], notes: [...silent, ...unlisted(pods, rules)] };
+    const withoutRow = judged.flatMap(({ withoutRow: note = [] }) => note);
+    return { reasons: [...reasons, ...unknown], notes: [...withoutRow, ...unlisted(pods, rules)] };
   },
 });
 
 interface Judgement {
   readonly excluded?: readonly string[];
   readonly unknown?: readonly string[];
-  readonly silent?: readonly string[];
+  readonly withoutRow?: readonly string[];
 }
 
 function judge(image: Image, rules: readonly AddOnRule[], target: Release): Judgement {
@@ -36,29 +37,29 @@ function judge(image: Image, rules: readonly AddOnRule[], target: Release): Judg
   const { version } = image;
   if (version === undefined)
     return {
-      unknown: [`${image.text} does not say which ${first.name} it is; give it a tag with its version`],
+      unknown: [`${image.text} does not show the version of ${first.name}; use a tag that does`],
     };
   const rows = named.filter((rule) => semver.satisfies(version, rule.versions));
-  if (rows.length === 0)
-    return { silent: [`no row of gates.addOns says what ${first.name} ${version} supports`] };
+  if (rows.length === 0) return { withoutRow: [`gates.addOns has no row for ${first.name} ${version}`] };
   const excluding = rows.filter((rule) => !semver.satisfies(target, rule.kubernetes));
   return {
     excluded: excluding.map(
       ({ name, kubernetes }) =>
-        `${name} ${version} supports Kubernetes ${kubernetes} by gates.addOns, and not ${minorOf(target)}; upgrade it first`,
+        `${name} ${version} supports Kubernetes ${kubernetes} according to gates.addOns, not ${minorOf(target)}; upgrade it first`,
     ),
   };
 }
 
 interface Image {
+  /** As it stands in the pod. */
   readonly text: string;
   /** Without tag and digest. */
   readonly repository: string;
-  /** Of the tag; undefined when it names none. */
+  /** From the tag; undefined when the tag names no version. */
   readonly version: string | undefined;
 }
 
-/** Each image once, by its text. */
+/** Each distinct image once, sorted. */
 function imagesOf(pods: readonly V1Pod[]): Image[] {
   const texts = pods.flatMap((pod) => pod.spec?.containers.map((container) => container.image ?? '') ?? []);
   return [...new Set(texts)].sort().map(parseImage);
@@ -67,7 +68,7 @@ function imagesOf(pods: readonly V1Pod[]): Image[] {
 function parseImage(text: string): Image {
   const [named = ''] = text.split('@');
   const [, repository = named, tag = ''] = /^(.*?)(?::([\w.-]+))?$/.exec(named) ?? [];
-  // A hash of a commit must not pass for a version.
+  // A commit hash must not be read as a version.
   const version = /^v?\d+\.\d+/.test(tag) ? semver.coerce(tag)?.version : undefined;
   return { text, repository, version };
 }
@@ -80,10 +81,10 @@ function matches({ image }: AddOnRule, { repository }: Image): boolean {
   return new RegExp(`^${pattern}$`).test(repository);
 }
 
-/** kubeadm brings these along. */
+/** Images that kubeadm installs and upgrades itself. */
 const kubeadmOwn = /\/(etcd|coredns|kube-(apiserver|controller-manager|scheduler|proxy))$/;
 
-/** What runs as part of the cluster's own machinery, is not kubeadm's, and is in no row. */
+/** Images of the cluster's own machinery that kubeadm does not manage and no row covers. */
 function unlisted(pods: readonly V1Pod[], rules: readonly AddOnRule[]): string[] {
   const machinery = pods.filter(
     ({ metadata, spec }) =>
@@ -93,5 +94,5 @@ function unlisted(pods: readonly V1Pod[], rules: readonly AddOnRule[]): string[]
     (image) => !kubeadmOwn.test(image.repository) && !rules.some((rule) => matches(rule, image)),
   );
   if (left.length === 0) return [];
-  return [`gates.addOns says nothing of ${left.map(({ text }) => text).join(', ')}; check by hand`];
+  return [`gates.addOns has no row for ${left.map(({ text }) => text).join(', ')}; check them yourself`];
 }

@@ -4,17 +4,15 @@ import { minorOf, type Release } from '../../release.ts';
 import type { Findings, Gate, GateContext } from '../gate.ts';
 import type { Minor } from './tables.ts';
 
-/** Whose minor changes: a rollout that stands half way is asked only about what is left of it. */
+/** Whose minor changes. During a rollout a gate checks only the part that is still at the old minor. */
 export type Scope = 'control plane' | 'nodes';
 
-interface MinorGate {
-  readonly name: string;
-  readonly summary: string;
+interface MinorGate extends Pick<Gate, 'name' | 'summary'> {
   readonly scope: Scope;
   check(ctx: GateContext): Promise<Findings>;
 }
 
-/** A gate that is asked before a minor only; for anything else it says so. */
+/** A gate that checks only before a minor. Otherwise it is open, and `notAsked` says why. */
 export function beforeMinor({ scope, ...gate }: MinorGate): Gate {
   return {
     ...gate,
@@ -26,11 +24,11 @@ export function beforeMinor({ scope, ...gate }: MinorGate): Gate {
   };
 }
 
-/** The nodes whose kubelet is of another minor than the target. */
+/** The nodes whose kubelet has another minor than the target. */
 export const crossingNodes = ({ nodes, target }: GateContext): ClusterNode[] =>
   nodes.filter((node) => minorOf(node.release) !== minorOf(target));
 
-/** Something of `minor` comes in between these two releases. */
+/** Whether an upgrade between these two releases crosses the start of `minor`. */
 export const isCrossed = (minor: Minor, from: Release, to: Release): boolean =>
   semver.lt(from, `${minor}.0`) && semver.gte(to, `${minor}.0`);
 
@@ -38,9 +36,9 @@ function whyNotAsked(ctx: GateContext, scope: Scope): string | undefined {
   const { server, target } = ctx;
   const controlPlane = minorOf(server) !== minorOf(target);
   const nodes = crossingNodes(ctx).length > 0;
-  if (!controlPlane && !nodes) return `not asked: ${target} is a patch, and a patch takes nothing away`;
+  if (!controlPlane && !nodes) return `not checked: ${target} is a patch, and a patch removes nothing`;
   if (scope === 'control plane' && !controlPlane)
-    return `not asked: the control plane is at ${server} already`;
-  if (scope === 'nodes' && !nodes) return `not asked: every kubelet is at ${minorOf(target)} already`;
+    return `not checked: the control plane is at ${server} already`;
+  if (scope === 'nodes' && !nodes) return `not checked: every kubelet is at ${minorOf(target)} already`;
   return undefined;
 }

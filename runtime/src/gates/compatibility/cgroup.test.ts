@@ -4,11 +4,11 @@ import { cgroupGate } from './cgroup.ts';
 
 const config = '/var/lib/kubelet/config.yaml';
 
-describe('cgroup v1 from 1.35 on', () => {
+describe('the gate cgroup, with cgroup v1 from 1.35 on', () => {
   const v1 = { cgroup: { 'k8s-node1': 'v1' } };
   const allowed = { files: { 'k8s-node1': { [config]: 'failCgroupV1: false' } } };
 
-  it('closes the gate, and says what to do', async () => {
+  it('is closed, with the fix in its reason', async () => {
     const { open, reasons } = await askGate(cgroupGate, v1);
     expect(open).toBe(false);
     expect(reasons).toEqual([
@@ -16,7 +16,7 @@ describe('cgroup v1 from 1.35 on', () => {
     ]);
   });
 
-  it('is allowed by the kubelet and by kubeadm, or not at all', async () => {
+  it('is open only if both the kubelet and kubeadm are configured for cgroup v1', async () => {
     expect((await askGate(cgroupGate, { ...v1, ...allowed })).reasons).toEqual([
       expect.stringContaining('add SystemVerification to kubeadm.ignorePreflightErrors'),
     ]);
@@ -24,7 +24,7 @@ describe('cgroup v1 from 1.35 on', () => {
     expect((await askGate(cgroupGate, { ...v1, kubeadm })).reasons).toHaveLength(1);
     expect(await askGate(cgroupGate, { ...v1, ...allowed, kubeadm })).toMatchObject({
       open: true,
-      notes: [expect.stringContaining('k8s-node1 runs cgroup v1, which is allowed')],
+      notes: [expect.stringContaining('k8s-node1 runs cgroup v1, which its configuration still allows')],
     });
     const explicit = { files: { 'k8s-node1': { [config]: 'failCgroupV1: true' } } };
     expect((await askGate(cgroupGate, { ...v1, ...explicit, kubeadm })).open).toBe(false);
@@ -33,8 +33,8 @@ describe('cgroup v1 from 1.35 on', () => {
   it.each([
     ['v2 everywhere', {}],
     ['before 1.35', { ...v1, from: '1.33.9', to: '1.34.5' }],
-    ['after it: such a kubelet runs already', { ...v1, from: '1.35.3', to: '1.36.1' }],
-  ])('is no matter: %s', async (_what, given) => {
+    ['after 1.35, where such a kubelet runs already', { ...v1, from: '1.35.3', to: '1.36.1' }],
+  ])('is open: %s', async (_what, given) => {
     expect(await askGate(cgroupGate, given)).toMatchObject({ open: true, reasons: [] });
   });
 });

@@ -6,7 +6,7 @@ import { containerdGate } from './containerd.ts';
 
 const release = (text: string) => parseRelease('test', text);
 
-describe('containerd', () => {
+describe('the floor of containerd', () => {
   const ask = (containerd: string | undefined, to: string, from: string) =>
     askGate(containerdGate, {
       to,
@@ -27,14 +27,14 @@ describe('containerd', () => {
 
   it('names the node, the floor and its source', async () => {
     expect((await ask('1.7.28', '1.38.1', '1.37.2')).reasons).toEqual([
-      expect.stringMatching(/^k8s-node1 has containerd 1\.7\.28, and 1\.38 needs 2\.0\.0: .*#139121/),
+      expect.stringMatching(/^k8s-node1 has containerd 1\.7\.28, but 1\.38 needs 2\.0\.0: .*#139121/),
     ]);
   });
 
-  it('of another runtime says that it is not judged', async () => {
+  it('is not checked for another container runtime, which is noted', async () => {
     expect(await ask(undefined, '1.38.1', '1.37.2')).toMatchObject({
       open: true,
-      notes: ['k8s-node1 reports another runtime than containerd; that one is not judged'],
+      notes: ['k8s-node1 runs another container runtime than containerd, which is not checked'],
     });
   });
 });

@@ -2,6 +2,7 @@ import semver from 'semver';
 import { beforeMinor, crossingNodes } from './before-minor.ts';
 import { containerdFloors } from './tables.ts';
 
+/** Compares each node's containerd with `containerdFloors`. Reads the Node objects only. */
 export const containerdGate = beforeMinor({
   name: 'containerd',
   summary: 'every node’s containerd is new enough for the target’s kubelet',
@@ -14,12 +15,12 @@ export const containerdGate = beforeMinor({
         .filter(({ minimum }) => containerd !== undefined && semver.lt(containerd, minimum))
         .map(
           ({ from, minimum, why, source }) =>
-            `${name} has containerd ${containerd}, and ${from} needs ${minimum}: ${why} (${source})`,
+            `${name} has containerd ${containerd}, but ${from} needs ${minimum}: ${why} (${source})`,
         ),
     );
     const others = nodes.filter((node) => node.containerd === undefined).map((node) => node.name);
     const notes = others.map(
-      (name) => `${name} reports another runtime than containerd; that one is not judged`,
+      (name) => `${name} runs another container runtime than containerd, which is not checked`,
     );
     return { reasons: old, notes };
   },

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import { askGate, imagePod } from '../../testing/gate-context.ts';
 import { etcdGate } from './etcd.ts';
 
-describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
+describe('etcd older than 3.5.26 is not upgraded to 3.6', () => {
   const etcd = (image: string, node = 'k8s-master') =>
     imagePod('kube-system', `etcd-${node}`, image, {
       metadata: { namespace: 'kube-system', name: `etcd-${node}`, labels: { component: 'etcd' } },
@@ -31,7 +31,7 @@ describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
     expect(await ask([image])).toMatchObject({ open, unknown: false });
   });
 
-  it('names the member, what it needs and where that is written', async () => {
+  it('names the member, the version it needs and the source', async () => {
     const { reasons } = await ask(['registry.k8s.io/etcd:3.5.26-0', 'registry.k8s.io/etcd:3.5.24-0']);
     expect(reasons).toEqual([
       expect.stringMatching(/^kube-system\/etcd-m1 is etcd 3\.5\.24.*1\.34 brings 3\.6.*3\.5\.26.*#19557/),
@@ -39,17 +39,17 @@ describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
   });
 
   it.each(['registry.k8s.io/etcd@sha256:abc', 'registry.k8s.io/etcd:latest'])(
-    'unknown is closed: %s',
+    'is closed for an unknown version: %s',
     async (image) => {
       expect(await ask([image])).toMatchObject({
         open: false,
         unknown: true,
-        reasons: [expect.stringContaining('does not say which etcd it is')],
+        reasons: [expect.stringContaining('does not show the version of etcd')],
       });
     },
   );
 
-  it('an external etcd is unknown until the settings say its version', async () => {
+  it('the version of an external etcd is unknown until the settings name it', async () => {
     expect(await ask([])).toMatchObject({
       open: false,
       unknown: true,
@@ -61,7 +61,7 @@ describe('etcd 3.5 before 3.5.26 does not go to 3.6', () => {
     ]);
   });
 
-  it('is not asked where the target brings no other etcd, nor before a patch', async () => {
+  it('is not checked when the target brings no other minor of etcd, or before a patch', async () => {
     expect(await ask(['any:1'], { from: '1.32.9', to: '1.33.2' })).toMatchObject({ open: true, reasons: [] });
     expect((await ask(['any:1'], { from: '1.33.2', to: '1.33.9' })).notAsked).toContain('1.33.9 is a patch');
   });

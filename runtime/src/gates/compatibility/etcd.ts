@@ -7,16 +7,18 @@ import type { GateContext } from '../gate.ts';
 import { beforeMinor } from './before-minor.ts';
 import { type EtcdEdge, etcdEdges } from './tables.ts';
 
-/** One member, or what the settings say of an etcd outside the cluster. */
+/** One member, or the external etcd of the settings. */
 interface Member {
+  /** Its pod, `namespace/name`, or the setting. */
   readonly who: string;
   /** `3.5.24`. */
   readonly version: string;
 }
 
+/** Compares the version of each etcd member, from its image, with `etcdEdges`. */
 export const etcdGate = beforeMinor({
   name: 'etcd',
-  summary: 'etcd is new enough for the one that the target brings',
+  summary: 'every etcd member is new enough for the etcd release that the target brings',
   scope: 'control plane',
   async check(ctx) {
     const edges = etcdEdges.filter(({ from }) => semver.gte(ctx.target, `${from}.0`));
@@ -26,7 +28,7 @@ export const etcdGate = beforeMinor({
   },
 });
 
-/** @throws UpgradeError when no version is to be had. */
+/** @throws UpgradeError when a version is unknown. */
 async function membersOf({ cluster, settings }: GateContext): Promise<Member[]> {
   const pods = (await cluster.pods()).filter(isEtcd);
   if (pods.length > 0) return pods.map((pod) => ({ who: podName(pod), version: versionOf(pod) }));
@@ -34,7 +36,7 @@ async function membersOf({ cluster, settings }: GateContext): Promise<Member[]> 
   if (version !== undefined) return [{ who: 'the external etcd (gates.externalEtcdVersion)', version }];
   throw new UpgradeError(
     'blocked',
-    'no pod in kube-system has the label component=etcd; ask each member of an external etcd with etcdctl endpoint status, and set gates.externalEtcdVersion to the oldest version',
+    'no pod in kube-system has the label component=etcd; run etcdctl endpoint status on each member of an external etcd, and set gates.externalEtcdVersion to the oldest version',
   );
 }
 
@@ -43,12 +45,15 @@ function versionOf(pod: V1Pod): string {
   const image = pod.spec?.containers.find((container) => container.name === 'etcd')?.image ?? 'no image';
   const version = /:v?(\d+\.\d+\.\d+)(?![\w.])/.exec(image)?.[1];
   if (version !== undefined) return version;
-  throw new UpgradeError('blocked', `${podName(pod)}: ${image} does not say which etcd it is; give it a tag`);
+  throw new UpgradeError(
+    'blocked',
+    `${podName(pod)}: ${image} does not show the version of etcd; use a tag that does`,
+  );
 }
 
 function whyNot({ who, version }: Member, { from, brings, minimum, source }: EtcdEdge): string[] {
   if (semver.gte(version, `${brings}.0`) || semver.gte(version, minimum)) return [];
   return [
-    `${who} is etcd ${version}, and ${from} brings ${brings}, which only ${minimum} or newer goes to safely; take the newest patch of this minor first, or set etcd.local.imageTag in kubeadm-config (${source})`,
+    `${who} is etcd ${version}; ${from} brings ${brings}, and only ${minimum} or newer upgrades to it safely. Upgrade to the newest patch of the current minor first, or set etcd.local.imageTag in kubeadm-config (${source})`,
   ];
 }

@@ -6,7 +6,7 @@ import { etcdGate } from './etcd.ts';
 import { removedApis } from './removed-apis.ts';
 import { removedFlags } from './removed-flags.ts';
 
-/** What a minor could break, asked at preflight. For a patch each says that it is not asked. */
+/** The gates for what a minor could break. For a patch each is open and says that it was not checked. */
 export const compatibilityGates: readonly Gate[] = [
   removedApis,
   removedFlags,

@@ -6,19 +6,23 @@ import { UpgradeError } from '../../errors.ts';
 import type { GateContext } from '../gate.ts';
 import { crossingNodes } from './before-minor.ts';
 
-/** A name, and the file on the node that has it. */
+/** A flag or a feature gate that is set, and where. */
 export interface Found {
+  /** Without its value: `--node-ip`, `NodeSwap`. */
   readonly name: string;
+  /** The path of the file on the node, or the pod, `namespace/name`. */
   readonly file: string;
 }
 
 /** How a node's kubelet is started. */
 export interface NodeFacts {
+  /** The cgroup version of the running node. */
   readonly cgroup: 'v1' | 'v2';
-  /** `--node-ip`, without values. */
+  /** Command-line flags, from environment files and systemd units. */
   readonly flags: readonly Found[];
+  /** From config.yaml and from the flag `--feature-gates`. */
   readonly featureGates: readonly Found[];
-  /** Of the kubelet's configuration; undefined where it is not written down. */
+  /** From config.yaml; undefined where it is not set. */
   readonly failCgroupV1: boolean | undefined;
 }
 
@@ -28,12 +32,13 @@ const configSchema = z.object({
   featureGates: z.record(z.string(), z.unknown()).nullish(),
 });
 
+/** What each check has read. */
 const checks = new WeakMap<GateContext, Promise<ReadonlyMap<ClusterNode, NodeFacts>>>();
 
 /**
- * The facts of every node that is to change its minor. Read once for all gates of one check.
+ * The facts of every node whose minor is going to change. Read once for all gates of one check.
  *
- * @throws UpgradeError when a node does not tell.
+ * @throws UpgradeError when the files of a node cannot be read.
  */
 export function nodeFacts(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, NodeFacts>> {
   const known = checks.get(ctx) ?? readAll(ctx);
@@ -50,18 +55,19 @@ async function readAll(ctx: GateContext): Promise<ReadonlyMap<ClusterNode, NodeF
 }
 
 /**
- * @param output of kubelet_facts.sh.
- * @throws UpgradeError saying what of the node is not known.
+ * @param code the exit code of kubelet_facts.sh.
+ * @param output what kubelet_facts.sh printed.
+ * @throws UpgradeError that names the node and what is missing.
  */
 export function parseFacts(node: string, code: number, output: string): NodeFacts {
   const lines = output.split('\n');
   if (code !== 0 || !lines.includes('end')) {
-    const said = lines.at(-1) || 'nothing';
-    throw new UpgradeError('blocked', `the kubelet’s files on ${node} could not be read: ${said}`);
+    const lastLine = lines.at(-1) || 'no output';
+    throw new UpgradeError('blocked', `the kubelet’s files on ${node} could not be read: ${lastLine}`);
   }
   const cgroup = /^cgroup (v[12])$/m.exec(output)?.[1];
   if (cgroup !== 'v1' && cgroup !== 'v2')
-    throw new UpgradeError('blocked', `${node} has no /sys/fs/cgroup that would show its cgroup version`);
+    throw new UpgradeError('blocked', `${node} has no /sys/fs/cgroup that shows its cgroup version`);
   const files = lines.flatMap((line) => fileOf(line));
   const config = files.find((file) => file.path === configFile);
   if (config === undefined)
@@ -90,13 +96,13 @@ function parseConfig(node: string, text: string): z.output<typeof configSchema> 
   try {
     return configSchema.parse(parse(text));
   } catch (cause) {
-    throw new UpgradeError('blocked', `${configFile} on ${node} cannot be read as YAML of a kubelet`, {
+    throw new UpgradeError('blocked', `${configFile} on ${node} is not a valid KubeletConfiguration`, {
       cause,
     });
   }
 }
 
-/** Of an environment file or a unit: `KUBELET_EXTRA_ARGS="--a=b --c d"`, `ExecStart=/usr/bin/kubelet --a=b`. */
+/** The flags in an environment file (`KUBELET_EXTRA_ARGS="--a=b --c d"`) or a unit (`ExecStart=… --a=b`). */
 function flagsOf({ path, text }: FileText): Flag[] {
   const bare = text.replace(/^\s*[#;].*$/gm, '');
   return [...bare.matchAll(/(?<![\w-])(--[a-z][a-z0-9-]*)(?:[= ]([^\s"'\\]+))?/g)].map(

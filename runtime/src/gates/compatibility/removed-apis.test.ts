@@ -14,7 +14,7 @@ const call = (labels: Sample['labels'], value = 1): Sample => ({
 });
 const flowSchemas = { group: 'flowcontrol.apiserver.k8s.io', version: 'v1beta3', resource: 'flowschemas' };
 
-describe('API versions that somebody still calls', () => {
+describe('API versions that are still called', () => {
   const ask = (requested: Sample[], seen = scraped('a:6443'), more: object = {}) =>
     askGate(removedApis, { metrics: { [scrapedQuery]: seen, [requestedQuery]: requested }, ...more });
 
@@ -23,33 +23,29 @@ describe('API versions that somebody still calls', () => {
     [
       'one that the target removes',
       [call({ ...flowSchemas, removed_release: '1.35' })],
-      ['flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, and 1.35 does not serve it'],
+      ['flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, but 1.35 does not serve it'],
     ],
     [
-      'one that should be gone by now',
+      'one that an earlier minor removed',
       [call({ ...flowSchemas, removed_release: '1.32' })],
       [
-        'flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, and 1.35 does not serve it (gone since 1.32)',
+        'flowcontrol.apiserver.k8s.io/v1beta3 flowschemas is still called, but 1.35 does not serve it (removed in 1.32)',
       ],
     ],
     ['one that a later minor removes', [call({ ...flowSchemas, removed_release: '1.36' })], []],
     [
-      '1.4 is before 1.35',
+      'one removed in 1.4, which is before 1.35',
       [call({ removed_release: '1.4' })],
-      ['v1 endpoints is still called, and 1.35 does not serve it (gone since 1.4)'],
+      ['v1 endpoints is still called, but 1.35 does not serve it (removed in 1.4)'],
     ],
-    ['one that is deprecated and stays', [call({ removed_release: '' })], []],
-    [
-      'one that was called once, by a metric that is 0',
-      [call({ ...flowSchemas, removed_release: '1.35' }, 0)],
-      [],
-    ],
+    ['one that is deprecated but not removed', [call({ removed_release: '' })], []],
+    ['one whose metric is 0', [call({ ...flowSchemas, removed_release: '1.35' }, 0)], []],
     [
       'a subresource, at two API servers',
       ['a:6443', 'b:6443'].map((instance) =>
         call({ instance, subresource: 'status', removed_release: '1.35' }),
       ),
-      ['v1 endpoints/status is still called, and 1.35 does not serve it'],
+      ['v1 endpoints/status is still called, but 1.35 does not serve it'],
     ],
   ];
   test.each(cases)('%s', async (_what, requested, reasons) => {
@@ -63,7 +59,7 @@ describe('API versions that somebody still calls', () => {
     expect(verdict.notes).toEqual(reasons.length === 0 ? [] : [expect.stringContaining('audit log')]);
   });
 
-  it('are unknown, and the gate closed, when Prometheus does not see every API server (F31)', async () => {
+  it('are unknown, and the gate closed, unless Prometheus scrapes every API server (F31)', async () => {
     const none = await ask([], []);
     expect(none).toMatchObject({ open: false, unknown: true });
     expect(none.reasons).toEqual([expect.stringMatching(/of 0 API servers.*there are 1.*scrape every/)]);
@@ -71,22 +67,25 @@ describe('API versions that somebody still calls', () => {
       clusterNode(name, { controlPlane: true, release: release('1.34.5') }),
     );
     const two = await ask([], scraped('a:6443', 'b:6443'), { nodes });
-    expect(two.reasons).toEqual([expect.stringContaining('of 2 API servers, and there are 3')]);
+    expect(two.reasons).toEqual([expect.stringContaining('of 2 API servers, but there are 3')]);
     expect((await ask([], scraped('a:6443', 'b:6443', 'c:6443'), { nodes })).open).toBe(true);
   });
 
-  it('are unknown when Prometheus does not answer, or answers nonsense', async () => {
+  it('are unknown when Prometheus does not answer or its answer is unreadable', async () => {
     expect(await askGate(removedApis, {})).toMatchObject({ open: false, unknown: true });
     expect(await ask([call({ removed_release: 'soon' })])).toMatchObject({ open: false, unknown: true });
   });
 
-  it('are not asked for before a patch, or once the API server has made the step', async () => {
+  it('are not checked before a patch, or once the API server is at the new minor', async () => {
     const patch = await askGate(removedApis, { to: '1.34.7' });
     expect(patch).toMatchObject({
       open: true,
-      notAsked: 'not asked: 1.34.7 is a patch, and a patch takes nothing away',
+      notAsked: 'not checked: 1.34.7 is a patch, and a patch removes nothing',
     });
     const half = await askGate(removedApis, { server: '1.35.3' });
-    expect(half).toMatchObject({ open: true, notAsked: 'not asked: the control plane is at 1.35.3 already' });
+    expect(half).toMatchObject({
+      open: true,
+      notAsked: 'not checked: the control plane is at 1.35.3 already',
+    });
   });
 });

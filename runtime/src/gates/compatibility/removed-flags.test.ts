@@ -23,9 +23,13 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
       { [defaults]: `KUBELET_EXTRA_ARGS="--v=2 ${pause}"` },
       /pod-infra.*\/etc\/default/,
     ],
-    ['with its value apart', { [defaults]: `A=--pod-infra-container-image x` }, /pod-infra/],
     [
-      'in a drop-in',
+      'a flag with its value as a separate word',
+      { [defaults]: `A=--pod-infra-container-image x` },
+      /pod-infra/,
+    ],
+    [
+      'a flag in a drop-in',
       { [unit]: `[Service]\nExecStart=/usr/bin/kubelet ${pause}\n` },
       /pod-infra.*20-extra\.conf/,
     ],
@@ -45,7 +49,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
       /ComponentSLIs in .*default/,
     ],
   ];
-  test.each(closed)('%s closes the gate', async (_what, files, reason) => {
+  test.each(closed)('is closed for %s', async (_what, files, reason) => {
     const { open, reasons } = await ask(files);
     expect(open).toBe(false);
     expect(reasons).toEqual([expect.stringMatching(reason)]);
@@ -54,15 +58,18 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
 
   const opened: [what: string, files: NodeFiles][] = [
     ['nothing special', {}],
-    ['the flag where kubeadm takes it out itself', { [kubeadmFlags]: `KUBELET_KUBEADM_ARGS="${pause}"` }],
-    ['in a comment', { [defaults]: `# KUBELET_EXTRA_ARGS=${pause}\nKUBELET_EXTRA_ARGS=` }],
-    ['a flag whose name only begins like it', { [defaults]: 'X=--pod-infra-container-image-x=1' }],
+    [
+      'the flag in the file that kubeadm cleans itself',
+      { [kubeadmFlags]: `KUBELET_KUBEADM_ARGS="${pause}"` },
+    ],
+    ['a flag in a comment', { [defaults]: `# KUBELET_EXTRA_ARGS=${pause}\nKUBELET_EXTRA_ARGS=` }],
+    ['a flag that only starts with the same name', { [defaults]: 'X=--pod-infra-container-image-x=1' }],
     ['a gate that stays', { [config]: 'featureGates: {NodeSwap: true}' }],
     ['a gate of a later minor', { [config]: 'featureGates: {HonorPVReclaimPolicy: true}' }],
-    ['a gate that was gone before, as the table has it', { [config]: 'featureGates: {AppArmor: true}' }],
+    ['a gate that an earlier minor removed', { [config]: 'featureGates: {AppArmor: true}' }],
     ['no gates', { [config]: 'featureGates: null' }],
   ];
-  test.each(opened)('%s does not', async (_what, files) => {
+  test.each(opened)('is open for %s', async (_what, files) => {
     expect(await ask(files)).toMatchObject({ open: true, reasons: [] });
   });
 
@@ -80,14 +87,14 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     expect(await ask(files, { from, to })).toMatchObject({ open, notes: [] });
   });
 
-  it('each name is in one row, and every minor that is out has some', () => {
+  it('each name is in one row, and every released minor has rows', () => {
     const names = removedFeatureGates.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     const minors = new Set(removedFeatureGates.map(({ removedIn }) => removedIn));
     expect([...minors].sort()).toEqual(['1.32', '1.33', '1.34', '1.35', '1.36', '1.37']);
   });
 
-  it('what is set and in no row is said, and not guessed', async () => {
+  it('is open for a feature gate without a row, and notes it', async () => {
     const { open, notes } = await ask({
       [config]: 'featureGates: {NodeSwap: true, AllAlpha: false, HonorPVReclaimPolicy: true}',
       [defaults]: 'X="--feature-gates=KubeletTracing=true,NodeSwap=true"',
@@ -95,7 +102,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     expect(open).toBe(true);
     expect(notes).toEqual([
       expect.stringMatching(
-        /^no row says whether 1\.35 still has the feature gate KubeletTracing, NodeSwap; /,
+        /^whether 1\.35 still has the feature gate KubeletTracing, NodeSwap is not known here; /,
       ),
     ]);
   });
@@ -130,7 +137,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ]);
   });
 
-  it('asks only the nodes that are left', async () => {
+  it('reads only the nodes that are left', async () => {
     const nodes = [
       clusterNode('k8s-master', { controlPlane: true, release: release('1.35.3') }),
       clusterNode('k8s-node1', { release: release('1.34.5') }),
@@ -138,29 +145,29 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     expect((await askGate(removedFlags, { nodes, server: '1.35.3' })).asked).toEqual(['k8s-node1']);
     const done = nodes.map((node) => ({ ...node, release: release('1.35.1') }));
     const { asked, notAsked } = await askGate(removedFlags, { nodes: done, server: '1.34.5' });
-    expect([asked, notAsked]).toEqual([[], 'not asked: every kubelet is at 1.35 already']);
+    expect([asked, notAsked]).toEqual([[], 'not checked: every kubelet is at 1.35 already']);
     expect((await askGate(removedFlags, { to: '1.34.7' })).asked).toEqual([]);
   });
 
   const unknown: [what: string, code: number, output: string, message: RegExp][] = [
-    ['no output', 0, '', /on n1 could not be read: nothing/],
+    ['no output', 0, '', /on n1 could not be read: no output/],
     ['cut off', 0, `cgroup v2\nfile ${config} e30K`, /could not be read/],
     ['an error', 1, 'sudo: a password is required\nend', /could not be read/],
     ['no cgroup', 0, `cgroup unknown\nfile ${config} e30K\nend`, /n1 has no \/sys\/fs\/cgroup/],
     ['no configuration', 0, 'cgroup v2\nend', /n1 has no .*config\.yaml/],
-    ['no YAML', 0, `cgroup v2\nfile ${config} ${btoa('a: [')}\nend`, /cannot be read as YAML/],
+    ['no YAML', 0, `cgroup v2\nfile ${config} ${btoa('a: [')}\nend`, /is not a valid KubeletConfiguration/],
     [
       'another type',
       0,
       `cgroup v2\nfile ${config} ${btoa('failCgroupV1: maybe')}\nend`,
-      /cannot be read as YAML/,
+      /is not a valid KubeletConfiguration/,
     ],
   ];
-  test.each(unknown)('what a node does not tell is unknown: %s', (_what, code, output, message) => {
+  test.each(unknown)('an unreadable answer of a node is an error: %s', (_what, code, output, message) => {
     expect(() => parseFacts('n1', code, output)).toThrow(message);
   });
 
-  it('unknown is closed (F31)', async () => {
+  it('is closed when a node is unreadable (F31)', async () => {
     expect(await ask({}, { said: 'sudo: a password is required' })).toMatchObject({
       open: false,
       unknown: true,

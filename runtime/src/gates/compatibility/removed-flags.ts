@@ -6,46 +6,47 @@ import { beforeMinor, isCrossed } from './before-minor.ts';
 import { type Found, gatesOf, nodeFacts } from './node-facts.ts';
 import { featureGatePage, type RemovedName, removedFeatureGates, removedKubeletFlags } from './tables.ts';
 
+/** Compares the flags and feature gates that are set with the tables of removed ones. */
 export const removedFlags = beforeMinor({
   name: 'removed-flags',
-  summary: 'no kubelet flag and no feature gate that is set is gone in the target',
+  summary: 'the target knows every kubelet flag and feature gate that is set',
   scope: 'nodes',
   async check(ctx) {
     const [facts, controlPlane] = await Promise.all([nodeFacts(ctx), featureGatesOfControlPlane(ctx)]);
     const ofNodes = [...facts].flatMap(([{ name, release }, { flags, featureGates }]) => [
       ...gone(removedKubeletFlags, flags, release, ctx.target)
         .filter(({ row, found }) => row.cleanedFrom !== found.file)
-        .map(({ row, found }) => say(`the flag ${row.name} in ${found.file} of ${name}`, row)),
+        .map(({ row, found }) => describe(`the flag ${row.name} in ${found.file} of ${name}`, row)),
       ...gone(removedFeatureGates, featureGates, release, ctx.target).map(({ row, found }) =>
-        say(`the feature gate ${row.name} in ${found.file} of ${name}`, row),
+        describe(`the feature gate ${row.name} in ${found.file} of ${name}`, row),
       ),
     ]);
     const ofPods = gone(removedFeatureGates, controlPlane, ctx.server, ctx.target).map(({ row, found }) =>
-      say(`the feature gate ${row.name} of ${found.file}`, row),
+      describe(`the feature gate ${row.name} of ${found.file}`, row),
     );
     const set = [...controlPlane, ...[...facts.values()].flatMap(({ featureGates }) => featureGates)];
     return { reasons: [...new Set([...ofPods, ...ofNodes])], notes: unlisted(set, ctx.target) };
   },
 });
 
-/** What no row is about is not guessed: most such gates stay, and the table may be older than the target. */
+/** A gate without a row is only noted: most such gates stay, and the table may be older than the target. */
 function unlisted(set: readonly Found[], target: Release): string[] {
   const names = set.map(({ name }) => name).filter((name) => !isListed(name));
   if (names.length === 0) return [];
   const list = [...new Set(names)].sort().join(', ');
   return [
-    `no row says whether ${minorOf(target)} still has the feature gate ${list}; look it up: ${featureGatePage}`,
+    `whether ${minorOf(target)} still has the feature gate ${list} is not known here; look it up: ${featureGatePage}`,
   ];
 }
 
-/** Of every release, as these two are names for all others. */
+/** AllAlpha and AllBeta stand for groups of gates; every release has them. */
 const isListed = (name: string): boolean =>
   ['AllAlpha', 'AllBeta'].includes(name) || removedFeatureGates.some((row) => row.name === name);
 
-const say = (what: string, { removedIn, source }: RemovedName) =>
-  `${what} is gone in ${removedIn}, and what is given it does not start; take it out first (${source})`;
+const describe = (what: string, { removedIn, source }: RemovedName) =>
+  `${what} is gone in ${removedIn}, and the component does not start with it; remove it first (${source})`;
 
-/** Each thing that is set, with the row that says it goes between these two releases. */
+/** Everything that is set and removed between these two releases, with its row. */
 function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], from: Release, to: Release) {
   return set.flatMap((found) =>
     rows
@@ -54,7 +55,7 @@ function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], 
   );
 }
 
-/** The feature gates of the control plane's own processes, as their mirror pods show them. */
+/** The feature gates of the control-plane components, read from their mirror pods. */
 async function featureGatesOfControlPlane({ cluster }: GateContext): Promise<Found[]> {
   const pods = (await cluster.pods()).filter((pod) => pod.metadata?.labels?.tier === 'control-plane');
   return pods.flatMap((pod) =>

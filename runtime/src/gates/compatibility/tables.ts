@@ -1,28 +1,31 @@
 /**
- * What a minor takes away, and what it needs. A row is here only when its source says so in public; a name that is in no row
- * is not judged. Add rows as releases come out: no other file knows a version.
+ * What each minor removes and what it requires. Every row has a public source; a name without a row is not
+ * checked. Add rows as releases come out: no other file knows a version.
  */
 
-/** `1.35`. */
+/** A minor, such as `1.35`. */
 export type Minor = `${number}.${number}`;
 
 interface Sourced {
-  /** Where this is written: a pull request of the project named, or an address. */
+  /** A pull request (`owner/name #number`) or a URL. */
   readonly source: string;
 }
 
-/** A name that the kubelet refuses to start with, from a minor on. */
+/** A flag or a feature gate with which a component no longer starts, from a minor on. */
 export interface RemovedName extends Sourced {
+  /** `--cloud-config`, `ComponentSLIs`. */
   readonly name: string;
   /** The first minor without it. */
   readonly removedIn: Minor;
 }
 
+/** A flag of the kubelet that a minor removes. */
 export interface RemovedFlag extends RemovedName {
-  /** `kubeadm upgrade` to that minor takes the flag out of this file itself. */
+  /** `kubeadm upgrade` to that minor removes the flag from this file itself. @default none */
   readonly cleanedFrom?: string;
 }
 
+/** Kubelet flags, oldest removal first. */
 export const removedKubeletFlags: readonly RemovedFlag[] = [
   {
     name: '--container-runtime',
@@ -34,23 +37,24 @@ export const removedKubeletFlags: readonly RemovedFlag[] = [
   {
     name: '--pod-infra-container-image',
     removedIn: '1.35',
-    // kubernetes/kubernetes #133778 has kubeadm clean its own file, and only that one.
+    // kubernetes/kubernetes #133778: kubeadm cleans its own file and no other.
     cleanedFrom: '/var/lib/kubelet/kubeadm-flags.env',
     source: 'kubernetes/kubernetes #133779',
   },
 ];
 
-/** Where a gate that is in no row is looked up. */
+/** The list in which to look up a feature gate that has no row. */
 export const featureGatePage =
   'https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/';
 
 /**
- * Read in the sources of each minor's first release: pkg/features of kubernetes/kubernetes, apiserver, apiextensions-apiserver and
- * controller-manager, features of client-go, metrics, logs and zpages of component-base. What the minor before has there and this
- * one has not is gone. The website's list (`removed: true` in a gate's page) says so later, and not of all.
+ * From the sources of each minor's first release: pkg/features of kubernetes/kubernetes, apiserver,
+ * apiextensions-apiserver and controller-manager; features of client-go; metrics, logs and zpages of
+ * component-base. A gate that the minor before defines there and this one does not is removed. The website
+ * marks it later (`removed: true` on the gate's page), and not every one.
  */
 const inSources = (removedIn: Minor) =>
-  `not in the sources of v${removedIn}.0 any more: kubernetes/kubernetes pkg/features and its staging modules`;
+  `no longer in the sources of v${removedIn}.0: kubernetes/kubernetes pkg/features and its staging modules`;
 
 const goneIn = (removedIn: Minor, names: string, source = inSources(removedIn)): RemovedName[] =>
   names
@@ -58,7 +62,9 @@ const goneIn = (removedIn: Minor, names: string, source = inSources(removedIn)):
     .split(/\s+/)
     .map((name) => ({ name, removedIn, source }));
 
-/** Of the kubelet and the control plane: a component that is given an unknown gate does not start. Up to 1.37. */
+/**
+ * Feature gates, up to 1.37. No kubelet or control-plane component starts with a gate that it does not know.
+ */
 export const removedFeatureGates: readonly RemovedName[] = [
   ...goneIn(
     '1.32',
@@ -121,11 +127,15 @@ export const removedFeatureGates: readonly RemovedName[] = [
 
 /** The oldest containerd that a minor's kubelet works with. */
 export interface RuntimeFloor extends Sourced {
+  /** The first minor that needs it. */
   readonly from: Minor;
+  /** `1.6.0`. */
   readonly minimum: string;
+  /** For the message of the gate. */
   readonly why: string;
 }
 
+/** Every floor that still applies, oldest first. */
 export const containerdFloors: readonly RuntimeFloor[] = [
   {
     from: '1.26',
@@ -137,25 +147,30 @@ export const containerdFloors: readonly RuntimeFloor[] = [
     from: '1.38',
     minimum: '2.0.0',
     why: 'the kubelet asks the runtime for its cgroup driver and no longer falls back',
-    // Announced for 1.36, put off to 1.37 (#136846) and to 1.38 (#139121).
+    // Announced for 1.36, postponed to 1.37 (#136846) and then to 1.38 (#139121).
     source: 'kubernetes/kubernetes #139121, kubernetes/enhancements #6087',
   },
 ];
 
-/** From this minor on the kubelet does not start on cgroup v1, unless its configuration says `failCgroupV1: false`. */
+/**
+ * From this minor on the kubelet starts on cgroup v1 only with `failCgroupV1: false` in its configuration.
+ */
 export const cgroupV1Refused = {
   from: '1.35',
   source: 'kubernetes/kubernetes #134298; kubeadm refuses too, #134744',
 } as const satisfies Sourced & { from: Minor };
 
-/** kubeadm brings another minor of etcd. */
+/** A minor whose kubeadm upgrades etcd to another minor. */
 export interface EtcdEdge extends Sourced {
+  /** The first minor whose kubeadm does so. */
   readonly from: Minor;
+  /** The minor of etcd that it installs. */
   readonly brings: `${number}.${number}`;
-  /** What it may come from, at least. */
+  /** The oldest etcd release that upgrades to it safely. */
   readonly minimum: string;
 }
 
+/** Every such minor, oldest first. */
 export const etcdEdges: readonly EtcdEdge[] = [
   {
     from: '1.34',
