@@ -55,7 +55,7 @@ function isOnWay(releases: readonly Release[], target: Release): boolean {
   return new Set(releases).size > 1 && until === target && kindOf(from, target) !== undefined;
 }
 
-/** Whether the gate is closed while an alert fires: for every alert except those that the rollout itself causes. */
+/** Whether a firing alert counts: every alert does, except those that the rollout itself causes. */
 export function isGating(alert: Alert, own: OwnEffects): boolean {
   switch (alert.name) {
     case alertNames.versionSkew:

@@ -6,9 +6,10 @@ import { checkAgainstCluster } from '../rollout/request.ts';
 import type { Context } from './context.ts';
 
 /**
- * Reads the cluster and checks the request against it; touches nothing.
+ * Checks the request against the cluster. Changes nothing; may be called any number of times.
  *
- * @throws UpgradeError (badInput).
+ * @returns the nodes, and the oldest release that a kubelet runs.
+ * @throws UpgradeError (badInput), but during a rollout only when the request itself is wrong.
  */
 export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]; running: Release }> {
   const [nodes, server, [unreadable], found] = await Promise.all([
@@ -17,16 +18,16 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
     ctx.cluster.unreadableNodes(),
     ctx.journal.read(),
   ]);
-  // In the middle of a rollout something was changed: there the gates say it.
+  // During a rollout something was already changed, so the gates report it and the run is blocked.
   if (unreadable !== undefined && found === undefined) throw unreadable;
   const running = oldest(nodes.map((node) => node.release)) ?? server;
   checkAgainstCluster(ctx.request, running, server);
   const cluster = { ...ctx.cluster, serverRelease: async () => server };
   const left = await remaining(cluster, ctx.request.target, nodes);
-  // A URL of something else is bad input; what is away is for the gates.
+  // A URL that belongs to another server is bad input. The gates handle a server that does not answer.
   const answers: Promise<unknown>[] = [
     ctx.alerts.firing(),
-    ...(left.nodes.length > 0 ? [askRepository(ctx)] : []),
+    ...(left.nodes.length > 0 ? [readRepository(ctx)] : []),
   ];
   const wrong = (await Promise.allSettled(answers)).flatMap((one) =>
     one.status === 'rejected' && one.reason instanceof InputError ? [one.reason] : [],
@@ -35,7 +36,7 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   return { nodes, running };
 }
 
-async function askRepository({ repository, request }: Context): Promise<void> {
+async function readRepository({ repository, request }: Context): Promise<void> {
   const minor = minorOf(request.target);
   if (await repository.hasMinor(minor)) await repository.packages(minor);
 }

@@ -10,7 +10,7 @@ import type { UpgradeRequest } from '../rollout/request.ts';
 import type { StageRow } from '../rollout/stages.ts';
 import type { Snapshots } from '../ssh/snapshots.ts';
 
-/** Empties a node; the cordon is asked for again whenever somebody lifts it. */
+/** Empties a node. Calls `cordon` at the start and again whenever somebody uncordons the node. */
 export type Drainer = (
   node: ClusterNode,
   cordon: () => Promise<'cordoned' | 'already'>,
@@ -18,45 +18,53 @@ export type Drainer = (
 ) => Promise<DrainResult>;
 
 /**
- * Everything a stage works with. Whatever writes has two implementations, the real one and the one of a dry-run,
- * so no stage asks which it is.
+ * Everything a stage works with. Each port that writes has a real implementation and one for a dry-run, so a
+ * stage does not need to know which it has.
  */
 export interface Context extends GatePorts {
+  /** What to upgrade to, and with which stages. */
   readonly request: UpgradeRequest;
+  /** Patches nodes and the namespace, evicts and deletes pods, creates Jobs and Events. */
   readonly writer: ClusterWriter;
+  /** The in-flight annotations of the namespace. */
   readonly journal: Journal;
+  /** Snapshots of etcd. */
   readonly snapshots: Snapshots;
   readonly drain: Drainer;
+  /** Submits the next Job of the run. */
   readonly startNextJob: StartNextJob;
+  /** Sends events to the log, Slack, metrics and Events. */
   readonly report: Report;
   /** The node that this process runs on; undefined outside the cluster. It is never drained (F1). */
   readonly ownNode: string | undefined;
+  /** Aborts every wait. */
   readonly signal: AbortSignal;
   /**
-   * Brings a node that joined after this process began to where the earlier stages brought the others (F26); does nothing for those. Set
-   * once the stages are walked.
+   * Does for a node that joined after this process started what earlier stages did for the others (F26). Does
+   * nothing for other nodes. Set while stages run.
    *
-   * @throws BlockedError when it cannot be drained, or the minor does not fit it.
+   * @throws BlockedError when the node cannot be drained or does not fit the minor.
    */
   readonly catchUp?: (node: ClusterNode) => Promise<void>;
 }
 
-/** What a stage ends with: `handed-off` means that another process continues from here. */
+/** How a stage ends: `handed-off` means that the next Job continues from here. */
 export type StageEnd = 'done' | 'handed-off';
 
-/** What a stage does; its row in `rollout/stages.ts` says what it is. */
+/** What a stage does. Its row in `rollout/stages.ts` has its name and summary. */
 export interface StageWork {
-  /** Why there is nothing to do, asked of the cluster; undefined when there is. */
+  /** Why the stage has nothing to do in this cluster; undefined when it has. Changes nothing. */
   skipReason(ctx: Context): Promise<string | undefined>;
-  /** Picks up wherever the cluster is; may be run any number of times. */
+  /** Picks up where the cluster is; may be run any number of times. */
   run(ctx: Context): Promise<StageEnd>;
-  /** What it does for a node that has joined since it ran, before that node is drained; nothing without it. May be called again. */
+  /** Catches up on a node that joined after this stage ran, before its drain. Idempotent. @default nothing */
   catchUp?(ctx: Context, node: ClusterNode): Promise<void>;
 }
 
+/** A stage: its row and its work. */
 export type Stage = StageRow & StageWork;
 
-/** Reads the cluster once and asks the gates about that moment. */
+/** Reads the cluster once and checks the gates against that state. */
 export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
   const [nodes, server, inFlight] = await Promise.all([
     ctx.cluster.nodes(),
@@ -69,11 +77,11 @@ export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Ve
   return checkGates(gates, { ...ctx, nodes, server, inFlight, target, remaining: left });
 }
 
-/** Asks at the first call, and gives every further one the same answer. */
-function onlyOnce<T>(ask: () => Promise<T>): () => Promise<T> {
+/** Reads at the first call and returns the same answer to every later one. */
+function onlyOnce<T>(read: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | undefined;
   return () => {
-    answer ??= ask();
+    answer ??= read();
     return answer;
   };
 }

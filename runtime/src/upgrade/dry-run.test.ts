@@ -7,26 +7,26 @@ import { fakeContext, master } from '../testing/fake-context.ts';
 import { run } from '../testing/run.ts';
 import { dryRunPorts } from './dry-run.ts';
 
-/** A whole dry-run over these nodes, with what it would do on them. */
+/** Runs a whole dry-run; `scripts` are the runs of update_k8s.sh that it announces. */
 async function dryRun(options: Parameters<typeof fakeContext>[0]) {
   const { ctx, fake } = fakeContext(options);
-  const announce: string[] = [];
+  const announced: string[] = [];
   const real = { ...ctx, drainSettings: ctx.settings.drain };
   const { drain: _, ...ports } = dryRunPorts(
     real,
     ctx.request.target,
-    (action) => void announce.push(action),
+    (action) => void announced.push(action),
   );
   const request = { ...ctx.request, dryRun: true };
   const drain = async () => ({ evicted: [] });
   const result = await run({ ctx: { ...ctx, ...ports, drain, request } });
-  return { result, scripts: announce.filter((action) => action.includes('update_k8s')), fake };
+  return { result, scripts: announced.filter((action) => action.includes('update_k8s')), fake };
 }
 
 test.each([
-  ['our mark, where a person has cordoned it', { unfinished: true, unschedulable: true }],
-  ['our cordon', { cordonedByUs: true, unschedulable: true }],
-])('would upgrade a node with %s once, as any other', async (_what, inProgress) => {
+  ['the unfinished annotation and a person’s cordon', { unfinished: true, unschedulable: true }],
+  ['the cordon of this rollout', { cordonedByUs: true, unschedulable: true }],
+])('announces one upgrade of a node with %s', async (_what, inProgress) => {
   const nodes = [master(), clusterNode('k8s-node1', inProgress), clusterNode('k8s-node2')];
   const { result, scripts } = await dryRun({ nodes, inFlight: {} });
   expect(result.outcome).toBe('done');
@@ -37,7 +37,7 @@ test.each([
   ]);
 });
 
-test('would upgrade each of several API servers once', async () => {
+test('announces one upgrade of each of several API servers', async () => {
   const names = ['k8s-master', 'k8s-master2'];
   const nodes = names.map((name, i) => master({ name, address: `10.0.0.1${i}` }));
   const { result, scripts } = await dryRun({ nodes });
@@ -49,8 +49,8 @@ describe('pods that may be deleted, in a dry-run', () => {
   const { here, context, seed, unchanged } = blockedPodsLabs();
   const dryDrain = async (blockedPods: Parameters<typeof context>[0]) => {
     const { ctx, client } = context(blockedPods);
-    const said: string[] = [];
-    const writer = clusterWriter(client, 'k8s-upgrade', (announce) => said.push(announce));
+    const announced: string[] = [];
+    const writer = clusterWriter(client, 'k8s-upgrade', (action) => announced.push(action));
     const real = { ...ctx, writer, drainSettings: ctx.settings.drain };
     const ports = dryRunPorts(real, ctx.request.target, () => {});
     const drained = await ports
@@ -60,22 +60,22 @@ describe('pods that may be deleted, in a dry-run', () => {
         () => {},
       )
       .catch((error) => error);
-    return { drained, said };
+    return { drained, announced };
   };
   const deletions = () => here().lab.api.requests.matching({ resource: 'pods', verb: 'delete' });
 
-  it('says that it would delete them, and asks whether it may', async () => {
+  it('announces that it would delete them, and checks that it is allowed to', async () => {
     await seed();
-    const { drained, said } = await dryDrain([rule]);
+    const { drained, announced } = await dryDrain([rule]);
     expect([...drained.evicted].sort()).toEqual(['apps/free', 'apps/web']);
-    expect(said).toContain('delete pod apps/web, whose eviction is refused');
+    expect(announced).toContain('delete pod apps/web, whose eviction is refused');
     expect(deletions().map((one) => [one.name, one.dryRun, one.status])).toEqual([['web', true, 200]]);
     unchanged();
   });
 
-  it('would delete no other, and stops at several budgets over one pod as a drain does', async () => {
+  it('deletes no other pod, and stops like a drain at a pod under several budgets', async () => {
     await seed();
-    expect((await dryDrain([])).said.filter((text) => text.startsWith('delete'))).toEqual([]);
+    expect((await dryDrain([])).announced.filter((text) => text.startsWith('delete'))).toEqual([]);
     here().lab.api.apply([disruptionBudget('second', 'web', { minAvailable: 0 })]);
     await here().lab.api.settled();
     expect((await dryDrain([rule])).drained).toMatchObject({

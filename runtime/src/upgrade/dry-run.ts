@@ -16,14 +16,19 @@ import type { Snapshots } from '../ssh/snapshots.ts';
 import type { Drainer } from './context.ts';
 
 /**
- * The writing ports of a dry-run. They say what they would do, and the cluster is then read as if it had been done,
- * so the stages walk their whole way.
+ * The writing ports of a dry-run. They announce what they would do, and the cluster then reads as if it were
+ * done, so that every stage runs to its end.
  */
 export interface DryRunPorts {
+  /** Shows a node as upgraded once its script would have run. */
   readonly cluster: ClusterReader;
+  /** Reads for real; announces scripts. */
   readonly shell: NodeShell;
+  /** Announces a snapshot and takes none. */
   readonly snapshots: Snapshots;
+  /** Evicts with `dryRun=All` and waits for nothing. */
   readonly drain: Drainer;
+  /** Keeps in memory what it would have written. */
   readonly journal: Journal;
 }
 
@@ -32,12 +37,12 @@ interface RealPorts {
   readonly cluster: ClusterReader;
   readonly shell: NodeShell;
   readonly journal: Journal;
-  /** Sends everything with `dryRun=All`. */
+  /** Sends every request with `dryRun=All`. */
   readonly writer: ClusterWriter;
   readonly drainSettings: Settings['drain'];
 }
 
-/** @param would told each action in words. */
+/** @param announce called with each planned action: `run update_k8s.sh … on k8s-node2`. */
 export function dryRunPorts(
   real: RealPorts,
   target: Release,
@@ -50,7 +55,7 @@ export function dryRunPorts(
     shell: {
       read: (...args) => real.shell.read(...args),
       ended: async (node, name) =>
-        announce(`wait for ${name}.sh on ${node.name} to end, where it still runs`),
+        announce(`wait until ${name}.sh on ${node.name} has ended, if it still runs`),
       async script(node, name, args) {
         announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
         if (name === 'update_k8s') upgraded.add(node.name);
@@ -91,7 +96,7 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
   };
 }
 
-/** What was not stored is remembered for as long as the dry-run lasts. */
+/** Keeps the rollout that was not stored for as long as the dry-run lasts. */
 function remember(real: Journal): Journal {
   let started: InFlight | undefined;
   return {
@@ -105,8 +110,8 @@ function remember(real: Journal): Journal {
 }
 
 /**
- * Asks for every eviction with `dryRun=All`, which no budget is charged for; nothing leaves, so nothing is waited for. What a
- * rule would have deleted later is deleted the same way.
+ * Requests every eviction with `dryRun=All`, which uses up no budget; no pod leaves, so it waits for none.
+ * Deletes pods that a rule names in the same way.
  */
 async function dryDrain(real: RealPorts, node: string, cordon: () => Promise<unknown>): ReturnType<Drainer> {
   await cordon();

@@ -25,26 +25,30 @@ import { within } from '../wait.ts';
 import { checkRequest } from './check-request.ts';
 import type { Context } from './context.ts';
 import { dryRunPorts } from './dry-run.ts';
-import { type RunResult, runUpgrade } from './run.ts';
+import { handedOff, type RunResult, runUpgrade } from './run.ts';
 
+/** What one executor process works on and with. */
 export interface ExecuteOptions {
   readonly settings: Settings;
+  /** What to upgrade to, with which stages, and whether it is a dry-run. */
   readonly request: UpgradeRequest;
   readonly client: KubernetesClient;
+  /** Reads the cluster through the same client. */
   readonly cluster: ClusterReader;
   readonly logger: Logger;
   /** The same for every Job of a run. */
   readonly runId: string;
-  /** This process, for the lease: the pod's name, or host and pid. */
+  /** Names this process on the lease: the pod's name, or host and pid. */
   readonly processName: string;
+  /** The number of this Job in its run, from 1. */
   readonly jobNumber: number;
-  /** The node under this process, when it is one of the cluster's. */
+  /** The cluster's node that this process runs on; undefined outside the cluster. */
   readonly ownNode: string | undefined;
-  /** Asks the run to stop at the next safe point. */
+  /** Aborted to stop the run at the next safe point. */
   readonly stop: AbortSignal;
 }
 
-/** What every way of looking at or changing the cluster needs. */
+/** The ports that a run and a dry-run share. */
 async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>, emit: Report['emit']) {
   const { settings, request, client, cluster, stop: signal } = options;
   const { namespace, annotationPrefix } = settings;
@@ -68,7 +72,10 @@ async function openPorts(options: ExecuteOptions, mayWrite: () => Promise<void>,
 type Ports = Awaited<ReturnType<typeof openPorts>>;
 
 /**
- * A context for a run, or for looking at what it would do. In a dry-run every writing port is the one that only says so.
+ * Opens the context of a run. In a dry-run every writing port only announces what it would do.
+ *
+ * @param mayWrite called before each change on a node; throws to forbid it. @default allows every change
+ * @throws InputError when the SSH key cannot be used.
  */
 export async function openContext(
   options: ExecuteOptions,
@@ -80,7 +87,7 @@ export async function openContext(
   const shared = { ...ports, settings, request, report, signal: options.stop };
   if (request.dryRun) {
     const dry = dryRunPorts({ ...ports, drainSettings: settings.drain }, request.target, ports.announce);
-    // Nothing is drained, so this process need not move.
+    // Nothing is drained, so this process need not move to another node.
     return { ...shared, ...dry, startNextJob: nextJob(options, ports), ownNode: undefined };
   }
   return {
@@ -110,10 +117,11 @@ function nextJob(
 }
 
 /**
- * One executor process from start to end: takes the lease, walks the stages, tells everybody, lets go.
+ * One executor process from start to end: acquires the lease, runs the stages, reports, releases the lease.
+ * May be repeated after any interruption: it picks up where the cluster is.
  *
- * @throws UpgradeError (badInput) with nothing changed; LeaseHeldError when another run is at it; the stop
- *   signal's reason when called off.
+ * @throws UpgradeError (badInput) with nothing changed; LeaseHeldError when another run holds the lease; the
+ *   reason of the stop signal when it is aborted.
  */
 export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const { settings, request, logger } = options;
@@ -129,14 +137,14 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const lease = leaseFor(options);
   const ctx = await openContext(options, report, () => lease.assertHeld());
   const { nodes } = await checkRequest(ctx);
-  const later = await submittedBefore(ctx, options);
-  if (later !== undefined) return later;
-  // A Job that ends may have much to tell a slow Slack before it lets go.
+  const continued = await continuedByNextJob(ctx, options);
+  if (continued !== undefined) return continued;
+  // The Job before may still be sending messages to a slow Slack before it releases the lease.
   const interrupted = await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);
   for (const sink of [metrics, nodeEventSink(ctx.writer), ...(post ? [slackSink(post)] : [])]) {
-    report.add(unlessLost(sink, lease));
+    report.add(whileLeaseIsHeld(sink, lease));
   }
   const heartbeat = setInterval(() => report.emit({ type: 'heartbeat' }), 30_000);
   try {
@@ -148,24 +156,24 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   }
 }
 
-/** A Job that had handed over before it was killed leaves the rest to the next one. */
-async function submittedBefore(ctx: Context, options: ExecuteOptions): Promise<RunResult | undefined> {
+/** Ends the run here if this Job had submitted the next one before it was killed. */
+async function continuedByNextJob(ctx: Context, options: ExecuteOptions): Promise<RunResult | undefined> {
   if (ctx.ownNode === undefined) return undefined;
   const job = await successorOf(ctx.client, options.settings.namespace, options.runId, options.jobNumber);
   if (job === undefined) return undefined;
-  ctx.report.emit({ type: 'handed-off', job, why: 'this Job had submitted it before it was interrupted' });
+  ctx.report.emit({ type: 'handed-off', job, why: 'this Job submitted it before it was interrupted' });
   await ctx.report.flush();
-  return { outcome: 'done', message: 'the next Job continues from here', handedOff: true };
+  return handedOff;
 }
 
 function leaseFor({ settings, client, runId, processName }: ExecuteOptions): Lease {
-  // A client of its own: the guard in front of the other one's writes asks this lease.
-  const own = new KubernetesClient(client.kubeConfig, client.options);
-  return new Lease(own, settings.namespace, { runId, processName }, settings.timing.lease);
+  // A separate client: the other one checks this lease before each write.
+  const separate = new KubernetesClient(client.kubeConfig, client.options);
+  return new Lease(separate, settings.namespace, { runId, processName }, settings.timing.lease);
 }
 
-/** A process that has lost its lease has nothing more to say to the outside. */
-function unlessLost(sink: Sink, lease: Lease): Sink {
+/** Drops events once this process has lost its lease: another one reports from then on. */
+function whileLeaseIsHeld(sink: Sink, lease: Lease): Sink {
   return {
     name: sink.name,
     async handle(event) {

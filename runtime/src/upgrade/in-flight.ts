@@ -3,17 +3,20 @@ import { clearChanged, isChanged } from '../rollout/node-marks.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Context } from './context.ts';
 
-/** Marks the rollout as in flight, once preflight is through: from here on an interruption is noticed. May be called again. */
+/**
+ * Sets the in-flight annotations once preflight has passed: from here on an interruption is noticed.
+ * Idempotent.
+ */
 export async function noteInFlight(ctx: Context): Promise<void> {
   const { target, kind } = ctx.request;
   const before = await ctx.journal.read();
   if (before?.target === target && before.kind === kind) return;
-  const inFlight = await ctx.journal.begin(target, kind, await isHalfWay(ctx, before));
+  const inFlight = await ctx.journal.begin(target, kind, await isUnfinished(ctx, before));
   if (before?.startedAt !== inFlight.startedAt) reportInFlight(ctx, inFlight);
 }
 
-/** The rollout in flight has changed nodes, and has not brought all of them to where it was to go. */
-async function isHalfWay({ cluster }: Context, inFlight: InFlight | undefined): Promise<boolean> {
+/** Whether the rollout in flight has changed nodes but not brought all of them to its target. */
+async function isUnfinished({ cluster }: Context, inFlight: InFlight | undefined): Promise<boolean> {
   const nodes = await cluster.nodes();
   if (!nodes.some((node) => isChanged(node, inFlight))) return false;
   const target = inFlight?.target;
@@ -21,8 +24,9 @@ async function isHalfWay({ cluster }: Context, inFlight: InFlight | undefined): 
 }
 
 /**
- * As long as the namespace says in flight, the nodes say what was changed: a process that has to go on knows its own alerts (F8).
- * Killed before the last of them, the next process finds nothing to do and forgets the rest.
+ * Clears the annotations of the rollout, on the namespace first. As long as it is in flight, the nodes show
+ * what was changed, so that a process that resumes it recognises the alerts that it causes (F8). If this
+ * process is killed in between, the next one finds nothing to do and clears the rest.
  */
 export async function forgetRollout(ctx: Context): Promise<void> {
   if ((await ctx.journal.read()) !== undefined) await ctx.journal.clear();
@@ -30,7 +34,7 @@ export async function forgetRollout(ctx: Context): Promise<void> {
   await clearChanged(ctx);
 }
 
-/** Reports what the namespace says of a rollout. A dry-run marks nothing, so it reports nothing. */
+/** Reports what the in-flight annotations show. A dry-run sets none, so it reports nothing. */
 export function reportInFlight({ request, report }: Context, inFlight: InFlight | undefined): void {
   if (request.dryRun) return;
   const snapshotTaken = inFlight?.snapshotPath !== undefined;

@@ -5,7 +5,7 @@ import { planSteps } from './plan.ts';
 const { context, seed, unchanged } = blockedPodsLabs();
 
 describe('pods that may be deleted, in the plan', () => {
-  it('names them below their node', async () => {
+  it('lists the pods that a rule allows to delete below their node', async () => {
     await seed();
     const steps = await planSteps(context([rule]).ctx);
     const at = steps.findIndex((step) => step.includes('two  1.34.2'));
@@ -16,7 +16,7 @@ describe('pods that may be deleted, in the plan', () => {
     unchanged();
   });
 
-  it('names none that no rule does', async () => {
+  it('lists no pod without a rule', async () => {
     await seed();
     const steps = await planSteps(context([{ ...rule, disruptionBudgets: ['apps/other'] }]).ctx);
     expect(steps.some((step) => step.includes('apps/web'))).toBe(false);

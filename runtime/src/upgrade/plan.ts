@@ -7,7 +7,9 @@ import { isRolledBy } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
 import { stagesOf } from './stages/index.ts';
 
-/** What a run would do, in words: stage by stage, and node by node where it drains. */
+/**
+ * What a run would do, one line per step: each stage, each node that it drains, each pod that it may delete.
+ */
 export async function planSteps(ctx: Context): Promise<string[]> {
   const left = await remaining(ctx.cluster, ctx.request.target);
   const steps: string[] = [];
@@ -26,7 +28,7 @@ export async function planSteps(ctx: Context): Promise<string[]> {
   return steps;
 }
 
-/** The pods of a node that a budget never lets go and that the settings allow to delete. */
+/** The pods of a node whose eviction a budget never allows and that `drain.blockedPods` names. */
 async function deletionsOn(ctx: Context, node: string): Promise<string[]> {
   const { blockedPods } = ctx.settings.drain;
   if (blockedPods.length === 0) return [];

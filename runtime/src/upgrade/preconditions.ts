@@ -8,8 +8,8 @@ import type { Context } from './context.ts';
 import { waitForGates } from './wait-for-gates.ts';
 
 /**
- * What has to be so before the first node is changed: nothing that an earlier process began is still at work, is left out, or
- * comes in the wrong order.
+ * Checks, before the first node is changed, that the stages include every unfinished node and that the
+ * control plane comes before the workers. Then waits for scripts that an earlier process started.
  *
  * @throws BlockedError
  */
@@ -25,7 +25,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
   if (leftOut.length > 0) {
     const reasons = leftOut.map((node) => `${node.name} needs the stage ${stageThatRolls(node).name}`);
     throw new BlockedError('an earlier run left nodes unfinished', reasons, {
-      hint: 'Add these stages, or run all of them: unfinished nodes are finished first.',
+      hint: 'Add these stages, or run all of them: unfinished nodes come first.',
     });
   }
   if (rolled.includes('workers') && !rolled.includes('control plane'))
@@ -33,22 +33,25 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
   if (isRollout(stages)) await awaitScripts(ctx, inProgress);
 }
 
-/** A script outlives the process that started it. Until it has ended, kubeadm would run on two nodes. */
+/**
+ * A script outlives the process that started it. Without this wait, kubeadm could run on two nodes at once.
+ */
 async function awaitScripts(ctx: Context, inProgress: readonly ClusterNode[]): Promise<void> {
   for (const node of inProgress) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
 }
 
 /**
- * A run that only takes a snapshot for another target would overwrite that of the rollout in flight, without beginning one of its own.
+ * Refuses a run that only takes a snapshot, for another target than the rollout in flight: it would replace
+ * that rollout's snapshot without starting a rollout itself.
  *
  * @throws BlockedError
  */
 export function checkInFlight({ request }: Context, inFlight: InFlight | undefined): void {
   const { target, stages } = request;
-  const { target: marked } = inFlight ?? {};
-  if (marked === undefined || marked === target || isRollout(stages)) return;
+  const { target: unfinished } = inFlight ?? {};
+  if (unfinished === undefined || unfinished === target || isRollout(stages)) return;
   if (!rowsOf(stages).some(({ rollout }) => rollout === 'snapshot')) return;
-  throw new BlockedError('another rollout is in flight', [`to ${marked}, and this is for ${target}`], {
-    hint: `Ask for ${marked}, or finish that first; k8s-upgrade clear forgets it.`,
+  throw new BlockedError('another rollout is in flight', [`to ${unfinished}; this run is for ${target}`], {
+    hint: `Run for ${unfinished}, or finish that rollout first; k8s-upgrade clear abandons it.`,
   });
 }

@@ -13,7 +13,7 @@ import type { Context } from './context.ts';
 import { runUpgrade } from './run.ts';
 
 describe('a fresh run', () => {
-  it('takes a snapshot, then the control plane, then the workers one by one, then leaves no mark', async () => {
+  it('takes a snapshot, upgrades the control plane, then the workers one by one, and leaves no annotation', async () => {
     const { ctx, fake } = fakeContext();
     expect(await run({ ctx })).toMatchObject({
       outcome: 'done',
@@ -33,7 +33,7 @@ describe('a fresh run', () => {
     );
   });
 
-  it('tells of the rollout in flight from its beginning, with its snapshot, until its end', async () => {
+  it('reports the rollout in flight from its start, with its snapshot, until its end', async () => {
     const { ctx, fake } = fakeContext();
     let started: number | undefined;
     fake.onScript = async () => {
@@ -51,7 +51,7 @@ describe('a fresh run', () => {
     expect(eventsOf(fake, 'run-ended').map((event) => event.outcome)).toEqual(['done']);
   });
 
-  it('upgrades the first control-plane node with apply, the others with node', async () => {
+  it('upgrades the first control-plane node with upgrade apply, the others with upgrade node', async () => {
     const second = clusterNode('k8s-master2', { controlPlane: true });
     const { ctx, fake } = fakeContext({ nodes: [master(), second, worker('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
@@ -62,7 +62,7 @@ describe('a fresh run', () => {
     ]);
   });
 
-  it('upgrades a node that joins in the middle (F26)', async () => {
+  it('upgrades a node that joins during the run (F26)', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async (node) => {
       if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
@@ -73,7 +73,7 @@ describe('a fresh run', () => {
     );
   });
 
-  it('has nothing to do, and writes nothing, when every node is there', async () => {
+  it('has nothing to do, and writes nothing, when every node is at the target', async () => {
     const nodes = [master({ release: target }), worker('k8s-node1', { release: target })];
     const { ctx, fake } = fakeContext({ nodes });
     expect(await run({ ctx })).toMatchObject({ outcome: 'done', message: 'every node is at 1.34.5 already' });
@@ -81,14 +81,14 @@ describe('a fresh run', () => {
     expect(fake.events.filter((event) => event.type === 'run-ended' && slackText(event))).toHaveLength(1);
   });
 
-  it('interrupted right after its end was told and forgotten, it does not tell Slack again', async () => {
+  it('that was interrupted after reporting its end and clearing the annotations does not notify Slack again', async () => {
     const nodes = [master({ release: target }), worker('k8s-node1', { release: target })];
     const { ctx, fake } = fakeContext({ nodes });
     expect((await runUpgrade(ctx, true)).outcome).toBe('done');
     const ends = fake.events.filter((event) => event.type === 'run-ended');
     expect(ends).toMatchObject([{ outcome: 'done', repeated: true }]);
     expect(ends.map(slackText)).toEqual([undefined]);
-    // With something left to tell, it does.
+    // With a rollout still in flight, it does.
     const again = fakeContext({ nodes, inFlight: {} });
     await runUpgrade(again.ctx, true);
     expect(again.fake.events.filter((event) => event.type === 'run-ended').map(slackText)).toEqual([
@@ -96,7 +96,7 @@ describe('a fresh run', () => {
     ]);
   });
 
-  it('passes on what kubeadm is to skip', async () => {
+  it('passes the phases to skip to kubeadm', async () => {
     const settings = {
       kubeadm: { skipPhases: ['addon/coredns'], ignorePreflightErrors: ['A', 'B'] },
       timing: { soak: '0s' },
@@ -112,7 +112,7 @@ describe('a fresh run', () => {
 describe('a resumed run (F5)', () => {
   const done = { release: target, changedAt: Date.now() - 30_000 };
 
-  it('goes on with the node that was left, and repeats nothing', async () => {
+  it('resumes at the unfinished node, and repeats nothing', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: { snapshotPath: '/backup/old.db' },
       nodes: [
@@ -142,7 +142,7 @@ describe('a resumed run (F5)', () => {
     expect(eventsOf(fake, 'run-started')[0]?.resumed).toBe(true);
   });
 
-  it('finishes a node whose kubelet is there and whose script was not through', async () => {
+  it('finishes a node whose kubelet is at the target but whose script was interrupted', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},
       nodes: [master({ ...done, unschedulable: true, cordonedByUs: true }), worker('k8s-node1', done)],
@@ -156,7 +156,7 @@ describe('a resumed run (F5)', () => {
     ]);
   });
 
-  it('waits for the script on a worker before kubeadm begins on a control-plane node that has joined', async () => {
+  it('waits for the script on a worker before kubeadm starts on a control-plane node that has joined', async () => {
     const started = { unschedulable: true, cordonedByUs: true, changedAt: Date.now() - 30_000 };
     const { ctx, fake } = fakeContext({
       inFlight: {},
@@ -178,7 +178,7 @@ describe('a resumed run (F5)', () => {
       [master({ release: target, unfinished: true }), worker('k8s-node1')],
     ],
   ])(
-    'of the stage %s alone is refused while a node of another one was begun',
+    'of the stage %s alone is refused while a node of another stage is in progress',
     async (stages, reason, nodes) => {
       const { ctx, fake } = fakeContext({ inFlight: {}, stages, nodes });
       const result = await run({ ctx });
@@ -187,14 +187,14 @@ describe('a resumed run (F5)', () => {
     },
   );
 
-  it('only clears its marks when everything else was done', async () => {
+  it('only clears its annotations when everything else is done', async () => {
     const nodes = [master(done), worker('k8s-node2', { release: target }), worker('k8s-node1', done)];
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects).toEqual(['journal acknowledge', ...cleared('k8s-master', 'k8s-node1')]);
   });
 
-  it('sees a soak through without doing anything to the node, for what is left of it', async () => {
+  it('waits for the rest of a soak without changing the node', async () => {
     const soaking = { ...done, soakingSince: Date.now() - 60_000 };
     const { ctx, fake } = fakeContext({
       inFlight: {},
@@ -215,8 +215,12 @@ describe('a resumed run (F5)', () => {
 
   it.each([
     ['before anything was changed', undefined, '1.34.2'],
-    ['from a cluster that is whole again', [master(whole), worker('k8s-node1', whole)], '1.34.4'],
-  ])('is another rollout when it goes elsewhere %s: its own start and snapshot', async (_, nodes, server) => {
+    [
+      'from a cluster whose nodes all have one release',
+      [master(whole), worker('k8s-node1', whole)],
+      '1.34.4',
+    ],
+  ])('to another target %s is another rollout, with its own start and snapshot', async (_, nodes, server) => {
     const { ctx, fake } = fakeContext({
       inFlight: { target: before, snapshotPath: '/backup/old.db' },
       ...(nodes && { nodes }),
@@ -232,25 +236,25 @@ describe('a resumed run (F5)', () => {
 });
 
 describe('the end of a rollout', () => {
-  it('is told before the rollout is forgotten, so that a crash in between loses nothing', async () => {
+  it('is reported before the annotations are cleared, so that a crash in between loses nothing', async () => {
     const { ctx, fake } = fakeContext();
     ctx.report.add({
       name: 'order',
-      handle: (event) => void (event.type === 'run-ended' && fake.effects.push('told')),
+      handle: (event) => void (event.type === 'run-ended' && fake.effects.push('reported')),
     });
     await run({ ctx });
-    expect(fake.effects.slice(-5)).toEqual(['told', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')]);
+    expect(fake.effects.slice(-5)).toEqual(['reported', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')]);
   });
 
   const atTarget = { release: target, changedAt: Date.now() - 30_000 };
-  // A worker that has become a control-plane node: post-flight is what clears its soak.
+  // A worker that has become a control-plane node: post-flight clears its soak.
   const done = () => [
     master({ ...atTarget, soakingSince: Date.now() - 60_000 }),
     worker('k8s-node2', atTarget),
     worker('k8s-node1', atTarget),
   ];
 
-  /** Its writes from post-flight on, numbered from 1. */
+  /** Passes each write from post-flight on to `write`, numbered from 1. */
   function withWrites(ctx: Context, write: (number: number, effect: () => Promise<void>) => Promise<void>) {
     const { patchNode } = ctx.writer;
     const { clear } = ctx.journal;
@@ -269,7 +273,7 @@ describe('the end of a rollout', () => {
   const itsWrites = ['k8s-master annotate soaking-', ...cleared('k8s-master', 'k8s-node2', 'k8s-node1')];
 
   it.each(itsWrites.flatMap((what, i) => ['before', 'after'].map((when) => [when, what, i + 1] as const)))(
-    'is come to by the next process when one is killed %s “%s”, whatever alerts the rollout has caused (F5, F8)',
+    'is reached by the next process when one is killed %s “%s”, despite the alerts that the rollout causes (F5, F8)',
     async (when, what, number) => {
       const { ctx, fake } = fakeContext({ inFlight: {}, nodes: done() });
       const names = fake.nodes.map(({ name }) => name);
@@ -288,7 +292,7 @@ describe('the end of a rollout', () => {
     },
   );
 
-  it('finds what an earlier rollout left on a node to be none of its own', async () => {
+  it('does not count what an earlier rollout left on a node as its own', async () => {
     const left = { changedAt: Date.now() - 3_600_000 };
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', left)] });
     fake.firing = async () =>
@@ -303,7 +307,7 @@ describe('the end of a rollout', () => {
     expect(fake.node('k8s-node1').changedAt).toBeUndefined();
   });
 
-  it('does not fail by a node that leaves before its mark is cleared', async () => {
+  it('does not fail when a node leaves before its annotation is cleared', async () => {
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes: done() });
     const { patchNode } = ctx.writer;
     const writer: Context['writer'] = {
@@ -317,7 +321,7 @@ describe('the end of a rollout', () => {
     expect(fake.inFlight).toBeUndefined();
   });
 
-  it('is a failure when it cannot be written down', async () => {
+  it('is a failure when the annotations cannot be cleared', async () => {
     const { ctx, fake } = fakeContext();
     const clear = async () => {
       throw new UpgradeError('failed', 'no answer from the API server');
@@ -333,19 +337,19 @@ describe('the end of a rollout', () => {
     const { ctx, fake } = fakeContext({ inFlight, stages: 'preflight,snapshot' });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
-      message: expect.stringContaining('to 1.34.4, and this is for 1.34.5'),
+      message: expect.stringContaining('to 1.34.4; this run is for 1.34.5'),
     });
     expect(fake.inFlight?.target).toBe('1.34.4');
   });
 
-  it('of a dry-run is no rollout in flight, nor is its beginning', async () => {
+  it('and its start are not reported as in flight by a dry-run', async () => {
     const { ctx, fake } = fakeContext();
     const request = { ...ctx.request, dryRun: true };
     expect((await run({ ctx: { ...ctx, request } })).outcome).toBe('done');
     expect(eventsOf(fake, 'in-flight')).toEqual([]);
   });
 
-  it('is told to the Pushgateway by the next process, when the one before died of it', async () => {
+  it('is reported to the metrics by the next process, when the one before was killed after clearing', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master({ release: target })] });
     await run({ ctx });
     expect(eventsOf(fake, 'in-flight')).toEqual([
@@ -355,7 +359,7 @@ describe('the end of a rollout', () => {
 });
 
 describe('what ends a run without an outcome', () => {
-  it('is a lost lease: nothing more is told', async () => {
+  it('is a lost lease: nothing more is reported', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async () => {
       throw new LeaseHeldError('stopped', { identity: 'other/b', since: 'now', expired: false });

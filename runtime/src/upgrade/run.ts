@@ -14,31 +14,42 @@ import { catchUpWith } from './nodes/joined-node.ts';
 import { checkInFlight, checkOrder } from './preconditions.ts';
 import { stagesOf } from './stages/index.ts';
 
+/** How a run ended. */
 export interface RunResult {
   readonly outcome: Outcome;
+  /** One sentence, or a sentence and a list of reasons. */
   readonly message: string;
+  /** What the operator can do. @default nothing */
   readonly hint?: string;
-  /** Another Job goes on; the rollout has not ended. */
+  /** The next Job continues; the rollout has not ended. @default false */
   readonly handedOff?: boolean;
-  /** The cluster was at the target, and no rollout in flight. */
+  /** The cluster was at the target, and no rollout was in flight. @default false */
   readonly nothingToDo?: boolean;
-  /** The end that an earlier process of this run has told already. */
+  /** An earlier process of this run has already reported this end. @default false */
   readonly repeated?: boolean;
 }
 
+/** The end of a Job whose run the next Job continues. */
+export const handedOff: RunResult = {
+  outcome: 'done',
+  message: 'the next Job continues from here',
+  handedOff: true,
+};
+
 /**
- * Takes the cluster from wherever it is to the target, as far as the requested stages go. Starting and resuming
- * are the same thing.
+ * Brings the cluster to the target, whatever its state, as far as the requested stages go. Starting and
+ * resuming are the same code.
  *
- * @param interrupted an earlier process of this run came to no end of its own.
- * @throws UpgradeError (badInput) before anything is changed; the signal's reason when called off.
+ * @param interrupted whether an earlier process of this run was killed before its end.
+ * @throws UpgradeError (badInput) before anything is changed; the signal's reason when it is aborted.
  */
 export async function runUpgrade(ctx: Context, interrupted = false): Promise<RunResult> {
   const { nodes, running } = await checkRequest(ctx);
   const { target } = ctx.request;
   try {
     const walked = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
-    // Interrupted, with nothing in flight: it was forgotten, and so had been told.
+    // With nothing left in flight, an earlier process already reported the result and cleared the
+    // annotations.
     const result = interrupted && walked.nothingToDo ? { ...walked, repeated: true } : walked;
     if (result.handedOff) return result;
     const { outcome, message, hint, repeated } = result;
@@ -60,8 +71,9 @@ export async function runUpgrade(ctx: Context, interrupted = false): Promise<Run
 }
 
 /**
- * The end of a rollout: told first, then forgotten. Killed in between, the next process finds the rollout in flight, does
- * nothing but post-flight and tells it again: the end may be told twice, and is never lost.
+ * Ends a rollout: first sends the report, then clears the annotations. If the process is killed in between,
+ * the next one finds the rollout in flight, runs only post-flight and reports again. The end may be reported
+ * twice but is never lost.
  */
 async function closeRollout(ctx: Context, result: RunResult): Promise<RunResult> {
   try {
@@ -91,27 +103,26 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   const requested = stagesOf(stages);
   const known = new Set(nodes.map((node) => node.name));
   const end = await walkAll({ ...ctx, catchUp: catchUpWith(ctx, requested, known) }, requested);
-  if (end === 'handed-off') {
-    return { outcome: 'done', message: 'the next Job continues from here', handedOff: true };
-  }
-  // Whatever it would do is said before its end.
+  if (end === 'handed-off') return handedOff;
+  // A dry-run announces the clearing before it reports its end.
   if (dryRun && endsRollout(stages)) await forgetRollout(ctx);
   const took = formatDuration(Date.now() - started);
   const ended = dryRun ? 'dry-run ended, nothing was changed,' : describeStages(stages);
   return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
 }
 
-/** A run that takes the workers finds the whole cluster at the target. */
+/** Whether a run that includes the workers finds the whole cluster at the target. */
 async function isDone({ cluster, request }: Context, nodes: readonly ClusterNode[]): Promise<boolean> {
   if (!rowsOf(request.stages).some(({ rolls }) => rolls === 'workers')) return false;
   return (await remaining(cluster, request.target, nodes)).nodes.length === 0;
 }
 
 async function walkAll(ctx: Context, stages: readonly Stage[]): Promise<StageEnd> {
-  // What changes no node leaves the cluster as it was: there is no rollout, and no latch to leak (F7).
-  const marks = isRollout(ctx.request.stages);
+  // A run that changes no node is no rollout: it sets no in-flight annotations that could be left behind
+  // (F7).
+  const setsInFlight = isRollout(ctx.request.stages);
   for (const stage of stages) {
-    if (marks && stage.rollout !== 'before') await noteInFlight(ctx);
+    if (setsInFlight && stage.rollout !== 'before') await noteInFlight(ctx);
     if ((await walkStage(ctx, stage)) === 'handed-off') return 'handed-off';
   }
   return 'done';
@@ -138,8 +149,8 @@ const describeStages = (names: readonly StageName[]): string =>
   endsRollout(names) ? 'upgrade finished' : `${names.join(', ')} done`;
 
 /**
- * Everything is an outcome that the run itself reports, but for bad input with nothing changed, being called off, and no longer
- * being the one to speak.
+ * Turns an error into an outcome that the run reports. Rethrows bad input with nothing changed, an abort, a
+ * lost lease, and bugs.
  */
 async function resultOf(ctx: Context, error: unknown): Promise<RunResult> {
   ctx.signal.throwIfAborted();

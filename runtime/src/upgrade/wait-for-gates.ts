@@ -3,17 +3,18 @@ import type { Gate, Verdict } from '../gates/gate.ts';
 import { pause, within } from '../wait.ts';
 import { askGates, type Context } from './context.ts';
 
-/** Every reason of the closed gates, each with its gate. */
+/** Every reason of the closed gates, prefixed with the gate's name. */
 export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
   verdicts.flatMap((v) => v.reasons.map((reason) => `${v.gate}: ${reason}`));
 
 /**
- * Waits until all gates are open, at most `gates.alertWait`. Says once what it waits for, and again when that changes.
+ * Waits until all gates are open, at most `gates.alertWait`. Reports what it waits for, again only when that
+ * changes.
  *
- * @param what `before the drain of k8s-node2`.
+ * @param what completes “stopped …”: `before the drain of k8s-node2`.
  * @returns the verdicts, all open.
- * @throws BlockedError with all reasons at the end of the wait, or at once when a gate is closed that no waiting opens;
- *   UpgradeError (held) when only time does.
+ * @throws BlockedError with all reasons after the wait, or at once when waiting cannot open a closed gate;
+ *   UpgradeError (held) when only time opens them.
  */
 export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<Verdict[]> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
@@ -34,26 +35,29 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
   }
 }
 
-/** Held when nothing but time opens what is closed, else blocked (F15). */
+/** Held when only time opens the closed gates, otherwise blocked (F15). */
 function stopped(closed: readonly Verdict[], what: string): UpgradeError {
   const reasons = reasonsOf(closed);
   if (closed.some((verdict) => verdict.outcomeWhenClosed !== 'held')) {
     return new BlockedError(`stopped ${what}`, reasons, {
-      hint: 'Clear what is named; the next run continues from here.',
+      hint: 'Fix these; the next run continues from here.',
     });
   }
   return held(`held ${what}`, reasons);
 }
 
-/** There is nothing to do but wait. */
+/** The error for gates that only time opens. */
 export const held = (what: string, reasons: readonly string[]): UpgradeError =>
   new UpgradeError('held', `${what}:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`, {
-    hint: 'Nothing to do but wait; the next run asks again.',
+    hint: 'There is nothing to do but wait; the next run checks again.',
   });
 
 /**
- * Watches the gates for as long as a soak lasts. One closed gate ends the rollout; a gate that cannot tell, as while
+ * Checks the gates until the end of a soak. A closed gate stops the rollout. An unknown answer, as while
  * Prometheus itself moves to another node, is waited for.
+ *
+ * @param end in ms since the epoch.
+ * @throws BlockedError when a gate is closed.
  */
 export async function soakUntil(
   ctx: Context,
@@ -66,7 +70,7 @@ export async function soakUntil(
     const closed = (await askGates(ctx, gates)).filter((verdict) => !verdict.open);
     if (closed.some((verdict) => !verdict.unknown)) {
       throw new BlockedError(`stopped in the soak of ${node}`, reasonsOf(closed), {
-        hint: `${node} itself is upgraded. Clear what is named; the next run continues with the next node.`,
+        hint: `${node} itself is upgraded. Fix these; the next run continues with the next node.`,
       });
     }
     if (closed.length > 0) await waitForGates(ctx, gates, `in the soak of ${node}`);

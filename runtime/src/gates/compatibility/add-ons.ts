@@ -17,7 +17,7 @@ export const addOns = beforeMinor({
     const judged = imagesOf(pods).map((image) => judge(image, rules, target));
     const unknown = judged.flatMap(({ unknown: why = [] }) => why);
     const reasons = judged.flatMap(({ excluded = [] }) => excluded);
-    // With nothing excluded, an unknown version makes the whole answer unknown; the gate is closed either way.
+    // Without an excluded add-on, an unknown version makes the answer unknown. Either way the gate is closed.
     if (reasons.length === 0 && unknown.length > 0) throw new UpgradeError('blocked', unknown.join('; '));
     const withoutRow = judged.flatMap(({ withoutRow: note = [] }) => note);
     return { reasons: [...reasons, ...unknown], notes: [...withoutRow, ...unlisted(pods, rules)] };

@@ -6,21 +6,21 @@ import { runUpgrade } from '../run.ts';
 
 const page = new InputError('prometheus.url', 'http://x answering <html>', 'the URL of Prometheus');
 
-describe('a server that answers nonsense', () => {
-  it('in the middle of a rollout is waited for, as one that does not answer', async () => {
+describe('an unreadable answer of a server', () => {
+  it('during a rollout is waited for, like no answer', async () => {
     const { ctx, fake } = fakeContext();
-    let asked = 0;
+    let queries = 0;
     fake.firing = async () => {
       if (fake.node('k8s-node2').soakingSince === undefined) return [];
-      asked += 1;
-      if (asked === 1) throw page;
+      queries += 1;
+      if (queries === 1) throw page;
       return [];
     };
     expect((await runUpgrade(ctx)).outcome).toBe('done');
-    expect(asked).toBeGreaterThan(1);
+    expect(queries).toBeGreaterThan(1);
   });
 
-  it('for too long in the middle of a rollout is a closed gate, and not bad input', async () => {
+  it('during a rollout is a closed gate after the wait, not bad input', async () => {
     const { ctx, fake } = fakeContext();
     fake.firing = async () => {
       if (fake.node('k8s-node2').soakingSince !== undefined) throw page;
@@ -31,18 +31,18 @@ describe('a server that answers nonsense', () => {
     expect(message).toContain('alerts: unknown, so closed: prometheus.url');
   });
 
-  it('while a rollout is resumed is waited for', async () => {
+  it('is waited for while a rollout resumes', async () => {
     const { ctx, fake } = fakeContext({ inFlight: {} });
-    let asked = 0;
+    let queries = 0;
     fake.firing = async () => {
-      asked += 1;
-      if (asked < 3) throw page;
+      queries += 1;
+      if (queries < 3) throw page;
       return [];
     };
     expect((await runUpgrade(ctx)).outcome).toBe('done');
   });
 
-  it('before anything is changed is bad input', async () => {
+  it('is bad input before anything is changed', async () => {
     const { ctx, fake } = fakeContext();
     const repository = {
       hasMinor: async () => true,
@@ -55,7 +55,7 @@ describe('a server that answers nonsense', () => {
   });
 });
 
-it('what is found wrong once nodes were changed is a failure', async () => {
+it('bad input that is found after nodes were changed is a failure', async () => {
   const { ctx, fake } = fakeContext();
   fake.onDrain = async () => {
     throw new InputError('node k8s-node9', 'nothing', 'something');

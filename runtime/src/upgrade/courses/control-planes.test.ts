@@ -14,7 +14,7 @@ const three = () =>
   ['k8s-master', 'k8s-master2', 'k8s-master3'].map((name, i) => master({ name, address: `10.0.0.1${i}` }));
 const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s --'));
 
-test('of three control-plane nodes the first applies, the others follow', async () => {
+test('the first of three control-plane nodes runs upgrade apply, the others run upgrade node', async () => {
   const { ctx, fake } = fakeContext({ nodes: three() });
   expect((await runUpgrade(ctx)).outcome).toBe('done');
   expect(scripts(fake.effects)).toEqual([
@@ -24,7 +24,7 @@ test('of three control-plane nodes the first applies, the others follow', async 
   ]);
 });
 
-test("a member of etcd that is ill after the first node stops the rollout before the second's cordon", async () => {
+test("an unhealthy etcd member after the first node stops the rollout before the second's cordon", async () => {
   const { ctx, fake } = fakeContext({ nodes: three() });
   const { read } = ctx.shell;
   const answer = [{ endpoint: 'https://10.0.0.12:2379', health: false, error: 'deadline exceeded' }];
@@ -40,13 +40,13 @@ test("a member of etcd that is ill after the first node stops the rollout before
   expect(fake.node('k8s-master2').unschedulable).toBe(false);
 });
 
-test('a control-plane node at the target and not finished keeps the workers waiting', async () => {
+test('an unfinished control-plane node keeps the workers waiting, even at the target', async () => {
   const [first, second] = three().map((node) => ({ ...node, release: target }));
   const nodes = first && second ? [first, { ...second, unfinished: true }] : [];
   const { ctx } = fakeContext({ nodes });
   const [verdict] = await askGates(ctx, [controlPlaneFirst]);
   expect(verdict?.reasons).toEqual([
-    'k8s-master2 is in progress; the stage master brings it to 1.34.5 first',
+    'k8s-master2 is in progress; the stage master must bring it to 1.34.5 first',
   ]);
 });
 
@@ -63,7 +63,7 @@ const apiServer = (node: string, release: string): V1Pod => ({
   status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
 });
 
-test('half way through the control plane, an old API server may be the one that answers', async () => {
+test('while only some control-plane nodes are upgraded, an old API server may answer', async () => {
   const nodes = three().map((node, i) =>
     i === 0 ? { ...node, release: target, changedAt: Date.now() } : node,
   );
@@ -84,7 +84,7 @@ test('half way through the control plane, an old API server may be the one that 
   );
 });
 
-/** Killed in the middle of the second node, whose kubelet may be at the target already. */
+/** A rollout killed during the second node, whose kubelet is at `release`. */
 function secondInProgress(release: string) {
   const inProgress = { cordonedByUs: true, unschedulable: true, changedAt: Date.now() - 1_000, ready: false };
   const [first, second, third] = three();
@@ -104,7 +104,7 @@ function secondInProgress(release: string) {
 }
 
 test.each(['1.34.2', '1.34.5'])(
-  'a node interrupted at %s is finished, though its own pods, kubelet and member of etcd are not well',
+  'a node interrupted at %s is finished, though its own pods, kubelet and etcd member are unhealthy',
   async (release) => {
     const { ctx, fake } = secondInProgress(release);
     const { read } = ctx.shell;
@@ -122,7 +122,7 @@ test.each(['1.34.2', '1.34.5'])(
   },
 );
 
-test('a node interrupted on the way to one release is finished by a run to the next, which keeps the snapshot', async () => {
+test('a run to a newer release finishes a node interrupted on the way to an older one, and keeps the snapshot', async () => {
   const [first, second, third] = three();
   const inProgress = { cordonedByUs: true, unschedulable: true, changedAt: Date.now() - 1_000, ready: false };
   const nodes = [{ ...first, ...inProgress }, second, third] as ClusterNode[];
@@ -145,11 +145,11 @@ test('a node interrupted on the way to one release is finished by a run to the n
 });
 
 test.each([
-  ['of which one has not begun', { release: parseRelease('test', '1.34.2') }, '1.34.4'],
-  ['of which the last has its kubelet and is not finished', { unfinished: true }, '1.34.4'],
-  ['whose kubelets are through, and one API server is not', {}, '1.34.2'],
+  ['with one node unchanged', { release: parseRelease('test', '1.34.2') }, '1.34.4'],
+  ['with the last node unfinished although its kubelet is upgraded', { unfinished: true }, '1.34.4'],
+  ['with one API server behind although every kubelet is upgraded', {}, '1.34.2'],
 ])(
-  'a rollout of three control-plane nodes %s is half way, wherever it goes on to',
+  'a rollout of three control-plane nodes %s is unfinished: a run to another release keeps its snapshot',
   async (_, change, old) => {
     const at = { release: parseRelease('test', '1.34.4'), changedAt: Date.now() - 1_000 };
     const [first, second, third] = three();
@@ -169,7 +169,7 @@ test.each([
   },
 );
 
-test('with an external etcd nothing asks for its members, and its snapshot is said to be somebody else’s', async () => {
+test('the members of an external etcd are not checked, and the stage snapshot is skipped with the reason', async () => {
   const nodes = three();
   const { ctx, fake } = fakeContext({
     nodes,
@@ -191,7 +191,7 @@ test('with an external etcd nothing asks for its members, and its snapshot is sa
   expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
 });
 
-test('a node that was interrupted stays as it is while another one is not well', async () => {
+test('an interrupted node stays as it is while another one is unhealthy', async () => {
   const { ctx, fake } = secondInProgress('1.34.2');
   const { read } = ctx.shell;
   const answer = [0, 2].map((i) => ({
@@ -209,7 +209,7 @@ test('a node that was interrupted stays as it is while another one is not well',
   expect(scripts(fake.effects)).toEqual([]);
 });
 
-test('a control-plane pod that is not Ready stops it too; an interrupted node is finished nevertheless', async () => {
+test('a control-plane pod that is not Ready stops the rollout, after the interrupted node is finished', async () => {
   const nodes = three().map((node, i) =>
     i === 0 ? { ...node, release: target, changedAt: Date.now() } : node,
   );

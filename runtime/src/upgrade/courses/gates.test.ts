@@ -7,7 +7,7 @@ import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('the kill switch', () => {
-  it.each(['all', 'containerd,master'])('stops a run of %s before it begins', async (stages) => {
+  it.each(['all', 'containerd,master'])('stops a run of %s before it starts', async (stages) => {
     const { ctx, fake } = fakeContext({ stages });
     fake.killSwitch = 'disk swap';
     expect(await run({ ctx })).toMatchObject({
@@ -18,7 +18,7 @@ describe('the kill switch', () => {
     expect(fake.inFlight).toBeUndefined();
   });
 
-  it('stops a run before its next node, at once, with the last one finished', async () => {
+  it('stops a run right before its next node, after the current one is finished', async () => {
     const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '1h' }, timing: { soak: '0s' } } });
     fake.onDrain = async (node) => {
       if (node === 'k8s-node2') fake.killSwitch = 'disk swap';
@@ -36,7 +36,7 @@ describe('the kill switch', () => {
 describe('alerts', () => {
   const alert = (name: string, labels: Record<string, string> = {}) => ({ name, labels });
 
-  it('that the rollout causes itself do not stop it (F8)', async () => {
+  it('that the rollout itself causes do not stop it (F8)', async () => {
     const { ctx, fake } = fakeContext();
     fake.firing = async () => {
       const changed = fake.nodes.filter((node) => node.changedAt !== undefined);
@@ -49,7 +49,7 @@ describe('alerts', () => {
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('that somebody else causes stop it before the next drain, by name', async () => {
+  it('with another cause stop the rollout before the next drain, by name', async () => {
     const { ctx, fake } = fakeContext({
       settings: { gates: { alertWait: '30ms', alertInterval: '5ms' }, timing: { soak: '0s' } },
     });
@@ -63,7 +63,7 @@ describe('alerts', () => {
     expect(eventsOf(fake, 'waiting')).toHaveLength(1);
   });
 
-  it('that clear in time are waited for', async () => {
+  it('that clear within the wait do not stop the rollout', async () => {
     const { ctx, fake } = fakeContext({
       settings: { gates: { alertWait: '5s', alertInterval: '5ms' }, timing: { soak: '0s' } },
     });
@@ -77,7 +77,7 @@ describe('alerts', () => {
     expect(eventsOf(fake, 'waiting')).toHaveLength(1);
   });
 
-  it('in a soak stop it at once, and the node keeps its soak for the next run', async () => {
+  it('in a soak stop the rollout at once, and the node keeps its soak for the next run', async () => {
     const { ctx, fake } = fakeContext({
       settings: { gates: { alertWait: '1h', alertInterval: '5ms' }, timing: { soak: '1m' } },
     });
@@ -94,7 +94,7 @@ describe('alerts', () => {
     expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 
-  it('that cannot be told are closed at preflight (F31), and waited for in a soak', async () => {
+  it('that cannot be read block preflight (F31) and are waited for in a soak', async () => {
     const { ctx, fake } = fakeContext();
     fake.firing = async () => {
       throw new UpgradeError('failed', 'prometheus.url: no answer');
@@ -120,34 +120,34 @@ describe('alerts', () => {
 });
 
 describe('preflight', () => {
-  const restless = (node: Parameters<typeof worker>[1]) => [master(), worker('k8s-node1', node)];
+  const withWorker = (node: Parameters<typeof worker>[1]) => [master(), worker('k8s-node1', node)];
 
-  it('holds a fresh run when only time is missing (F15), and blocks it when there is more', async () => {
-    const lately = fakeContext({ nodes: restless({ readySince: Date.now() - 60_000 }) });
-    expect(await run(lately)).toMatchObject({
+  it('holds a fresh run when only time opens its gates (F15), otherwise blocks it', async () => {
+    const recent = fakeContext({ nodes: withWorker({ readySince: Date.now() - 60_000 }) });
+    expect(await run(recent)).toMatchObject({
       outcome: 'held',
-      message: expect.stringContaining('node k8s-node1 became Ready 1m ago; quiet means 1d'),
+      message: expect.stringContaining('node k8s-node1 became Ready 1m ago, within the quiet period of 1d'),
     });
-    const both = fakeContext({ nodes: restless({ readySince: Date.now(), pressures: ['DiskPressure'] }) });
+    const both = fakeContext({ nodes: withWorker({ readySince: Date.now(), pressures: ['DiskPressure'] }) });
     const result = await run(both);
     expect(result.outcome).toBe('blocked');
     for (const reason of ['quiet: node k8s-node1', 'nodes: node k8s-node1 has DiskPressure'])
       expect(result.message).toContain(reason);
-    for (const { fake } of [lately, both]) expect(fake.inFlight).toBeUndefined();
+    for (const { fake } of [recent, both]) expect(fake.inFlight).toBeUndefined();
   });
 
-  it('does not hold the resumption of a run by what that run did (F8)', async () => {
+  it('does not hold a resumed run for what the rollout itself did (F8)', async () => {
     const changed = { readySince: Date.now() - 1_000, changedAt: Date.now() - 30_000, release: target };
     const { ctx } = fakeContext({ inFlight: {}, nodes: [master(changed), worker('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('does not hold it by what happened since it began: the host of its last Job may have been rebooted', async () => {
-    const { ctx } = fakeContext({ inFlight: {}, nodes: restless({ readySince: Date.now() - 1_000 }) });
+  it('does not hold a resumed run for a reboot since the rollout started', async () => {
+    const { ctx } = fakeContext({ inFlight: {}, nodes: withWorker({ readySince: Date.now() - 1_000 }) });
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('does not end a rollout half way with nothing to say but “wait”', async () => {
+  it('does not hold an unfinished rollout for the quiet period', async () => {
     const changed = { changedAt: Date.now() - 30_000, release: target };
     const { ctx } = fakeContext({
       inFlight: {},
@@ -156,10 +156,10 @@ describe('preflight', () => {
     expect((await run({ ctx })).outcome).toBe('done');
   });
 
-  it('holds a resumed run that has changed nothing when only time is missing (F15)', async () => {
+  it('holds a resumed run that has changed nothing when only time opens its gates (F15)', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},
-      nodes: restless({ readySince: Date.now() - 3_600_000 }),
+      nodes: withWorker({ readySince: Date.now() - 3_600_000 }),
     });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'held',
@@ -176,7 +176,7 @@ describe('preflight', () => {
       'version-path: kubelet 1.34.6 of k8s-node1 is newer than 1.34.5',
     ],
   ])('refuses %s', async (_what, change, reason) => {
-    const { ctx, fake } = fakeContext({ nodes: restless(change) });
+    const { ctx, fake } = fakeContext({ nodes: withWorker(change) });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
       message: expect.stringContaining(reason),
@@ -185,7 +185,7 @@ describe('preflight', () => {
   });
 
   it('lets a worker that joined at the target, ahead of the API server, stay as it is', async () => {
-    const { ctx, fake } = fakeContext({ nodes: [...restless({ release: target }), worker('k8s-node2')] });
+    const { ctx, fake } = fakeContext({ nodes: [...withWorker({ release: target }), worker('k8s-node2')] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
     expect(fake.nodes.map((node) => node.release)).toEqual([target, target, target]);
@@ -196,7 +196,7 @@ describe('preflight', () => {
     const settings = { ...ctx.settings, nodes: { controlPlane: ['k8s-master'], workers: ['k8s-node7'] } };
     expect(await run({ ctx: { ...ctx, settings } })).toMatchObject({
       outcome: 'blocked',
-      message: expect.stringContaining('node k8s-node7 is in the settings and not in the cluster'),
+      message: expect.stringContaining('node k8s-node7 is in the settings but not in the cluster'),
     });
   });
 
@@ -208,15 +208,15 @@ describe('preflight', () => {
     expect(fake.inFlight).toBeUndefined();
   });
 
-  it('refuses control-plane pods that are not Ready, or not there', async () => {
+  it('refuses a control-plane node without control-plane pods', async () => {
     const { ctx, fake } = fakeContext();
     fake.pods = [];
-    expect((await run({ ctx })).message).toContain('no control-plane pod is reported for k8s-master');
+    expect((await run({ ctx })).message).toContain('k8s-master has no control-plane pod');
   });
 });
 
 describe('post-flight', () => {
-  it('refuses too many pods that are not Ready, and continues from there', async () => {
+  it('refuses too many pods that are not Ready, and the next run continues from there', async () => {
     const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '0s' }, timing: { soak: '0s' } } });
     const sick = { metadata: { name: 'web', namespace: 'apps' }, status: { phase: 'Pending' } };
     const [healthy] = fake.pods;
@@ -242,7 +242,7 @@ describe('a node that cannot be read', () => {
     expect(fake.effects).toEqual([]);
   });
 
-  it('does not break off a drain in the middle of one; it is waited for, and closes the gate of nodes', async () => {
+  it('does not stop a drain during a rollout; the gate nodes waits for it and is closed', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async (node) => {
       if (node === 'k8s-node1') fake.unreadable = [unreadable];

@@ -7,7 +7,7 @@ import { imagePod } from '../../testing/gate-context.ts';
 import { run, target, upgraded } from '../../testing/run.ts';
 import { planSteps } from '../plan.ts';
 
-/** An API server that somebody left behind beside a kubelet that is at the target. */
+/** An API server that is behind although the kubelet of its node is at the target. */
 
 const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s --'));
 /** The static pod of an API server. */
@@ -30,7 +30,7 @@ const left = (options: { ownNode?: string } = {}) =>
     ...options,
   });
 
-test('is upgraded, after a snapshot', async () => {
+test('an API server behind its kubelet is upgraded, after a snapshot', async () => {
   const { ctx, fake } = left();
   const steps = await planSteps(ctx);
   expect(steps).toContainEqual(expect.stringContaining('k8s-master  1.34.5 → 1.34.5: drain'));
@@ -46,7 +46,7 @@ test('is upgraded, after a snapshot', async () => {
   );
 });
 
-test('beside two that were not is found by its image', async () => {
+test('an API server behind two others is found by its image', async () => {
   const names = ['k8s-master', 'k8s-master2', 'k8s-master3'];
   const nodes = names.map((name, i) => master({ name, address: `10.0.0.1${i}`, release: target }));
   const { ctx, fake } = fakeContext({ nodes, server: target });
@@ -56,7 +56,7 @@ test('beside two that were not is found by its image', async () => {
   expect(scripts(fake.effects)).toEqual(['k8s-master2 update_k8s --role worker --release 1.34.5']);
 });
 
-test('that stays behind is not upgraded again and again: the run fails', async () => {
+test('an API server that stays behind is upgraded once, and the run fails', async () => {
   const { ctx, fake } = left();
   const { script } = ctx.shell;
   ctx.shell.script = async (...args) => {
@@ -66,12 +66,12 @@ test('that stays behind is not upgraded again and again: the run fails', async (
   };
   expect(await run({ ctx })).toMatchObject({
     outcome: 'failed',
-    message: 'the control plane was upgraded, and the API server of k8s-master is still older than 1.34.5',
+    message: 'the control plane was upgraded, but the API server of k8s-master is still older than 1.34.5',
   });
   expect(scripts(fake.effects)).toHaveLength(1);
 });
 
-test('of a node that a person cordoned is gone on with after kubeadm failed on it half way', async () => {
+test('an API server on a node that a person cordoned is finished by the next run after kubeadm failed', async () => {
   const made = fakeContext({
     nodes: [master({ release: target, unschedulable: true }), clusterNode('k8s-node1')],
     server: '1.34.4',
@@ -90,7 +90,7 @@ test('of a node that a person cordoned is gone on with after kubeadm failed on i
   ]);
 });
 
-test('of a node at the target that was begun is applied again, not taken back by upgrade node', async () => {
+test('a node at the target that is in progress runs upgrade apply again, not upgrade node', async () => {
   const inProgress = {
     release: target,
     cordonedByUs: true,
@@ -106,7 +106,7 @@ test('of a node at the target that was begun is applied again, not taken back by
   expect(scripts(fake.effects)).toEqual(['k8s-master update_k8s --role master --release 1.34.5']);
 });
 
-describe('of several', () => {
+describe('one of several API servers that is behind', () => {
   const several = (releases: readonly string[], kubelets: readonly string[] = releases) => {
     const names = ['k8s-master', 'k8s-master2', 'k8s-master3'];
     const nodes = names.map((name, i) =>
@@ -115,7 +115,7 @@ describe('of several', () => {
     return { nodes, pods: names.map((name, i) => apiServer(name, releases[i] ?? '')) };
   };
 
-  test('workers are not upgraded past it, whichever API server answers', async () => {
+  test('keeps the workers waiting, whichever API server answers', async () => {
     const { nodes, pods } = several([target, '1.34.4', target], [target, target, target]);
     const stages = 'workers,postflight';
     const { ctx, fake } = fakeContext({
@@ -130,7 +130,7 @@ describe('of several', () => {
     expect(scripts(fake.effects)).toEqual([]);
   });
 
-  test('post-flight finds it', async () => {
+  test('is found by post-flight', async () => {
     const { nodes, pods } = several([target, '1.34.4', target], [target, target, target]);
     const { ctx, fake } = fakeContext({ nodes, server: target, stages: 'postflight', inFlight: {} });
     fake.pods = [...fake.pods, ...pods];
@@ -140,7 +140,7 @@ describe('of several', () => {
     });
   });
 
-  test('a snapshot is taken before the others, when somebody has upgraded the first by hand', async () => {
+  test('is upgraded after a snapshot, when somebody upgraded the first one manually', async () => {
     const { nodes, pods } = several([target, '1.34.4', '1.34.4']);
     const { ctx, fake } = fakeContext({ nodes, server: target });
     fake.pods = [...fake.pods, ...pods];
@@ -151,7 +151,7 @@ describe('of several', () => {
   });
 });
 
-test('is left to the next Job by one that runs beside it', async () => {
+test('an API server behind on the own node of the Job is left to the next Job', async () => {
   const { ctx, fake } = left({ ownNode: 'k8s-master' });
   expect(await run({ ctx })).toMatchObject({ handedOff: true });
   expect(scripts(fake.effects)).toEqual([]);

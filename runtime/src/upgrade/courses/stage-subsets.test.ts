@@ -9,14 +9,14 @@ describe('a subset of the stages', () => {
   it.each([
     ['preflight', ['journal acknowledge']],
     ['preflight,snapshot', ['journal acknowledge', 'k8s-master snapshot before 1.34.5']],
-  ])('%s touches no node and leaves no latch (F7)', async (stages, effects) => {
+  ])('%s changes no node and leaves no in-flight annotation (F7)', async (stages, effects) => {
     const { ctx, fake } = fakeContext({ stages });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects).toEqual(effects);
     expect(eventsOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
   });
 
-  it('that is harmless leaves no latch when it fails either (F7)', async () => {
+  it('that changes no node leaves no in-flight annotation when it fails (F7)', async () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot' });
     fake.takeSnapshot = async () => {
       throw new UpgradeError('failed', 'no space');
@@ -26,7 +26,7 @@ describe('a subset of the stages', () => {
     expect(eventsOf(fake, 'in-flight').at(-1)).toMatchObject({ startedAt: undefined });
   });
 
-  it('that is harmless leaves no latch when it is killed and started again (F5, F7); a full run takes its own', async () => {
+  it('that changes no node leaves no in-flight annotation when it is killed and restarted (F5, F7)', async () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot' });
     const { takeSnapshot } = fake;
     let killed = 0;
@@ -53,14 +53,14 @@ describe('a subset of the stages', () => {
     ]);
   });
 
-  it('that only verifies is no rollout either, whatever it finds (F7)', async () => {
+  it('that only verifies is no rollout, whatever it finds (F7)', async () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,postflight' });
     expect((await run({ ctx })).outcome).toBe('failed');
     expect(fake.inFlight).toBeUndefined();
     expect(fake.effects).toEqual(['journal acknowledge']);
   });
 
-  it('that is harmless leaves the latch of a rollout that was there', async () => {
+  it('that changes no node leaves the annotations of an unfinished rollout', async () => {
     const { ctx, fake } = fakeContext({ stages: 'preflight,snapshot', inFlight: {} });
     await run({ ctx });
     expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
@@ -73,19 +73,19 @@ describe('a subset of the stages', () => {
     expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
   });
 
-  it('that has the workers before the control plane is refused before it changes anything', async () => {
+  it('with the workers before the control plane is refused before it changes anything', async () => {
     const { ctx, fake } = fakeContext({ target: '1.35.3', kind: 'minor', stages: 'repo,workers' });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'blocked',
       message: expect.stringContaining(
-        'control-plane-first: the API server of k8s-master is older than 1.35.3; the stage master brings it to 1.35.3 first',
+        'control-plane-first: the API server of k8s-master is older than 1.35.3; the stage master must bring it to 1.35.3 first',
       ),
     });
     expect(fake.effects).toEqual(['journal acknowledge']);
     expect(fake.inFlight).toBeUndefined();
   });
 
-  it('that has the workers goes on while the control plane is at the target, and no longer than that', async () => {
+  it('with the workers stops as soon as a control-plane node is not at the target', async () => {
     const { ctx, fake } = fakeContext({
       stages: 'workers',
       nodes: [master({ release: target }), worker('k8s-node2'), worker('k8s-node1')],
@@ -100,13 +100,13 @@ describe('a subset of the stages', () => {
     expect([fake.node('k8s-node2').release, effectsOn(fake, 'k8s-node1')]).toEqual([target, []]);
   });
 
-  it('that has the workers is refused while a control-plane node is not finished', async () => {
+  it('with the workers is refused while a control-plane node is unfinished', async () => {
     const inProgress = { release: target, unschedulable: true, cordonedByUs: true };
     const { ctx } = fakeContext({ stages: 'workers', nodes: [master(inProgress), worker('k8s-node1')] });
     expect((await run({ ctx })).message).toContain('k8s-master needs the stage master');
   });
 
-  it('of post-flight alone says what is not there', async () => {
+  it('of post-flight alone names what is not at the target', async () => {
     const { ctx } = fakeContext({
       stages: 'postflight',
       nodes: [master({ release: target }), worker('k8s-node1')],

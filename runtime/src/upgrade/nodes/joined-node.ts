@@ -3,10 +3,10 @@ import { stageThatRolls } from '../../rollout/stages.ts';
 import type { Context, Stage } from '../context.ts';
 
 /**
- * Brings a node that joined after this process began to where the stages before its own have brought the others (F26): it gets that
- * now, while it can still be left as it is.
+ * Catches up on a node that joined after this process started: runs `catchUp` of every stage before the one
+ * that rolls the node (F26). This happens before the drain, while the node can still be left as it is.
  *
- * @param stages that are asked for, in their order.
+ * @param stages the requested stages, in order.
  * @param known the names of the nodes that these stages have seen.
  */
 export function catchUpWith(

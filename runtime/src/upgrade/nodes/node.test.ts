@@ -10,7 +10,7 @@ import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('a person’s cordon (F11)', () => {
-  it('does not hide that a node was begun and not finished: it is finished, with its soak', async () => {
+  it('does not hide that a node is in progress: it is finished, with its soak', async () => {
     const inProgress = {
       release: target,
       changedAt: Date.now() - 30_000,
@@ -34,7 +34,7 @@ describe('a person’s cordon (F11)', () => {
     expect(fake.node('k8s-node1')).toMatchObject({ unschedulable: true, unfinished: false });
   });
 
-  it('is there before and after', async () => {
+  it('stays through the upgrade of its node', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
@@ -47,17 +47,17 @@ describe('a person’s cordon (F11)', () => {
   });
 
   it.each([
-    ['ours is set', 'k8s-node1 cordon', { unschedulable: true, cordonedByUs: false }],
-    ['ours is lifted', 'k8s-node1 uncordon', { unschedulable: true, cordonedByUs: false }],
-  ])('that is made right before %s is seen', async (_when, write, expected) => {
+    ['this rollout cordons', 'k8s-node1 cordon', { unschedulable: true, cordonedByUs: false }],
+    ['this rollout uncordons', 'k8s-node1 uncordon', { unschedulable: true, cordonedByUs: false }],
+  ])('that is set right before %s is respected', async (_when, write, expected) => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1')] });
     const { patchNode } = ctx.writer;
     let changed = false;
     ctx.writer.patchNode = async (name, annotations, unschedulable, version) => {
-      const what = `${name} ${unschedulable === undefined ? 'mark' : unschedulable ? 'cordon' : 'uncordon'}`;
+      const what = `${name} ${unschedulable === undefined ? 'annotate' : unschedulable ? 'cordon' : 'uncordon'}`;
       if (what !== write || changed) return patchNode(name, annotations, unschedulable, version);
       changed = true;
-      // Lifted by somebody who then makes one of their own, or made where there was none.
+      // A person cordons the node, or replaces the cordon of the rollout with their own.
       fake.change(name, { unschedulable: true, cordonedByUs: false, version: '2' });
       throw new ApiError('patch node', new ApiException(409, 'changed', {}, {}));
     };
@@ -67,7 +67,7 @@ describe('a person’s cordon (F11)', () => {
     expect(fake.node('k8s-node1')).toMatchObject({ release: target, ...expected });
   });
 
-  it('is not lifted by a drain that fails either', async () => {
+  it('stays when the drain fails', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     fake.onDrain = async (node) => {
       if (node === 'k8s-node1') throw new BlockedError('no', ['budget']);
@@ -85,7 +85,7 @@ describe('a drain that fails', () => {
     };
   };
 
-  it('lifts our cordon, leaves the rest alone, and stays in flight (F11)', async () => {
+  it('lifts the cordon of the rollout, changes nothing else, and leaves the rollout in flight (F11)', async () => {
     const { ctx, fake } = fakeContext();
     failing(fake);
     expect(await run({ ctx })).toMatchObject({
@@ -112,7 +112,7 @@ describe('a drain that fails', () => {
     expect(fake.node('k8s-node2').unschedulable).toBe(true);
   });
 
-  it('is followed by a run that finishes', async () => {
+  it('does not keep the next run from finishing', async () => {
     const { ctx, fake } = fakeContext();
     failing(fake);
     await run({ ctx });
@@ -121,7 +121,7 @@ describe('a drain that fails', () => {
     expect(fake.nodes.every((node) => node.release === target && !node.unschedulable)).toBe(true);
   });
 
-  it('lifts our cordon when the run is called off in it', async () => {
+  it('lifts the cordon of the rollout when the run is aborted during the drain', async () => {
     const stop = new AbortController();
     const { ctx, fake } = fakeContext({ signal: stop.signal });
     fake.onDrain = async () => {
@@ -143,7 +143,7 @@ describe('a script that fails', () => {
     };
   };
 
-  it('leaves its node cordoned and the rollout in flight, and says what to do', async () => {
+  it('leaves its node cordoned and the rollout in flight, with a hint', async () => {
     const { ctx, fake } = fakeContext();
     failing(fake, 'k8s-node2');
     expect(await run({ ctx })).toMatchObject({
@@ -159,7 +159,7 @@ describe('a script that fails', () => {
     expect(fake.inFlight).toBeDefined();
   });
 
-  it('is what the run says even when nobody answers what has become of the node', async () => {
+  it('is what the run reports even when the node cannot be read afterwards', async () => {
     const { ctx, fake } = fakeContext();
     const { nodes } = ctx.cluster;
     failing(fake, 'k8s-node2', () => {
@@ -204,20 +204,20 @@ describe('a script that fails', () => {
     });
   });
 
-  it('or a node that does not come up leaves it cordoned', async () => {
+  it('or a node that does not become Ready leaves the node cordoned', async () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => fake.change(node, { ready: node !== 'k8s-node2' });
     expect(await run({ ctx })).toMatchObject({
       outcome: 'failed',
       message: expect.stringContaining('waiting for k8s-node2 to be Ready at 1.34.5: gave up'),
       hint: expect.stringMatching(
-        /^k8s-node2 stays cordoned at 1\.34\.5\. journalctl -u kubelet .*run again/,
+        /^k8s-node2 stays cordoned at 1\.34\.5\. See journalctl -u kubelet .*run again/,
       ),
     });
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
-  it('or has no end in its time leaves its node cordoned, and says that it may still run, and where its log is', async () => {
+  it('or exceeds its time limit leaves its node cordoned; the hint says that it may still run and names its log', async () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => {
       const at = { name: node, address: '10.0.20.5', user: 'wizard', port: 22 };
@@ -225,14 +225,14 @@ describe('a script that fails', () => {
     };
     const { outcome, hint } = await run({ ctx });
     expect(outcome).toBe('failed');
-    expect(hint).toContain('k8s-node2 stays cordoned at 1.34.2. update_k8s.sh may still run there');
+    expect(hint).toContain('k8s-node2 stays cordoned at 1.34.2. update_k8s.sh may still be running there');
     expect(hint).toContain(
       '/var/log/k8s-upgrade/update_k8s.log. Try it yourself: ssh -p 22 wizard@10.0.20.5',
     );
     expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, cordonedByUs: true });
   });
 
-  it('or a host key that has changed since preflight (F27) leaves its node cordoned, and says so', async () => {
+  it('or a host key that has changed since preflight (F27) leaves its node cordoned, with that hint', async () => {
     const { ctx, fake } = fakeContext();
     fake.onScript = async (node) => {
       if (node === 'k8s-node2')
@@ -260,7 +260,7 @@ describe('a script that fails', () => {
   });
 });
 
-describe('the node under the run (F1)', () => {
+describe('the node that the run is on (F1)', () => {
   it('is left to the next Job, after everything else', async () => {
     const { ctx, fake } = fakeContext({ ownNode: 'k8s-node2' });
     expect(await run({ ctx })).toMatchObject({ outcome: 'done', handedOff: true });
@@ -268,20 +268,20 @@ describe('the node under the run (F1)', () => {
     expect(fake.effects.slice(-2)).toEqual(['k8s-node1 annotate soaking-', 'next Job, not on k8s-node2']);
     expect(eventsOf(fake, 'run-ended')).toEqual([]);
     expect(eventsOf(fake, 'handed-off')).toEqual([
-      { type: 'handed-off', job: 'job-2', why: 'k8s-node2 is the node under this process' },
+      { type: 'handed-off', job: 'job-2', why: 'this process runs on k8s-node2' },
     ]);
     expect(fake.inFlight).toBeDefined();
   });
 
-  it('that is the control plane is not drained, and nothing behind it either', async () => {
+  it('is not drained if it is the control plane, and neither are the workers', async () => {
     const { ctx, fake } = fakeContext({ ownNode: 'k8s-master' });
     expect(await run({ ctx })).toMatchObject({ handedOff: true });
     expect(fake.effects.filter((effect) => effect.endsWith('drain'))).toEqual([]);
   });
 });
 
-describe('a node that leaves in the middle', () => {
-  it('of its soak has been seen through', async () => {
+describe('a node that leaves the cluster', () => {
+  it('during its soak does not stop the rollout', async () => {
     const { ctx, fake } = fakeContext();
     const { patchNode } = ctx.writer;
     ctx.writer.patchNode = async (name, annotations, unschedulable) => {
@@ -294,7 +294,7 @@ describe('a node that leaves in the middle', () => {
     expect(fake.node('k8s-node1').release).toBe(target);
   });
 
-  it('fails the run by name', async () => {
+  it('during its drain fails the run, which names it', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async (node) => {
       if (node !== 'k8s-node2') return;

@@ -17,14 +17,18 @@ import { TimeoutError, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
 
-/** `master` runs `kubeadm upgrade apply`, once in a rollout; `worker` runs `kubeadm upgrade node`, as every other node does. */
+/**
+ * `master`: `kubeadm upgrade apply`, once in a rollout. `worker`: `kubeadm upgrade node`, for every other
+ * node.
+ */
 export type NodeRole = 'master' | 'worker';
 
 /**
- * Takes one node from wherever it is to the target: gates, drain, script, Ready, uncordon.
+ * Brings one node to the target, whatever its state: gates, drain, script, wait for Ready, uncordon.
  *
- * @throws BlockedError before anything changed on the node: our cordon is lifted;
- *   UpgradeError after: the node stays cordoned, and the next run goes on there.
+ * @param soak whether the node soaks afterwards; `finishSoak` waits for the end.
+ * @throws BlockedError before the node's packages change: it is uncordoned if this rollout cordoned it.
+ *   UpgradeError after that: it stays cordoned, and the next run resumes there.
  */
 export async function upgradeNode(
   ctx: Context,
@@ -35,7 +39,8 @@ export async function upgradeNode(
   const gates = node.controlPlane ? beforeDrainGates : workerGates;
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
   await ctx.catchUp?.(node);
-  // Interrupted after the kubelet was upgraded, the script still has its last steps to take: it is safe to run twice.
+  // The script runs even if the kubelet is at the target: an interrupted one may have steps left. Safe to run
+  // twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);
   await becomeReady(ctx, node);
@@ -54,7 +59,7 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
     );
     reportPhase(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
   } catch (error) {
-    // Once kubeadm may have begun there, the node is safer empty.
+    // Once kubeadm may have started there, the node is safer empty.
     if (!isInProgressOf(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
     throw error;
   }
@@ -79,24 +84,25 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
     await ctx.shell.script(node, 'update_k8s', args, settings.timing.script);
   } catch (error) {
     if (error instanceof ConnectionError)
-      throw await leftOver(
+      throw await withNodeState(
         ctx,
         node,
         error,
-        `update_k8s.sh may still run there, and writes its log to ${logOf('update_k8s')}.`,
+        `update_k8s.sh may still be running there; its log is ${logOf('update_k8s')}.`,
       );
-    // Its host key or its login has changed since the gates asked; nothing was sent.
-    if (error instanceof UpgradeError && error.code === 'blocked') throw await leftOver(ctx, node, error);
+    // Its host key or login has changed since the gates were checked; nothing was sent.
+    if (error instanceof UpgradeError && error.code === 'blocked')
+      throw await withNodeState(ctx, node, error);
     if (!(error instanceof ScriptError)) throw error;
     await forgiveOrFail(ctx, node, error);
   }
   reportPhase(ctx, node, 'updated', { seconds: since(started) });
 }
 
-/** kubeadm has declared failure over nodes that were fine (F20): what the node is now decides. */
+/** kubeadm sometimes fails although the node was upgraded (F20), so the state of the node decides. */
 async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
-  const now = await askAgain(ctx, node.name);
-  // A kubelet that was there from the start says nothing of what the script was to do.
+  const now = await readAgain(ctx, node.name);
+  // If the kubelet was at the target before the script, its release shows nothing about the script.
   if (now.release === ctx.request.target && now.ready && node.release !== now.release) {
     ctx.report.emit({
       type: 'notice',
@@ -104,30 +110,30 @@ async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError
     });
     return;
   }
-  throw await leftOver(ctx, node, error);
+  throw await withNodeState(ctx, node, error);
 }
 
-/** What has become of the node, and what to do, behind an error that came once its packages may have changed. */
-async function leftOver(
+/** Adds the state of the node, and what to do, to an error that came after its packages may have changed. */
+async function withNodeState(
   ctx: Context,
   node: ClusterNode,
   error: UpgradeError,
   more = '',
 ): Promise<UpgradeError> {
-  const { release, unknown } = await askAgain(ctx, node.name);
+  const { release, unknown } = await readAgain(ctx, node.name);
   const hints = [
     unknown
-      ? `What has become of ${node.name} is not known (${unknown}); it was cordoned.`
+      ? `The state of ${node.name} is unknown (${unknown}); it was cordoned.`
       : `${node.name} stays cordoned at ${release}.`,
     more,
     error.hint,
-    'Fix it and run again (the run resumes there), or roll it back as the runbook says.',
+    'Fix it and run again (the run resumes there), or roll it back as described in the runbook.',
   ];
   return new UpgradeError('failed', error.message, { cause: error, hint: hints.filter(Boolean).join(' ') });
 }
 
-/** The node after an error, which is worth more than that the API server cannot be asked right then. */
-async function askAgain(ctx: Context, name: string): Promise<Partial<ClusterNode> & { unknown?: string }> {
+/** Reads the node after an error. A failure to read it does not replace that error. */
+async function readAgain(ctx: Context, name: string): Promise<Partial<ClusterNode> & { unknown?: string }> {
   try {
     return await findNode(ctx, name);
   } catch (error) {
@@ -143,13 +149,15 @@ async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
   const what = `waiting for ${node.name} to be Ready at ${target}`;
   await ctx.cluster.waitForNode(node.name, what, isUp, wait).catch(async (error) => {
     if (!(error instanceof TimeoutError)) throw error;
-    throw await leftOver(ctx, node, error, `journalctl -u kubelet on ${node.name} says why.`);
+    throw await withNodeState(ctx, node, error, `See journalctl -u kubelet on ${node.name}.`);
   });
 }
 
 /**
- * Sees a soak through that this or an earlier process began. Its start is on the node, so that a restart neither
- * skips nor repeats it. A node that leaves meanwhile has nothing left to see.
+ * Waits for the end of a soak that this or an earlier process started. The soak annotation has its start, so
+ * that a restart neither skips nor repeats it. Returns at once for a node that has left or does not soak.
+ *
+ * @throws BlockedError when an alert stops the rollout.
  */
 export async function finishSoak(ctx: Context, name: string): Promise<void> {
   const node = (await ctx.cluster.nodes()).find((one) => one.name === name);

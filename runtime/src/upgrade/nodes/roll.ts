@@ -3,50 +3,55 @@ import { type Remaining, remaining } from '../../rollout/remaining.ts';
 import type { Context, StageEnd } from '../context.ts';
 import { finishSoak, type NodeRole, upgradeNode } from './node.ts';
 
-/** The nodes that a stage rolls, and how. */
+/** The nodes that a stage upgrades, and how. */
 interface NodeGroup {
+  /** Whether the node is one of the stage's. */
   readonly belongs: (node: ClusterNode) => boolean;
-  /** Decided anew for each node. @param left the nodes of the whole cluster on which something is left to do. */
+  /**
+   * Decided before each node.
+   *
+   * @param left the nodes of the whole cluster on which something is left to do.
+   */
   readonly role: (nodes: readonly ClusterNode[], left: readonly ClusterNode[]) => NodeRole;
-  /** Whether each node soaks before the next. */
+  /** Whether each node soaks before the next one starts. */
   readonly soak: boolean;
   /** Called before each node. Throws to stop there. */
   readonly before?: (next: ClusterNode, nodes: readonly ClusterNode[]) => Promise<void>;
 }
 
 /**
- * Upgrades a group of nodes one after the other, asking the cluster before each which are left: nodes may join or leave
- * meanwhile (F26). The node under this process is left to the next Job (F1).
+ * Upgrades a group of nodes one after the other. Reads the cluster before each, as nodes may join or leave
+ * (F26). The node that this process runs on is left to the next Job (F1).
  */
 export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
   const { belongs, role, soak, before } = group;
-  const taken = new Set<string>();
+  const upgraded = new Set<string>();
   for (;;) {
     const nodes = await ctx.cluster.nodes();
     for (const node of nodes.filter((n) => belongs(n) && n.soakingSince !== undefined))
       await finishSoak(ctx, node.name);
-    const left = leftOf(await remaining(ctx.cluster, ctx.request.target, nodes), taken);
+    const left = leftOf(await remaining(ctx.cluster, ctx.request.target, nodes), upgraded);
     const pending = left.filter(belongs);
     const next = pending.find((node) => node.name !== ctx.ownNode);
     if (next === undefined) return pending[0] === undefined ? 'done' : handOff(ctx, pending[0]);
     await before?.(next, nodes);
     await upgradeNode(ctx, next, role(nodes, left), soak);
-    taken.add(next.name);
+    upgraded.add(next.name);
   }
 }
 
-/** An API server that its node's own turn has not brought to the target is no reason to take that node again. */
+/** Leaves out a node that was upgraded in this stage and has only its API server still behind. */
 function leftOf(
   { nodes, kubelets, inProgress }: Remaining,
-  taken: ReadonlySet<string>,
+  upgraded: ReadonlySet<string>,
 ): readonly ClusterNode[] {
   return nodes.filter(
-    (node) => !taken.has(node.name) || kubelets.includes(node) || inProgress.includes(node),
+    (node) => !upgraded.has(node.name) || kubelets.includes(node) || inProgress.includes(node),
   );
 }
 
 async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
   const job = await ctx.startNextJob(node.name);
-  ctx.report.emit({ type: 'handed-off', job, why: `${node.name} is the node under this process` });
+  ctx.report.emit({ type: 'handed-off', job, why: `this process runs on ${node.name}` });
   return 'handed-off';
 }

@@ -7,15 +7,20 @@ import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
 describe('containerd', () => {
   const updates = (fake: FakeCluster) => fake.effects.filter((effect) => effect.includes('containerd'));
   test.each([
-    ['behind every worker: up to the oldest of them', '1.7.20', ['1.7.27', '1.7.24'], ['--version 1.7.24']],
-    ['behind by number, not by text', '1.7.9', ['1.7.10'], ['--version 1.7.10']],
+    [
+      'behind every worker: upgraded to the oldest version on them',
+      '1.7.20',
+      ['1.7.27', '1.7.24'],
+      ['--version 1.7.24'],
+    ],
+    ['behind by number, not by string order', '1.7.9', ['1.7.10'], ['--version 1.7.10']],
     ['behind workers of 1.7.9 and 1.7.10', '1.7.8', ['1.7.10', '1.7.9'], ['--version 1.7.9']],
     ['behind one worker only', '1.7.24', ['1.7.27', '1.7.24'], []],
     ['ahead', '2.1.0', ['1.7.27'], []],
     ['a major behind', '1.7.27', ['2.1.0'], []],
     ['beside a worker with another runtime', '1.7.20', ['1.7.27', undefined], []],
     ['another runtime itself', undefined, ['1.7.27'], []],
-    ['alone', '1.7.20', [], []],
+    ['without workers', '1.7.20', [], []],
   ])('on a control plane that is %s', async (_what, own, workers, expected) => {
     const nodes = [
       master({ containerd: own }),
@@ -37,7 +42,7 @@ describe('containerd on the control plane', () => {
   const old = { containerd: '1.7.27' };
   const current = (name: string) => worker(name, { containerd: '1.7.28' });
 
-  it('is a change of this rollout: marked before, and no longer unfinished after', async () => {
+  it('is a change of this rollout: annotated as unfinished only while the script runs', async () => {
     const { ctx, fake } = fakeContext({ stages: 'containerd', nodes: [master(old), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-master')).toEqual([
@@ -47,7 +52,7 @@ describe('containerd on the control plane', () => {
     ]);
   });
 
-  it('leaves nothing to finish on a node at the target, which no drain will touch again (F5)', async () => {
+  it('leaves nothing unfinished on a node at the target, which no drain will finish (F5)', async () => {
     const done = { ...old, release: target };
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(done), current('k8s-node1')] });
     fake.onScript = async (_node, name) => {
@@ -58,7 +63,7 @@ describe('containerd on the control plane', () => {
     expect(fake.node('k8s-master').unfinished).toBe(false);
   });
 
-  it('leaves what an earlier process began for the stage master to finish', async () => {
+  it('leaves a node in progress for the stage master to finish', async () => {
     const inProgress = { ...old, unschedulable: true, cordonedByUs: true, changedAt: Date.now() - 1_000 };
     const { ctx, fake } = fakeContext({ inFlight: {}, nodes: [master(inProgress), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
@@ -69,7 +74,7 @@ describe('containerd on the control plane', () => {
     ]);
   });
 
-  it('does not keep the cordon of a drain that fails afterwards, nor hide that a person’s node is not through', async () => {
+  it('does not keep the cordon of a drain that fails later, and a node that a person cordoned stays unfinished', async () => {
     const { ctx, fake } = fakeContext({ nodes: [master(old), current('k8s-node1')] });
     fake.onDrain = async () => {
       throw new BlockedError('no', ['budget']);
@@ -84,7 +89,7 @@ describe('containerd on the control plane', () => {
     expect(effectsOn(cordoned.fake, 'k8s-master')).toContain('k8s-master annotate unfinished');
   });
 
-  it('waits for the other control-plane nodes to be well, and for alerts', async () => {
+  it('waits until the other control-plane nodes are healthy', async () => {
     const second = master({ ...old, name: 'k8s-master2', address: '10.0.0.99' });
     const { ctx, fake } = fakeContext({ nodes: [master(old), second, current('k8s-node1')] });
     fake.onScript = async (node, name) => {
@@ -111,7 +116,7 @@ const failing = (exitCode: number) => {
   return { ctx, fake };
 };
 
-it('a control plane whose package manager has not the workers’ containerd keeps its own, and is upgraded', async () => {
+it('a control plane that is not offered the workers’ containerd keeps its own and is upgraded', async () => {
   const { ctx, fake } = failing(4);
   expect((await run({ ctx })).outcome).toBe('done');
   expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master update_containerd --version 1.7.28');
@@ -121,7 +126,7 @@ it('a control plane whose package manager has not the workers’ containerd keep
   );
 });
 
-it('a containerd that fails to be updated ends the run before the control plane', async () => {
+it('a failed update of containerd ends the run before the upgrade of the control plane', async () => {
   const { ctx, fake } = failing(1);
   expect((await run({ ctx })).outcome).toBe('failed');
   expect(effectsOn(fake, 'k8s-master').some((effect) => effect.includes('update_k8s'))).toBe(false);

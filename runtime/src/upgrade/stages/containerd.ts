@@ -9,12 +9,13 @@ import { waitForGates } from '../wait-for-gates.ts';
 /** Exit code of update_containerd.sh when the node's package manager does not offer the version. */
 const versionNotOffered = 4;
 
+/** Upgrades containerd on control-plane nodes where it is older than on the workers. */
 export const containerd: StageWork = {
   async skipReason(ctx) {
     const { behind, beyond, version } = await findSkew(ctx);
     if (behind.length > 0) return undefined;
     if (beyond.length === 0) return 'no control-plane node is behind the workers';
-    return `${beyond.map((node) => node.name).join(', ')}: to containerd ${version} is another major, which is not for an unattended run`;
+    return `${beyond.map((node) => node.name).join(', ')}: containerd ${version} is another major, which an unattended run does not install`;
   },
   async run(ctx) {
     const { behind, version } = await findSkew(ctx);
@@ -24,31 +25,31 @@ export const containerd: StageWork = {
 };
 
 /**
- * Containers go on while containerd restarts, so nothing is drained; but the node may not be Ready for a moment, and of several never
- * two at once.
+ * Containers keep running while containerd restarts, so nothing is drained. But the node may briefly be not
+ * Ready, so the gates come first: no two control-plane nodes may be down at once.
  */
 async function updateOn(ctx: Context, name: string, version: string): Promise<void> {
   const nodes = await ctx.cluster.nodes();
   await waitForGates(ctx, beforeContainerdGates, `before containerd of ${name}`);
   const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
-  // A node at the target has nothing that a drain could finish.
+  // On a node at the target no later drain would finish this, so it is not marked as unfinished.
   await markChanged(ctx, name, ({ release }) => release !== ctx.request.target);
   const { script } = ctx.settings.timing;
   await ctx.shell.script(node, 'update_containerd', ['--version', version], script).catch((error) => {
-    // Such as a worker's containerd of another repository. Nothing was changed, and kubeadm does not need it.
+    // The workers may have theirs from another repository. Nothing was changed, and kubeadm does not need it.
     if (!(error instanceof ScriptError) || error.exitCode !== versionNotOffered) throw error;
     ctx.report.emit({
       type: 'notice',
       text: `${error.message}; continuing with containerd as it is on ${name}`,
     });
   });
-  // Begun by an earlier process, the stage master has still to finish it.
+  // The stage master finishes a node whose upgrade an earlier process started.
   if (isInProgress(node)) return;
   await clearUnfinished(ctx, name);
 }
 
-/** The oldest version on the workers is the goal: the control plane is not to run ahead of any of them. */
+/** The goal is the oldest version on the workers, so that the control plane is not ahead of any of them. */
 async function findSkew(
   ctx: Context,
 ): Promise<{ behind: ClusterNode[]; beyond: ClusterNode[]; version: string }> {

@@ -20,6 +20,6 @@ const work: Readonly<Record<StageName, StageWork>> = {
 
 const stages: readonly Stage[] = stageRows.map((row) => ({ ...row, ...work[row.name] }));
 
-/** These stages, in the order in which they run. */
+/** The stages of these names, in the order in which they run. */
 export const stagesOf = (names: readonly StageName[]): Stage[] =>
   stages.filter(({ name }) => names.includes(name));

@@ -6,6 +6,7 @@ import type { Context, StageWork } from '../context.ts';
 import { rollNodes } from '../nodes/roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
+/** Upgrades the control-plane nodes, one at a time. */
 export const master: StageWork = {
   async skipReason(ctx) {
     const { target } = ctx.request;
@@ -16,12 +17,12 @@ export const master: StageWork = {
     const { target } = ctx.request;
     const end = await rollNodes(ctx, {
       belongs: (node) => node.controlPlane,
-      // Where one node is through, kubeadm's new configuration is uploaded. One that was interrupted may have applied half of it:
-      // `upgrade node` would take that back to what was uploaded last.
+      // `upgrade node` uses the configuration that kubeadm uploaded last. The new one is uploaded for certain
+      // only once a node has finished; until then `upgrade apply` is repeated.
       role: (nodes, left) =>
         nodes.some((node) => node.controlPlane && !left.includes(node)) ? 'worker' : 'master',
       soak: false,
-      before: (next, nodes) => othersAreWell(ctx, next, nodes),
+      before: (next, nodes) => waitForOthers(ctx, next, nodes),
     });
     if (end === 'handed-off') return end;
     await waitForGates(ctx, afterControlPlaneGates, 'after the control plane');
@@ -29,16 +30,19 @@ export const master: StageWork = {
     if (servers.length === 0) return 'done';
     throw new UpgradeError(
       'failed',
-      `the control plane was upgraded, and the API server of ${servers.map(({ name }) => name).join(', ')} is still older than ${target}`,
+      `the control plane was upgraded, but the API server of ${servers.map(({ name }) => name).join(', ')} is still older than ${target}`,
       {
-        hint: 'Look at the kube-apiserver static pod: crictl ps -a, /etc/kubernetes/manifests.',
+        hint: 'Check the static pod kube-apiserver: crictl ps -a, /etc/kubernetes/manifests.',
       },
     );
   },
 };
 
-/** Of several control-plane nodes never two are down at once: all others are well before one is taken, or taken up again. */
-async function othersAreWell(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
+/**
+ * No two control-plane nodes may be down at once: all others must be healthy before one is started or
+ * resumed.
+ */
+async function waitForOthers(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
   if (nodes.filter((node) => node.controlPlane).length === 1) return;
   await waitForGates(ctx, nextControlPlaneGates, `before the control-plane node ${next.name}`);
 }

@@ -5,12 +5,14 @@ import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
+/** Verifies that every node is at the target and the cluster is healthy, and clears soak annotations. */
 export const postflight: StageWork = {
   skipReason: async () => undefined,
   async run(ctx) {
     await assertAllUpgraded(ctx);
     await waitForGates(ctx, postflightGates, 'at post-flight');
-    // The other marks go when the end was told: a process that has to go on from a crash here needs them.
+    // The other annotations are cleared after the report: a process that resumes after a crash here needs
+    // them.
     await clearSoaks(ctx);
     return 'done';
   },

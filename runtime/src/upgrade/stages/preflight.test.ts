@@ -5,7 +5,7 @@ import { preflight } from './preflight.ts';
 const { context, seed, unchanged } = blockedPodsLabs();
 
 describe('pods that may be deleted, at preflight', () => {
-  it.each([[false], [true]])('tells of them, also on resuming: %s', async (resumed) => {
+  it.each([[false], [true]])('reports them; resumed: %s', async (resumed) => {
     await seed();
     const { ctx, fake } = context([rule], resumed);
     await preflight.run(ctx).catch(() => {});
@@ -13,7 +13,7 @@ describe('pods that may be deleted, at preflight', () => {
     const reported = fake.events.flatMap((event) => (event.type === 'notice' ? [event.text] : []));
     expect(reported.filter((text) => text.includes('will be deleted'))).toEqual([
       expect.stringMatching(
-        /^drain: one pod will be deleted where the eviction stays refused:\n {2}- apps\/web on two: /,
+        /^drain: one pod will be deleted if the eviction stays refused:\n {2}- apps\/web on two: /,
       ),
     ]);
     unchanged();

@@ -5,13 +5,15 @@ import { joinGates, preflightGates } from '../../gates/index.ts';
 import { askGates, type Context, type StageWork } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 
+/** Checks every gate. During a rollout it waits for them; before one it decides at once. */
 export const preflight: StageWork = {
   skipReason: async () => undefined,
   async run(ctx) {
-    // A rollout under way has shaken the cluster itself: give it the time that a drain would give it.
+    // A rollout in progress disturbs the cluster itself, so wait as long as before a drain.
     if (await ctx.journal.read()) {
       const verdicts = await waitForGates(ctx, preflightGates, 'before continuing');
-      // The rest was told when it began; which pods will go is told before every cordon of a process.
+      // The other notes were reported when the rollout started. Each process reports which pods it may
+      // delete.
       reportNotes(
         ctx,
         verdicts.filter(({ gate }) => gate === drainGate.name),
@@ -33,15 +35,15 @@ function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
 async function judgeOnce(ctx: Context): Promise<void> {
   const verdicts = await askGates(ctx, preflightGates);
   reportNotes(ctx, verdicts);
-  // With nothing changed yet, a setting that points at the wrong thing is for whoever wrote it.
+  // Nothing is changed yet, so a setting that points at the wrong server is bad input.
   for (const { badInput } of verdicts) if (badInput !== undefined) throw badInput;
   const closed = verdicts.filter((verdict) => !verdict.open);
   if (closed.length === 0) return;
   const reasons = reasonsOf(closed);
   if (closed.every((verdict) => verdict.outcomeWhenClosed === 'held')) {
-    throw held('preflight holds', reasons);
+    throw held('preflight holds the run', reasons);
   }
-  throw new BlockedError('preflight refuses, nothing was changed', reasons, {
-    hint: 'Clear what is named, then run again.',
+  throw new BlockedError('preflight refuses the run; nothing was changed', reasons, {
+    hint: 'Fix these, then run again.',
   });
 }

@@ -16,12 +16,12 @@ describe('the repository', () => {
     expect(last).toBeLessThan(fake.effects.findIndex((effect) => effect.endsWith('drain')));
   });
 
-  it('is switched before its drain on a node that has joined since, whose fitness is asked, too (F26)', async () => {
+  it('is switched on a node that has joined, before its drain and after a check of its compatibility (F26)', async () => {
     const { ctx, fake } = fakeContext(minor);
     const { read } = ctx.shell;
-    const asked: string[] = [];
+    const checked: string[] = [];
     ctx.shell.read = async (node, words) => {
-      if (words[0] === 'bash') asked.push(node.name);
+      if (words[0] === 'bash') checked.push(node.name);
       return read(node, words);
     };
     fake.onDrain = async (node) => {
@@ -33,10 +33,10 @@ describe('the repository', () => {
       'k8s-node9 cordon cordoned',
     ]);
     expect(switched(fake).filter((effect) => effect.startsWith('k8s-node2'))).toHaveLength(1);
-    expect(asked).toContain('k8s-node9');
+    expect(checked).toContain('k8s-node9');
   });
 
-  it('of a node that has joined and cannot take it: it is left as it is', async () => {
+  it('stays on a node that has joined and does not fit the minor', async () => {
     const { ctx, fake } = fakeContext(minor);
     const old = worker('k8s-node9', { release: parseRelease('t', '1.34.2') });
     const { read } = ctx.shell;

@@ -2,10 +2,11 @@ import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
 import { setRepository } from '../nodes/set-repository.ts';
 
+/** For a minor, points the package repository of every node that is left at it. */
 export const repo: StageWork = {
   async skipReason(ctx) {
     const { kind, target } = ctx.request;
-    if (kind !== 'minor') return 'a patch comes from the repository that is configured';
+    if (kind !== 'minor') return 'a patch comes from the repository that the nodes have';
     const left = await remaining(ctx.cluster, target);
     return left.nodes.length > 0 ? undefined : 'every node is at the target';
   },

@@ -9,10 +9,10 @@ describe('the snapshot', () => {
   const taken = (fake: FakeCluster) => fake.effects.includes('k8s-master snapshot before 1.34.5');
 
   test.each([
-    ['none yet', {}, true, true],
-    ['one of this rollout, verified again', { snapshotPath: old(60) }, true, false],
-    ['one that no longer verifies', { snapshotPath: old(60) }, false, true],
-    ['one that is too old', { snapshotPath: old(2 * 86_400) }, true, true],
+    ['no snapshot yet', {}, true, true],
+    ['a snapshot of this rollout that still verifies', { snapshotPath: old(60) }, true, false],
+    ['a snapshot that no longer verifies', { snapshotPath: old(60) }, false, true],
+    ['a snapshot that is too old', { snapshotPath: old(2 * 86_400) }, true, true],
   ])('with %s', async (_what, inFlight, verifies, takes) => {
     const { ctx, fake } = fakeContext({ inFlight });
     fake.verifySnapshot = async () => verifies;
@@ -34,7 +34,7 @@ describe('the snapshot', () => {
     },
   );
 
-  it('comes too late for a control plane that is upgraded', async () => {
+  it('is not taken once the control plane is upgraded', async () => {
     const { ctx, fake } = fakeContext({
       inFlight: {},
       nodes: [master({ release: target }), worker('k8s-node1')],

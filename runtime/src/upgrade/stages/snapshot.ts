@@ -5,10 +5,11 @@ import { isChanged } from '../../rollout/node-marks.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
 
+/** Takes and verifies an etcd snapshot, unless one from before the first change exists. */
 export const snapshot: StageWork = {
   async skipReason(ctx) {
     if (await hasExternalEtcd(ctx))
-      return 'etcd is outside the cluster (gates.externalEtcdVersion), and so are its snapshots: take one there';
+      return 'etcd is outside the cluster (gates.externalEtcdVersion); take its snapshot there yourself';
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
     const node = firstControlPlane(nodes);
     const { target } = ctx.request;
@@ -17,7 +18,8 @@ export const snapshot: StageWork = {
       return `the control plane is at ${target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
-    // However old: the way back leads to before the first change, and a later one would be taken for it.
+    // Whatever its age: a rollback needs the state before the first change, and a later snapshot would
+    // replace it.
     if (nodes.some((one) => isChanged(one, inFlight))) return `${taken} is from before the first change`;
     if (Date.now() - takenAt(taken, inFlight.startedAt) > ctx.settings.snapshot.maximumAge) return undefined;
     const verified = await ctx.snapshots.verify(node, taken);
@@ -40,7 +42,7 @@ function firstControlPlane(nodes: readonly ClusterNode[]): ClusterNode {
   return node;
 }
 
-/** The file's name ends in its epoch seconds: `k8s-upgrade-pre-1.34.5-1763812800.db`. */
+/** In ms since the epoch. The file name ends in epoch seconds: `k8s-upgrade-pre-1.34.5-1763812800.db`. */
 function takenAt(path: string, otherwise: number): number {
   const seconds = /-(\d{9,11})\.db$/.exec(path)?.[1];
   return seconds === undefined ? otherwise : Number(seconds) * 1000;

@@ -2,6 +2,7 @@ import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
 import { rollNodes } from '../nodes/roll.ts';
 
+/** Upgrades the workers, one at a time, each with a soak. */
 export const workers: StageWork = {
   async skipReason(ctx) {
     const nodes = await ctx.cluster.nodes();
