@@ -26,7 +26,7 @@ async function seed(...objects: KubeObject[]): Promise<void> {
 }
 
 /** Checks the gate for every node that is not at the target yet. */
-async function ask(
+async function check(
   user: Parameters<typeof connect>[2] = 'admin',
   target = '1.34.5',
   settings: Settings = testSettings(),
@@ -51,7 +51,7 @@ async function ask(
 describe('the gate drain, before the first cordon (F17)', () => {
   it('is open without budgets, and the check evicts and cordons nothing', async () => {
     await seed(runningPod('web', 'one'), runningPod('db', 'two'));
-    expect(await ask()).toMatchObject({ open: true, reasons: [], notes: [] });
+    expect(await check()).toMatchObject({ open: true, reasons: [], notes: [] });
     expect(lab.api.store.list('pods', 'apps')).toHaveLength(2);
     const evictions = lab.api.requests.matching({ subresource: 'eviction' });
     expect(evictions.map((one) => one.dryRun)).toEqual([true, true]);
@@ -68,12 +68,12 @@ describe('the gate drain, before the first cordon (F17)', () => {
       });
     change({}, {});
     lab.api.setVersion('1.34.9');
-    expect(await ask('admin', '1.34.9')).toMatchObject({ open: true });
+    expect(await check('admin', '1.34.9')).toMatchObject({ open: true });
     change({}, { 'viktorbarzin.me/k8s-upgrade-cordoned': '2026-01-01T00:00:00Z' });
-    expect(await ask('admin', '1.34.9')).toMatchObject({ open: false });
+    expect(await check('admin', '1.34.9')).toMatchObject({ open: false });
     change({ 'node-role.kubernetes.io/control-plane': '' }, {});
     lab.api.setVersion('1.34.8');
-    expect(await ask('admin', '1.34.9')).toMatchObject({ open: false });
+    expect(await check('admin', '1.34.9')).toMatchObject({ open: false });
   });
 
   it('names every pod whose eviction a budget never allows, with the budget', async () => {
@@ -85,14 +85,14 @@ describe('the gate drain, before the first cordon (F17)', () => {
     );
     const never = (pod: string, node: string, budget: string) =>
       `apps/${pod} on ${node}: PodDisruptionBudget apps/${budget} (0 allowed now: 1 healthy, 1 needed) never allows its eviction`;
-    const { open, unknown, reasons } = await ask();
+    const { open, unknown, reasons } = await check();
     expect([open, unknown]).toEqual([false, false]);
     expect([...reasons].sort()).toEqual([never('db', 'two', 'never'), never('web', 'one', 'always')]);
   });
 
   it('does not check nodes that are at the target', async () => {
     await seed(runningPod('web', 'one'), disruptionBudget('always', 'web', { minAvailable: 1 }));
-    expect((await ask('admin', '1.34.2')).open).toBe(true);
+    expect((await check('admin', '1.34.2')).open).toBe(true);
   });
 
   it('only notes a budget that allows no eviction at the moment', async () => {
@@ -105,7 +105,7 @@ describe('the gate drain, before the first cordon (F17)', () => {
       pod.status = { ...pod.status, conditions: [{ type: 'Ready', status: 'False' }] } as never;
     });
     await lab.api.settled();
-    const { open, notes } = await ask();
+    const { open, notes } = await check();
     expect(open).toBe(true);
     expect(notes).toContainEqual(
       expect.stringMatching(/^apps\/a on one: .*needs 1 healthy pods.*; the drain will wait$/),
@@ -118,13 +118,13 @@ describe('the gate drain, before the first cordon (F17)', () => {
       disruptionBudget('first', 'web', { minAvailable: 0 }),
       disruptionBudget('second', 'web', { minAvailable: 0 }),
     );
-    expect((await ask()).reasons).toEqual([
+    expect((await check()).reasons).toEqual([
       expect.stringMatching(/^apps\/web on one: .*more than one PodDisruptionBudget/),
     ]);
   });
 
   it('is unknown, and closed, without the permission to check (F30, F31)', async () => {
-    expect(await ask({ namespace: 'apps', serviceAccount: 'nobody' })).toMatchObject({
+    expect(await check({ namespace: 'apps', serviceAccount: 'nobody' })).toMatchObject({
       open: false,
       unknown: true,
       outcomeWhenClosed: 'blocked',
@@ -147,7 +147,7 @@ describe('pods that drain.blockedPods names', () => {
 
   it('are noted with what will happen to them; the gate is still closed for the others', async () => {
     await two();
-    const { open, reasons, notes } = await ask('admin', '1.34.5', naming(rule));
+    const { open, reasons, notes } = await check('admin', '1.34.5', naming(rule));
     expect(open).toBe(false);
     expect(reasons).toEqual([expect.stringMatching(/^apps\/db on two: PodDisruptionBudget apps\/never/)]);
     expect(notes).toEqual([
@@ -157,7 +157,7 @@ describe('pods that drain.blockedPods names', () => {
 
   it('leave the gate open when no others remain, are in one note, and are not deleted', async () => {
     await two();
-    const { open, notes } = await ask('admin', '1.34.5', naming(rule, { namespaces: ['apps'] }));
+    const { open, notes } = await check('admin', '1.34.5', naming(rule, { namespaces: ['apps'] }));
     expect(open).toBe(true);
     expect(notes).toEqual([
       expect.stringMatching(/^2 pods will be deleted.*apps\/db on two.*apps\/web on one/s),
@@ -173,10 +173,10 @@ describe('pods that drain.blockedPods names', () => {
       disruptionBudget('first', 'web', { minAvailable: 0 }),
       disruptionBudget('second', 'web', { minAvailable: 0 }),
     );
-    const named = await ask('admin', '1.34.5', naming({ namespaces: ['apps'] }));
+    const named = await check('admin', '1.34.5', naming({ namespaces: ['apps'] }));
     expect([named.open, named.notes]).toEqual([true, [expect.stringContaining('more than one')]]);
     const one = naming({ disruptionBudgets: ['apps/first'] });
-    expect((await ask('admin', '1.34.5', one)).open).toBe(false);
+    expect((await check('admin', '1.34.5', one)).open).toBe(false);
   });
 
   it('are reasons of the closed gate when deleting them is forbidden', async () => {
@@ -200,7 +200,7 @@ describe('pods that drain.blockedPods names', () => {
         subjects: [{ kind: 'ServiceAccount', namespace: 'apps', name: account.serviceAccount }],
       },
     ] as KubeObject[]);
-    const { open, reasons } = await ask(account, '1.34.5', naming({ namespaces: ['apps'] }));
+    const { open, reasons } = await check(account, '1.34.5', naming({ namespaces: ['apps'] }));
     expect(open).toBe(false);
     expect(reasons).toEqual([
       expect.stringMatching(/^apps\/db on two: .*and it cannot be deleted: .*cannot delete resource "pods"/),
@@ -221,7 +221,7 @@ describe('pods that drain.blockedPods names', () => {
       lab.api.store.get('pods', 'apps', 'web-done')?.status?.phase === 'Succeeded' ? true : undefined,
     );
     await lab.api.settled();
-    expect((await ask()).reasons).toEqual([expect.stringMatching(/^apps\/web on one: /)]);
+    expect((await check()).reasons).toEqual([expect.stringMatching(/^apps\/web on one: /)]);
   });
 
   it('a pod in a namespace that is being deleted is noted: the drain will wait', async () => {
@@ -229,7 +229,7 @@ describe('pods that drain.blockedPods names', () => {
     lab.api.store.modify('namespaces', undefined, 'going', (found) => {
       found.status = { phase: 'Terminating' };
     });
-    const { open, notes } = await ask();
+    const { open, notes } = await check();
     expect([open, notes]).toEqual([
       true,
       ['going/last on one: its namespace is being deleted; the drain will wait'],

@@ -88,9 +88,9 @@ test('over IPv6 etcd is queried as localhost, and the member of a node in progre
     ...member(i, error),
     endpoint: `https://[fd00::1${i}]:2379`,
   });
-  const asked: string[] = [];
+  const sent: string[] = [];
   const read = async (_node: unknown, words: readonly string[]) => {
-    asked.push(...words);
+    sent.push(...words);
     return {
       code: 1,
       output: words[1] === 'ps' ? id : JSON.stringify([endpoint(0, 'gone'), endpoint(1), endpoint(2)]),
@@ -105,5 +105,5 @@ test('over IPv6 etcd is queried as localhost, and the member of a node in progre
     inFlight,
   } as unknown as GateContext;
   expect(await etcdMembers.check(ctx)).toEqual({ reasons: [] });
-  expect(asked).toContain('--endpoints=https://localhost:2379');
+  expect(sent).toContain('--endpoints=https://localhost:2379');
 });

@@ -42,11 +42,11 @@ export const etcdMembers: Gate = {
       };
     const inProgress = members.filter((node) => isInProgressOf(node, inFlight));
     const others = members.filter((node) => !inProgress.includes(node));
-    const asked = others.find((node) => node.ready) ?? others[0] ?? members[0];
-    if (asked === undefined) return { reasons: ['the cluster shows no control-plane node'] };
-    const health = await healthFrom(shell, asked);
+    const queried = others.find((node) => node.ready) ?? others[0] ?? members[0];
+    if (queried === undefined) return { reasons: ['the cluster shows no control-plane node'] };
+    const health = await healthFrom(shell, queried);
     if ('why' in health) return { reasons: [health.why] };
-    return judge(members, inProgress, asked, health.output);
+    return judge(members, inProgress, queried, health.output);
   },
 };
 
@@ -84,13 +84,13 @@ interface Endpoint {
 function judge(
   members: readonly ClusterNode[],
   inProgress: readonly ClusterNode[],
-  asked: ClusterNode,
+  queried: ClusterNode,
   output: string,
 ): Findings {
   const endpoints = endpointsIn(output);
   if (endpoints === undefined) {
     const answer = output.trim().slice(-200) || 'no output';
-    return { reasons: [`etcd on ${asked.name} does not report the health of its members: ${answer}`] };
+    return { reasons: [`etcd on ${queried.name} does not report the health of its members: ${answer}`] };
   }
   const isOf = ({ address }: ClusterNode, { endpoint }: Endpoint) =>
     endpoint.includes(isIPv6(address) ? `//[${address}]:` : `//${address}:`);

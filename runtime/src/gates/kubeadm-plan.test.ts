@@ -55,16 +55,16 @@ describe('the gate kubeadm-plan', () => {
 
   type Answer = { code: number; output: string };
 
-  /** Checks the gate; `asked` are the commands that ran on a node. */
-  async function ask(
+  /** Checks the gate; `commands` are the commands that ran on a node. */
+  async function check(
     nodes: ClusterNode[],
     answers: { plan?: Answer | Answer[]; diff?: Answer; diffs?: Record<string, Answer> } = {},
     more: Partial<GateContext> = {},
   ) {
-    const asked: string[] = [];
+    const commands: string[] = [];
     const plans = [answers.plan ?? []].flat();
     const read = async ({ name }: { name: string }, words: readonly string[]) => {
-      asked.push(`${name}: ${words.join(' ')}`);
+      commands.push(`${name}: ${words.join(' ')}`);
       return (
         (words[2] === 'plan' ? plans.shift() : (answers.diffs?.[name] ?? answers.diff)) ?? {
           code: 1,
@@ -87,47 +87,50 @@ describe('the gate kubeadm-plan', () => {
       settings: testSettings(),
       ...more,
     } as unknown as GateContext);
-    return { ...findings, asked };
+    return { ...findings, commands };
   }
 
   it('is open when kubeadm offers the target and drops nothing', async () => {
-    const { reasons, asked } = await ask([clusterNode('k8s-node1'), master], { plan: offer, diff: noDiff });
+    const { reasons, commands } = await check([clusterNode('k8s-node1'), master], {
+      plan: offer,
+      diff: noDiff,
+    });
     expect(reasons).toEqual([]);
-    expect(asked).toEqual([
+    expect(commands).toEqual([
       'k8s-master: kubeadm upgrade plan v1.34.5',
       'k8s-master: kubeadm upgrade diff v1.34.5',
     ]);
   });
 
   it('runs no plan on a control plane that is at the target already (F9)', async () => {
-    const { reasons, asked } = await ask([{ ...master, release: target }]);
-    expect([reasons, asked]).toEqual([[], []]);
+    const { reasons, commands } = await check([{ ...master, release: target }]);
+    expect([reasons, commands]).toEqual([[], []]);
   });
 
   it('runs the plan when only the kubelet is at the target', async () => {
     const nodes = [{ ...master, release: target }];
     const server = parseRelease('test', '1.34.2');
-    expect((await ask(nodes, { plan: offer, diff: noDiff }, { server })).asked).toHaveLength(2);
+    expect((await check(nodes, { plan: offer, diff: noDiff }, { server })).commands).toHaveLength(2);
   });
 
   it('runs no plan on a control plane in progress: kubeadm may still be running there', async () => {
     const startedAt = Date.now() - 60_000;
     const inFlight = { startedAt } as NonNullable<GateContext['inFlight']>;
     const inProgress = { ...master, changedAt: startedAt + 1, unfinished: true };
-    expect((await ask([inProgress], {}, { inFlight })).asked).toEqual([]);
-    expect((await ask([inProgress], {}, { inFlight })).reasons).toEqual([]);
+    expect((await check([inProgress], {}, { inFlight })).commands).toEqual([]);
+    expect((await check([inProgress], {}, { inFlight })).reasons).toEqual([]);
     const others = [
       { ...inProgress, changedAt: startedAt - 1 },
       // Only the stage containerd has changed it.
       { ...inProgress, unfinished: false },
     ];
     for (const node of others)
-      expect((await ask([node], { plan: offer, diff: noDiff }, { inFlight })).asked).toHaveLength(2);
+      expect((await check([node], { plan: offer, diff: noDiff }, { inFlight })).commands).toHaveLength(2);
   });
 
   it('runs no plan when the API server is at the target and only its kubelet is behind', async () => {
-    const { reasons, asked } = await ask([master], {}, { server: target });
-    expect([reasons, asked]).toEqual([[], []]);
+    const { reasons, commands } = await check([master], {}, { server: target });
+    expect([reasons, commands]).toEqual([[], []]);
   });
 
   it.each([
@@ -139,7 +142,7 @@ describe('the gate kubeadm-plan', () => {
     ],
     ['no output', { code: 0, output: '' }, 'does not offer it: no output'],
   ])('is closed by a plan with %s', async (_what, plan, reason) => {
-    const { reasons } = await ask([master], { plan, diff: noDiff });
+    const { reasons } = await check([master], { plan, diff: noDiff });
     expect(reasons).toEqual([expect.stringContaining(reason)]);
     expect(reasons[0]).toContain('kubeadm upgrade plan v1.34.5 on k8s-master');
   });
@@ -153,21 +156,21 @@ describe('the gate kubeadm-plan', () => {
 
   it("runs the plan once more when kubeadm's health check timed out", async () => {
     const late = refused(createJob);
-    const { reasons, asked } = await ask([master], { plan: [late, offer], diff: noDiff });
+    const { reasons, commands } = await check([master], { plan: [late, offer], diff: noDiff });
     expect(reasons).toEqual([]);
-    expect(asked.filter((command) => command.includes(' plan '))).toHaveLength(2);
-    const twice = await ask([master], { plan: [late, late, offer], diff: noDiff });
+    expect(commands.filter((command) => command.includes(' plan '))).toHaveLength(2);
+    const twice = await check([master], { plan: [late, late, offer], diff: noDiff });
     expect(twice.reasons).toEqual([expect.stringContaining(`does not offer it: ${createJob}`)]);
   });
 
   it('F21: passes the errors to ignore to kubeadm, and names the settings that keep a CoreDNS that it refuses', async () => {
     const ignorePreflightErrors = ['CoreDNSMigration', 'CreateJob'];
     const settings = testSettings({ kubeadm: { ignorePreflightErrors } });
-    const { asked } = await ask([master], { plan: offer, diff: noDiff }, { settings });
-    expect(asked[0]).toBe(
+    const { commands } = await check([master], { plan: offer, diff: noDiff }, { settings });
+    expect(commands[0]).toBe(
       'k8s-master: kubeadm upgrade plan v1.34.5 --ignore-preflight-errors=CoreDNSMigration,CreateJob',
     );
-    const { reasons } = await ask([master], {
+    const { reasons } = await check([master], {
       plan: refused("[ERROR CoreDNSMigration]: CoreDNS will not be upgraded: start version '1.14.0'"),
     });
     expect(reasons).toEqual([
@@ -177,7 +180,7 @@ describe('the gate kubeadm-plan', () => {
 
   it('is closed by a flag that would be dropped, and names it (F22)', async () => {
     const diff = { code: 0, output: hunk('kube-apiserver', authentication) };
-    const { reasons } = await ask([master], { plan: offer, diff });
+    const { reasons } = await check([master], { plan: offer, diff });
     expect(reasons).toEqual([
       expect.stringContaining(
         'would drop --authentication-config of kube-apiserver.yaml on k8s-master; add it to',
@@ -192,21 +195,21 @@ describe('the gate kubeadm-plan', () => {
     const diffs = { 'k8s-master2': { code: 0, output: hunk('kube-apiserver', authentication) } };
     const answers = { plan: offer, diff: noDiff, diffs };
     const reasons = [expect.stringContaining('of kube-apiserver.yaml on k8s-master2; add it to')];
-    expect((await ask([master, second, third], answers)).reasons).toEqual(reasons);
+    expect((await check([master, second, third], answers)).reasons).toEqual(reasons);
     // The first node is upgraded: no plan is needed, but the other manifests are still compared.
-    const unfinished = await ask([{ ...master, release: target }, second, third], answers, {
+    const unfinished = await check([{ ...master, release: target }, second, third], answers, {
       server: target,
     });
     expect(unfinished.reasons).toEqual(reasons);
-    expect(unfinished.asked).toEqual(
+    expect(unfinished.commands).toEqual(
       [second, third].map(({ name }) => `${name}: kubeadm upgrade diff v1.34.5`),
     );
     const done = [master, second, third].map((node) => ({ ...node, release: target }));
-    expect(await ask(done, answers)).toMatchObject({ reasons: [], asked: [] });
+    expect(await check(done, answers)).toMatchObject({ reasons: [], commands: [] });
   });
 
   it('only notes a diff that failed', async () => {
-    const { reasons, notes } = await ask([master], {
+    const { reasons, notes } = await check([master], {
       plan: offer,
       diff: { code: 1, output: 'no diff today' },
     });
@@ -215,6 +218,6 @@ describe('the gate kubeadm-plan', () => {
   });
 
   it('is closed without a control-plane node', async () => {
-    expect((await ask([clusterNode('k8s-node1')])).reasons).toHaveLength(1);
+    expect((await check([clusterNode('k8s-node1')])).reasons).toHaveLength(1);
   });
 });

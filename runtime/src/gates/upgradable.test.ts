@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { parseRelease } from '../release.ts';
 import { ConnectionError } from '../ssh/session.ts';
 import { clusterNode } from '../testing/cluster.ts';
-import { askGate } from '../testing/gate-context.ts';
+import { checkOneGate } from '../testing/gate-context.ts';
 import { upgradable } from './upgradable.ts';
 
 const patch = { from: '1.34.2', to: '1.34.5' };
@@ -11,16 +11,16 @@ const at = (release: string) => parseRelease('test', release);
 
 it('is open when every package manager offers the target', async () => {
   const offered = { 'k8s-master': has, 'k8s-node1': has };
-  const { open, asked } = await askGate(upgradable, { ...patch, offered });
-  expect({ open, asked }).toEqual({
+  const { open, contacted } = await checkOneGate(upgradable, { ...patch, offered });
+  expect({ open, contacted }).toEqual({
     open: true,
-    asked: ['k8s-master', 'k8s-node1', 'k8s-master', 'k8s-node1'],
+    contacted: ['k8s-master', 'k8s-node1', 'k8s-master', 'k8s-node1'],
   });
 });
 
 it('is closed for every node without the target, and names the newest release it is offered', async () => {
   const offered = { 'k8s-master': ['1.34.50-1.1', '1.34.2-1.1'], 'k8s-node1': [] };
-  const { open, outcomeWhenClosed, reasons } = await askGate(upgradable, { ...patch, offered });
+  const { open, outcomeWhenClosed, reasons } = await checkOneGate(upgradable, { ...patch, offered });
   expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
   expect(reasons).toEqual([
     'https://pkgs.example/v1.34 offers k8s-master no kubeadm 1.34.5; its newest is 1.34.50',
@@ -34,7 +34,7 @@ it('is closed for an unreachable node (F25), along with the reasons of the other
     'no answer',
   );
   const offered = { 'k8s-master': [], 'k8s-node1': away };
-  const { open, unknown, reasons } = await askGate(upgradable, { ...patch, offered });
+  const { open, unknown, reasons } = await checkOneGate(upgradable, { ...patch, offered });
   expect({ open, unknown }).toEqual({ open: false, unknown: false });
   expect(reasons).toEqual([
     expect.stringContaining('offers k8s-master no kubeadm'),
@@ -49,24 +49,24 @@ it('skips nodes at the target and nodes in progress, whose script makes the same
     clusterNode('k8s-node2', { release: at('1.34.2') }),
   ];
   const offered = { 'k8s-node2': has };
-  const { open, asked } = await askGate(upgradable, {
+  const { open, contacted } = await checkOneGate(upgradable, {
     ...patch,
     server: '1.34.5',
     nodes,
     offered,
     inFlight: {},
   });
-  expect({ open, asked }).toEqual({ open: true, asked: ['k8s-node2', 'k8s-node2'] });
+  expect({ open, contacted }).toEqual({ open: true, contacted: ['k8s-node2', 'k8s-node2'] });
 });
 
 it('leaves the packages to the stage repo before a minor, as no node has its repository yet', async () => {
-  const { open, asked } = await askGate(upgradable, {});
-  expect({ open, asked }).toEqual({ open: true, asked: ['k8s-master', 'k8s-node1'] });
+  const { open, contacted } = await checkOneGate(upgradable, {});
+  expect({ open, contacted }).toEqual({ open: true, contacted: ['k8s-master', 'k8s-node1'] });
 });
 
 it('is closed when update_k8s.sh --dry-run fails', async () => {
-  const said = '==> worker: 1.34.2 -> 1.34.5\nerror: only 12 MiB are free';
-  const { reasons } = await askGate(upgradable, { ...patch, said, saidCode: 1 });
+  const output = '==> worker: 1.34.2 -> 1.34.5\nerror: only 12 MiB are free';
+  const { reasons } = await checkOneGate(upgradable, { ...patch, output, exitCode: 1 });
   expect(reasons).toEqual([
     'update_k8s --dry-run on k8s-master failed with exit code 1: only 12 MiB are free',
     'update_k8s --dry-run on k8s-node1 failed with exit code 1: only 12 MiB are free',
@@ -75,6 +75,6 @@ it('is closed when update_k8s.sh --dry-run fails', async () => {
 
 it('notes that a dry-run does not check the packages', async () => {
   const offered = { 'k8s-master': null, 'k8s-node1': null };
-  const { open, notes } = await askGate(upgradable, { ...patch, offered });
+  const { open, notes } = await checkOneGate(upgradable, { ...patch, offered });
   expect({ open, notes }).toEqual({ open: true, notes: [expect.stringContaining('dry-run')] });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseRelease } from '../release.ts';
 import { clusterNode } from '../testing/cluster.ts';
-import { askGate } from '../testing/gate-context.ts';
+import { checkOneGate } from '../testing/gate-context.ts';
 import { versionPath } from './version-path.ts';
 
 const cases: [what: string, kubelet: string, server: string, to: string, reasons: string[]][] = [
@@ -37,5 +37,5 @@ test.each(cases)('version-path: %s', async (_what, kubelet, server, to, reasons)
     clusterNode('k8s-master', { controlPlane: true, release: parseRelease('test', server) }),
     clusterNode('k8s-node1', { release: parseRelease('test', kubelet) }),
   ];
-  expect((await askGate(versionPath, { nodes, server, to })).reasons).toEqual(reasons);
+  expect((await checkOneGate(versionPath, { nodes, server, to })).reasons).toEqual(reasons);
 });

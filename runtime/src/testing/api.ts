@@ -17,7 +17,7 @@ export async function startLab(): Promise<TestLab> {
   return lab;
 }
 
-/** A client that gives up early, and ends with its test. */
+/** A client with short time limits. It stops when its test ends. */
 export function connect(lab: TestLab, options: Partial<ClientOptions> = {}, user: UserRef = 'admin') {
   const end = new AbortController();
   onTestFinished(() => end.abort(new Error('the test has ended')));
@@ -30,7 +30,7 @@ export function connect(lab: TestLab, options: Partial<ClientOptions> = {}, user
   });
 }
 
-/** A client of an HTTPS server of its own. */
+/** Starts an HTTPS server that answers with `answer`, and a client of it. Call `stop` at the end. */
 export async function serve(
   answer: RequestListener,
   options: Partial<ClientOptions> = {},
@@ -50,7 +50,9 @@ export async function serve(
   return { client, stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) };
 }
 
-/** A running pod of the namespace `apps` on a node; its labels select budgets. */
+/**
+ * A pod in the namespace `apps`, bound to a node, with the label `app=<name>` for the selectors of budgets.
+ */
 export function runningPod(
   name: string,
   node: string,
@@ -64,6 +66,7 @@ export function runningPod(
   } as KubeObject;
 }
 
+/** A budget in the namespace `apps` for the pods with the label `app=<app>`. */
 export const disruptionBudget = (name: string, app: string, spec: object): KubeObject =>
   ({
     apiVersion: 'policy/v1',

@@ -6,13 +6,13 @@ import { clusterNode } from './cluster.ts';
 import { drainLabs } from './drain-lab.ts';
 import { fakeContext } from './fake-context.ts';
 
-/** Names that pod; it would be deleted after three minutes. */
+/** A rule for the pod that the budget protects; it allows to delete the pod after three minutes. */
 export const rule = { disruptionBudgets: ['apps/always'], wait: '1m', deleteAfter: '2m' };
 
-/** For each test a lab in which a budget refuses the eviction of a pod on the node `two`, for ever (F17). */
+/** A separate lab for each test, in which a budget never allows the eviction of a pod on the node `two` (F17). */
 export function blockedPodsLabs() {
   const here = drainLabs();
-  /** An upgrade of the lab's nodes; everything but pods and budgets is in memory. */
+  /** A context for an upgrade of the lab's nodes. Everything except pods and budgets is in memory. */
   function context(blockedPods: NonNullable<SettingsInput['drain']>['blockedPods'], resumed = false) {
     const { ctx, fake } = fakeContext({
       nodes: [clusterNode('one', { controlPlane: true }), clusterNode('two')],

@@ -3,13 +3,14 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
 import { parseSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
 
+/** The taint that kubeadm sets on control-plane nodes. */
 export const controlPlaneTaint = {
   key: 'node-role.kubernetes.io/control-plane',
   value: '',
   effect: 'NoSchedule',
 };
 
-/** A worker that is Ready and has been for long. */
+/** A worker at 1.34.2 that has long been Ready. */
 export function clusterNode(name: string, change: Partial<ClusterNode> = {}): ClusterNode {
   return {
     name,
@@ -32,6 +33,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
   };
 }
 
+/** Settings whose required URLs lead nowhere. */
 export const testSettings = (change: Partial<SettingsInput> = {}): Settings =>
   parseSettings('test', {
     prometheus: { url: 'http://127.0.0.1:9' },
@@ -64,7 +66,7 @@ export const ownedBy = (kind: string, name = 'owner', controller = true) => ({
   controller,
 });
 
-/** The pod of a Job on a node that answers no longer. @param minutes since it should have gone. */
+/** The pod of a Job on a node that no longer responds. @param minutes since its deletion was due. */
 export const terminating = (job: string, minutes: number): V1Pod => ({
   metadata: {
     name: 'upgrade-1-pod',

@@ -7,20 +7,22 @@ import { clusterWriter } from '../cluster/writer.ts';
 import { type DrainOptions, type DrainResult, drain } from '../drain/drain.ts';
 import { connect, startLab } from './api.ts';
 
-/** A lab with the nodes `one` and `two` in front of each test, and what a test of drains asks of it. */
+/** A lab with the nodes `one` and `two`, and what a test of drains does with it. */
 export class DrainLab {
   readonly lab: TestLab;
-  /** What drains have told, in order. */
+  /** Notices of drains, in order. */
   readonly notices: string[] = [];
 
   constructor(lab: TestLab) {
     this.lab = lab;
   }
 
+  /** The Node object as it is now. */
   node(name = 'one'): Node | undefined {
     return this.lab.api.store.get('nodes', undefined, name);
   }
 
+  /** The names of the pods on a node. */
   podsOn(name = 'one'): string[] {
     return this.lab.api.store
       .list('pods')
@@ -28,7 +30,7 @@ export class DrainLab {
       .map((pod) => pod.metadata.name);
   }
 
-  /** Puts pods in place and waits until they run and the budgets have counted them. */
+  /** Creates objects and waits until the pods run and the budgets have counted them. */
   async seed(...objects: KubeObject[]): Promise<void> {
     const { api } = this.lab;
     api.apply(objects);
@@ -39,7 +41,9 @@ export class DrainLab {
     await api.settled();
   }
 
-  /** Drains `one`; a pod has 30 s, the whole 20 s, and a refused eviction is tried again after 0.1 s. */
+  /**
+   * Drains `one` with a grace period of 30 s, a time-out of 20 s, and 0.1 s between attempts to evict a pod.
+   */
   drainOne(change: Partial<DrainOptions> = {}, client = connect(this.lab)): Promise<DrainResult> {
     return drain(client, clusterWriter(client, 'k8s-upgrade'), 'one', {
       timeout: 20_000,
@@ -53,21 +57,22 @@ export class DrainLab {
     });
   }
 
-  /** Resolves once a drain has told something with this text in it. */
+  /** Resolves once a notice contains this text; throws after 30 s. */
   async reported(text: string): Promise<void> {
     const found = () => {
-      if (!this.notices.some((notice) => notice.includes(text))) throw new Error(`nobody said "${text}"`);
+      if (!this.notices.some((notice) => notice.includes(text)))
+        throw new Error(`no notice contains "${text}"`);
     };
     await vi.waitFor(found, { timeout: 30_000, interval: 20 });
   }
 
-  /** Requests for an eviction that were answered. */
+  /** The requests for evictions that were answered. */
   get evictions(): RequestRecord[] {
     return this.lab.api.requests.matching({ subresource: 'eviction' });
   }
 }
 
-/** Cordons as the upgrade does: reads, and writes only when it must. */
+/** Cordons `one` as the upgrade does: reads first, writes only when necessary. */
 async function cordon(client: KubernetesClient): Promise<'cordoned' | 'already'> {
   const found = await client.call('read node', () => client.core.readNode({ name: 'one' }));
   if (found.spec?.unschedulable === true) return 'already';
@@ -75,7 +80,7 @@ async function cordon(client: KubernetesClient): Promise<'cordoned' | 'already'>
   return 'cordoned';
 }
 
-/** A lab of its own for each test of the file, behind one name. */
+/** A separate lab for each test of the file. Returns the one of the current test. */
 export function drainLabs(): () => DrainLab {
   let current: DrainLab | undefined;
   beforeEach(async () => {
@@ -83,7 +88,7 @@ export function drainLabs(): () => DrainLab {
   });
   afterEach(() => current?.lab.stop());
   return () => {
-    if (current === undefined) throw new Error('only in a test');
+    if (current === undefined) throw new Error('there is a lab only during a test');
     return current;
   };
 }

@@ -18,44 +18,70 @@ const release = (text: string): Release => parseRelease('test', text);
 const keys = annotationKeys('viktorbarzin.me');
 const time = (text: string | null | undefined) => (text ? Date.parse(text) : undefined);
 
+/** A control-plane node, `k8s-master` unless changed. */
 export const master = (change: Partial<ClusterNode> = {}): ClusterNode =>
   clusterNode('k8s-master', { controlPlane: true, taints: [controlPlaneTaint], ...change });
 
-/** A cluster in memory. What is done to it is in `effects`, in order; what a run tells is in `events`. */
+/** A cluster in memory. */
 export interface FakeCluster {
   nodes: ClusterNode[];
+  /** The release of the API server. */
   server: Release;
+  /** What the in-flight annotations hold. */
   inFlight: InFlight | undefined;
+  /** The reason of the kill switch; undefined: it is not set. */
   killSwitch: string | undefined;
+  /** @default one Ready pod of etcd on each control-plane node */
   pods: V1Pod[];
+  /** Errors of nodes that cannot be read. */
   unreadable: InputError[];
+  /** The answer of Prometheus; throw for none. */
   firing: () => Promise<Alert[]>;
-  /** Called when a node is drained, after its cordon; throw to fail. */
+  /** Called during the drain of a node, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
-  /** Called when a script runs, after its effect is noted and before it has one; throw to fail. */
+  /**
+   * Called for each script, after it is recorded in `effects` but before it changes the node; throw to fail.
+   */
   onScript: (node: string, name: string) => Promise<void>;
+  /** The result of a snapshot; throw to fail. */
   takeSnapshot: () => Promise<Snapshot | undefined>;
+  /** Whether the snapshot at this path verifies. */
   verifySnapshot: (path: string) => Promise<boolean>;
+  /** Every write to the cluster, in order: `k8s-node1 drain`. */
   readonly effects: string[];
+  /** Every event that the run emits, in order. */
   readonly events: RunEvent[];
+  /** Changes a node of that name. */
   change(name: string, change: Partial<ClusterNode>): void;
+  /** @throws when there is no node of that name. */
   node(name: string): ClusterNode;
 }
 
+/** What differs from a patch run of every stage over three nodes. */
 export interface FakeOptions {
+  /** @default k8s-master, k8s-node2 and k8s-node1 at 1.34.2 */
   readonly nodes?: ClusterNode[];
+  /** @default 1.34.5 */
   readonly target?: string;
+  /** @default patch */
   readonly kind?: 'patch' | 'minor';
+  /** Names separated by commas, or `all`. @default all */
   readonly stages?: string;
+  /** The release of the API server. @default that of the first node */
   readonly server?: string;
+  /** A rollout that started a minute ago. @default none */
   readonly inFlight?: Partial<InFlight>;
+  /** The node that the process runs on. @default none */
   readonly ownNode?: string;
+  /** Replace those of the fake, which has very short times. */
   readonly settings?: Partial<SettingsInput>;
+  /** @default one that is never aborted */
   readonly signal?: AbortSignal;
 }
 
 const startedAt = () => Date.now() - 60_000;
 
+/** A patch rollout to 1.34.5 without a snapshot. @param at its start, in ms since the epoch. */
 export function inFlightSince(at: number, change: Partial<InFlight> = {}): InFlight {
   const started = new Date(at).toISOString();
   return {
@@ -78,7 +104,7 @@ const controlPlanePod = (node: string): V1Pod => ({
   status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
 });
 
-/** A run of 1.34.2 → 1.34.5 over k8s-master, k8s-node2 and k8s-node1, unless the options say otherwise. */
+/** A context over a cluster in memory: a run 1.34.2 → 1.34.5 over three nodes, unless the options differ. */
 export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: FakeCluster } {
   const {
     target = '1.34.5',
@@ -147,10 +173,10 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
   return { ctx, fake };
 }
 
-/** What kubelet_facts.sh prints of a node on which nothing is special. */
+/** The output of kubelet_facts.sh on an ordinary node. */
 const ordinaryKubelet = 'cgroup v2\nfile /var/lib/kubelet/config.yaml e30K\nend';
 
-/** Every control-plane node has a healthy member of etcd. */
+/** The answers of crictl and etcdctl with a healthy etcd member on every control-plane node. */
 function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): string {
   if (words[1] === 'ps') return '3f2a9c0d1e77';
   const members = nodes.filter((node) => node.controlPlane);
@@ -159,7 +185,7 @@ function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): st
   );
 }
 
-/** As much of the client as the gates use by themselves: no node has pods that a drain would evict. */
+/** The part of the client that gates use directly. No node has pods that a drain would evict. */
 const fakeClient = (signal: AbortSignal): Context['client'] =>
   ({
     options: { signal },
@@ -188,14 +214,14 @@ function writing(
   fake: FakeCluster,
   target: Release,
 ): Pick<Context, 'writer' | 'journal' | 'shell' | 'snapshots' | 'drain' | 'startNextJob'> {
-  const note = (effect: string) => void fake.effects.push(effect);
+  const record = (effect: string) => void fake.effects.push(effect);
   return {
     writer: {
       async patchNode(name, annotations, unschedulable) {
         const words = Object.entries(annotations).map(
           ([key, value]) => `${key.replace(/^.*upgrade-/, '')}${value === null ? '-' : ''}`,
         );
-        note(
+        record(
           [
             name,
             unschedulable === undefined ? 'annotate' : unschedulable ? 'cordon' : 'uncordon',
@@ -203,30 +229,30 @@ function writing(
           ].join(' '),
         );
         const { cordonedByUs, changedAt, unfinished, soakingSince } = fake.node(name);
-        const given = (key: string, before: number | undefined) =>
+        const timeIn = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
           cordonedByUs: keys.cordoned in annotations ? annotations[keys.cordoned] !== null : cordonedByUs,
-          changedAt: given(keys.changed, changedAt),
+          changedAt: timeIn(keys.changed, changedAt),
           unfinished: keys.unfinished in annotations ? annotations[keys.unfinished] !== null : unfinished,
-          soakingSince: given(keys.soaking, soakingSince),
+          soakingSince: timeIn(keys.soaking, soakingSince),
           ...(unschedulable !== undefined && { unschedulable }),
         });
       },
-      patchNamespace: async () => note('patch namespace'),
-      evict: async () => note('evict'),
-      deletePod: async () => note('delete pod'),
+      patchNamespace: async () => record('patch namespace'),
+      evict: async () => record('evict'),
+      deletePod: async () => record('delete pod'),
       createJob: async (job) => job,
       createEvent: async () => {},
     },
     journal: {
       read: async () => fake.inFlight,
-      async begin(wanted, kind, halfWay) {
+      async begin(wanted, kind, isUnfinished) {
         const { inFlight } = fake;
         if (inFlight?.target === wanted && inFlight.kind === kind) return inFlight;
-        note(`journal begin ${wanted} ${kind}`);
+        record(`journal begin ${wanted} ${kind}`);
         fake.inFlight = inFlightSince(Date.now(), {
-          ...(halfWay && inFlight),
+          ...(isUnfinished && inFlight),
           target: wanted,
           kind,
         });
@@ -234,12 +260,12 @@ function writing(
       },
       async recordSnapshot(path) {
         if (fake.inFlight === undefined) return;
-        note(`journal snapshot ${path}`);
+        record(`journal snapshot ${path}`);
         fake.inFlight = { ...fake.inFlight, snapshotPath: path };
       },
-      acknowledge: async () => note('journal acknowledge'),
+      acknowledge: async () => record('journal acknowledge'),
       async clear() {
-        note('journal clear');
+        record('journal clear');
         fake.inFlight = undefined;
       },
     },
@@ -249,11 +275,11 @@ function writing(
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },
-      ended: async (node, name) => note(`${node.name} ${name} ended`),
+      ended: async (node, name) => record(`${node.name} ${name} ended`),
       async script({ name: node }, name, args) {
-        // A question, and no effect.
+        // Changes nothing on the node.
         if (name === 'list_packages') return { versions: [`${target}-1.1`] };
-        note(`${node} ${name} ${args.join(' ')}`);
+        record(`${node} ${name} ${args.join(' ')}`);
         await fake.onScript(node, name);
         if (name !== 'update_k8s') return {};
         fake.change(node, { release: target });
@@ -266,19 +292,19 @@ function writing(
     },
     snapshots: {
       async take({ name: node }, wanted) {
-        note(`${node} snapshot before ${wanted}`);
+        record(`${node} snapshot before ${wanted}`);
         return fake.takeSnapshot();
       },
       verify: (_node, path) => fake.verifySnapshot(path),
     },
     async drain(node, cordon) {
       await cordon();
-      note(`${node.name} drain`);
+      record(`${node.name} drain`);
       await fake.onDrain(node.name, cordon);
       return { evicted: ['apps/web'] };
     },
     async startNextJob(avoid) {
-      note(`next Job, not on ${avoid}`);
+      record(`next Job, not on ${avoid}`);
       return 'job-2';
     },
   };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** A file that is there until the test ends. */
+/** Writes a file that is deleted when the test ends. Returns its path. */
 export function temporaryFile(text: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'k8s-upgrade-test-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
@@ -12,12 +12,12 @@ export function temporaryFile(text: string): string {
   return path;
 }
 
-/** What a promise was rejected with. */
+/** The error with which a promise is rejected. @throws when it is rejected with something else. */
 export async function rejection(
   promise: Promise<unknown>,
 ): Promise<Error & { code?: string; hint?: string }> {
   const error = await promise.then(
-    (value) => new Error(`it was fulfilled with ${JSON.stringify(value)}`),
+    (value) => new Error(`fulfilled with ${JSON.stringify(value)}`),
     (reason: unknown) => reason,
   );
   if (!(error instanceof Error)) throw new Error(`rejected with ${String(error)}`);

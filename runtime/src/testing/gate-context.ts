@@ -10,46 +10,54 @@ import type { SettingsInput } from '../settings/settings.ts';
 import { clusterNode, testSettings } from './cluster.ts';
 import { inFlightSince } from './fake-context.ts';
 
-/** A file on a node, as kubelet_facts.sh finds it. */
+/** Files on a node, by path, as kubelet_facts.sh prints them. */
 export type NodeFiles = Readonly<Record<string, string>>;
 
+/** The cluster around one gate. */
 interface GateCase {
-  /** Of the kubelets and the API server, where nothing else is said. @default 1.34.5 */
+  /** The release of the kubelets and, without `server`, of the API server. @default 1.34.5 */
   readonly from?: string;
-  /** @default 1.35.3 */
+  /** The target. @default 1.35.3 */
   readonly to?: string;
+  /** The release of the API server. @default from */
   readonly server?: string;
+  /** @default k8s-master and the worker k8s-node1 */
   readonly nodes?: readonly ClusterNode[];
+  /** @default none */
   readonly pods?: readonly V1Pod[];
+  /** The settings `gates`. @default none */
   readonly settings?: SettingsInput['gates'];
+  /** The settings `kubeadm`. @default none */
   readonly kubeadm?: SettingsInput['kubeadm'];
-  /** Releases that the package repository has; without them it does not answer. */
+  /** The releases in the package repository. @default the repository does not answer */
   readonly published?: readonly string[];
-  /** What a node's package manager offers, or why it cannot be asked; null in a dry run. By node. @default nothing */
+  /** By node: the versions that its package manager offers, an error, or null for a dry-run. @default none */
   readonly offered?: Readonly<Record<string, readonly string[] | Error | null>>;
+  /** @default no rollout in flight */
   readonly inFlight?: Partial<InFlight>;
-  /** By query; a query that is missing here fails. */
+  /** The answers of Prometheus by query; any other query fails. @default none */
   readonly metrics?: Readonly<Record<string, readonly Sample[]>>;
-  /** By node, over the ones of an ordinary node. */
+  /** By node, in addition to those of an ordinary node. @default none */
   readonly files?: Readonly<Record<string, NodeFiles>>;
+  /** By node. @default v2 */
   readonly cgroup?: Readonly<Record<string, string>>;
-  /** Instead of everything that nodes say. */
-  readonly said?: string;
-  /** The exit code of what they say. @default 0 */
-  readonly saidCode?: number;
+  /** Replaces the output of every command on a node. @default that of kubelet_facts.sh */
+  readonly output?: string;
+  /** The exit code of every command on a node. @default 0 */
+  readonly exitCode?: number;
 }
 
 const release = (text: string) => parseRelease('test', text);
 const encode = (text: string) => Buffer.from(text).toString('base64');
 
-/** Asks one gate about a control-plane node and a worker. */
-export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { asked: string[] }> {
+/** Checks one gate. `contacted` are the nodes that it reached over SSH, once per command. */
+export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict & { contacted: string[] }> {
   const { from = '1.34.5', to = '1.35.3', server = from } = given;
   const nodes = given.nodes ?? [
     clusterNode('k8s-master', { controlPlane: true, release: release(from) }),
     clusterNode('k8s-node1', { release: release(from) }),
   ];
-  const asked: string[] = [];
+  const contacted: string[] = [];
   const settings = { gates: given.settings ?? {}, kubeadm: given.kubeadm ?? {} };
   const pods = [...(given.pods ?? [])];
   const cluster = {
@@ -79,11 +87,11 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
     },
     shell: {
       async read({ name: node }: { name: string }) {
-        asked.push(node);
-        return { code: given.saidCode ?? 0, output: given.said ?? factsOf(node, given) };
+        contacted.push(node);
+        return { code: given.exitCode ?? 0, output: given.output ?? factsOf(node, given) };
       },
       async script({ name: node }: { name: string }) {
-        asked.push(node);
+        contacted.push(node);
         const versions = given.offered?.[node] === undefined ? [] : given.offered[node];
         if (versions instanceof Error) throw versions;
         return versions === null ? { dryRun: true } : { versions, repository: 'https://pkgs.example/v1.34' };
@@ -92,7 +100,7 @@ export async function askGate(gate: Gate, given: GateCase): Promise<Verdict & { 
   } as unknown as GateContext;
   const [verdict] = await checkGates([gate], ctx);
   if (verdict === undefined) throw new Error('no verdict');
-  return { ...verdict, asked };
+  return { ...verdict, contacted };
 }
 
 function publishedOf({ published }: GateCase, minor: string): RepositoryPackage[] {
@@ -101,14 +109,14 @@ function publishedOf({ published }: GateCase, minor: string): RepositoryPackage[
   return ofMinor.map((text) => ({ release: release(text), filename: `amd64/kubeadm_${text}.deb` }));
 }
 
-/** As kubelet_facts.sh prints it. */
+/** The output of kubelet_facts.sh. */
 function factsOf(node: string, { files = {}, cgroup = {} }: GateCase): string {
   const all: NodeFiles = { '/var/lib/kubelet/config.yaml': 'kind: KubeletConfiguration\n', ...files[node] };
   const lines = Object.entries(all).map(([path, text]) => `file ${path} ${encode(text)}`);
   return [`cgroup ${cgroup[node] ?? 'v2'}`, ...lines, 'end'].join('\n');
 }
 
-/** A pod of a namespace, with nothing but an image. */
+/** A running pod with one container of that image. */
 export const imagePod = (
   namespace: string,
   name: string,

@@ -11,7 +11,9 @@ import type { SshTarget } from '../ssh/session.ts';
 
 const pair = generateKeyPair();
 
-/** A worker over SSH at 1.34.2, whose repository has 1.34.5; it ends with the test. */
+/**
+ * Starts a worker at 1.34.2, reachable over SSH, whose repository has 1.34.5. It stops when the test ends.
+ */
 export async function startNode(): Promise<{ node: LabNode; target: SshTarget }> {
   const directory = mkdtempSync(join(tmpdir(), 'k8s-upgrade-node-'));
   const repository = await new PackageRepository().start();
@@ -35,15 +37,15 @@ export async function startNode(): Promise<{ node: LabNode; target: SshTarget }>
   return { node, target: { name: node.name, address: node.address } };
 }
 
-/** Knows these keys and takes no others. */
+/** Host keys by node. Any other key is refused, and asking for its acceptance fails the test. */
 export const pinned = (known: Record<string, string>): HostKeys => ({
   known: (node) => known[node],
   accept: async () => {
-    throw new Error('not to be asked');
+    throw new Error('no new host key expected');
   },
 });
 
-/** How the shell reaches the node; `heard` is everything that it tells. */
+/** A shell to the node, its options, and the lines and notices that it has received. */
 export function shellOptions(node: LabNode, change: Partial<ShellOptions> = {}) {
   const received = { lines: [] as string[], notices: [] as string[] };
   const options: ShellOptions = {

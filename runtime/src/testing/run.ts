@@ -4,17 +4,19 @@ import { runUpgrade } from '../upgrade/run.ts';
 import { clusterNode } from './cluster.ts';
 import type { FakeCluster } from './fake-context.ts';
 
+/** The default target of a fake run. */
 export const target = parseRelease('test', '1.34.5');
+/** A worker. */
 export const worker = clusterNode;
 
-/** Runs to the end, with everything told. */
+/** Runs to the end and waits until every event is handled. */
 export async function run({ ctx }: { ctx: Context }) {
   const result = await runUpgrade(ctx);
   await ctx.report.flush();
   return result;
 }
 
-/** What is done to a node from its drain to its way back. */
+/** The effects of upgrading one node, from its cordon to its uncordon, with its soak if `after` is `soak`. */
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
   `${node} cordon cordoned`,
   `${node} drain`,
@@ -24,12 +26,16 @@ export const upgraded = (node: string, role: 'master' | 'worker', after: string)
     ? [`${node} uncordon cordoned- soaking`, `${node} annotate soaking-`]
     : [`${node} uncordon cordoned- soaking-`]),
 ];
+/** The effects of the stage snapshot. */
 export const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot /backup/new.db'];
+/** The effects of clearing the annotations of a rollout that has changed these nodes. */
 export const cleared = (...nodes: string[]) => [
   'journal clear',
   ...nodes.map((node) => `${node} annotate touched-`),
 ];
+/** The effects on one node. */
 export const effectsOn = (fake: FakeCluster, node: string) =>
   fake.effects.filter((effect) => effect.startsWith(`${node} `));
+/** The events of one type. */
 export const eventsOf = <T extends FakeCluster['events'][number]['type']>(fake: FakeCluster, type: T) =>
   fake.events.filter((event) => event.type === type) as Extract<FakeCluster['events'][number], { type: T }>[];

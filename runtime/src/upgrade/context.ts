@@ -65,7 +65,7 @@ export interface StageWork {
 export type Stage = StageRow & StageWork;
 
 /** Reads the cluster once and checks the gates against that state. */
-export async function askGates(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
+export async function verdictsOf(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
   const [nodes, server, inFlight] = await Promise.all([
     ctx.cluster.nodes(),
     ctx.cluster.serverRelease(),

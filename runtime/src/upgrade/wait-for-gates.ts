@@ -1,7 +1,7 @@
 import { BlockedError, UpgradeError } from '../errors.ts';
 import type { Gate, Verdict } from '../gates/gate.ts';
 import { pause, within } from '../wait.ts';
-import { askGates, type Context } from './context.ts';
+import { type Context, verdictsOf } from './context.ts';
 
 /** Every reason of the closed gates, prefixed with the gate's name. */
 export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
@@ -20,7 +20,7 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
   let reported = '';
   for (;;) {
-    const verdicts = await askGates(ctx, gates);
+    const verdicts = await verdictsOf(ctx, gates);
     const closed = verdicts.filter((verdict) => !verdict.open);
     if (closed.length === 0) return verdicts;
     const reasons = reasonsOf(closed);
@@ -67,7 +67,7 @@ export async function soakUntil(
 ): Promise<void> {
   const wait = { deadline: end, signal: ctx.signal };
   for (;;) {
-    const closed = (await askGates(ctx, gates)).filter((verdict) => !verdict.open);
+    const closed = (await verdictsOf(ctx, gates)).filter((verdict) => !verdict.open);
     if (closed.some((verdict) => !verdict.unknown)) {
       throw new BlockedError(`stopped in the soak of ${node}`, reasonsOf(closed), {
         hint: `${node} itself is upgraded. Fix these; the next run continues with the next node.`,

@@ -7,7 +7,7 @@ import { logSink } from '../../report/log.ts';
 import type { UpgradeRequest } from '../../rollout/request.ts';
 import { stageNames } from '../../rollout/stages.ts';
 import { checkRequest } from '../../upgrade/check-request.ts';
-import { askGates } from '../../upgrade/context.ts';
+import { verdictsOf } from '../../upgrade/context.ts';
 import { openContext } from '../../upgrade/execute.ts';
 import { planSteps } from '../../upgrade/plan.ts';
 import { detectContext } from '../detect-context.ts';
@@ -33,7 +33,7 @@ export async function planCommand(options: PlanOptions): Promise<void> {
   print(`${request.kind} upgrade to ${request.target}`);
   for (const step of await planSteps(ctx)) print(`  ${step}`);
   print('gates');
-  const verdicts = await askGates(ctx, preflightGates);
+  const verdicts = await verdictsOf(ctx, preflightGates);
   for (const { gate, summary, open, outcomeWhenClosed, reasons, notes, notAsked } of verdicts) {
     const state = open ? 'open  ' : outcomeWhenClosed === 'held' ? 'HELD  ' : 'CLOSED';
     print(`  ${state}  ${open && notAsked === undefined ? `${gate.padEnd(13)}  ${summary}` : gate}`);

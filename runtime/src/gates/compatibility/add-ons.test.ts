@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { parseSettings } from '../../settings/settings.ts';
-import { askGate, imagePod } from '../../testing/gate-context.ts';
+import { checkOneGate, imagePod } from '../../testing/gate-context.ts';
 import { addOns } from './add-ons.ts';
 
 const calico = {
@@ -10,8 +10,8 @@ const calico = {
   kubernetes: '1.31 - 1.34',
 };
 const newer = { ...calico, versions: '>=3.31 <3.32', kubernetes: '1.32 - 1.35' };
-const ask = (images: string[], rows = [calico, newer], more: object = {}) =>
-  askGate(addOns, {
+const check = (images: string[], rows = [calico, newer], more: object = {}) =>
+  checkOneGate(addOns, {
     pods: images.map((image, n) => imagePod('calico-system', `p${n}`, image)),
     settings: { addOns: rows },
     ...more,
@@ -31,18 +31,18 @@ describe('running add-ons and the operator’s table', () => {
     ['docker.io/acalico/node:v3.30.2', true, false],
   ];
   test.each(cases)('%s: open %s, unknown %s', async (image, open, unknown) => {
-    expect(await ask([image])).toMatchObject({ open, unknown });
+    expect(await check([image])).toMatchObject({ open, unknown });
   });
 
   it('names the add-on, its version and what its row supports, once for any number of pods', async () => {
     const image = 'docker.io/calico/node:v3.30.2';
-    expect((await ask([image, image])).reasons).toEqual([
+    expect((await check([image, image])).reasons).toEqual([
       'Calico 3.30.2 supports Kubernetes 1.31 - 1.34 according to gates.addOns, not 1.35; upgrade it first',
     ]);
   });
 
   it('collects the excluded and the unknown add-ons', async () => {
-    const { reasons } = await ask(['docker.io/calico/node:v3.30.2', 'quay.io/calico/node:latest']);
+    const { reasons } = await check(['docker.io/calico/node:v3.30.2', 'quay.io/calico/node:latest']);
     expect(reasons).toEqual([
       expect.stringContaining('Calico 3.30.2'),
       expect.stringContaining('quay.io/calico/node:latest does not show the version of Calico'),
@@ -50,7 +50,7 @@ describe('running add-ons and the operator’s table', () => {
   });
 
   it('is open with a note for a version without a row', async () => {
-    const verdict = await ask(['docker.io/calico/node:v3.32.1']);
+    const verdict = await check(['docker.io/calico/node:v3.32.1']);
     expect(verdict).toMatchObject({
       open: true,
       notes: ['gates.addOns has no row for Calico 3.32.1'],
@@ -70,7 +70,7 @@ describe('running add-ons and the operator’s table', () => {
       }),
       imagePod('apps', 'web', 'docker.io/library/web:1.0.0'),
     ];
-    const { open, notes } = await askGate(addOns, { pods });
+    const { open, notes } = await checkOneGate(addOns, { pods });
     expect(open).toBe(true);
     expect(notes).toEqual([
       'gates.addOns has no row for ghcr.io/flannel-io/flannel:v0.27.3, registry.k8s.io/sig-storage/nfsplugin:v4.11.0; check them yourself',
@@ -81,11 +81,11 @@ describe('running add-ons and the operator’s table', () => {
     const done = imagePod('calico-system', 'done', 'docker.io/calico/node:v3.30.2', {
       status: { phase: 'Succeeded' },
     });
-    expect((await ask([], undefined, { pods: [done] })).open).toBe(true);
+    expect((await check([], undefined, { pods: [done] })).open).toBe(true);
   });
 
   it('is not checked before a patch', async () => {
-    expect(await ask(['docker.io/calico/node:v3.30.2'], undefined, { to: '1.34.7' })).toMatchObject({
+    expect(await check(['docker.io/calico/node:v3.30.2'], undefined, { to: '1.34.7' })).toMatchObject({
       open: true,
       notAsked: expect.stringContaining('patch'),
     });

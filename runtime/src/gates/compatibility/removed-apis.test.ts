@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import type { Sample } from '../../prometheus/metrics.ts';
 import { parseRelease } from '../../release.ts';
 import { clusterNode } from '../../testing/cluster.ts';
-import { askGate } from '../../testing/gate-context.ts';
+import { checkOneGate } from '../../testing/gate-context.ts';
 import { removedApis, requestedQuery, scrapedQuery } from './removed-apis.ts';
 
 const release = (text: string) => parseRelease('test', text);
@@ -15,8 +15,8 @@ const call = (labels: Sample['labels'], value = 1): Sample => ({
 const flowSchemas = { group: 'flowcontrol.apiserver.k8s.io', version: 'v1beta3', resource: 'flowschemas' };
 
 describe('API versions that are still called', () => {
-  const ask = (requested: Sample[], seen = scraped('a:6443'), more: object = {}) =>
-    askGate(removedApis, { metrics: { [scrapedQuery]: seen, [requestedQuery]: requested }, ...more });
+  const check = (requested: Sample[], seen = scraped('a:6443'), more: object = {}) =>
+    checkOneGate(removedApis, { metrics: { [scrapedQuery]: seen, [requestedQuery]: requested }, ...more });
 
   const cases: [what: string, requested: Sample[], reasons: string[]][] = [
     ['none', [], []],
@@ -49,7 +49,7 @@ describe('API versions that are still called', () => {
     ],
   ];
   test.each(cases)('%s', async (_what, requested, reasons) => {
-    const verdict = await ask(requested);
+    const verdict = await check(requested);
     expect(verdict.reasons).toEqual(reasons);
     expect(verdict).toMatchObject({
       open: reasons.length === 0,
@@ -60,29 +60,29 @@ describe('API versions that are still called', () => {
   });
 
   it('are unknown, and the gate closed, unless Prometheus scrapes every API server (F31)', async () => {
-    const none = await ask([], []);
+    const none = await check([], []);
     expect(none).toMatchObject({ open: false, unknown: true });
     expect(none.reasons).toEqual([expect.stringMatching(/of 0 API servers.*there are 1.*scrape every/)]);
     const nodes = ['m1', 'm2', 'm3'].map((name) =>
       clusterNode(name, { controlPlane: true, release: release('1.34.5') }),
     );
-    const two = await ask([], scraped('a:6443', 'b:6443'), { nodes });
+    const two = await check([], scraped('a:6443', 'b:6443'), { nodes });
     expect(two.reasons).toEqual([expect.stringContaining('of 2 API servers, but there are 3')]);
-    expect((await ask([], scraped('a:6443', 'b:6443', 'c:6443'), { nodes })).open).toBe(true);
+    expect((await check([], scraped('a:6443', 'b:6443', 'c:6443'), { nodes })).open).toBe(true);
   });
 
   it('are unknown when Prometheus does not answer or its answer is unreadable', async () => {
-    expect(await askGate(removedApis, {})).toMatchObject({ open: false, unknown: true });
-    expect(await ask([call({ removed_release: 'soon' })])).toMatchObject({ open: false, unknown: true });
+    expect(await checkOneGate(removedApis, {})).toMatchObject({ open: false, unknown: true });
+    expect(await check([call({ removed_release: 'soon' })])).toMatchObject({ open: false, unknown: true });
   });
 
   it('are not checked before a patch, or once the API server is at the new minor', async () => {
-    const patch = await askGate(removedApis, { to: '1.34.7' });
+    const patch = await checkOneGate(removedApis, { to: '1.34.7' });
     expect(patch).toMatchObject({
       open: true,
       notAsked: 'not checked: 1.34.7 is a patch, and a patch removes nothing',
     });
-    const half = await askGate(removedApis, { server: '1.35.3' });
+    const half = await checkOneGate(removedApis, { server: '1.35.3' });
     expect(half).toMatchObject({
       open: true,
       notAsked: 'not checked: the control plane is at 1.35.3 already',

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { parseRelease } from '../../release.ts';
 import { clusterNode } from '../../testing/cluster.ts';
-import { askGate, type NodeFiles } from '../../testing/gate-context.ts';
+import { checkOneGate, type NodeFiles } from '../../testing/gate-context.ts';
 import { parseFacts } from './node-facts.ts';
 import { removedFlags } from './removed-flags.ts';
 import { removedFeatureGates } from './tables.ts';
@@ -14,8 +14,8 @@ const unit = '/etc/systemd/system/kubelet.service.d/20-extra.conf';
 const pause = '--pod-infra-container-image=registry.k8s.io/pause:3.10';
 
 describe('kubelet flags and feature gates that are gone in the target', () => {
-  const ask = (files: NodeFiles, more: object = {}) =>
-    askGate(removedFlags, { files: { 'k8s-node1': files }, ...more });
+  const check = (files: NodeFiles, more: object = {}) =>
+    checkOneGate(removedFlags, { files: { 'k8s-node1': files }, ...more });
 
   const closed: [what: string, files: NodeFiles, reason: RegExp][] = [
     [
@@ -50,7 +50,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ],
   ];
   test.each(closed)('is closed for %s', async (_what, files, reason) => {
-    const { open, reasons } = await ask(files);
+    const { open, reasons } = await check(files);
     expect(open).toBe(false);
     expect(reasons).toEqual([expect.stringMatching(reason)]);
     expect(reasons[0]).toMatch(/of k8s-node1 is gone in 1\.35.*kubernetes\/kubernetes #\d+/);
@@ -70,7 +70,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ['no gates', { [config]: 'featureGates: null' }],
   ];
   test.each(opened)('is open for %s', async (_what, files) => {
-    expect(await ask(files)).toMatchObject({ open: true, reasons: [] });
+    expect(await check(files)).toMatchObject({ open: true, reasons: [] });
   });
 
   const crossings: [gate: string, from: string, to: string, open: boolean][] = [
@@ -84,7 +84,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
   ];
   test.each(crossings)('%s from %s to %s: open %s', async (gate, from, to, open) => {
     const files = { [config]: `featureGates: {${gate}: true}` };
-    expect(await ask(files, { from, to })).toMatchObject({ open, notes: [] });
+    expect(await check(files, { from, to })).toMatchObject({ open, notes: [] });
   });
 
   it('each name is in one row, and every released minor has rows', () => {
@@ -95,7 +95,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
   });
 
   it('is open for a feature gate without a row, and notes it', async () => {
-    const { open, notes } = await ask({
+    const { open, notes } = await check({
       [config]: 'featureGates: {NodeSwap: true, AllAlpha: false, HonorPVReclaimPolicy: true}',
       [defaults]: 'X="--feature-gates=KubeletTracing=true,NodeSwap=true"',
     });
@@ -124,7 +124,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
       },
     };
     const both = { [config]: 'featureGates: {ComponentSLIs: true}', [defaults]: `X=${pause}` };
-    const { reasons } = await askGate(removedFlags, {
+    const { reasons } = await checkOneGate(removedFlags, {
       pods: [apiServer],
       files: { 'k8s-master': both, 'k8s-node1': both },
     });
@@ -142,11 +142,11 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
       clusterNode('k8s-master', { controlPlane: true, release: release('1.35.3') }),
       clusterNode('k8s-node1', { release: release('1.34.5') }),
     ];
-    expect((await askGate(removedFlags, { nodes, server: '1.35.3' })).asked).toEqual(['k8s-node1']);
+    expect((await checkOneGate(removedFlags, { nodes, server: '1.35.3' })).contacted).toEqual(['k8s-node1']);
     const done = nodes.map((node) => ({ ...node, release: release('1.35.1') }));
-    const { asked, notAsked } = await askGate(removedFlags, { nodes: done, server: '1.34.5' });
-    expect([asked, notAsked]).toEqual([[], 'not checked: every kubelet is at 1.35 already']);
-    expect((await askGate(removedFlags, { to: '1.34.7' })).asked).toEqual([]);
+    const { contacted, notAsked } = await checkOneGate(removedFlags, { nodes: done, server: '1.34.5' });
+    expect([contacted, notAsked]).toEqual([[], 'not checked: every kubelet is at 1.35 already']);
+    expect((await checkOneGate(removedFlags, { to: '1.34.7' })).contacted).toEqual([]);
   });
 
   const unknown: [what: string, code: number, output: string, message: RegExp][] = [
@@ -168,7 +168,7 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
   });
 
   it('is closed when a node is unreadable (F31)', async () => {
-    expect(await ask({}, { said: 'sudo: a password is required' })).toMatchObject({
+    expect(await check({}, { output: 'sudo: a password is required' })).toMatchObject({
       open: false,
       unknown: true,
     });

@@ -5,7 +5,7 @@ import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
 import { parseRelease } from '../../release.ts';
 import type { InFlight } from '../../rollout/journal.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
-import { askGates } from '../context.ts';
+import { verdictsOf } from '../context.ts';
 import { runUpgrade } from '../run.ts';
 
 const target = parseRelease('test', '1.34.5');
@@ -44,7 +44,7 @@ test('an unfinished control-plane node keeps the workers waiting, even at the ta
   const [first, second] = three().map((node) => ({ ...node, release: target }));
   const nodes = first && second ? [first, { ...second, unfinished: true }] : [];
   const { ctx } = fakeContext({ nodes });
-  const [verdict] = await askGates(ctx, [controlPlaneFirst]);
+  const [verdict] = await verdictsOf(ctx, [controlPlaneFirst]);
   expect(verdict?.reasons).toEqual([
     'k8s-master2 is in progress; the stage master must bring it to 1.34.5 first',
   ]);

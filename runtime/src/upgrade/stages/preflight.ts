@@ -2,7 +2,7 @@ import { BlockedError } from '../../errors.ts';
 import { drainGate } from '../../gates/drain.ts';
 import type { Verdict } from '../../gates/gate.ts';
 import { joinGates, preflightGates } from '../../gates/index.ts';
-import { askGates, type Context, type StageWork } from '../context.ts';
+import { type Context, type StageWork, verdictsOf } from '../context.ts';
 import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
 
 /** Checks every gate. During a rollout it waits for them; before one it decides at once. */
@@ -33,7 +33,7 @@ function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
 }
 
 async function judgeOnce(ctx: Context): Promise<void> {
-  const verdicts = await askGates(ctx, preflightGates);
+  const verdicts = await verdictsOf(ctx, preflightGates);
   reportNotes(ctx, verdicts);
   // Nothing is changed yet, so a setting that points at the wrong server is bad input.
   for (const { badInput } of verdicts) if (badInput !== undefined) throw badInput;
