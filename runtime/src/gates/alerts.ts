@@ -4,6 +4,7 @@ import { kindOf, newest, oldest, type Release } from '../release.ts';
 import { isChanged } from '../rollout/node-marks.ts';
 import type { Gate, GateContext } from './gate.ts';
 
+/** Unknown, and so closed, while Prometheus does not answer. */
 export const alertsGate: Gate = {
   name: 'alerts',
   summary: 'no alert of the gating groups is firing, except those that this rollout causes',

@@ -3,7 +3,7 @@ import { judgePods } from '../drain/drain.ts';
 import { evictionRefusals } from '../drain/refusals.ts';
 import type { Gate } from './gate.ts';
 
-/** All pods that a rollout may delete, in one note: a note is one Slack message. */
+/** Lists all pods that a rollout may delete in one note, and so in one Slack message. */
 const inOneNote = (deletions: readonly string[]): string[] =>
   deletions.length === 0
     ? []

@@ -43,14 +43,14 @@ export const etcdMembers: Gate = {
     const inProgress = members.filter((node) => isInProgressOf(node, inFlight));
     const others = members.filter((node) => !inProgress.includes(node));
     const queried = others.find((node) => node.ready) ?? others[0] ?? members[0];
-    if (queried === undefined) return { reasons: ['the cluster shows no control-plane node'] };
+    if (queried === undefined) return { reasons: ['the cluster has no control-plane node'] };
     const health = await healthFrom(shell, queried);
     if ('why' in health) return { reasons: [health.why] };
     return judge(members, inProgress, queried, health.output);
   },
 };
 
-/** What etcdctl, run in etcd's container, prints, or why it cannot be run. */
+/** The output of etcdctl in etcd's container, or why it cannot run. */
 async function healthFrom(
   shell: NodeShell,
   node: ClusterNode,

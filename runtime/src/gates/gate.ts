@@ -14,6 +14,7 @@ import type { NodeShell } from '../ssh/node-shell.ts';
 
 /** What a gate may read from. */
 export interface GatePorts {
+  /** The settings of the run. */
   readonly settings: Settings;
   /** Nodes, pods and budgets, read from the API. */
   readonly cluster: ClusterReader;
@@ -75,18 +76,17 @@ export interface Verdict extends Findings {
   readonly gate: string;
   /** Its summary. */
   readonly summary: string;
+  /** No reason was found, or there was nothing to check. */
   readonly open: boolean;
   /** Closed because the answer is unknown. */
   readonly unknown: boolean;
-  /**
-   * The error behind an unknown answer, when a setting may point at the wrong server. It can also be
-   * temporary.
-   */
+  /** Why the answer is unknown, when a setting may point at the wrong server. It may also be temporary. */
   readonly badInput?: UpgradeError;
   /** As the gate defines it; `blocked` when the answer is unknown. */
   readonly outcomeWhenClosed: Gate['outcomeWhenClosed'];
   /** As the gate defines it. */
   readonly opensByWaiting: boolean;
+  /** Empty when there are none. */
   readonly notes: readonly string[];
 }
 

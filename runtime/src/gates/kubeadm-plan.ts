@@ -16,7 +16,7 @@ export const kubeadmPlan: Gate = {
   async check(ctx) {
     const { nodes, inFlight } = ctx;
     const [first, ...others] = nodes.filter((node) => node.controlPlane);
-    if (first === undefined) return { reasons: ['the cluster shows no control-plane node'] };
+    if (first === undefined) return { reasons: ['the cluster has no control-plane node'] };
     const left = await ctx.remaining();
     const isBehind = left.kubelets.includes(first) || left.servers.includes(first);
     const notPlanned = whyNotPlanned(ctx, first, isBehind);
@@ -52,7 +52,7 @@ async function judgePlan({ shell, target, settings }: GateContext, first: Cluste
 
 /**
  * The plan includes kubeadm's health check, a Job in kube-system that must complete within 15 seconds, image
- * pull included. After a timeout the plan runs once more, now with the image pulled
+ * pull included. After a time-out the plan runs once more, as the image is there by then
  * (kubernetes/kubernetes#136248).
  */
 async function readPlan(shell: NodeShell, first: ClusterNode, target: Release, ignored: readonly string[]) {

@@ -1,7 +1,7 @@
 import { isInProgressOf } from '../rollout/node-marks.ts';
 import type { Gate } from './gate.ts';
 
-/** A node that this rollout is upgrading may be not Ready. */
+/** A node that this rollout is upgrading need not be Ready. */
 export const nodesGate: Gate = {
   name: 'nodes',
   summary: 'every node is Ready and without pressure; before a rollout every listed node exists',

@@ -4,8 +4,7 @@ import type { Gate } from './gate.ts';
 
 /**
  * A node installs packages only after its drain, so a missing release would leave it empty and cordoned.
- * Reads the repository, not the nodes' package lists: those may be old, and before a minor they are of the
- * old one (F13).
+ * Reads the repository, not the nodes' package lists: those may be old or belong to the minor before (F13).
  */
 export const packagesGate: Gate = {
   name: 'packages',

@@ -8,7 +8,7 @@ export const quiet: Gate = {
   summary: 'no node came or went in the quiet period before this rollout started',
   outcomeWhenClosed: 'held',
   async check({ nodes, settings, inFlight }) {
-    // An unfinished upgrade is worse than continuing, and the gate was checked before the rollout started.
+    // Stopping now would leave nodes unfinished, and the gate was open before the first one was changed.
     if (nodes.some((n) => isChanged(n, inFlight)))
       return { reasons: [], notAsked: 'not checked: the upgrade of the nodes has started' };
     const since = Date.now() - settings.gates.quietPeriod;

@@ -9,8 +9,7 @@ import type { Findings, Gate, GateContext } from './gate.ts';
 
 /**
  * Finds what would otherwise surface only after the drain: SSH refuses the login or the host key has changed
- * (F27), sudo requires a password, the disk is full, or the key of the node's package repository has expired
- * (F24).
+ * (F27), sudo requires a password, the disk is full, or the key of the package repository has expired (F24).
  */
 export const upgradable: Gate = {
   name: 'upgradable',
@@ -53,8 +52,7 @@ async function rehearse({ shell, target }: GateContext, node: ClusterNode): Prom
 }
 
 async function judgePackages({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
-  // Before a minor the node still has the old repository. The stage `repo` switches and checks it before any
-  // drain.
+  // Before a minor the node has the old repository. The stage `repo` switches and checks it before any drain.
   if (minorOf(node.release) !== minorOf(target)) return { reasons: [] };
   const list = await packageList(shell, node);
   if (list === undefined)

@@ -6,9 +6,8 @@ import type { Gate } from './gate.ts';
 /**
  * A kubelet may be some patches ahead of the API server, as on a node that joined late; upgrading to its
  * release or beyond ends that. It must not be of a newer minor. While only some control-plane nodes are
- * upgraded, an old API server may answer. So a kubelet is also compared with other API servers, by their
- * images: on a control-plane node with the one on the same node, on a worker with all of them. The newest
- * counts.
+ * upgraded, an old API server may answer. So a kubelet is compared with the newest of that one and, by their
+ * images, the API server on the same node or, for a worker, all of them.
  */
 export const versionPath: Gate = {
   name: 'version-path',

@@ -9,6 +9,7 @@ import { connect, startLab } from './api.ts';
 
 /** A lab with the nodes `one` and `two`, and what a test of drains does with it. */
 export class DrainLab {
+  /** The API and its controllers. */
   readonly lab: TestLab;
   /** Notices of drains, in order. */
   readonly notices: string[] = [];

@@ -24,6 +24,7 @@ export const master = (change: Partial<ClusterNode> = {}): ClusterNode =>
 
 /** A cluster in memory. */
 export interface FakeCluster {
+  /** As the API lists them. */
   nodes: ClusterNode[];
   /** The release of the API server. */
   server: Release;

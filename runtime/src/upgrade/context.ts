@@ -30,6 +30,7 @@ export interface Context extends GatePorts {
   readonly journal: Journal;
   /** Snapshots of etcd. */
   readonly snapshots: Snapshots;
+  /** Drains a node. */
   readonly drain: Drainer;
   /** Submits the next Job of the run. */
   readonly startNextJob: StartNextJob;

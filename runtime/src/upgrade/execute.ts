@@ -29,12 +29,15 @@ import { handedOff, type RunResult, runUpgrade } from './run.ts';
 
 /** What one executor process works on and with. */
 export interface ExecuteOptions {
+  /** The settings of the run. */
   readonly settings: Settings;
   /** What to upgrade to, with which stages, and whether it is a dry-run. */
   readonly request: UpgradeRequest;
+  /** The API. A real run guards its writes with the lease. */
   readonly client: KubernetesClient;
   /** Reads the cluster through the same client. */
   readonly cluster: ClusterReader;
+  /** Receives every event. */
   readonly logger: Logger;
   /** The same for every Job of a run. */
   readonly runId: string;
@@ -139,7 +142,7 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const { nodes } = await checkRequest(ctx);
   const continued = await continuedByNextJob(ctx, options);
   if (continued !== undefined) return continued;
-  // The Job before may still be sending messages to a slow Slack before it releases the lease.
+  // The previous Job may still be sending messages to a slow Slack, and releases the lease only after that.
   const interrupted = await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);

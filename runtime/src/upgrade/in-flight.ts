@@ -3,10 +3,7 @@ import { clearChanged, isChanged } from '../rollout/node-marks.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Context } from './context.ts';
 
-/**
- * Sets the in-flight annotations once preflight has passed: from here on an interruption is noticed.
- * Idempotent.
- */
+/** Sets the in-flight annotations: from here on an interruption is noticed. Idempotent. */
 export async function noteInFlight(ctx: Context): Promise<void> {
   const { target, kind } = ctx.request;
   const before = await ctx.journal.read();

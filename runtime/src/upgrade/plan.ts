@@ -7,9 +7,7 @@ import { isRolledBy } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
 import { stagesOf } from './stages/index.ts';
 
-/**
- * What a run would do, one line per step: each stage, each node that it drains, each pod that it may delete.
- */
+/** What a run would do, one line each: the stages, the nodes that it drains, the pods that it may delete. */
 export async function planSteps(ctx: Context): Promise<string[]> {
   const left = await remaining(ctx.cluster, ctx.request.target);
   const steps: string[] = [];

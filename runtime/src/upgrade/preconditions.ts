@@ -33,9 +33,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
   if (isRollout(stages)) await awaitScripts(ctx, inProgress);
 }
 
-/**
- * A script outlives the process that started it. Without this wait, kubeadm could run on two nodes at once.
- */
+/** A script outlives its process. Without this wait, kubeadm could run on two nodes at once. */
 async function awaitScripts(ctx: Context, inProgress: readonly ClusterNode[]): Promise<void> {
   for (const node of inProgress) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
 }

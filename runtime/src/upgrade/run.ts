@@ -16,6 +16,7 @@ import { stagesOf } from './stages/index.ts';
 
 /** How a run ended. */
 export interface RunResult {
+  /** `done`, `held`, `blocked` or `failed`; the exit code follows from it. */
   readonly outcome: Outcome;
   /** One sentence, or a sentence and a list of reasons. */
   readonly message: string;
@@ -48,8 +49,7 @@ export async function runUpgrade(ctx: Context, interrupted = false): Promise<Run
   const { target } = ctx.request;
   try {
     const walked = await walkStages(ctx, nodes, running).catch((error) => resultOf(ctx, error));
-    // With nothing left in flight, an earlier process already reported the result and cleared the
-    // annotations.
+    // Nothing is in flight, so an earlier process already reported the result and cleared the annotations.
     const result = interrupted && walked.nothingToDo ? { ...walked, repeated: true } : walked;
     if (result.handedOff) return result;
     const { outcome, message, hint, repeated } = result;
@@ -107,8 +107,10 @@ async function walkStages(ctx: Context, nodes: readonly ClusterNode[], running: 
   // A dry-run announces the clearing before it reports its end.
   if (dryRun && endsRollout(stages)) await forgetRollout(ctx);
   const took = formatDuration(Date.now() - started);
-  const ended = dryRun ? 'dry-run ended, nothing was changed,' : describeStages(stages);
-  return { outcome: 'done', message: `${ended} for ${target} in ${took}` };
+  const message = dryRun
+    ? `dry-run finished for ${target} in ${took}; nothing was changed`
+    : `${describeStages(stages)} for ${target} in ${took}`;
+  return { outcome: 'done', message };
 }
 
 /** Whether a run that includes the workers finds the whole cluster at the target. */
@@ -118,8 +120,7 @@ async function isDone({ cluster, request }: Context, nodes: readonly ClusterNode
 }
 
 async function walkAll(ctx: Context, stages: readonly Stage[]): Promise<StageEnd> {
-  // A run that changes no node is no rollout: it sets no in-flight annotations that could be left behind
-  // (F7).
+  // A run that changes no node is no rollout and sets no in-flight annotation that could be left over (F7).
   const setsInFlight = isRollout(ctx.request.stages);
   for (const stage of stages) {
     if (setsInFlight && stage.rollout !== 'before') await noteInFlight(ctx);

@@ -8,8 +8,7 @@ export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
   verdicts.flatMap((v) => v.reasons.map((reason) => `${v.gate}: ${reason}`));
 
 /**
- * Waits until all gates are open, at most `gates.alertWait`. Reports what it waits for, again only when that
- * changes.
+ * Waits until all gates are open, at most `gates.alertWait`. Reports the reasons, again when they change.
  *
  * @param what completes “stopped …”: `before the drain of k8s-node2`.
  * @returns the verdicts, all open.
@@ -53,8 +52,8 @@ export const held = (what: string, reasons: readonly string[]): UpgradeError =>
   });
 
 /**
- * Checks the gates until the end of a soak. A closed gate stops the rollout. An unknown answer, as while
- * Prometheus itself moves to another node, is waited for.
+ * Checks the gates until the end of a soak. A closed gate stops the rollout. Waits while an answer is
+ * unknown, for example while Prometheus itself moves to another node.
  *
  * @param end in ms since the epoch.
  * @throws BlockedError when a gate is closed.

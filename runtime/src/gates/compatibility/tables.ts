@@ -62,9 +62,7 @@ const goneIn = (removedIn: Minor, names: string, source = inSources(removedIn)):
     .split(/\s+/)
     .map((name) => ({ name, removedIn, source }));
 
-/**
- * Feature gates, up to 1.37. No kubelet or control-plane component starts with a gate that it does not know.
- */
+/** Feature gates, up to 1.37. No kubelet or control-plane component starts with an unknown gate. */
 export const removedFeatureGates: readonly RemovedName[] = [
   ...goneIn(
     '1.32',
@@ -152,9 +150,7 @@ export const containerdFloors: readonly RuntimeFloor[] = [
   },
 ];
 
-/**
- * From this minor on the kubelet starts on cgroup v1 only with `failCgroupV1: false` in its configuration.
- */
+/** From this minor on the kubelet starts on cgroup v1 only when configured with `failCgroupV1: false`. */
 export const cgroupV1Refused = {
   from: '1.35',
   source: 'kubernetes/kubernetes #134298; kubeadm refuses too, #134744',

@@ -17,10 +17,7 @@ import { TimeoutError, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
 
-/**
- * `master`: `kubeadm upgrade apply`, once in a rollout. `worker`: `kubeadm upgrade node`, for every other
- * node.
- */
+/** `master` runs `kubeadm upgrade apply`, once per rollout; `worker` runs `kubeadm upgrade node`. */
 export type NodeRole = 'master' | 'worker';
 
 /**
@@ -39,8 +36,7 @@ export async function upgradeNode(
   const gates = node.controlPlane ? beforeDrainGates : workerGates;
   await waitForGates(ctx, gates, `before the drain of ${node.name}`);
   await ctx.catchUp?.(node);
-  // The script runs even if the kubelet is at the target: an interrupted one may have steps left. Safe to run
-  // twice.
+  // Even if the kubelet is at the target, an interrupted script may have steps left. It is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);
   await becomeReady(ctx, node);
@@ -113,7 +109,7 @@ async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError
   throw await withNodeState(ctx, node, error);
 }
 
-/** Adds the state of the node, and what to do, to an error that came after its packages may have changed. */
+/** Adds the state of the node and a hint to an error that came after its packages may have changed. */
 async function withNodeState(
   ctx: Context,
   node: ClusterNode,

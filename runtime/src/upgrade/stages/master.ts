@@ -38,10 +38,7 @@ export const master: StageWork = {
   },
 };
 
-/**
- * No two control-plane nodes may be down at once: all others must be healthy before one is started or
- * resumed.
- */
+/** No two control-plane nodes may be down at once: before each one, all others must be healthy. */
 async function waitForOthers(ctx: Context, next: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
   if (nodes.filter((node) => node.controlPlane).length === 1) return;
   await waitForGates(ctx, nextControlPlaneGates, `before the control-plane node ${next.name}`);

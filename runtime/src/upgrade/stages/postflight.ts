@@ -11,8 +11,7 @@ export const postflight: StageWork = {
   async run(ctx) {
     await assertAllUpgraded(ctx);
     await waitForGates(ctx, postflightGates, 'at post-flight');
-    // The other annotations are cleared after the report: a process that resumes after a crash here needs
-    // them.
+    // The others are cleared after the report: a process that resumes after a crash here needs them.
     await clearSoaks(ctx);
     return 'done';
   },

@@ -12,8 +12,7 @@ export const preflight: StageWork = {
     // A rollout in progress disturbs the cluster itself, so wait as long as before a drain.
     if (await ctx.journal.read()) {
       const verdicts = await waitForGates(ctx, preflightGates, 'before continuing');
-      // The other notes were reported when the rollout started. Each process reports which pods it may
-      // delete.
+      // The other notes were reported at the start. Each process reports which pods it may delete.
       reportNotes(
         ctx,
         verdicts.filter(({ gate }) => gate === drainGate.name),

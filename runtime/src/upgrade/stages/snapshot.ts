@@ -18,8 +18,7 @@ export const snapshot: StageWork = {
       return `the control plane is at ${target} already`;
     if (inFlight?.snapshotPath === undefined) return undefined;
     const taken = inFlight.snapshotPath;
-    // Whatever its age: a rollback needs the state before the first change, and a later snapshot would
-    // replace it.
+    // Kept at any age: a rollback needs the state before the first change, which a later snapshot lacks.
     if (nodes.some((one) => isChanged(one, inFlight))) return `${taken} is from before the first change`;
     if (Date.now() - takenAt(taken, inFlight.startedAt) > ctx.settings.snapshot.maximumAge) return undefined;
     const verified = await ctx.snapshots.verify(node, taken);
@@ -38,7 +37,7 @@ export const snapshot: StageWork = {
 
 function firstControlPlane(nodes: readonly ClusterNode[]): ClusterNode {
   const node = nodes.find((one) => one.controlPlane);
-  if (node === undefined) throw new UpgradeError('failed', 'the cluster shows no control-plane node');
+  if (node === undefined) throw new UpgradeError('failed', 'the cluster has no control-plane node');
   return node;
 }
 
