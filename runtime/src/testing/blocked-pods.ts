@@ -6,10 +6,10 @@ import { clusterNode } from './cluster.ts';
 import { drainLabs } from './drain-lab.ts';
 import { fakeContext } from './fake-context.ts';
 
-/** A rule for the pod that the budget protects; it allows to delete the pod after three minutes. */
+/** A rule for the pod that the budget protects; it is deleted after three minutes. */
 export const rule = { disruptionBudgets: ['apps/always'], wait: '1m', deleteAfter: '2m' };
 
-/** A separate lab for each test, in which a budget never allows the eviction of a pod on the node `two` (F17). */
+/** A lab for each test, in which a budget never allows the eviction of a pod on the node `two` (F17). */
 export function blockedPodsLabs() {
   const here = drainLabs();
   /** A context for an upgrade of the lab's nodes. Everything except pods and budgets is in memory. */

@@ -26,9 +26,12 @@ export interface NodeFacts {
   readonly failCgroupV1: boolean | undefined;
 }
 
+/** Where kubeadm writes the kubelet's configuration. */
 const configFile = '/var/lib/kubelet/config.yaml';
 const configSchema = z.object({
+  /** @default depends on the release */
   failCgroupV1: z.boolean().optional(),
+  /** Values by name. @default none */
   featureGates: z.record(z.string(), z.unknown()).nullish(),
 });
 
