@@ -6,7 +6,7 @@ import { clusterNode } from './cluster.ts';
 import { drainLabs } from './drain-lab.ts';
 import { fakeContext } from './fake-context.ts';
 
-/** A rule for the pod that the budget protects; it is deleted after three minutes. */
+/** A rule that names the pod behind the budget: deleted after three minutes of refusals. */
 export const rule = { disruptionBudgets: ['apps/always'], wait: '1m', deleteAfter: '2m' };
 
 /** A lab for each test, in which a budget never allows the eviction of a pod on the node `two` (F17). */
