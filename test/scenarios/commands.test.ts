@@ -201,7 +201,7 @@ describe('commands', () => {
     const { exitCode, stdout } = await lab.cli([name, '--help'], { env: { KUBECONFIG: '/nowhere' } });
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^ +containerd +bring containerd/m);
-    expect(stdout).toContain('in place of the flags');
+    expect(stdout).toContain('instead of the flags');
     expect(stdout).toContain('required with --target-version');
     expect(stdout.includes('--dry-run')).toBe(name !== 'plan');
   });
