@@ -9,9 +9,11 @@ programs=(
   kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver
   kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager
   kube-scheduler=k8s.io/kubernetes/cmd/kube-scheduler
-  # The same server under earlier names, for a cluster that is upgraded to this one.
-  kube-apiserver-1.34.3=k8s.io/kubernetes/cmd/kube-apiserver
+  # The same server as the other releases that a cluster is upgraded from or to.
   kube-apiserver-1.33.9=k8s.io/kubernetes/cmd/kube-apiserver
+  kube-apiserver-1.34.2=k8s.io/kubernetes/cmd/kube-apiserver
+  kube-apiserver-1.34.5=k8s.io/kubernetes/cmd/kube-apiserver
+  kube-apiserver-1.35.3=k8s.io/kubernetes/cmd/kube-apiserver
   etcd=go.etcd.io/etcd/server/v3
   etcdctl=go.etcd.io/etcd/etcdctl/v3
   etcdutl=go.etcd.io/etcd/etcdutl/v3

@@ -1,8 +1,19 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const script = fileURLToPath(new URL('build.sh', import.meta.url));
 let directory: string | undefined;
+
+/** Of kube-apiserver as go.mod has it; `build.sh` has the same server under other releases, too. */
+export const builtRelease = releaseOf('k8s.io/kubernetes');
+
+function releaseOf(module: string): string {
+  const text = readFileSync(new URL('go.mod', import.meta.url), 'utf8');
+  const [, release] = new RegExp(`^\\s*(?:require )?${module} v(\\S+)`, 'm').exec(text) ?? [];
+  if (release === undefined) throw new Error(`go.mod requires no ${module}`);
+  return release;
+}
 
 /**
  * The directory of kube-apiserver, kube-controller-manager, kube-scheduler, etcd, etcdctl and etcdutl. Builds what is

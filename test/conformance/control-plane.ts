@@ -2,11 +2,14 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { issueServerIdentity } from '../lab/api/auth/pki.ts';
+import { builtRelease } from './build.ts';
 import { Program } from './program.ts';
 
 /** Who the parts say they are; the API server knows them by these tokens. */
 export const identities = {
   admin: { name: 'kubernetes-admin', groups: ['system:masters'] },
+  /** The tests themselves and what stands for kubelets: in the audit log they are told from a person at work. */
+  lab: { name: 'lab', groups: ['system:masters'] },
   controllers: { name: 'system:kube-controller-manager', groups: [] },
   scheduler: { name: 'system:kube-scheduler', groups: [] },
 } as const;
@@ -21,9 +24,9 @@ rules:
 `;
 
 /** They must not be newer than the API server that they find: they would wait for kinds of objects that it has not. */
-export function emulationOf(version: string | undefined): string[] {
-  const minor = version?.split('.').slice(0, 2).join('.');
-  return minor === undefined ? [] : [`--emulated-version=kube=${minor}`];
+export function emulationOf(version: string): string[] {
+  const [minor = '', built] = [version, builtRelease].map((release) => release.split('.')[1]);
+  return Number(minor) < Number(built) ? [`--emulated-version=kube=1.${minor}`] : [];
 }
 
 export function startEtcd(bin: string, dir: string, port: number, peerPort: number): Program {

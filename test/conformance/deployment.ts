@@ -1,10 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { objectNames } from '../../runtime/src/names.ts';
-import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { collectionOf, type Rest } from '../lab/api/contract/rest.ts';
 import type { KubeObject } from '../lab/api/types.ts';
-import { deployedObjects } from '../lab/stack.ts';
 import { parts } from './terraform/parts.ts';
 
 /** Of operators that are not here: their objects are taken and stay as they are. */
@@ -30,30 +28,17 @@ function standIn({ group, version, kind, plural }: (typeof customKinds)[number])
 }
 
 /**
- * Creates what `scripts/tg apply` would, in the order of Terraform's references, and the Secret that the External Secrets operator would
- * make. No object has a field that the API server does not know. Resolves when admission goes by it.
- *
- * @param credentials key → value of the Secret.
+ * Creates what `scripts/tg apply` would, in the order of Terraform's references. No object has a field that the API server does not know.
+ * Resolves when admission goes by it.
  */
-export async function deploy(
-  rest: Rest,
-  settings: SettingsInput,
-  credentials: Record<string, string>,
-): Promise<void> {
+export async function deploy(rest: Rest, objects: readonly KubeObject[]): Promise<void> {
   const real = parts().definitions?.map((path) => parse(readFileSync(path, 'utf8')) as KubeObject);
   await rest.create(real ?? customKinds.map(standIn));
   for (const { group, version, plural } of customKinds)
     await rest.eventually(`/apis/${group}/${version}/${plural}`, (list) => list !== undefined);
-  const objects = deployedObjects(settings) as unknown as KubeObject[];
   const first = (object: KubeObject) => Number(['Namespace', 'PriorityClass'].includes(object.kind ?? ''));
-  for (const object of objects.sort((a, b) => first(b) - first(a)))
+  for (const object of objects.toSorted((a, b) => first(b) - first(a)))
     await rest.ok('POST', `${collectionOf(object)}?fieldValidation=Strict`, object);
-  const { namespace } = objectNames;
-  const data = Object.fromEntries(
-    Object.entries(credentials).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
-  );
-  const metadata = { name: objectNames.credentials, namespace };
-  await rest.create([{ apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data }]);
   await policyIsInForce(rest);
 }
 

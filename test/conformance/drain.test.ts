@@ -7,6 +7,7 @@ import { budget, namespace, pod } from '../lab/api/contract/objects.ts';
 import { Rest } from '../lab/api/contract/rest.ts';
 import { hasKubectl, kubectl } from '../lab/api/testing.ts';
 import type { KubeObject, Pod } from '../lab/api/types.ts';
+import { nodeObject } from '../lab/cluster.ts';
 import { HollowNodes } from './hollow-nodes.ts';
 import { PodSources } from './pod-sources.ts';
 import { RealCluster } from './real-cluster.ts';
@@ -18,6 +19,9 @@ const pairs = { easy: ['easy-theirs', 'easy-ours'], hard: ['hard-theirs', 'hard-
 const nodes = Object.values(pairs).flat();
 const apps = '/api/v1/namespaces/apps/pods';
 const timeoutSeconds = 20;
+
+const worker = (name: string, i: number): KubeObject =>
+  nodeObject({ name, role: 'worker', address: `127.0.1.${i + 1}` }, i, { version: '1.34.2' });
 
 const bound = (node: string, kind: string, spec: object = {}, metadata: object = {}): KubeObject => {
   const one = pod(`${kind}-of-${node}`, 'apps', {
@@ -102,7 +106,7 @@ describe('drains on a real control plane, beside kubectl', () => {
     const { url, caPem } = cluster;
     rest = new Rest({ url, caPem, token: await cluster.token('admin') });
     hollow = new HollowNodes(rest, new PodSources(cluster, rest, {}));
-    await Promise.all(nodes.map((name, i) => hollow.add({ name, address: `127.0.1.${i + 1}` })));
+    await Promise.all(nodes.map((name, i) => hollow.add(worker(name, i))));
     await rest.create([namespace('apps')]);
     await rest.eventually('/api/v1/namespaces/apps/serviceaccounts/default', (found) => found !== undefined);
     const objects = [...pairs.easy.flatMap(easy), ...pairs.hard.flatMap(hard), daemonSet];

@@ -23,6 +23,13 @@ import type { PodSources } from './pod-sources.ts';
 /** From bound until the process runs, milliseconds. A real kubelet takes longer, and whoever follows a pod has to wait for it. */
 const startDelay = 300;
 
+/**
+ * From the end of a pod until it is gone, milliseconds; a real kubelet takes longer. A pod of a StatefulSet comes back under its name.
+ * Were it gone at once, the disruption controller could miss that, and would count the new one as evicted for two minutes
+ * (DeletionTimeout in pkg/controller/disruption).
+ */
+const stopDelay = 1000;
+
 /** One node's kubelet: its pods start, end and vanish as their specs say; those of known images are processes. */
 export class HollowKubelet {
   readonly #rest: Rest;
@@ -33,6 +40,9 @@ export class HollowKubelet {
   #stopWatch = (): void => undefined;
   #stopped = false;
   #restoreUntil = 0;
+  /** Pending while the power is off: nothing of its pods is reported. */
+  #power: Promise<void> = Promise.resolve();
+  #switchOn = (): void => undefined;
 
   constructor(rest: Rest, sources: PodSources, node: { name: string; address: string }) {
     this.#rest = rest;
@@ -65,6 +75,19 @@ export class HollowKubelet {
     for (const { pod } of this.#pods.values()) this.#restorePod(pod);
   }
 
+  /** Its processes die, and nothing is reported until {@link powerOn}. */
+  powerOff(): void {
+    this.#power = new Promise((resolve) => {
+      this.#switchOn = resolve;
+    });
+    for (const { pod } of this.#pods.values()) this.#sources.runner.kill(pod.metadata.name, 'SIGKILL');
+  }
+
+  powerOn(): void {
+    this.#switchOn();
+    this.restore();
+  }
+
   #restorePod(pod: Pod): void {
     const { runner } = this.#sources;
     if (
@@ -79,6 +102,7 @@ export class HollowKubelet {
 
   stop(): void {
     this.#stopped = true;
+    this.#switchOn();
     this.#stopWatch();
     this.#server?.close();
     this.#server?.closeAllConnections();
@@ -177,6 +201,7 @@ export class HollowKubelet {
       await this.#report(pod, 'Succeeded', (c) => endedStatus(c, 0, exit)).catch((error) =>
         console.error(`hollow ${this.#node.name}:`, error),
       );
+      await sleep(stopDelay);
     }
     const path = `/api/v1/namespaces/${namespace}/pods/${name}`;
     await this.#persist('DELETE', path, { gracePeriodSeconds: 0, preconditions: { uid } });
@@ -202,6 +227,7 @@ export class HollowKubelet {
   /** Until the API server has taken it: it may be away for a while. */
   async #persist(method: 'PATCH' | 'DELETE', path: string, body: object): Promise<void> {
     const type = method === 'PATCH' ? 'application/strategic-merge-patch+json' : undefined;
+    await this.#power;
     while (!this.#stopped) {
       const answer = await this.#rest.send(method, path, body, type).catch(() => undefined);
       // Another pod of the same name, or none: this one is gone.

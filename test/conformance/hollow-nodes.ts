@@ -8,16 +8,6 @@ import type { PodSources } from './pod-sources.ts';
 
 const heartbeat = 2000;
 
-export interface HollowNodeSpec {
-  readonly name: string;
-  /** InternalIP, of the loopback interface: the API server fetches logs there. */
-  readonly address: string;
-  readonly release?: string;
-  readonly containerd?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly taints?: readonly object[];
-}
-
 /** Nodes of a real cluster that run nothing but their reports: Ready, versions, and what their pods would do. */
 export class HollowNodes {
   readonly #rest: Rest;
@@ -30,23 +20,30 @@ export class HollowNodes {
     this.#sources = sources;
   }
 
-  /** Registers a node and reports for it from then on. Resolves when it is Ready and takes pods. */
-  async add(spec: HollowNodeSpec): Promise<void> {
-    const { name } = spec;
-    const kubelet = new HollowKubelet(this.#rest, this.#sources, spec);
-    this.#kubelets.set(name, kubelet);
-    await kubelet.listen();
-    await this.#rest.ok('POST', '/api/v1/nodes', nodeObject(spec));
-    await this.#rest.ok(
-      'POST',
-      '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases',
-      lease(name),
-    );
-    await this.#rest.patch(`/api/v1/nodes/${name}/status`, { status: statusOf(spec, kubelet.port) });
-    this.#beat(name);
+  /**
+   * Registers a node and reports for it from then on; one that has left comes back. Resolves when it is Ready and takes pods.
+   *
+   * @param node what it reports. Its InternalIP is one of the loopback interface: the API server fetches logs there.
+   */
+  async add(node: KubeObject): Promise<void> {
+    const { name = '', labels, annotations } = node.metadata ?? {};
+    const known = this.#kubelets.get(name);
+    const kubelet = known ?? new HollowKubelet(this.#rest, this.#sources, { name, address: addressOf(node) });
+    if (known === undefined) {
+      this.#kubelets.set(name, kubelet);
+      await kubelet.listen();
+      const leases = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';
+      await this.#rest.ok('POST', leases, lease(name));
+    }
+    const metadata = { name, labels, annotations };
+    await this.#rest.ok('POST', '/api/v1/nodes', { ...node, metadata, status: {} });
+    const daemonEndpoints = { kubeletEndpoint: { Port: kubelet.port } };
+    const status = { ...(node.status as object), daemonEndpoints };
+    await this.#rest.patch(`/api/v1/nodes/${name}/status`, { status });
+    if (known === undefined) this.#beat(name);
     // The node controller takes its taint away once the node has reported.
-    await this.#rest.eventually(`/api/v1/nodes/${name}`, (node: Node) => notReadyTaint(node) === undefined);
-    kubelet.start();
+    await this.#rest.eventually(`/api/v1/nodes/${name}`, (found: Node) => notReadyTaint(found) === undefined);
+    if (known === undefined) kubelet.start();
   }
 
   /** What its kubelet reports from now on. */
@@ -62,6 +59,21 @@ export class HollowNodes {
     await sleep(1000);
     await this.#setReady(name, 'True', 'KubeletReady');
     this.#kubelets.get(name)?.restore();
+  }
+
+  /** The power goes, with every process of its pods, or it is back. */
+  async power(name: string, on: boolean): Promise<void> {
+    const kubelet = this.#kubelets.get(name);
+    if (!on) {
+      kubelet?.powerOff();
+      await this.#setReady(name, 'Unknown', 'NodeStatusUnknown');
+      return;
+    }
+    await retried(() =>
+      this.#rest.patch(`/api/v1/nodes/${name}/status`, { status: { nodeInfo: { bootID: randomUUID() } } }),
+    );
+    await this.#setReady(name, 'True', 'KubeletReady');
+    kubelet?.powerOn();
   }
 
   async #setReady(name: string, status: string, reason: string): Promise<void> {
@@ -96,17 +108,16 @@ async function retried<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-const before = (ms: number): string => new Date(Date.now() - ms).toISOString().replace(/\.\d+Z$/, 'Z');
-
 const microTime = (): string => new Date().toISOString().replace('Z', '000Z');
 
 const notReadyTaint = (node: Node) =>
   node.spec?.taints?.find(({ key }) => key === 'node.kubernetes.io/not-ready');
 
-function nodeObject({ name, labels, taints = [] }: HollowNodeSpec): KubeObject {
-  const own = { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64' };
-  const metadata = { name, labels: { ...own, ...labels } };
-  return { apiVersion: 'v1', kind: 'Node', metadata, spec: { taints } };
+function addressOf({ status, metadata }: KubeObject): string {
+  const { addresses = [] } = status as NonNullable<Node['status']>;
+  const found = addresses.find(({ type }) => type === 'InternalIP');
+  if (found === undefined) throw new Error(`the node ${metadata?.name} has no InternalIP`);
+  return found.address;
 }
 
 const lease = (name: string): KubeObject => ({
@@ -115,44 +126,3 @@ const lease = (name: string): KubeObject => ({
   metadata: { name, namespace: 'kube-node-lease' },
   spec: { holderIdentity: name, leaseDurationSeconds: 40, renewTime: microTime() },
 });
-
-function statusOf(spec: HollowNodeSpec, port: number): Node['status'] {
-  const { name, address, release = '1.34.2', containerd = '2.1.4' } = spec;
-  const capacity = { cpu: '4', memory: '8131852Ki', pods: '110', 'ephemeral-storage': '61202244Ki' };
-  // Ready for so long that nobody waits for quiet.
-  const since = { lastTransitionTime: before(2 * 86_400_000), lastHeartbeatTime: now() };
-  const condition = (type: string, status: string, reason: string) => ({
-    type,
-    status,
-    reason,
-    message: '',
-    ...since,
-  });
-  return {
-    addresses: [
-      { type: 'InternalIP', address },
-      { type: 'Hostname', address: name },
-    ],
-    capacity,
-    allocatable: capacity,
-    daemonEndpoints: { kubeletEndpoint: { Port: port } } as never,
-    conditions: [
-      condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory'),
-      condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure'),
-      condition('PIDPressure', 'False', 'KubeletHasSufficientPID'),
-      condition('Ready', 'True', 'KubeletReady'),
-    ],
-    nodeInfo: {
-      architecture: 'amd64',
-      bootID: randomUUID(),
-      containerRuntimeVersion: `containerd://${containerd}`,
-      kernelVersion: '6.8.0-86-generic',
-      kubeProxyVersion: '',
-      kubeletVersion: `v${release}`,
-      machineID: randomUUID(),
-      operatingSystem: 'linux',
-      osImage: 'Ubuntu 24.04.3 LTS',
-      systemUUID: randomUUID(),
-    },
-  };
-}

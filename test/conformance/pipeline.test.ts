@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotationKeys, objectNames } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { Job, KubeObject, Node } from '../lab/api/types.ts';
+import type { Lab, LabOptions } from '../lab/lab.ts';
+import type { LabNode } from '../lab/nodes/node.ts';
 import { grantsOf, ofPipeline } from './audit.ts';
-import { RealLab, type RealLabOptions } from './real-lab.ts';
+import { type RealApi, startRealLab } from './real-api.ts';
 
 const target = '1.34.4';
 const namespace = `/api/v1/namespaces/${objectNames.namespace}`;
@@ -15,32 +17,36 @@ const directAndAccepting = (base: SettingsInput): SettingsInput => ({
   ssh: { ...base.ssh, hostKeys: { policy: 'accept-new' } },
 });
 
-const courses: [what: string, kind: string, options: RealLabOptions][] = [
-  ['a patch, through the agent service', 'patch', { from: '1.34.3', to: target }],
-  ['a minor, as Jobs of the detector', 'minor', { from: '1.33.9', to: target, settings: directAndAccepting }],
+const courses: [what: string, kind: string, options: LabOptions][] = [
+  ['a patch, through the agent service', 'patch', { release: '1.34.2', published: ['1.34.2', target] }],
+  [
+    'a minor, as Jobs of the detector',
+    'minor',
+    { release: '1.33.9', published: ['1.33.9', target], settings: directAndAccepting },
+  ],
 ];
 
 describe.each(courses)('on a real control plane, %s', (_what, kind, options) => {
-  let lab: RealLab;
+  let lab: Lab<LabNode, RealApi>;
+  let rest: RealApi['rest'];
   beforeAll(async () => {
-    lab = await RealLab.start(options);
+    lab = await startRealLab(options);
+    rest = lab.api.rest;
   });
   afterAll(() => lab?.stop());
 
   it('what is deployed is taken, and its pods are admitted as restricted', async () => {
-    const { metadata } = await lab.rest.get(namespace);
+    const { metadata } = await rest.get(namespace);
     expect(metadata.labels['pod-security.kubernetes.io/enforce']).toBe('restricted');
     for (const name of [objectNames.detectionCronJob, objectNames.executionCronJob]) {
-      const cronJob = await lab.rest.get(
-        `/apis/batch/v1/namespaces/${objectNames.namespace}/cronjobs/${name}`,
-      );
+      const cronJob = await rest.get(`/apis/batch/v1/namespaces/${objectNames.namespace}/cronjobs/${name}`);
       const { metadata: template, spec } = cronJob.spec.jobTemplate.spec.template;
       const pod = { metadata: { ...template, name: 'admitted' }, spec };
-      const taken = await lab.rest.send('POST', `${namespace}/pods?dryRun=All`, pod);
+      const taken = await rest.send('POST', `${namespace}/pods?dryRun=All`, pod);
       expect(taken.code, JSON.stringify(taken.body)).toBe(201);
       const privileged = structuredClone(pod);
       privileged.spec.containers[0].securityContext = { privileged: true };
-      const refused = await lab.rest.send('POST', `${namespace}/pods?dryRun=All`, privileged);
+      const refused = await rest.send('POST', `${namespace}/pods?dryRun=All`, privileged);
       expect([refused.code, refused.body.message]).toEqual([
         403,
         expect.stringContaining('violates PodSecurity'),
@@ -53,49 +59,46 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
     expect(exitCode, output).toBe(0);
     // Every program is to meet the nodes anew.
-    await lab.rest.send('DELETE', `${namespace}/configmaps/${objectNames.knownHosts}`);
+    await rest.send('DELETE', `${namespace}/configmaps/${objectNames.knownHosts}`);
   });
 
   it('goes from detection to completion', { timeout: 600_000 }, async () => {
-    const { exitCode, output } = await lab.detect();
-    expect(exitCode, output).toBe(0);
+    expect(await lab.detect(), await lab.story()).toBe(0);
     const jobs = await lab.runEnd(3);
     expect(jobs.map(endOf), await lab.story()).toEqual(['Complete', 'Complete', 'Complete']);
-    const { items } = await lab.rest.get('/api/v1/nodes');
+    const { items } = await rest.get('/api/v1/nodes');
     expect((items as Node[]).map(stateOf)).toEqual(items.map(() => [`v${target}`, undefined]));
-    expect((await lab.rest.get('/version')).gitVersion).toBe(`v${target}`);
-    const annotations = Object.keys((await lab.rest.get(namespace)).metadata.annotations ?? {});
+    expect((await rest.get('/version')).gitVersion).toBe(`v${target}`);
+    const annotations = Object.keys((await rest.get(namespace)).metadata.annotations ?? {});
     const keys = annotationKeys('viktorbarzin.me');
     expect(annotations).not.toContain(keys.inFlight);
-    const status = await lab.cli(['status'], {
-      namespace: objectNames.namespace,
-      serviceAccount: objectNames.submitterServiceAccount,
-    });
-    expect(status.exitCode, status.output).toBe(0);
+    const user = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
+    const status = await lab.cli(['status'], { user });
+    expect(status.exitCode, status.stderr).toBe(0);
   });
 
   it('every request was allowed, and every permission was used', async () => {
-    const events = ofPipeline(await lab.cluster.auditEvents());
+    const events = ofPipeline(await lab.api.cluster.auditEvents());
     expect(events.length).toBeGreaterThan(100);
     const refused = events.filter(
-      (event) => event.responseStatus?.code === 403 && !lab.cluster.wasStarting(event),
+      (event) => event.responseStatus?.code === 403 && !lab.api.cluster.wasStarting(event),
     );
     expect(refused.map(({ verb, requestURI, user }) => `${user.username} ${verb} ${requestURI}`)).toEqual([]);
-    const grants = await grantsOf(lab.rest);
+    const grants = await grantsOf(rest);
     expect(grants.length).toBeGreaterThan(30);
     const unused = grants.filter(({ uses }) => !events.some(uses));
     expect(unused.map(({ text }) => text)).toEqual([]);
   });
 
   it('admission takes a Job as it was submitted, and no Job that differs', async () => {
-    const { items } = await lab.rest.get(`${jobs}?labelSelector=k8s-upgrade%2Frun`);
+    const { items } = await rest.get(`${jobs}?labelSelector=k8s-upgrade%2Frun`);
     const [job] = items as Job[];
     const create = async (change: (pod: Container) => void) => {
       const pod = structuredClone(job?.spec?.template.spec) as unknown as PodSpec;
       change(pod.containers[0] as Container);
       const template = { spec: pod };
       const body: KubeObject = { metadata: { generateName: 'job-' }, spec: { template } };
-      return lab.rest.send('POST', `${jobs}?dryRun=All`, body);
+      return rest.send('POST', `${jobs}?dryRun=All`, body);
     };
     const same = await create(() => undefined);
     expect(same.code, JSON.stringify(same.body)).toBe(201);

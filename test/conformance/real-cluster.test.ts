@@ -5,14 +5,14 @@ import { RealCluster } from './real-cluster.ts';
 describe('the real control plane', () => {
   let cluster: RealCluster;
   beforeAll(async () => {
-    cluster = await RealCluster.start({ version: '1.34.3' });
+    cluster = await RealCluster.start({ version: '1.34.2' });
   });
   afterAll(() => cluster?.stop());
 
   const version = async () => (await (await cluster.config()).makeApiClient(VersionApi).getCode()).gitVersion;
 
   it('comes back as another release, with what it held', async () => {
-    expect(await version()).toBe('v1.34.3');
+    expect(await version()).toBe('v1.34.2');
     const core = (await cluster.config()).makeApiClient(CoreV1Api);
     await core.createNamespace({ body: { metadata: { name: 'kept' } } });
     await cluster.restartServer();

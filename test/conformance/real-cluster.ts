@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { kubeconfigText } from '../lab/api/auth/kubeconfig.ts';
 import type { UserRef } from '../lab/api/index.ts';
-import { realPrograms } from './build.ts';
+import { builtRelease, realPrograms } from './build.ts';
 import {
   apiServerArguments,
   emulationOf,
@@ -57,6 +57,7 @@ export class RealCluster {
   readonly #programs: { etcd: Program; server: Program; others: Program[] };
   readonly #tokens: Readonly<Record<Identity, string>>;
   readonly #serverArguments: readonly string[];
+  readonly #options: RealClusterOptions;
   /** From the stop of the server until it was ready again. */
   readonly #restarts: { readonly from: number; readonly to: number }[] = [];
 
@@ -67,7 +68,7 @@ export class RealCluster {
     tokens: Readonly<Record<Identity, string>>;
     etcd: Program;
     serverArguments: readonly string[];
-    version: string | undefined;
+    options: RealClusterOptions;
   }) {
     this.dir = parts.dir;
     this.url = `https://127.0.0.1:${parts.port}`;
@@ -77,7 +78,8 @@ export class RealCluster {
     this.auditLog = join(parts.dir, 'audit.log');
     this.#tokens = parts.tokens;
     this.#serverArguments = parts.serverArguments;
-    this.#programs = { etcd: parts.etcd, server: this.#startServer(parts.version), others: [] };
+    this.#options = parts.options;
+    this.#programs = { etcd: parts.etcd, server: this.#startServer(parts.options.version), others: [] };
   }
 
   /** Resolves when it is ready to be used, 10 s or so later. @throws Error when a part does not start. */
@@ -95,10 +97,10 @@ export class RealCluster {
       tokens,
       etcd,
       serverArguments,
-      version: options.version,
+      options,
     });
     try {
-      await cluster.#begin(options);
+      await cluster.#begin();
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -106,44 +108,50 @@ export class RealCluster {
     return cluster;
   }
 
-  async #begin(options: RealClusterOptions): Promise<void> {
+  async #begin(): Promise<void> {
     for (const identity of Object.keys(identities) as Identity[]) {
       await writeFile(this.#kubeconfigOf(identity), this.#kubeconfigText(identity), { mode: 0o600 });
     }
     await this.#ready();
-    const bin = realPrograms();
-    const [managerPort, schedulerPort] = await freePorts(2);
-    const emulation = emulationOf(options.version);
-    if (options.controllers !== false) {
-      this.#programs.others.push(
-        new Program(
-          join(bin, 'kube-controller-manager'),
-          [...this.#managerArguments(managerPort ?? 0), ...emulation],
-          this.dir,
-        ),
-      );
-      await this.#accountsAreMade();
-    }
-    if (options.scheduler !== false) {
-      const config = this.#kubeconfigOf('scheduler');
-      const args = [`--kubeconfig=${config}`, '--leader-elect=false', `--secure-port=${schedulerPort}`];
-      this.#programs.others.push(
-        new Program(
-          join(bin, 'kube-scheduler'),
-          [...args, ...emulation, '--bind-address=127.0.0.1'],
-          this.dir,
-        ),
-      );
-    }
+    await this.#startOthers(this.#options.version);
+    if (this.#options.controllers !== false) await this.#accountsAreMade();
   }
 
-  /** Another build of the API server takes its place, as when its static pod is replaced. Resolves when it answers. */
+  /** The controllers and the scheduler. Resolves when they are at work. */
+  async #startOthers(version: string = builtRelease): Promise<void> {
+    const bin = realPrograms();
+    const [managerPort = 0, schedulerPort = 0] = await freePorts(2);
+    const start = (name: string, port: number, args: readonly string[]) => {
+      const all = [...args, ...emulationOf(version), ...this.#servingArguments(port)];
+      const program = new Program(join(bin, name), all, this.dir);
+      this.#programs.others.push(program);
+      const isHealthy = async () =>
+        (await statusOf(`https://127.0.0.1:${port}/healthz`, this.caPem, this.#tokens.lab)) === 200;
+      return until(name, [program], isHealthy);
+    };
+    const { controllers = true, scheduler = true } = this.#options;
+    await Promise.all([
+      controllers && start('kube-controller-manager', managerPort, this.#managerArguments()),
+      scheduler &&
+        start('kube-scheduler', schedulerPort, [
+          `--kubeconfig=${this.#kubeconfigOf('scheduler')}`,
+          '--leader-elect=false',
+        ]),
+    ]);
+  }
+
+  /**
+   * Another release of the control plane takes its place, as when kubeadm replaces its static pods. Resolves when all of it is at work:
+   * controllers that only saw the API server go would wait for it, and for up to half a minute not see what changes.
+   */
   async restartServer(version?: string): Promise<void> {
     const from = Date.now();
-    await this.#programs.server.stop();
+    const { server, others } = this.#programs;
+    await Promise.all([server, ...others.splice(0)].map((program) => program.stop()));
     this.#programs.server = this.#startServer(version);
     await this.#ready();
     this.#restarts.push({ from, to: Date.now() });
+    await this.#startOthers(version);
   }
 
   /** Was the server then on its way back? Until it has read the roles it refuses everybody but administrators. */
@@ -167,10 +175,10 @@ export class RealCluster {
     return kubeconfigText({ url: this.url, caPem: this.caPem, user: serviceAccount, token, namespace });
   }
 
-  /** A bearer token, good for an hour. */
-  async token(user: UserRef): Promise<string> {
-    if (user === 'admin') return this.#tokens.admin;
-    const core = (await this.config()).makeApiClient(CoreV1Api);
+  /** A bearer token, of a service account good for an hour. */
+  async token(user: UserRef | 'lab'): Promise<string> {
+    if (user === 'admin' || user === 'lab') return this.#tokens[user];
+    const core = await this.#core();
     const request = { spec: { audiences: [], expirationSeconds: 3600 } };
     const { namespace, serviceAccount: name } = user;
     const { status } = await core.createNamespacedServiceAccountToken({ namespace, name, body: request });
@@ -194,26 +202,31 @@ export class RealCluster {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  #startServer(version: string | undefined): Program {
-    const name = version === undefined ? 'kube-apiserver' : `kube-apiserver-${version}`;
+  #startServer(version: string = builtRelease): Program {
+    const name = version === builtRelease ? 'kube-apiserver' : `kube-apiserver-${version}`;
     return new Program(join(realPrograms(), name), this.#serverArguments, this.dir);
   }
 
   /** Ready, and with the roles and priority classes that it makes itself after its start. */
   async #ready(): Promise<void> {
     const { server, etcd } = this.#programs;
-    const isReady = async () =>
-      (await statusOf(`${this.url}/readyz`, this.caPem, this.#tokens.admin)) === 200;
+    const isReady = async () => (await statusOf(`${this.url}/readyz`, this.caPem, this.#tokens.lab)) === 200;
     await until('kube-apiserver', [server, etcd], isReady);
   }
 
   /** Without its default account a namespace takes no pods. */
   async #accountsAreMade(): Promise<void> {
-    const core = (await this.config()).makeApiClient(CoreV1Api);
+    const core = await this.#core();
     await until('kube-controller-manager', this.#programs.others, async () => {
       await core.readNamespacedServiceAccount({ name: 'default', namespace: 'default' });
       return true;
     });
+  }
+
+  async #core(): Promise<CoreV1Api> {
+    const config = new KubeConfig();
+    config.loadFromString(this.#kubeconfigText('lab'));
+    return config.makeApiClient(CoreV1Api);
   }
 
   #kubeconfigOf(identity: Identity): string {
@@ -225,7 +238,7 @@ export class RealCluster {
     return kubeconfigText({ url: this.url, caPem: this.caPem, user, token: this.#tokens[identity] });
   }
 
-  #managerArguments(port: number): string[] {
+  #managerArguments(): string[] {
     return [
       `--kubeconfig=${this.#kubeconfigOf('controllers')}`,
       `--service-account-private-key-file=${join(this.dir, 'sa.key')}`,
@@ -234,8 +247,16 @@ export class RealCluster {
       // No cloud, no network, no volumes: what is left is what an upgrade meets.
       '--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller,-persistentvolume-binder-controller',
       '--leader-elect=false',
+    ];
+  }
+
+  #servingArguments(port: number): string[] {
+    const [cert, key] = ['server.crt', 'server.key'].map((name) => join(this.dir, name));
+    return [
       '--bind-address=127.0.0.1',
       `--secure-port=${port}`,
+      `--tls-cert-file=${cert}`,
+      `--tls-private-key-file=${key}`,
     ];
   }
 }

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Rest } from '../lab/api/contract/rest.ts';
 import type { Target } from '../lab/api/contract/target.ts';
+import { nodeObject } from '../lab/cluster.ts';
 import { HollowNodes } from './hollow-nodes.ts';
 import { PodSources } from './pod-sources.ts';
 import { RealCluster } from './real-cluster.ts';
@@ -31,7 +32,8 @@ export async function startRealTarget(): Promise<Target> {
     },
     addNode: (name) => {
       added += 1;
-      return nodes.add({ name, address: `127.0.1.${added}` });
+      const spec = { name, role: 'worker', address: `127.0.1.${added}` } as const;
+      return nodes.add(nodeObject(spec, added, { version: '1.34.2' }));
     },
     killForMemory: (pod) => void sources.runner.kill(pod, 'SIGKILL', { oom: true }),
     // Its watch cache has nothing from before its start.

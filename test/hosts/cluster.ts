@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
-import { connectNode } from '../lab/kubelet-hooks.ts';
 import { Lab } from '../lab/lab.ts';
 import { Etcd } from './etcd.ts';
 import { Host } from './host.ts';
@@ -82,7 +81,7 @@ export async function startHostCluster(options: HostClusterOptions): Promise<Hos
             directory: join(directory, name),
             clusterDirectory: join(directory, 'shared'),
             authorizedKey,
-            hooks: connectNode(api, name),
+            hooks: api.hooks(name),
           }),
         ),
       );

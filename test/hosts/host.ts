@@ -5,7 +5,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClusterNode } from '../lab/cluster-node.ts';
+import type { Machine } from '../lab/machine.ts';
 import { type Invocation, NodeEvents } from '../lab/nodes/events.ts';
 import { NodeFaults } from '../lab/nodes/faults.ts';
 import { LabNode, type NodeHooks } from '../lab/nodes/node.ts';
@@ -45,7 +45,7 @@ export type HostWork = 'apt-unpack' | 'apt-configure' | 'kubeadm';
  * A separate machine except for the kernel: OpenSSH, sudo, apt and dpkg, and on the control plane etcd in its
  * container.
  */
-export class Host implements ClusterNode {
+export class Host implements Machine {
   readonly name: string;
   readonly address: string;
   readonly port = 22;

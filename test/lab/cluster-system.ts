@@ -1,5 +1,5 @@
 import type { KubeObject } from './api/types.ts';
-import type { LabNodeSpec } from './cluster-node.ts';
+import type { LabNodeSpec } from './machine.ts';
 
 const namespace = 'kube-system';
 

@@ -1,8 +1,8 @@
-import type { LabApi } from './api/index.ts';
 import type { KubeObject, Node } from './api/types.ts';
-import type { LabNodeSpec } from './cluster-node.ts';
+import type { ApiServer } from './api-server.ts';
 import { kubeSystem } from './cluster-system.ts';
 import { workload } from './cluster-workload.ts';
+import type { LabNodeSpec } from './machine.ts';
 
 /** The five nodes of the lab; addresses are loopback ones, so that SSH servers can listen there. */
 export const labNodes: readonly LabNodeSpec[] = [
@@ -27,6 +27,8 @@ export interface SeedOptions {
   readonly nodes?: readonly LabNodeSpec[];
   /** Kubernetes release of every component, `X.Y.Z`. */
   readonly version: string;
+  /** Node → the release of its kubelet, instead of `version`. */
+  readonly releases?: Readonly<Record<string, string>>;
   /** Node → its version; 2.1.4 where it is not named. */
   readonly containerd?: Readonly<Record<string, string>>;
 }
@@ -43,16 +45,19 @@ const ago = (ms: number): string => new Date(Date.now() - ms).toISOString().repl
  * Fills the lab as a small kubeadm cluster: nodes, the control plane's mirror pods, add-ons, and ordinary workload.
  * Resolves when all of it runs.
  */
-export async function seedCluster(api: LabApi, options: SeedOptions): Promise<void> {
+export async function seedCluster(api: ApiServer, options: SeedOptions): Promise<void> {
   const nodes = options.nodes ?? labNodes;
-  api.apply(nodes.map((n, i) => nodeObject(n, i, options)));
-  api.apply(nodes.map(nodeLease));
-  api.apply(kubeSystem(nodes, options.version));
-  api.apply(workload(nodes));
+  await Promise.all(nodes.map((node, i) => api.join(nodeObject(node, i, options))));
+  await api.apply([...kubeSystem(nodes, options.version), ...workload(nodes)]);
   await api.settled();
 }
 
-function nodeObject(node: LabNodeSpec, index: number, { version, containerd }: SeedOptions): KubeObject {
+/** A node as its kubelet reports it, Ready for two days. @param index of the node in its cluster. */
+export function nodeObject(
+  node: LabNodeSpec,
+  index: number,
+  { version, releases, containerd }: SeedOptions,
+): KubeObject {
   const { name, role, address } = node;
   const controlPlane = role === 'control-plane';
   const capacity = { cpu: '4', memory: '8131852Ki', pods: '110', 'ephemeral-storage': '61202244Ki' };
@@ -98,7 +103,7 @@ function nodeObject(node: LabNodeSpec, index: number, { version, containerd }: S
         containerRuntimeVersion: `containerd://${containerdOf(name, containerd)}`,
         kernelVersion: '6.8.0-86-generic',
         kubeProxyVersion: `v${version}`,
-        kubeletVersion: `v${version}`,
+        kubeletVersion: `v${releases?.[name] ?? version}`,
         machineID: crypto.randomUUID().replaceAll('-', ''),
         operatingSystem: 'linux',
         osImage: 'Ubuntu 24.04.3 LTS',
@@ -130,14 +135,3 @@ function nodeConditions() {
     },
   ];
 }
-
-const nodeLease = ({ name }: LabNodeSpec): KubeObject => ({
-  apiVersion: 'coordination.k8s.io/v1',
-  kind: 'Lease',
-  metadata: { name, namespace: 'kube-node-lease' },
-  spec: {
-    holderIdentity: name,
-    leaseDurationSeconds: 40,
-    renewTime: new Date().toISOString().replace('Z', '000Z'),
-  },
-});

@@ -108,12 +108,14 @@ describe('a lab notices', () => {
   });
 
   it('a program that asks for what no role allows it, and not a refusal that is about something else', () => {
-    const ask = (serviceAccount: string, status: number, allowedBy?: AllowedBy) =>
+    const ask = (serviceAccount: string, status: number, allowedBy?: AllowedBy) => {
       api.requests.add({
         ...{ time: new Date(), group: '', path: '', dryRun: false, status, allowedBy },
         ...{ user: `system:serviceaccount:${namespace}:${serviceAccount}`, verb: 'create' },
         ...{ resource: 'pods', subresource: 'eviction', namespace: 'apps', name: 'web' },
       });
+      invariants.check(api.requests.all);
+    };
     ask(objectNames.executorServiceAccount, 201, asItsRole);
     ask(objectNames.executorServiceAccount, 403, asItsRole);
     ask('somebody-else', 403);

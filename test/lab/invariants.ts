@@ -1,7 +1,8 @@
 import semver from 'semver';
 import { annotationKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
-import type { LabApi, RequestRecord } from './api/index.ts';
+import type { RequestRecord } from './api/index.ts';
 import type { Node, Pod } from './api/types.ts';
+import type { ApiServer } from './api-server.ts';
 
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
@@ -13,21 +14,35 @@ const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */
   readonly broken: string[] = [];
-  readonly #api: LabApi;
+  readonly #noted = new Set<string>();
+  readonly #api: ApiServer;
   readonly #keys: ReturnType<typeof annotationKeys>;
 
-  constructor(api: LabApi, annotationPrefix: string) {
+  constructor(api: ApiServer, annotationPrefix: string) {
     this.#api = api;
     this.#keys = annotationKeys(annotationPrefix);
-    api.store.subscribe(({ resource, object, before }) => {
+    api.view.subscribe(({ resource, object, before }) => {
       if (resource === 'nodes') this.#nodeChanged(object as Node, before as Node | undefined);
       if (resource === 'pods') this.#podChanged(object as Pod, before as Pod | undefined);
     });
-    api.requests.subscribe((request) => this.#asked(request));
+  }
+
+  /** Reads what has been requested so far; may be called again. */
+  check(requests: readonly RequestRecord[]): void {
+    for (const request of requests) this.#checkRequest(request);
   }
 
   /** A request that a role allows may still be refused with 403: an eviction in a namespace that is going. */
-  #asked({ user, verb, resource, subresource, namespace, name, status, allowedBy }: RequestRecord): void {
+  #checkRequest({
+    user,
+    verb,
+    resource,
+    subresource,
+    namespace,
+    name,
+    status,
+    allowedBy,
+  }: RequestRecord): void {
     if (status !== 403 || allowedBy !== undefined || !programs.includes(user)) return;
     const what = [resource, name, subresource].filter(Boolean).join('/');
     this.#note(`${user.split(':').at(-1)} may not ${verb} ${what}${namespace && ` in ${namespace}`}`);
@@ -44,7 +59,7 @@ export class Invariants {
     if (!began) return;
     this.#drained(name, 'its cordon');
     if (!isControlPlane(node)) return;
-    const others = this.#api.store
+    const others = this.#api.view
       .list('nodes')
       .filter((one) => isControlPlane(one) && one.metadata.name !== name);
     const down = others.filter((one) => this.#isDown(one)).map((one) => one.metadata.name);
@@ -65,17 +80,17 @@ export class Invariants {
 
   /** The pods of the Job at work: the last one of the run that holds the lease. An earlier one has handed over and only ends. */
   #runningJob(): Pod[] {
-    const { store } = this.#api;
-    const lease = store.get('leases', objectNames.namespace, objectNames.lease);
+    const { view } = this.#api;
+    const lease = view.get('leases', objectNames.namespace, objectNames.lease);
     const run = lease?.spec?.holderIdentity?.split('/')[0];
     if (!run) return [];
     const jobNumberOf = (labels: Readonly<Record<string, string>> = {}) =>
       Number(labels[jobLabels.number] ?? 0);
-    const jobs = store
+    const jobs = view
       .list('jobs', objectNames.namespace)
       .filter((job) => job.metadata.labels?.[jobLabels.run] === run);
     const last = Math.max(...jobs.map((job) => jobNumberOf(job.metadata.labels)));
-    return store
+    return view
       .list('pods', objectNames.namespace)
       .filter(
         ({ metadata }) => metadata.labels?.[jobLabels.run] === run && jobNumberOf(metadata.labels) === last,
@@ -90,7 +105,8 @@ export class Invariants {
   }
 
   #note(what: string): void {
-    if (!this.broken.includes(what)) this.broken.push(what);
+    if (!this.#noted.has(what)) this.broken.push(what);
+    this.#noted.add(what);
   }
 }
 

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
   type ApiConstructor,
@@ -12,38 +13,49 @@ import {
   CoreV1Api,
   KubeConfig,
 } from '@kubernetes/client-node';
-import { stringify as toYaml } from 'yaml';
-import { credentialKeys, objectNames } from '../../runtime/src/names.ts';
+import { credentialKeys, jobLabels, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
-import type { KubeObject, Node, Pod, UserRef } from './api/index.ts';
-import { LabApi } from './api/index.ts';
-import { containerdOf, labNodes, seedCluster } from './cluster.ts';
-import type { ClusterNode, LabNodeSpec } from './cluster-node.ts';
+import { isFinished, isReady } from './api/controllers/pods.ts';
+import { type Job, LabApi, type Node, type Pod, type UserRef } from './api/index.ts';
+import type { ApiServer, StartApi } from './api-server.ts';
+import { labNodes, seedCluster } from './cluster.ts';
 import { Invariants } from './invariants.ts';
-import { connectNode } from './kubelet-hooks.ts';
-import { LabNode } from './nodes/node.ts';
+import type { LabNodeSpec, Machine } from './machine.ts';
+import type { LabNode } from './nodes/node.ts';
 import { generateKeyPair } from './nodes/ssh.ts';
-import { AgentService } from './services/agent-service.ts';
-import { PackageRepository } from './services/packages.ts';
-import { Prometheus } from './services/prometheus.ts';
-import { Pushgateway } from './services/pushgateway.ts';
-import { Slack } from './services/slack.ts';
+import type { AgentService } from './services/agent-service.ts';
+import type { PackageRepository } from './services/packages.ts';
+import type { Prometheus } from './services/prometheus.ts';
+import type { Pushgateway } from './services/pushgateway.ts';
+import type { Slack } from './services/slack.ts';
 import { labSettings } from './settings.ts';
-import { labObjects } from './stack.ts';
+import { deployedObjects } from './stack.ts';
+import {
+  defaultRelease,
+  type Services,
+  type StartNodes,
+  secretOf,
+  startNodes,
+  startServices,
+  writeFiles,
+} from './surroundings.ts';
+import { until } from './waits.ts';
+
+/** The embedded API server. */
+const startLabApi: StartApi<LabApi> = ({ release, ...options }) =>
+  LabApi.start({ ...options, version: release });
 
 export const bundle = fileURLToPath(new URL('../../runtime/dist/k8s-upgrade.cjs', import.meta.url));
 
-/** Starts the nodes of a lab. Gives them by name. */
-export type StartNodes<N extends ClusterNode> = (surroundings: {
-  /** Scratch directory of the lab. */
-  readonly dir: string;
-  /** The key that may log in. */
-  readonly authorizedKey: string;
-  /** Base URL of the lab's package repository, ending in `/`. */
-  readonly packages: string;
-  readonly api: LabApi;
-}) => Promise<ReadonlyMap<string, N>>;
+/** What a lab consists of, where it is not the embedded API server and nodes of stub programs. */
+export interface LabParts<N extends Machine, A extends ApiServer> {
+  readonly startApi: StartApi<A>;
+  readonly startNodes: StartNodes<N>;
+}
+
+/** A lab whose API server may be a real one: what a scenario plays in. */
+export type AnyLab = Lab<LabNode, ApiServer>;
 
 export interface LabOptions {
   /** Release of every node. @default 1.34.2 */
@@ -78,9 +90,9 @@ export interface CliResult {
  * The whole lab: a cluster, its nodes and the services around it, each reached over its real protocol. Holds what
  * `scripts/tg apply` would deploy with the lab's settings.
  */
-export class Lab<N extends ClusterNode = LabNode> {
+export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
   readonly dir: string;
-  readonly api: LabApi;
+  readonly api: A;
   readonly nodes: ReadonlyMap<string, N>;
   readonly packages: PackageRepository;
   readonly prometheus: Prometheus;
@@ -101,7 +113,7 @@ export class Lab<N extends ClusterNode = LabNode> {
 
   private constructor(
     parts: Pick<
-      Lab<N>,
+      Lab<N, A>,
       'dir' | 'api' | 'nodes' | 'settings' | 'settingsFile' | 'privateKeyFile' | keyof Services
     > & { children: Set<ChildProcess>; node: string },
   ) {
@@ -119,7 +131,7 @@ export class Lab<N extends ClusterNode = LabNode> {
     this.invariants = new Invariants(this.api, this.settings.annotationPrefix ?? 'viktorbarzin.me');
     this.#children = parts.children;
     this.#node = parts.node;
-    this.api.store.subscribe(({ resource, object, before }) => {
+    this.api.view.subscribe(({ resource, object, before }) => {
       if (resource !== 'nodes') return;
       const [is, was] = [object, before].map(
         (node) => (node as Node | undefined)?.spec?.unschedulable ?? false,
@@ -128,45 +140,75 @@ export class Lab<N extends ClusterNode = LabNode> {
     });
   }
 
+  /** A lab with the embedded API server and nodes of stub programs. */
   static start(options: LabOptions = {}): Promise<Lab> {
-    return Lab.startWith(options, (around) => startNodes(options, options.nodes ?? labNodes, around));
+    return Lab.startOn(startLabApi, options);
   }
 
-  /** A lab with nodes of another kind, whose names, roles and addresses are `options.nodes`. */
-  static async startWith<N extends ClusterNode>(
+  /** A lab with another API server. */
+  static startOn<A extends ApiServer>(
+    startApi: StartApi<A>,
+    options: LabOptions = {},
+  ): Promise<Lab<LabNode, A>> {
+    const specs = options.nodes ?? labNodes;
+    return Lab.#assemble(options, { startApi, startNodes: (around) => startNodes(options, specs, around) });
+  }
+
+  /** A lab with nodes of another kind on the embedded API server; their names, roles and addresses are `options.nodes`. */
+  static startWith<N extends Machine>(options: LabOptions, startNodes: StartNodes<N>): Promise<Lab<N>> {
+    return Lab.#assemble(options, { startApi: startLabApi, startNodes });
+  }
+
+  static async #assemble<N extends Machine, A extends ApiServer>(
     options: LabOptions,
-    startNodes: StartNodes<N>,
-  ): Promise<Lab<N>> {
+    parts: LabParts<N, A>,
+  ): Promise<Lab<N, A>> {
     if (!existsSync(bundle)) throw new Error(`${bundle} is missing: npm run bundle`);
-    const { release = '1.34.2', nodes: specs = labNodes, node = process.execPath } = options;
+    const { release = defaultRelease, node = process.execPath } = options;
     const dir = await mkdtemp(join(tmpdir(), 'k8s-upgrade-lab-'));
-    const key = generateKeyPair();
     const token = crypto.randomUUID();
-    const children = new Set<ChildProcess>();
+    const entrypoints = { 'registry.invalid/k8s-version-upgrade': [node, bundle] };
     const [api, services] = await Promise.all([
-      LabApi.start({
-        dir: join(dir, 'api'),
-        version: release,
-        entrypoints: { 'registry.invalid/k8s-version-upgrade': [node, bundle] },
-      }),
-      startServices(options, token, (inputs) => lab.submit(inputs)),
+      parts.startApi({ dir: join(dir, 'api'), release, entrypoints }),
+      startServices(options.published, token, (inputs) => lab.submit(inputs)),
     ]);
-    const clusterReady = seedCluster(api, {
-      nodes: specs,
-      version: release,
-      containerd: options.containerd,
-    });
-    const packages = services.packages.base;
-    const nodes = await startNodes({ dir, authorizedKey: key.publicKey, packages, api });
-    await clusterReady;
-    services.prometheus.apiServers = specs
+    const key = generateKeyPair();
+    const clusterReady = seedCluster(api, { ...options, version: release });
+    // A failure of the nodes is the one that is reported.
+    clusterReady.catch(() => undefined);
+    const lab: Lab<N, A> = await parts
+      .startNodes({ dir, authorizedKey: key.publicKey, packages: services.packages.base, api })
+      .then(async (nodes) => {
+        await clusterReady;
+        return Lab.#fill(options, { dir, api, nodes, node, token, key, services });
+      })
+      .catch(async (error) => {
+        await api.stop();
+        throw error;
+      });
+    return lab;
+  }
+
+  /** Puts into a cluster that runs what `scripts/tg apply` would, and gives the operator a copy. */
+  static async #fill<N extends Machine, A extends ApiServer>(
+    options: LabOptions,
+    parts: Pick<Lab<N, A>, 'dir' | 'api' | 'nodes'> & {
+      readonly node: string;
+      readonly token: string;
+      readonly key: { readonly privateKey: string; readonly publicKey: string };
+      readonly services: Services;
+    },
+  ): Promise<Lab<N, A>> {
+    const { dir, api, nodes, node, token, key, services } = parts;
+    services.prometheus.apiServers = (options.nodes ?? labNodes)
       .filter((spec) => spec.role === 'control-plane')
       .map((spec) => `${spec.address}:6443`);
+    const { settings: change = (base) => base } = options;
     const settings = labSettings({
       services,
       nodes,
       soak: options.pace === 'visible' ? '1s' : '200ms',
-      ...(options.settings && { change: options.settings }),
+      change: (base) => change(api.settings(base)),
     });
     const credentials = {
       [credentialKeys.sshKey]: key.privateKey,
@@ -174,15 +216,11 @@ export class Lab<N extends ClusterNode = LabNode> {
       [credentialKeys.slackWebhook]: services.slack.webhook,
       [credentialKeys.agentToken]: token,
     };
-    deploy(api, settings, credentials);
+    await api.deploy(deployedObjects(settings));
+    await api.apply([secretOf(credentials)]);
     const files = await writeFiles(join(dir, 'operator'), settings, credentials);
-    for (const spec of specs) {
-      const own = options.releases?.[spec.name];
-      if (own !== undefined) reportRelease(api, spec.name, own);
-    }
-    const lab: Lab<N> = new Lab({ dir, api, nodes, settings, ...services, ...files, children, node });
-    await lab.api.settled();
-    return lab;
+    await api.settled();
+    return new Lab<N, A>({ dir, api, nodes, settings, ...services, ...files, children: new Set(), node });
   }
 
   /** @throws Error for a node that the lab has not. */
@@ -195,7 +233,7 @@ export class Lab<N extends ClusterNode = LabNode> {
   /** Writes a kubeconfig of its own for each user. */
   async kubeconfig(user: UserRef = 'admin'): Promise<string> {
     const path = join(this.dir, `kubeconfig-${user === 'admin' ? 'admin' : user.serviceAccount}`);
-    await this.api.writeKubeconfig(path, user);
+    await writeFile(path, await this.api.kubeconfig(user), { mode: 0o600 });
     return path;
   }
 
@@ -236,7 +274,7 @@ export class Lab<N extends ClusterNode = LabNode> {
 
   /** As `kubectl create job --from=cronjob/NAME` does. Resolves with the Job's name. */
   async createJobFrom(cronJob: string): Promise<string> {
-    const batch = this.#apiClient(BatchV1Api, 'admin');
+    const batch = await this.#apiClient(BatchV1Api, 'admin');
     const { namespace } = objectNames;
     const template = (await batch.readNamespacedCronJob({ name: cronJob, namespace })).spec?.jobTemplate;
     const metadata = { name: `${cronJob}-${Date.now().toString(36)}`, ...template?.metadata };
@@ -251,9 +289,8 @@ export class Lab<N extends ClusterNode = LabNode> {
    * @returns its exit code.
    */
   async detect(): Promise<number> {
-    const pod = await this.#podOf(await this.createJobFrom(objectNames.detectionCronJob));
-    const log = this.api.runner.log(pod, pod.spec?.containers[0]?.name ?? '');
-    for (const line of (log?.text() ?? '').split('\n').filter(Boolean)) this.#receive(line);
+    const pod = await this.#endedPodOf(await this.createJobFrom(objectNames.detectionCronJob));
+    for (const line of (await this.#logOf(pod)).split('\n').filter(Boolean)) this.#receive(line);
     return pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? -1;
   }
 
@@ -263,7 +300,8 @@ export class Lab<N extends ClusterNode = LabNode> {
     const onLine = (line: string) => this.#receive(line);
     const settings = join(this.dir, 'agent-settings.yaml');
     const { namespace, settings: name } = objectNames;
-    const map = await this.#apiClient(CoreV1Api, user).readNamespacedConfigMap({ name, namespace });
+    const core = await this.#apiClient(CoreV1Api, user);
+    const map = await core.readNamespacedConfigMap({ name, namespace });
     await writeFile(settings, map.data?.['settings.yaml'] ?? '');
     const args = ['submit', '--inputs', inputs, '--settings', settings];
     const { exitCode, stdout, stderr } = await this.cli(args, { user, onLine });
@@ -281,9 +319,32 @@ export class Lab<N extends ClusterNode = LabNode> {
     }
   }
 
-  #apiClient<T extends ApiType>(type: ApiConstructor<T>, user: UserRef): T {
+  /** Resolves with the Jobs of all runs when so many are complete, or as soon as one has failed. */
+  async runEnd(count: number, timeout = 400_000): Promise<Job[]> {
+    const ended = (type: string) => (job: Job) =>
+      job.status?.conditions?.some((c) => c.type === type && c.status === 'True') === true;
+    const deadline = Date.now() + timeout;
+    for (;;) {
+      const all = await this.#whileAway(() => this.api.list('jobs', objectNames.namespace));
+      const jobs = (all ?? []).filter((job) => job.metadata.labels?.[jobLabels.run]);
+      if (jobs.some(ended('Failed')) || jobs.filter(ended('Complete')).length === count) return jobs;
+      if (Date.now() > deadline) throw new Error(`the run did not end: ${JSON.stringify(jobs)}`);
+      await sleep(200);
+    }
+  }
+
+  /** What the Jobs of all runs said, one after the other, and which pods are not well. For a test's failure. */
+  async story(): Promise<string> {
+    const pods = await this.api.list('pods');
+    const logs = pods.filter((pod) => pod.metadata.labels?.[jobLabels.run]).map((pod) => this.#logOf(pod));
+    const unwell = pods.filter((pod) => !isReady(pod) && pod.status?.phase !== 'Succeeded');
+    const described = unwell.map(({ metadata, spec, status }) => JSON.stringify({ metadata, spec, status }));
+    return [...(await Promise.all(logs)), ...described].join('\n');
+  }
+
+  async #apiClient<T extends ApiType>(type: ApiConstructor<T>, user: UserRef): Promise<T> {
     const config = new KubeConfig();
-    config.loadFromString(this.api.kubeconfig(user));
+    config.loadFromString(await this.api.kubeconfig(user));
     return config.makeApiClient(type);
   }
 
@@ -298,22 +359,31 @@ export class Lab<N extends ClusterNode = LabNode> {
   }
 
   /** The pod of a Job, once it has ended. */
-  #podOf(job: string): Promise<Pod> {
-    return new Promise((resolve) => {
-      const ended = (pod: Pod) =>
-        pod.metadata.labels?.['batch.kubernetes.io/job-name'] === job &&
-        (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed');
-      const unsubscribe = this.api.store.subscribe(({ resource, object }) => {
-        if (resource !== 'pods' || !ended(object as Pod)) return;
-        unsubscribe();
-        resolve(object as Pod);
-      });
-      const already = this.api.store.list('pods').find(ended);
-      if (already) {
-        unsubscribe();
-        resolve(already);
-      }
+  async #endedPodOf(job: string): Promise<Pod> {
+    let found: Pod | undefined;
+    await until(`the pod of ${job} has ended`, async () => {
+      const pods = await this.#whileAway(() => this.api.list('pods', objectNames.namespace));
+      found = pods?.find(
+        (pod) => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === job && isFinished(pod),
+      );
+      return found !== undefined;
     });
+    return found as Pod;
+  }
+
+  /** Empty for a pod that has none. */
+  async #logOf({ metadata: { name, namespace = '' } }: Pod): Promise<string> {
+    const core = await this.#apiClient(CoreV1Api, 'admin');
+    return core.readNamespacedPodLog({ name, namespace }).catch(() => '');
+  }
+
+  /** Undefined while the API server does not answer. */
+  async #whileAway<T>(read: () => T | Promise<T>): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch {
+      return undefined;
+    }
   }
 
   /** @throws Error when an invariant of every lab did not hold. */
@@ -321,6 +391,7 @@ export class Lab<N extends ClusterNode = LabNode> {
     const closing = [...this.#children].map((child) => once(child, 'close'));
     for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(closing);
+    this.invariants.check(await this.api.requestLog());
     await this.api.stop();
     const services = [this.packages, this.prometheus, this.pushgateway, this.slack, this.agentService];
     await Promise.all([...services, ...this.nodes.values()].map((part) => part.stop()));
@@ -329,116 +400,4 @@ export class Lab<N extends ClusterNode = LabNode> {
     const { broken } = this.invariants;
     if (broken.length > 0) throw new Error(`it did not hold in the lab: ${broken.join('; ')}`);
   }
-}
-
-interface Services {
-  readonly packages: PackageRepository;
-  readonly prometheus: Prometheus;
-  readonly pushgateway: Pushgateway;
-  readonly slack: Slack;
-  readonly agentService: AgentService;
-}
-
-async function startServices(
-  options: LabOptions,
-  token: string,
-  submit: (inputs: string) => Promise<{ exitCode: number; output: string }>,
-): Promise<Services> {
-  const services = {
-    packages: new PackageRepository(),
-    prometheus: new Prometheus(),
-    pushgateway: new Pushgateway(),
-    slack: new Slack(),
-    agentService: new AgentService({ token, submit }),
-  };
-  for (const release of options.published ?? ['1.34.2', '1.34.5']) services.packages.publish(release);
-  await Promise.all(Object.values(services).map((service) => service.start()));
-  return services;
-}
-
-/** All nodes listen on the same port, each on its own address; another lab may have it on one of them. */
-async function startNodes(
-  options: LabOptions,
-  specs: readonly LabNodeSpec[],
-  shared: { dir: string; authorizedKey: string; packages: string; api: LabApi },
-): Promise<Map<string, LabNode>> {
-  for (let attempt = 1; ; attempt += 1) {
-    const nodes = new Map<string, LabNode>();
-    const directory = join(shared.dir, `nodes-${attempt}`);
-    await mkdir(directory);
-    try {
-      for (const spec of specs) {
-        const port = [...nodes.values()][0]?.port ?? 0;
-        const node = await startNode(options, spec, { ...shared, dir: directory, port });
-        nodes.set(spec.name, node);
-        if (options.pace === 'visible') continue;
-        for (const work of ['apt-update', 'apt-install', 'kubeadm'] as const) node.setDuration(work, 0);
-      }
-      return nodes;
-    } catch (error) {
-      await Promise.all([...nodes.values()].map((node) => node.stop()));
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || attempt === 10) throw error;
-    }
-  }
-}
-
-function startNode(
-  options: LabOptions,
-  spec: LabNodeSpec,
-  shared: { dir: string; authorizedKey: string; packages: string; api: LabApi; port: number },
-): Promise<LabNode> {
-  const { name, address } = spec;
-  return LabNode.start({
-    name,
-    address,
-    dir: join(shared.dir, name),
-    clusterDir: join(shared.dir, 'cluster'),
-    role: spec.role === 'control-plane' ? 'master' : 'worker',
-    port: shared.port,
-    release: options.releases?.[name] ?? options.release ?? '1.34.2',
-    containerd: containerdOf(name, options.containerd),
-    authorizedKey: shared.authorizedKey,
-    packages: shared.packages,
-    hooks: connectNode(shared.api, name),
-  });
-}
-
-function reportRelease(api: LabApi, node: string, release: string): void {
-  connectNode(api, node).onKubeletRestart?.(release, '');
-}
-
-/** The synthesized objects and, as External Secrets would, the Secret. */
-function deploy(api: LabApi, settings: SettingsInput, credentials: Record<string, string>): void {
-  const objects = labObjects(settings) as unknown as KubeObject[];
-  // Terraform knows from references what must be there first; here that is the namespace.
-  api.apply(objects.sort((a, b) => Number(b.kind === 'Namespace') - Number(a.kind === 'Namespace')));
-  const metadata = { name: objectNames.credentials, namespace: objectNames.namespace };
-  const data = Object.fromEntries(
-    Object.entries(credentials).map(([k, v]) => [k, Buffer.from(v).toString('base64')]),
-  );
-  api.apply([{ apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data }]);
-}
-
-/** The same settings and secrets for a person at this machine. */
-async function writeFiles(
-  dir: string,
-  settings: SettingsInput,
-  credentials: Record<string, string>,
-): Promise<Pick<Lab, 'settingsFile' | 'privateKeyFile'>> {
-  await mkdir(dir);
-  const fileOf = (key: string) => join(dir, key);
-  for (const [key, value] of Object.entries(credentials))
-    await writeFile(fileOf(key), value, { mode: 0o600 });
-  const settingsFile = join(dir, 'settings.yaml');
-  const local: SettingsInput = {
-    ...settings,
-    ssh: { ...settings.ssh, privateKeyFile: fileOf(credentialKeys.sshKey) },
-    slack: { ...settings.slack, webhookFile: fileOf(credentialKeys.slackWebhook) },
-    dispatch: {
-      ...settings.dispatch,
-      agentService: { ...settings.dispatch?.agentService, tokenFile: fileOf(credentialKeys.agentToken) },
-    },
-  };
-  await writeFile(settingsFile, toYaml(local));
-  return { settingsFile, privateKeyFile: fileOf(credentialKeys.sshKey) };
 }

@@ -1,6 +1,6 @@
 import { credentialKeys, mountPaths } from '../../runtime/src/names.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
-import type { ClusterNode } from './cluster-node.ts';
+import type { Machine } from './machine.ts';
 import type { AgentService } from './services/agent-service.ts';
 import type { PackageRepository } from './services/packages.ts';
 import type { Prometheus } from './services/prometheus.ts';
@@ -13,7 +13,7 @@ interface Surroundings {
     readonly pushgateway: Pushgateway;
     readonly agentService: AgentService;
   };
-  readonly nodes: ReadonlyMap<string, ClusterNode>;
+  readonly nodes: ReadonlyMap<string, Machine>;
   readonly soak: string;
   readonly change?: (base: SettingsInput) => SettingsInput;
 }

@@ -7,10 +7,8 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { TerraformStack, Testing } from 'cdktf';
 import { UpgradePipeline } from '../../constructs/upgrade-pipeline.ts';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
+import { isServed } from './api/served.ts';
 import { kubernetesObjects } from './terraform.ts';
-
-/** Custom resources, whose operators the lab has not, and admission policies, whose expressions it does not evaluate. */
-const notServed = ['external-secrets.io/', 'monitoring.coreos.com/', 'admissionregistration.k8s.io/'];
 
 /** The Terraform of what `fill` puts into a stack, as JSON text. An app makes a directory: it does not stay. */
 export function synthesize(name: string, fill: (stack: TerraformStack) => void): string {
@@ -43,7 +41,5 @@ export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
  * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
  */
 export function labObjects(settings: SettingsInput): KubernetesObject[] {
-  return deployedObjects(settings).filter(
-    (object) => !notServed.some((group) => object.apiVersion?.startsWith(group)),
-  );
+  return deployedObjects(settings).filter(isServed);
 }

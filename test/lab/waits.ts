@@ -25,7 +25,7 @@ export function limited<T>(what: string, awaited: Promise<T>): Promise<T> {
 }
 
 /** Asks again and again. @throws Error when it is not so for longer than anything should take. */
-export async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + longest; !isSo(); await sleep(50))
+export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + longest; !(await isSo()); await sleep(50))
     if (Date.now() > deadline) throw new Error(`after ${longest / 1000} s it is not so that ${what}`);
 }

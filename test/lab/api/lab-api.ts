@@ -1,5 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KubernetesObject } from '@kubernetes/client-node';
+import type { SettingsInput } from '../../../runtime/src/settings/settings.ts';
+import type { ApiServer } from '../api-server.ts';
+import type { NodeHooks } from '../nodes/node.ts';
 import { defaultRoles } from './auth/default-roles.ts';
 import { kubeconfigText } from './auth/kubeconfig.ts';
 import { issueServerIdentity, type ServerIdentity } from './auth/pki.ts';
@@ -14,14 +18,16 @@ import { Kubelets } from './controllers/kubelet.ts';
 import { startScheduler } from './controllers/scheduler.ts';
 import { startWorkloads } from './controllers/workloads.ts';
 import { Faults } from './faults.ts';
+import { connectNode } from './hooks.ts';
 import { serveLog } from './pods/log.ts';
 import { PodRunner } from './pods/runner.ts';
 import { Registry } from './registry.ts';
-import { RequestLog } from './request-log.ts';
+import { RequestLog, type RequestRecord } from './request-log.ts';
 import { ResourceHandler } from './rest/handler.ts';
+import { isServed } from './served.ts';
 import { ApiHttpServer } from './server.ts';
 import { Store } from './store.ts';
-import type { KubeObject, Pod } from './types.ts';
+import type { KubeObject, Node, Pod, TypeOf } from './types.ts';
 
 /** Options of {@link LabApi.start}. */
 export interface LabApiOptions {
@@ -52,7 +58,7 @@ const defaultPriorityClasses = Object.entries({
 const rolesReadAfter = 200;
 
 /** A Kubernetes API server on loopback, with the controllers that matter for an upgrade. */
-export class LabApi {
+export class LabApi implements ApiServer {
   /** All objects, without validation or access control. */
   readonly store = new Store();
   /** Faults to inject into requests. */
@@ -196,6 +202,70 @@ export class LabApi {
     for (const object of objects) this.#registry.seed(object);
   }
 
+  get view(): Store {
+    return this.store;
+  }
+
+  settings(base: SettingsInput): SettingsInput {
+    return base;
+  }
+
+  get<R extends string>(resource: R, namespace: string | undefined, name: string): TypeOf<R> | undefined {
+    return this.store.get(resource, namespace, name);
+  }
+
+  list<R extends string>(resource: R, namespace?: string): TypeOf<R>[] {
+    return this.store.list(resource, namespace);
+  }
+
+  modify<R extends string>(
+    resource: R,
+    namespace: string | undefined,
+    name: string,
+    change: (object: TypeOf<R>) => void,
+  ): void {
+    this.store.modify(resource, namespace, name, change);
+  }
+
+  remove(resource: string, namespace: string | undefined, name: string): void {
+    this.store.remove(resource, namespace, name);
+  }
+
+  /** Leaves out what the lab does not serve. */
+  deploy(objects: readonly KubernetesObject[]): void {
+    const first = (object: KubernetesObject) => Number(object.kind === 'Namespace');
+    // Terraform knows from references what must be there first; here that is the namespace.
+    const sorted = objects.filter(isServed).sort((a, b) => first(b) - first(a));
+    this.apply(sorted as unknown as KubeObject[]);
+  }
+
+  join(node: KubeObject): void {
+    this.apply([node, leaseOf(node.metadata?.name ?? '')]);
+  }
+
+  leave(name: string): Node {
+    const node = this.store.remove('nodes', undefined, name);
+    if (node === undefined) throw new Error(`no node ${name}`);
+    for (const { metadata, spec } of this.store.list('pods'))
+      if (spec?.nodeName === name) this.store.remove('pods', metadata.namespace, metadata.name);
+    return node;
+  }
+
+  hooks(node: string): NodeHooks {
+    return connectNode(this, node);
+  }
+
+  killPod(name: string): boolean {
+    return this.runner.kill(name, 'SIGKILL');
+  }
+
+  requestLog(): readonly RequestRecord[] {
+    return this.requests.all;
+  }
+
+  /** Listeners of the {@link store} are called with each change. */
+  async caughtUp(): Promise<void> {}
+
   /** Changes the version that `/version` reports, `X.Y.Z`. */
   setVersion(release: string): void {
     this.#version = release;
@@ -231,3 +301,14 @@ export class LabApi {
     await this.#server.close();
   }
 }
+
+const leaseOf = (node: string): KubeObject => ({
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: { name: node, namespace: 'kube-node-lease' },
+  spec: {
+    holderIdentity: node,
+    leaseDurationSeconds: 40,
+    renewTime: new Date().toISOString().replace('Z', '000Z'),
+  },
+});

@@ -6,8 +6,8 @@ export interface LabNodeSpec {
   readonly address: string;
 }
 
-/** What the lab needs of a node: where it answers, and its end. */
-export interface ClusterNode {
+/** What stands for a node below the API: it answers over SSH. What the node reports to the API is the kubelet's affair. */
+export interface Machine {
   /** Of its sshd; the same for all nodes. */
   readonly port: number;
   /** As in known_hosts: `ssh-ed25519 AAAA…`. */

@@ -1,13 +1,21 @@
-import type { LabApi } from './api/index.ts';
-import type { Node, Pod } from './api/types.ts';
-import { controlPlaneImages } from './cluster-system.ts';
-import type { NodeHooks } from './nodes/node.ts';
+import { controlPlaneImages } from '../cluster-system.ts';
+import type { NodeHooks } from '../nodes/node.ts';
+import type { Kubelets } from './controllers/kubelet.ts';
+import type { Store } from './store.ts';
+import type { Node, Pod } from './types.ts';
 
 /** How long the API server is away while its static pod restarts, milliseconds. */
 const apiServerRestart = 400;
 
+interface Cluster {
+  readonly store: Store;
+  readonly kubelets: Kubelets;
+  setVersion(release: string): void;
+  outage(ms: number): Promise<void>;
+}
+
 /** What a node's kubelet and static pods report to the cluster when the node's programs change. */
-export function connectNode(api: LabApi, name: string): NodeHooks {
+export function connectNode(api: Cluster, name: string): NodeHooks {
   const nodeInfo = (change: { kubeletVersion?: string; containerRuntimeVersion?: string }) =>
     api.store.modify('nodes', undefined, name, (node: Node) => {
       node.status = { ...node.status, nodeInfo: { ...node.status?.nodeInfo, ...change } as never };
