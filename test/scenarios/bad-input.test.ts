@@ -8,21 +8,21 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { parse, stringify } from 'yaml';
 import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { issueServerIdentity } from '../lab/api/auth/pki.ts';
-import { type CliResult, Lab } from '../lab/lab.ts';
+import type { AnyLab, CliResult } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** Bad input ends with exit code 2, an error that names the field and what is allowed, and nothing changed. */
 
-let lab: Lab;
+let lab: AnyLab;
 beforeAll(async () => {
-  lab = await Lab.start({ published: ['1.34.2', '1.34.5', '1.35.3'] });
+  lab = await startLab({ published: ['1.34.2', '1.34.5', '1.35.3'] });
 });
 afterAll(() => lab.stop());
 afterEach(() => {
   lab.prometheus.faults = {};
   lab.packages.faults = {};
   lab.packages.cdn.nonsense = undefined;
-  lab.api.faults.clear();
 });
 
 const requests: [title: string, args: string[], field: string, allowed: string][] = [
@@ -74,14 +74,14 @@ const requests: [title: string, args: string[], field: string, allowed: string][
 
 describe('requests', () => {
   it.each(requests)('run: %s', async (_title, args, field, allowed) => {
-    expectRefused(await lab.cli(['run', ...args]), field, allowed);
+    await expectRefused(await lab.cli(['run', ...args]), field, allowed);
   });
 
   // The same code reads them; what differs is the check against the cluster.
   it.each(requests.filter(([title]) => title.includes('cluster') || title.includes('kind')))(
     'submit: %s',
     async (_title, args, field, allowed) => {
-      expectRefused(await lab.cli(['submit', ...args]), field, allowed);
+      await expectRefused(await lab.cli(['submit', ...args]), field, allowed);
     },
   );
 });
@@ -93,7 +93,7 @@ describe('plan', () => {
     ['an unknown stage', ['--target-version', '1.34.5', '--kind', 'patch', '--stages', 'nonsense'], 'stages'],
     ['--dry-run, which it is anyway', ['--dry-run'], '--dry-run'],
   ])('%s', async (_title, args, field) => {
-    expectRefused(await lab.cli(['plan', ...args]), field, '');
+    await expectRefused(await lab.cli(['plan', ...args]), field, '');
   });
 });
 
@@ -151,11 +151,11 @@ describe('settings', () => {
     const settings = parse(readFileSync(lab.settingsFile, 'utf8')) as SettingsInput;
     const file = join(lab.dir, 'wrong.yaml');
     await writeFile(file, stringify(change(settings)));
-    expectRefused(await lab.cli(['run', ...patch, '--settings', file]), field, allowed);
+    await expectRefused(await lab.cli(['run', ...patch, '--settings', file]), field, allowed);
   });
 
   it('a file that is not there', async () => {
-    expectRefused(
+    await expectRefused(
       await lab.cli(['run', ...patch, '--settings', '/nowhere.yaml']),
       '--settings',
       'YAML or JSON',
@@ -173,12 +173,12 @@ const nonsense: [title: string, body: string][] = [
 describe('Prometheus', () => {
   it.each(nonsense)('%s', async (_title, body) => {
     lab.prometheus.faults = { body };
-    expectRefused(await lab.cli(['run', ...patch]), 'prometheus.url', 'Prometheus');
+    await expectRefused(await lab.cli(['run', ...patch]), 'prometheus.url', 'Prometheus');
   });
 
   it('a redirect loop', async () => {
     lab.prometheus.faults = { redirectLoop: true };
-    expectRefused(await lab.cli(['run', ...patch]), 'prometheus.url', 'redirect');
+    await expectRefused(await lab.cli(['run', ...patch]), 'prometheus.url', 'redirect');
   });
 });
 
@@ -188,7 +188,7 @@ it('a missing token of the agent service ends a detection before it writes a dis
   const file = join(lab.dir, 'no-token.yaml');
   await writeFile(file, stringify({ ...settings, dispatch: { ...settings.dispatch, agentService } }));
   const result = await lab.cli(['detect', '--settings', file]);
-  expectRefused(result, 'dispatch.agentService.tokenFile', 'ENOENT');
+  await expectRefused(result, 'dispatch.agentService.tokenFile', 'ENOENT');
   expect(lab.agentService.jobs).toEqual([]);
 });
 
@@ -197,13 +197,13 @@ describe('the package repository (F12)', () => {
   it.each(['html', 'empty', 'truncated'] as const)('%s', async (kind) => {
     for (const words of [['detect'], ['plan', ...patch], ['run', ...patch]]) {
       lab.packages.cdn.nonsense = kind;
-      expectRefused(await lab.cli(words), 'packages.repository', 'Packages file');
+      await expectRefused(await lab.cli(words), 'packages.repository', 'Packages file');
     }
   });
 
   it('a redirect loop', async () => {
     lab.packages.faults = { redirectLoop: true };
-    expectRefused(await lab.cli(['detect']), 'packages.repository', 'redirect');
+    await expectRefused(await lab.cli(['detect']), 'packages.repository', 'redirect');
   });
 });
 
@@ -252,7 +252,7 @@ describe('the API server', () => {
   it.each(foreign)('%s', async (_title, given) => {
     answer = given;
     const result = await lab.cli(['run', ...patch, '--kubeconfig', kubeconfig]);
-    expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
+    await expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
     expect(asked).toBeGreaterThan(0);
   });
 
@@ -261,7 +261,7 @@ describe('the API server', () => {
     async (...args) => {
       answer = (_, to) => to.writeHead(200, json).end('{"hello":"world"}');
       const result = await lab.cli([...args, '--kubeconfig', kubeconfig]);
-      expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
+      await expectRefused(result, 'API server https://127.0.0.1:', 'expected a Kubernetes API server');
       expect(result.stdout).toBe('');
       expect(asked).toBeGreaterThan(0);
     },
@@ -288,27 +288,27 @@ describe('the API server', () => {
     const text = readFileSync(kubeconfig, 'utf8').replace('insecure-skip-tls-verify: true', '');
     await writeFile(strict, text);
     const result = await lab.cli(['run', ...patch, '--kubeconfig', strict]);
-    expectRefused(result, 'API server https://127.0.0.1:', 'certificate authority');
+    await expectRefused(result, 'API server https://127.0.0.1:', 'certificate authority');
   });
 
   it('a node without an InternalIP', async () => {
-    const addresses = lab.api.store.get('nodes', undefined, 'k8s-node2')?.status?.addresses;
-    const setAddresses = (list: typeof addresses) =>
-      lab.api.store.modify('nodes', undefined, 'k8s-node2', (node) => {
+    const addresses = (await lab.api.get('nodes', undefined, 'k8s-node2'))?.status?.addresses;
+    const setAddresses = async (list: typeof addresses) =>
+      lab.api.modify('nodes', undefined, 'k8s-node2', (node) => {
         node.status = { ...node.status, ...(list && { addresses: list }) };
       });
-    setAddresses([{ type: 'Hostname', address: 'k8s-node2' }]);
+    await setAddresses([{ type: 'Hostname', address: 'k8s-node2' }]);
     const result = await lab.cli(['run', ...patch]);
-    setAddresses(addresses);
-    expectRefused(result, 'node k8s-node2 status.addresses', 'InternalIP');
+    await setAddresses(addresses);
+    await expectRefused(result, 'node k8s-node2 status.addresses', 'InternalIP');
   });
 });
 
-function expectRefused({ exitCode, stderr }: CliResult, field: string, allowed: string): void {
+async function expectRefused({ exitCode, stderr }: CliResult, field: string, allowed: string): Promise<void> {
   expect(stderr).toContain(field);
   expect(stderr).toContain(allowed);
   expect(exitCode).toBe(2);
-  const writes = lab.api.requests.all.filter(
+  const writes = (await lab.api.requestLog()).filter(
     (r) => r.user !== 'system:apiserver' && !['get', 'list', 'watch'].includes(r.verb),
   );
   expect(writes.map((r) => `${r.verb} ${r.resource}/${r.name}`)).toEqual([]);

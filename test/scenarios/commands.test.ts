@@ -3,26 +3,26 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotationKeys, jobLabels, metrics, objectNames } from '../../runtime/src/names.ts';
-import { testJob } from '../lab/api/testing.ts';
-import { Lab } from '../lab/lab.ts';
-import { changesByPrograms, cluster, refreshed } from './observe.ts';
+import type { AnyLab } from '../lab/lab.ts';
+import { changesByPrograms, cluster, cordonChanges, refreshed } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 
 /** The commands that look and steer, against one lab in which nothing is ever upgraded. */
 describe('commands', () => {
-  let lab: Lab;
+  let lab: AnyLab;
   beforeAll(async () => {
-    lab = await Lab.start();
+    lab = await startLab();
   });
   afterAll(() => lab.stop());
 
-  const writes = () =>
-    lab.api.requests.all.filter((r) => !['get', 'list', 'watch'].includes(r.verb) && !r.dryRun);
+  const writes = async () =>
+    (await lab.api.requestLog()).filter((r) => !['get', 'list', 'watch'].includes(r.verb) && !r.dryRun);
 
   it('plan finds the target itself, shows every node and every gate, and changes nothing', async () => {
-    const before = writes().length;
+    const before = (await writes()).length;
     const { exitCode, stdout } = await lab.cli(['plan']);
     expect(exitCode).toBe(0);
     const order = ['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'];
@@ -43,7 +43,7 @@ describe('commands', () => {
     ]) {
       expect(stdout).toMatch(new RegExp(`^ +open +${gate}( {2,}\\S.*)?$`, 'm'));
     }
-    expect(writes().length).toBe(before);
+    expect((await writes()).length).toBe(before);
     expect(changesByPrograms(lab)).toEqual([]);
     expect(refreshed(lab)).toEqual([]);
   });
@@ -65,11 +65,11 @@ describe('commands', () => {
       const { exitCode, stdout } = await lab.cli(['run', '--target-version', target, '--kind', kind]);
       expect(stdout).toContain(why);
       expect(exitCode).toBe(3);
-      expect(lab.cordons).toEqual([]);
+      expect(await cordonChanges(lab)).toEqual([]);
       expect(changesByPrograms(lab)).toEqual([]);
-      expect(Object.keys(cluster(lab).namespace).filter((key) => key.startsWith('viktorbarzin.me'))).toEqual(
-        [],
-      );
+      expect(
+        Object.keys((await cluster(lab)).namespace).filter((key) => key.startsWith('viktorbarzin.me')),
+      ).toEqual([]);
     },
   );
 
@@ -86,7 +86,7 @@ describe('commands', () => {
     expect((await lab.cli(['status'])).stdout).toContain('halted      disk swap on k8s-node2');
     expect((await lab.cli(['resume'])).exitCode).toBe(0);
     expect((await lab.cli(['resume'])).exitCode).toBe(0);
-    expect(lab.api.store.get('configmaps', objectNames.namespace, objectNames.killSwitch)).toBeUndefined();
+    expect(await lab.api.get('configmaps', objectNames.namespace, objectNames.killSwitch)).toBeUndefined();
   });
 
   it('preflight,snapshot takes a verified snapshot, touches no node and leaves no latch', async () => {
@@ -96,22 +96,22 @@ describe('commands', () => {
       .node('k8s-master')
       .history.filter((run) => run.program === 'etcdctl' && run.args.includes('save'));
     expect(saved).toHaveLength(1);
-    expect(lab.cordons).toEqual([]);
-    const { nodes, namespace } = cluster(lab);
+    expect(await cordonChanges(lab)).toEqual([]);
+    const { nodes, namespace } = await cluster(lab);
     expect(nodes.every((node) => node.release === '1.34.2')).toBe(true);
     expect(Object.keys(namespace).filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
   });
 
   it('status shows a rollout in flight, and clear forgets it (F7)', async () => {
-    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+    await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = {
         [keys.inFlight]: '2026-01-01T00:00:00.000Z',
         [keys.target]: '1.34.5',
         [keys.kind]: 'patch',
       };
     });
-    lab.api.store.modify('nodes', undefined, 'k8s-node4', (node) => {
+    await lab.api.modify('nodes', undefined, 'k8s-node4', (node) => {
       node.metadata.annotations = {
         ...node.metadata.annotations,
         [keys.cordoned]: 'run',
@@ -125,7 +125,7 @@ describe('commands', () => {
     expect(exitCode).toBe(0);
     // Whether the node is fit is for a person to say.
     expect(stdout).toContain('kubectl uncordon k8s-node4');
-    const { nodes, namespace } = cluster(lab);
+    const { nodes, namespace } = await cluster(lab);
     expect(namespace[keys.inFlight]).toBeUndefined();
     expect(nodes.find((node) => node.name === 'k8s-node4')).toMatchObject({ unschedulable: true });
     expect(
@@ -137,14 +137,14 @@ describe('commands', () => {
   });
 
   it('clear touches nothing where the settings name a namespace that is not there', async () => {
-    lab.api.store.modify('nodes', undefined, 'k8s-node4', (node) => {
+    await lab.api.modify('nodes', undefined, 'k8s-node4', (node) => {
       node.metadata.annotations = { ...node.metadata.annotations, [keys.cordoned]: 'run' };
     });
     const other = join(lab.dir, 'other.yaml');
     await writeFile(other, JSON.stringify({ ...lab.settings, namespace: 'k8s-upgrad' }));
     const { exitCode, stderr } = await lab.cli(['clear', '--settings', other]);
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining('"k8s-upgrad" not found')]);
-    const { nodes } = cluster(lab);
+    const { nodes } = await cluster(lab);
     expect(nodes.find((node) => node.name === 'k8s-node4')?.annotations).toHaveProperty(
       [keys.cordoned],
       'run',
@@ -155,13 +155,16 @@ describe('commands', () => {
   it('clear leaves a rollout alone whose next Job is still to start', async () => {
     const { namespace } = objectNames;
     const labels = { [jobLabels.run]: 'waiting', [jobLabels.number]: '2' };
-    const job = testJob('waiting-2', 'true', {}, { nodeSelector: { 'example.com/none': 'here' } });
-    lab.api.apply([{ ...job, metadata: { name: 'waiting-2', namespace, labels } } as typeof job]);
+    const cronJob = await lab.api.get('cronjobs', namespace, objectNames.executionCronJob);
+    const spec = structuredClone(cronJob?.spec?.jobTemplate?.spec);
+    Object.assign(spec?.template.spec ?? {}, { nodeSelector: { 'example.com/none': 'here' } });
+    const metadata = { name: 'waiting-2', namespace, labels };
+    await lab.api.apply([{ apiVersion: 'batch/v1', kind: 'Job', metadata, spec }]);
     const refused = await lab.cli(['clear']);
     expect(refused.exitCode).toBe(3);
     expect(refused.stderr).toContain('Job waiting-2 has not ended');
     expect((await lab.cli(['clear', '--force'])).exitCode).toBe(0);
-    lab.api.store.remove('jobs', namespace, 'waiting-2');
+    await lab.api.remove('jobs', namespace, 'waiting-2');
     expect((await lab.cli(['clear'])).exitCode).toBe(0);
   });
 

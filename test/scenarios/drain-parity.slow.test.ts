@@ -8,6 +8,7 @@ import { drain } from '../../runtime/src/drain/drain.ts';
 import { hasKubectl, kubectl, namespace, startTestLab, type TestLab, testNode } from '../lab/api/testing.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { drainWorkload, type Seeded } from './drain-workload.ts';
+import { embedded } from './start-lab.ts';
 
 /**
  * The same twenty nodes, full of pods of every kind, drained once by `kubectl drain` and once by this project: the same pods
@@ -92,7 +93,9 @@ function outcomeOf(
   } satisfies Outcome;
 }
 
-describe.skipIf(!hasKubectl)(`twenty nodes side by side, seed ${seed}`, () => {
+const sideBySide = hasKubectl ? embedded.describe : describe.skip;
+
+sideBySide(`twenty nodes side by side, seed ${seed}`, () => {
   const { seeded, objects } = drainWorkload(seed, nodes);
   const labs: TestLab[] = [];
   let theirs: Outcome;

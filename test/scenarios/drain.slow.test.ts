@@ -3,9 +3,10 @@ import { annotationKeys, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab } from '../lab/lab.ts';
+import type { AnyLab } from '../lab/lab.ts';
 import { during } from '../lab/waits.ts';
-import { cluster, slackEnds } from './observe.ts';
+import { cluster, cordonChanges, runningPod, slackEnds } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** Whole upgrades past a PodDisruptionBudget that never allows an eviction (F17), under the deployed roles. */
 
@@ -13,7 +14,7 @@ const keys = annotationKeys('viktorbarzin.me');
 const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });
 const executor = `system:serviceaccount:${objectNames.namespace}:${objectNames.executorServiceAccount}`;
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 
 /** One replica that must always be there. */
@@ -41,22 +42,25 @@ const ledger = (name: string): KubeObject[] => {
 };
 
 async function start(blockedPods: object[], ...names: string[]): Promise<void> {
-  lab = await Lab.start({
+  lab = await startLab({
     nodes: labNodes.slice(0, 3),
     settings: (base) => ({ ...base, drain: { ...base.drain, timeout: '30s', blockedPods } }) as typeof base,
   });
-  lab.api.apply(names.flatMap(ledger));
+  await lab.api.apply(names.flatMap(ledger));
   await lab.api.settled();
 }
 
 const rule = { disruptionBudgets: ['apps/ledger-always'], wait: '1s', deleteAfter: '1s' };
-const podsDeleted = () =>
-  lab.api.requests
-    .matching({ resource: 'pods', subresource: '', verb: 'delete', dryRun: false })
-    .filter(({ user }) => user === executor);
+/** Of pods by the executor, dry-runs too. */
+const deletions = async () =>
+  (await lab.api.requestLog()).filter(
+    ({ resource, subresource, verb, user }) =>
+      resource === 'pods' && subresource === '' && verb === 'delete' && user === executor,
+  );
+const podsDeleted = async () => (await deletions()).filter(({ dryRun }) => !dryRun);
 const texts = () => lab.slack.messages.map(({ text }) => text);
-const expectFinished = () => {
-  const { nodes, namespace } = cluster(lab);
+const expectFinished = async () => {
+  const { nodes, namespace } = await cluster(lab);
   expect(nodes.map((n) => [n.release, n.unschedulable])).toEqual(nodes.map(() => ['1.34.5', false]));
   expect(namespace[keys.inFlight]).toBeUndefined();
   expect(slackEnds(lab, 'done')).toHaveLength(1);
@@ -70,29 +74,31 @@ describe('F17: a budget that never allows an eviction', () => {
       /pod apps\/ledger-\S+, held by PodDisruptionBudget apps\/ledger-always .*: deleted when still refused after 2\.0s \(drain\.blockedPods\.0\)/,
     );
     expect(planned.exitCode, planned.stdout).toBe(0);
-    expect(podsDeleted()).toEqual([]);
+    expect(await podsDeleted()).toEqual([]);
 
     let announced: number | undefined;
-    lab.api.store.subscribe(({ resource, object }) => {
+    lab.api.view.subscribe(({ resource, object }) => {
       if (resource !== 'nodes' || !(object.spec as { unschedulable?: boolean })?.unschedulable) return;
       announced ??= texts().filter((text) => text.includes('will be deleted where')).length;
     });
     const { exitCode, output } = await lab.submit(inputs);
     expect(exitCode, output).toBe(0);
+    await lab.api.caughtUp();
     expect(announced).toBe(1);
-    expect(podsDeleted().length).toBeGreaterThan(0);
-    for (const { namespace, name, allowedBy, status } of podsDeleted()) {
+    const deleted = await podsDeleted();
+    expect(deleted.length).toBeGreaterThan(0);
+    for (const { namespace, name, allowedBy, status } of deleted) {
       expect([namespace, name.startsWith('ledger-'), status]).toEqual(['apps', true, 200]);
       expect(allowedBy).toMatchObject({ role: 'Role', namespace: 'apps' });
     }
-    const pod = podsDeleted()[0]?.name;
+    const pod = deleted[0]?.name;
     const about = texts().filter((text) => text.includes(`apps/${pod}`));
     const order = ['will be deleted where', 'because drain.blockedPods.0 names it', `deleting apps/${pod}`];
     const positions = order.map((text) => about.findIndex((one) => one.includes(text)));
     expect(positions).toEqual([...positions].sort((a, b) => a - b));
     expect(positions[0]).toBe(0);
-    expect(lab.api.requests.all.filter((r) => r.status === 403 && r.user === executor)).toEqual([]);
-    expectFinished();
+    expect((await lab.api.requestLog()).filter((r) => r.status === 403 && r.user === executor)).toEqual([]);
+    await expectFinished();
   });
 
   it('stops preflight for a pod that they do not name, with nothing changed', async () => {
@@ -104,8 +110,8 @@ describe('F17: a budget that never allows an eviction', () => {
       /apps\/diary-\S+ on k8s-\S+: PodDisruptionBudget apps\/diary-always .* never allows/,
     );
     expect(last).not.toContain('apps/ledger');
-    expect(lab.cordons).toEqual([]);
-    expect(podsDeleted()).toEqual([]);
+    expect(await cordonChanges(lab)).toEqual([]);
+    expect(await podsDeleted()).toEqual([]);
   });
 
   it('killed while it waits, the next process waits anew, and deletes no more than is named', async () => {
@@ -117,17 +123,16 @@ describe('F17: a budget that never allows an eviction', () => {
     });
     const running = lab.submit(inputs);
     await during(running, announcement);
-    const job = lab.api.store
-      .list('pods')
-      .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
+    const { metadata } = await runningPod(lab);
     const killed = Date.now();
-    expect(lab.api.runner.kill(job?.metadata.name ?? '', 'SIGKILL')).toBe(true);
+    expect(lab.api.killPod(metadata.name)).toBe(true);
     expect((await running).exitCode).toBe(0);
-    const [first] = podsDeleted();
+    const deleted = await podsDeleted();
+    const [first] = deleted;
     expect(Number(first?.time) - killed).toBeGreaterThanOrEqual(4_000);
     expect(texts().filter((text) => text.includes('will be deleted where')).length).toBeGreaterThan(1);
-    expect(new Set(podsDeleted().map((one) => one.name.replace(/-.*/, '')))).toEqual(new Set(['ledger']));
-    expectFinished();
+    expect(new Set(deleted.map((one) => one.name.replace(/-.*/, '')))).toEqual(new Set(['ledger']));
+    await expectFinished();
   });
 
   it('is said, and nothing is done, in a dry-run', async () => {
@@ -137,9 +142,9 @@ describe('F17: a budget that never allows an eviction', () => {
     expect(
       texts().some((text) => text.startsWith('[dry-run] ') && text.includes('will be deleted where')),
     ).toBe(true);
-    const tried = lab.api.requests.matching({ resource: 'pods', verb: 'delete', user: executor });
+    const tried = await deletions();
     expect(tried.length).toBeGreaterThan(1);
     expect(tried.every((one) => one.dryRun && one.status === 200)).toBe(true);
-    expect(lab.cordons).toEqual([]);
+    expect(await cordonChanges(lab)).toEqual([]);
   });
 });

@@ -1,59 +1,60 @@
 import { expect, onTestFinished } from 'vitest';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
-import { Lab } from '../lab/lab.ts';
+import type { AnyLab } from '../lab/lab.ts';
 import { type Scenario, scenarios } from '../lab/rehearse/scenarios.ts';
 import { changesByPrograms, cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 
 /** What the cluster and its surroundings look like after each scenario. */
-const endStates: Record<string, (lab: Lab) => void> = {
-  patch(lab) {
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
-    expectFinished(lab, '1.34.5');
+const endStates: Record<string, (lab: AnyLab) => Promise<void>> = {
+  async patch(lab) {
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+    await expectFinished(lab, '1.34.5');
     expect(
       lab.node('k8s-master').history.filter((run) => run.args[0] === 'upgrade' && run.args[1] === 'apply'),
     ).toHaveLength(1);
     expect(
-      lab.api.requests.all.filter(
+      (await lab.api.requestLog()).filter(
         (r) => r.resource === 'jobs' && r.verb === 'create' && r.user.includes('system:serviceaccount'),
       ),
     ).toHaveLength(2);
   },
-  minor(lab) {
-    expectFinished(lab, '1.35.3');
+  async minor(lab) {
+    await expectFinished(lab, '1.35.3');
     for (const node of lab.nodes.values()) {
       expect(node.read('/etc/apt/sources.list.d/kubernetes.list')).toContain('/v1.35/deb/');
     }
   },
-  'dry-run'(lab) {
-    expectUnchanged(lab, '1.34.2');
+  async 'dry-run'(lab) {
+    await expectUnchanged(lab, '1.34.2');
     expect(lab.pushgateway.history.filter((push) => push.grouping.job === 'k8s-version-upgrade')).toEqual([]);
     expect(lab.slack.messages.every(({ text }) => text.startsWith('[dry-run] '))).toBe(true);
   },
-  alert(lab) {
-    expectFinished(lab, '1.34.5');
+  async alert(lab) {
+    await expectFinished(lab, '1.34.5');
     expect(
       lab.slack.messages.some(
         ({ text }) => text.includes('NodeMemoryPressure') && text.includes('k8s-node1'),
       ),
     ).toBe(true);
     // Stopped between the second and the third node, and drained none of them twice.
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
   },
-  'worker-fails'(lab) {
-    expectFinished(lab, '1.34.5');
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
+  async 'worker-fails'(lab) {
+    await expectFinished(lab, '1.34.5');
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1']);
   },
-  pdb(lab) {
-    expectUnchanged(lab, '1.34.2');
+  async pdb(lab) {
+    await expectUnchanged(lab, '1.34.2');
     const last = lab.slack.messages.at(-1)?.text;
     expect(last).toContain('default/ledger-always');
     expect(last).toMatch(/default\/ledger-[a-z0-9]+-[a-z0-9]+ on k8s-node/);
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
   },
-  'up-to-date'(lab) {
-    expectUnchanged(lab, '1.34.5');
+  async 'up-to-date'(lab) {
+    await expectUnchanged(lab, '1.34.5');
     expect(lab.agentService.jobs).toEqual([]);
     expect(lab.pushgateway.samples(metrics.available.name)).toEqual([]);
     expect(lab.pushgateway.value(metrics.detectionLastRun.name)).toBeGreaterThan(Date.now() / 1000 - 60);
@@ -61,25 +62,28 @@ const endStates: Record<string, (lab: Lab) => void> = {
 };
 
 /** What a scenario of two runs says between them, and what the cluster looks like then. */
-const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab: Lab) => void }> = {
+const betweenRuns: Record<
+  string,
+  { readonly said: string; readonly assert: (lab: AnyLab) => Promise<void> }
+> = {
   alert: {
     said: 'the alert clears',
-    assert(lab) {
-      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged: nodesAfterTheSecond });
-      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
+    async assert(lab) {
+      await expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged: nodesAfterTheSecond });
+      expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
       expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
       expect(lab.slack.messages.at(-1)?.text).toContain('alert NodeMemoryPressure is firing');
     },
   },
   'worker-fails': {
     said: 'somebody repairs k8s-node3',
-    assert(lab) {
+    async assert(lab) {
       const unchanged = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
-      expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged });
-      const failed = cluster(lab).nodes.find(({ name }) => name === 'k8s-node3');
+      await expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged });
+      const failed = (await cluster(lab)).nodes.find(({ name }) => name === 'k8s-node3');
       expect(failed).toMatchObject({ release: '1.34.2', unschedulable: true });
       expect(Object.keys(failed?.annotations ?? {})).toContain(keys.cordoned);
-      expect(drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3']);
+      expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4', 'k8s-node3']);
       expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'failed' })).toBe(1);
       expect(lab.slack.messages.at(-1)?.text).toContain('k8s-node3 stays cordoned at 1.34.2');
     },
@@ -89,8 +93,11 @@ const betweenRuns: Record<string, { readonly said: string; readonly assert: (lab
 /** By name, which is not their order. */
 const nodesAfterTheSecond = ['k8s-node1', 'k8s-node2', 'k8s-node3'];
 
-function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; unchanged: readonly string[] }) {
-  const { nodes, namespace, lease } = cluster(lab);
+async function expectHalfWay(
+  lab: AnyLab,
+  expected: { upgraded: readonly string[]; unchanged: readonly string[] },
+) {
+  const { nodes, namespace, lease } = await cluster(lab);
   const named = (names: readonly string[]) => nodes.filter(({ name }) => names.includes(name));
   const { upgraded, unchanged } = expected;
   expect(named(upgraded).map((n) => [n.name, n.release, n.unschedulable])).toEqual(
@@ -109,8 +116,8 @@ function expectHalfWay(lab: Lab, expected: { upgraded: readonly string[]; unchan
   expect(slackEnds(lab, 'done')).toEqual([]);
 }
 
-function expectFinished(lab: Lab, release: string): void {
-  const { nodes, namespace, lease } = cluster(lab);
+async function expectFinished(lab: AnyLab, release: string): Promise<void> {
+  const { nodes, namespace, lease } = await cluster(lab);
   expect(nodes.map((n) => [n.name, n.release, n.unschedulable])).toEqual(
     [...lab.nodes.keys()].sort().map((name) => [name, release, false]),
   );
@@ -132,8 +139,8 @@ function expectFinished(lab: Lab, release: string): void {
   }
 }
 
-function expectUnchanged(lab: Lab, release: string): void {
-  const { nodes, namespace } = cluster(lab);
+async function expectUnchanged(lab: AnyLab, release: string): Promise<void> {
+  const { nodes, namespace } = await cluster(lab);
   expect(nodes.every((node) => node.release === release && !node.unschedulable)).toBe(true);
   expect(
     nodes.flatMap((node) => Object.keys(node.annotations)).filter((key) => key.startsWith('viktorbarzin.me')),
@@ -153,22 +160,22 @@ export async function playToItsEnd(scenario: Scenario): Promise<void> {
   const { name } = scenario;
   const assertEnd = endStates[name];
   if (assertEnd === undefined) throw new Error(`no end state is written down for ${name}`);
-  const lab = await Lab.start(scenario.options);
+  const lab = await startLab(scenario.options);
   onTestFinished(() => lab.stop());
   const warnings: string[] = [];
   lab.events.on('log', (line) => line.includes('Warning') && warnings.push(line));
   const said: string[] = [];
   const { runs } = await scenario.play(lab, {
-    say(text) {
+    async say(text) {
       said.push(text);
-      if (text === betweenRuns[name]?.said) betweenRuns[name].assert(lab);
+      if (text === betweenRuns[name]?.said) await betweenRuns[name].assert(lab);
     },
   });
   expect(runs).toEqual(scenario.expects);
   if (betweenRuns[name]) expect(said).toContain(betweenRuns[name].said);
-  assertEnd(lab);
+  await assertEnd(lab);
   expect(warnings, 'what Node.js has to say of the program').toEqual([]);
   expect(
-    lab.api.requests.all.filter((r) => r.status === 403 && r.user.includes(objectNames.namespace)),
+    (await lab.api.requestLog()).filter((r) => r.status === 403 && r.user.includes(objectNames.namespace)),
   ).toEqual([]);
 }

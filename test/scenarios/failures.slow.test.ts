@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { annotationKeys, jobLabels, metrics, objectNames } from '../../runtime/src/names.ts';
+import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab, type LabOptions } from '../lab/lab.ts';
+import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { during, until } from '../lab/waits.ts';
-import { cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+import { cluster, drained, jobsOfRuns, kubeadmOverlaps, runningPod, slackEnds } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** How pipelines like this one have failed; each title carries the number under which the architecture answers it. */
 
@@ -13,20 +14,23 @@ const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 const everyNode = ['k8s-master', 'k8s-node2', 'k8s-node1'];
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 const start = async (options: LabOptions = {}) => {
-  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+  lab = await startLab({ nodes: labNodes.slice(0, 3), ...options });
 };
 
-const setNode = (name: string, change: { unschedulable?: boolean; annotations?: Record<string, string> }) =>
-  lab.api.store.modify('nodes', undefined, name, (node) => {
+const setNode = async (
+  name: string,
+  change: { unschedulable?: boolean; annotations?: Record<string, string> },
+) =>
+  lab.api.modify('nodes', undefined, name, (node) => {
     if (change.unschedulable !== undefined) node.spec = { ...node.spec, unschedulable: change.unschedulable };
     node.metadata.annotations = { ...node.metadata.annotations, ...change.annotations };
   });
 
-const expectAllAt = (release: string) => {
-  const { nodes, namespace } = cluster(lab);
+const expectAllAt = async (release: string) => {
+  const { nodes, namespace } = await cluster(lab);
   expect(nodes.map((node) => node.release)).toEqual(nodes.map(() => release));
   expect(namespace[keys.inFlight]).toBeUndefined();
   expect(kubeadmOverlaps(lab)).toEqual([]);
@@ -41,16 +45,16 @@ const event = (matches: (event: RunEvent) => boolean) =>
 describe('placement and lifetime', () => {
   it('F1 F4: no Job runs on a node that it drains, with a node that would take none', async () => {
     await start({ nodes: labNodes });
-    lab.api.store.modify('nodes', undefined, 'k8s-node1', (node) => {
+    await lab.api.modify('nodes', undefined, 'k8s-node1', (node) => {
       node.spec = { ...node.spec, taints: [{ key: 'nvidia.com/gpu', effect: 'NoSchedule', value: 'true' }] };
     });
     const hosts: string[] = [];
-    lab.api.store.subscribe(({ resource, object, before }) => {
+    lab.api.view.subscribe(({ resource, object, before }) => {
       if (resource !== 'nodes') return;
       const cordoned = (one: unknown) =>
         (one as { spec?: { unschedulable?: boolean } } | undefined)?.spec?.unschedulable === true;
       if (!cordoned(object) || cordoned(before)) return;
-      const jobs = lab.api.store
+      const jobs = lab.api.view
         .list('pods')
         .filter((pod) => pod.metadata.labels?.['k8s-upgrade/run'] && pod.status?.phase === 'Running');
       hosts.push(
@@ -61,7 +65,7 @@ describe('placement and lifetime', () => {
     const [job] = lab.agentService.jobs;
     expect(await lab.agentJobEnd(job?.id)).toBe(0);
     expect(hosts).toEqual([]);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
   });
 
   it('F3: the caller has forgotten the run and its submitter is dead: halt stops it before its next node', async () => {
@@ -82,19 +86,19 @@ describe('placement and lifetime', () => {
     await lab.agentService.stop();
 
     expect((await lab.cli(['halt', '--reason', 'the power is about to go'])).exitCode).toBe(0);
-    const jobs = () =>
-      lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
-    expect(jobs().map((job) => job.status?.active)).toEqual([1]);
+    expect((await jobsOfRuns(lab)).map((job) => job.status?.active)).toEqual([1]);
     lab.node('k8s-node2').faults.clear('kubeadm-hang');
-    await until('the run has stopped', () => jobs().every((job) => !job.status?.active));
+    await until('the run has stopped', async () =>
+      (await jobsOfRuns(lab)).every((job) => !job.status?.active),
+    );
     await lab.api.settled();
-    const { nodes, namespace, lease } = cluster(lab);
+    const { nodes, namespace, lease } = await cluster(lab);
     expect(nodes.map((node) => [node.name, node.release, node.unschedulable])).toEqual([
       ['k8s-master', '1.34.5', false],
       ['k8s-node1', '1.34.2', false],
       ['k8s-node2', '1.34.5', false],
     ]);
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
     expect([lease, namespace[keys.target]]).toEqual(['', '1.34.5']);
     expect(slackEnds(lab, 'done')).toEqual([]);
     expect(lab.slack.messages.at(-1)?.text).toContain('the power is about to go');
@@ -105,8 +109,8 @@ describe('placement and lifetime', () => {
     expect(await lab.detect()).toBe(0);
     const [next] = lab.agentService.jobs;
     expect(await lab.agentJobEnd(next?.id)).toBe(0);
-    expectAllAt('1.34.5');
-    expect(drained(lab)).toEqual(everyNode);
+    await expectAllAt('1.34.5');
+    expect(await drained(lab)).toEqual(everyNode);
     expect(slackEnds(lab, 'done')).toHaveLength(1);
   });
 
@@ -119,13 +123,10 @@ describe('placement and lifetime', () => {
       lab.agentJobEnd(job?.id).then((exitCode) => ({ exitCode })),
       updating,
     );
-    const pod = lab.api.store
-      .list('pods')
-      .find((p) => p.metadata.labels?.['k8s-upgrade/run'] && p.status?.phase === 'Running');
-    expect(lab.api.runner.kill(pod?.metadata.name ?? '', 'SIGKILL')).toBe(true);
+    expect(lab.api.killPod((await runningPod(lab)).metadata.name)).toBe(true);
     expect(await lab.agentJobEnd(job?.id)).toBe(0);
-    expectAllAt('1.34.5');
-    expect(drained(lab)).toEqual(everyNode);
+    await expectAllAt('1.34.5');
+    expect(await drained(lab)).toEqual(everyNode);
     expect(slackEnds(lab, 'done')).toHaveLength(1);
   });
 
@@ -136,7 +137,7 @@ describe('placement and lifetime', () => {
     await during(running, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
     lab.node('k8s-node2').cutConnections();
     expect((await running).exitCode).toBe(0);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
     const upgrades = lab
       .node('k8s-node2')
       .history.filter((run) => run.program === 'kubeadm' && run.args[1] === 'node');
@@ -147,7 +148,7 @@ describe('placement and lifetime', () => {
 describe('state', () => {
   it('F7: detection clears an old latch that nobody is behind, and goes on', async () => {
     await start({ release: '1.34.5' });
-    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+    await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = {
         [keys.inFlight]: '2026-01-01T00:00:00.000Z',
         [keys.target]: '1.34.5',
@@ -159,7 +160,7 @@ describe('state', () => {
       body: `${metrics.inFlight.name} 1\n${metrics.lastRun.name} 7\n`,
     });
     expect(await lab.detect()).toBe(0);
-    expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
+    expect((await cluster(lab)).namespace[keys.inFlight]).toBeUndefined();
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
     expect(lab.pushgateway.value(metrics.lastRun.name)).toBe(7);
   });
@@ -177,32 +178,30 @@ describe('state', () => {
   it('F8 F9 F10: a rollout that stands half way is finished, through its own alerts', async () => {
     const done = { 'k8s-master': '1.34.5', 'k8s-node2': '1.34.5' };
     await start({ releases: done });
-    lab.api.setVersion('1.34.5');
+    await lab.api.setVersion('1.34.5');
     const started = new Date(Date.now() - 3 * 3_600_000).toISOString();
-    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+    await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = { [keys.inFlight]: started, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
     });
     for (const name of Object.keys(done))
-      setNode(name, { annotations: { [keys.changed]: new Date().toISOString() } });
+      await setNode(name, { annotations: { [keys.changed]: new Date().toISOString() } });
     lab.prometheus.fire('K8sVersionSkew');
     lab.prometheus.fire('RecentNodeReboot', { node: 'k8s-node2' });
     expect(await lab.detect()).toBe(0);
     const [job] = lab.agentService.jobs;
     expect(await lab.agentJobEnd(job?.id)).toBe(0);
-    expectAllAt('1.34.5');
-    expect(drained(lab)).toEqual(['k8s-node1']);
+    await expectAllAt('1.34.5');
+    expect(await drained(lab)).toEqual(['k8s-node1']);
   });
 
   it('F11: a cordon that a person made is still there afterwards', async () => {
     await start({ nodes: labNodes });
-    setNode('k8s-node1', { unschedulable: true });
+    await setNode('k8s-node1', { unschedulable: true });
     expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
-    expectAllAt('1.34.5');
-    expect(
-      cluster(lab)
-        .nodes.filter((node) => node.unschedulable)
-        .map((node) => node.name),
-    ).toEqual(['k8s-node1']);
+    await expectAllAt('1.34.5');
+    expect((await cluster(lab)).nodes.filter((node) => node.unschedulable).map((node) => node.name)).toEqual([
+      'k8s-node1',
+    ]);
   });
 
   it('two runs: the second says who holds the lease, and exits 3', async () => {
@@ -214,7 +213,7 @@ describe('state', () => {
     expect(second.exitCode).toBe(3);
     expect(second.stderr).toMatch(/cannot start: 1-34-5-\S+ holds the lease k8s-version-upgrade since 20/);
     expect((await first).exitCode).toBe(0);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
   });
 
   it('a kill switch that is set during a run stops it before the next node', async () => {
@@ -228,7 +227,7 @@ describe('state', () => {
     const { exitCode, stdout } = await running;
     expect(exitCode).toBe(3);
     expect(stdout).toContain('the power is about to go');
-    const { nodes } = cluster(lab);
+    const { nodes } = await cluster(lab);
     expect(nodes.map((node) => [node.release, node.unschedulable])).toEqual([
       ['1.34.5', false],
       ...Array.from({ length: 2 }, () => ['1.34.2', false]),
@@ -254,7 +253,7 @@ describe('gates and reports', () => {
       .node('k8s-master')
       .faults.set('static-pod-hash', { component: 'kube-apiserver', how: 'changed', times: 1 });
     expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
   });
 
   it('F31: a Prometheus that is away closes the gate; nothing is changed', async () => {
@@ -263,14 +262,14 @@ describe('gates and reports', () => {
     const { exitCode, stdout } = await lab.cli(['run', ...patch]);
     expect(exitCode).toBe(3);
     expect(stdout).toContain('alerts: unknown, so closed');
-    expect(drained(lab)).toEqual([]);
+    expect(await drained(lab)).toEqual([]);
   });
 
   it('a Slack and a Pushgateway that are away do not stop a run', async () => {
     await start();
     await Promise.all([lab.slack.stop(), lab.pushgateway.stop()]);
     expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
   });
 
   it('the agent service is full: nothing is lost, and the next detection dispatches', async () => {

@@ -3,8 +3,9 @@ import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts
 import type { RunEvent } from '../../runtime/src/report/events.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab, type LabOptions } from '../lab/lab.ts';
+import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { cluster, drained } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** Gates in the course of whole rollouts: what a rollout leaves does not stop it, and everything else does. */
 
@@ -12,10 +13,10 @@ const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 const minor = ['--target-version', '1.35.3', '--kind', 'minor'];
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 const start = async (options: LabOptions = {}) => {
-  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+  lab = await startLab({ nodes: labNodes.slice(0, 3), ...options });
 };
 
 function eventOf(line: string): RunEvent | undefined {
@@ -26,8 +27,8 @@ function eventOf(line: string): RunEvent | undefined {
   }
 }
 
-const expectAllAt = (release: string) => {
-  const { nodes, namespace } = cluster(lab);
+const expectAllAt = async (release: string) => {
+  const { nodes, namespace } = await cluster(lab);
   expect(nodes.map((node) => node.release)).toEqual(nodes.map(() => release));
   expect(namespace[keys.inFlight]).toBeUndefined();
   expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
@@ -38,7 +39,7 @@ describe('what a rollout leaves', () => {
     // The alert clears when it has been told of the snapshot, which on a busy machine is later than the gate asks.
     await start({ settings: (base) => ({ ...base, gates: { ...base.gates, alertWait: '20s' } }) });
     const started = new Date(Date.now() - 4 * 3_600_000).toISOString();
-    lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {
+    await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = { [keys.inFlight]: started, [keys.target]: '1.34.5', [keys.kind]: 'patch' };
     });
     lab.prometheus.fire('EtcdPreUpgradeSnapshotMissing');
@@ -50,7 +51,7 @@ describe('what a rollout leaves', () => {
     const [job] = lab.agentService.jobs;
     const exitCode = await lab.agentJobEnd(job?.id);
     expect(exitCode, lab.slack.messages.at(-1)?.text).toBe(0);
-    expectAllAt('1.34.5');
+    await expectAllAt('1.34.5');
   });
 
   it('F8: the alerts that a rollout causes by itself do not stop it; the reboot of another node does', async () => {
@@ -64,27 +65,27 @@ describe('what a rollout leaves', () => {
     };
     const { exitCode, stdout } = await lab.cli(['run', ...patch], { onLine });
     expect(exitCode, stdout).toBe(3);
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
     expect(stdout).toMatch(/RecentNodeReboot is firing \(node=k8s-node1\)/);
     lab.prometheus.clear('RecentNodeReboot', { node: 'k8s-node1' });
     expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
-    expectAllAt('1.34.5');
-    expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
+    await expectAllAt('1.34.5');
+    expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
   });
 });
 
 describe('a drain that fails', () => {
   it('F11: the run’s own cordon is lifted, and a person’s is not', async () => {
     await start({ settings: (base) => ({ ...base, drain: { ...base.drain, timeout: '2s' } }) });
-    lab.api.store.modify('nodes', undefined, 'k8s-node1', (node) => {
+    await lab.api.modify('nodes', undefined, 'k8s-node1', (node) => {
       node.spec = { ...node.spec, unschedulable: true };
     });
-    lab.api.apply([endless('stuck', 'k8s-node2')]);
+    await lab.api.apply([endless('stuck', 'k8s-node2')]);
     await lab.api.settled();
     const { exitCode, stdout } = await lab.cli(['run', ...patch]);
     expect(exitCode, stdout).not.toBe(0);
     expect(stdout).toContain('apps/stuck');
-    const state = cluster(lab).nodes.map((node) => [node.name, node.release, node.unschedulable]);
+    const state = (await cluster(lab)).nodes.map((node) => [node.name, node.release, node.unschedulable]);
     expect(state).toEqual([
       ['k8s-master', '1.34.5', false],
       ['k8s-node1', '1.34.2', true],
@@ -100,7 +101,7 @@ describe('a minor that stands half way', () => {
       releases: { 'k8s-master': '1.35.3' },
       published: ['1.34.5', '1.35.1', '1.35.3'],
     });
-    lab.api.setVersion('1.35.3');
+    await lab.api.setVersion('1.35.3');
     // The API server has made the step: that somebody calls what it serves no more has shown by now.
     lab.prometheus.apiServers = [];
     const config = lab.node('k8s-node1').read('/var/lib/kubelet/config.yaml');
@@ -112,12 +113,12 @@ describe('a minor that stands half way', () => {
     expect(refused.stdout).toContain(
       'ComponentSLIs in /var/lib/kubelet/config.yaml of k8s-node1 is gone in 1.35',
     );
-    expect(drained(lab)).toEqual([]);
+    expect(await drained(lab)).toEqual([]);
     lab.node('k8s-node1').write('/var/lib/kubelet/config.yaml', config);
     const finished = await lab.cli(['run', ...minor]);
     expect(finished.exitCode, finished.stdout).toBe(0);
-    expectAllAt('1.35.3');
-    expect(drained(lab)).toEqual(['k8s-node2', 'k8s-node1']);
+    await expectAllAt('1.35.3');
+    expect(await drained(lab)).toEqual(['k8s-node2', 'k8s-node1']);
   });
 });
 

@@ -5,8 +5,9 @@ import { parse, stringify } from 'yaml';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
 import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab } from '../lab/lab.ts';
-import { changesByPrograms } from './observe.ts';
+import type { AnyLab } from '../lab/lab.ts';
+import { changesByPrograms, cordonChanges } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever changed. */
 
@@ -15,19 +16,19 @@ const minor = ['--target-version', '1.35.3', '--kind', 'minor'];
 const patch = ['--target-version', '1.34.6', '--kind', 'patch'];
 const flannel = { name: 'Flannel', image: '*/flannel', versions: '<0.28', kubernetes: '1.30 - 1.34' };
 
-let lab: Lab;
+let lab: AnyLab;
 const start = async () => {
-  lab = await Lab.start({
+  lab = await startLab({
     nodes: labNodes.slice(0, 3),
     release: '1.34.5',
     published: ['1.34.5', '1.34.6', '1.35.1', '1.35.3'],
   });
 };
-const expectNothingChanged = () => {
+const expectNothingChanged = async () => {
   expect(changesByPrograms(lab).filter((change) => !change.includes('etcdctl'))).toEqual([]);
-  expect(lab.cordons).toEqual([]);
+  expect(await cordonChanges(lab)).toEqual([]);
   const { annotations = {} } =
-    lab.api.store.get('namespaces', undefined, objectNames.namespace)?.metadata ?? {};
+    (await lab.api.get('namespaces', undefined, objectNames.namespace))?.metadata ?? {};
   expect(Object.keys(annotations)).not.toContain(keys.inFlight);
 };
 
@@ -91,7 +92,7 @@ describe('before a minor', () => {
       resource: 'volumeattributesclasses',
       removed_release: '1.35',
     });
-    setContainerd('k8s-node2', '1.5.18');
+    await setContainerd('k8s-node2', '1.5.18');
     const { exitCode, stdout } = await lab.cli(['run', ...minor]);
     expect(exitCode).toBe(3);
     for (const reason of [
@@ -109,22 +110,21 @@ describe('before a minor', () => {
     node.write('/var/lib/kubelet/config.yaml', config);
     lab.node('k8s-node2').useCgroup('v2');
     lab.prometheus.setQuery('apiserver_requested_deprecated_apis', []);
-    setContainerd('k8s-node2', '2.1.4');
+    await setContainerd('k8s-node2', '2.1.4');
     expect((await lab.cli(['plan', ...minor])).exitCode).toBe(0);
   });
 
   it('an etcd that is no pod is unknown until the settings say which it is', async () => {
-    const [pod] = lab.api.store
-      .list('pods', 'kube-system')
-      .filter((one) => one.metadata.labels?.component === 'etcd');
-    const relabel = (component: string) =>
-      lab.api.store.modify('pods', 'kube-system', pod?.metadata.name ?? '', (one) => {
+    const pods = await lab.api.list('pods', 'kube-system');
+    const pod = pods.find((one) => one.metadata.labels?.component === 'etcd');
+    const relabel = async (component: string) =>
+      lab.api.modify('pods', 'kube-system', pod?.metadata.name ?? '', (one) => {
         one.metadata.labels = { ...one.metadata.labels, component };
       });
-    relabel('another');
+    await relabel('another');
     const unknown = await plan('etcd');
     const known = await plan('etcd', minor, await settingsWith({ externalEtcdVersion: '3.5.26' }));
-    relabel('etcd');
+    await relabel('etcd');
     expect(unknown).toMatchObject({ exitCode: 3, state: 'CLOSED' });
     expect(unknown.said.join()).toContain('set gates.externalEtcdVersion');
     expect(known).toMatchObject({ exitCode: 0, state: 'open' });
@@ -145,9 +145,9 @@ describe('before anything', () => {
   afterEach(expectNothingChanged);
 
   it('F17: a budget that never allows an eviction is named with its pod before any cordon', async () => {
-    lab.api.apply([budget('db', 3)]);
+    await lab.api.apply([budget('db', 3)]);
     const { exitCode, said } = await plan('drain', patch);
-    lab.api.apply([budget('db', 2)]);
+    await lab.api.apply([budget('db', 2)]);
     expect(exitCode).toBe(3);
     expect(said.length).toBeGreaterThan(0);
     for (const line of said.filter((one) => !one.startsWith('note: ')))
@@ -199,9 +199,9 @@ describe('before anything', () => {
     'F15: %s is told apart to the last message and metric',
     async (outcome, exitCode, cause, repair) => {
       const before = lab.slack.messages.length;
-      cause();
+      await cause();
       const run = await lab.cli(['run', ...patch, '--stages', 'preflight,snapshot']);
-      repair();
+      await repair();
       expect(run.exitCode, run.stdout + run.stderr).toBe(exitCode);
       const outcomes = ['done', 'held', 'blocked', 'failed'];
       const gauges = outcomes.filter(
@@ -215,11 +215,11 @@ describe('before anything', () => {
   );
 
   it('F15: held is told apart to whoever follows the run, though it ends with the exit code of done', async () => {
-    setReadySince('k8s-node1', 0);
+    await setReadySince('k8s-node1', 0);
     const stages = 'preflight';
     const inputs = JSON.stringify({ target_version: '1.34.6', kind: 'patch', stages });
     const { exitCode, output } = await lab.submit(inputs);
-    setReadySince('k8s-node1', 2 * 86_400_000);
+    await setReadySince('k8s-node1', 2 * 86_400_000);
     expect(exitCode, output).toBe(0);
     expect(output).toContain('the run ended: held');
   });
@@ -271,17 +271,17 @@ const budget = (app: string, minAvailable: number): KubeObject =>
     spec: { minAvailable, selector: { matchLabels: { app } } },
   }) as KubeObject;
 
-function setContainerd(name: string, version: string): void {
-  lab.api.store.modify('nodes', undefined, name, (node) => {
+async function setContainerd(name: string, version: string): Promise<void> {
+  await lab.api.modify('nodes', undefined, name, (node) => {
     const info = { ...node.status?.nodeInfo, containerRuntimeVersion: `containerd://${version}` };
     node.status = { ...node.status, nodeInfo: info as never };
   });
 }
 
 /** @param ago milliseconds. */
-function setReadySince(name: string, ago: number): void {
+async function setReadySince(name: string, ago: number): Promise<void> {
   const time = new Date(Date.now() - ago).toISOString().replace(/\.\d+Z$/, 'Z');
-  lab.api.store.modify('nodes', undefined, name, (node) => {
+  await lab.api.modify('nodes', undefined, name, (node) => {
     const ready = node.status?.conditions?.find((condition) => condition.type === 'Ready');
     if (ready) Object.assign(ready, { lastTransitionTime: time });
   });

@@ -1,18 +1,18 @@
 import { afterEach, expect, it } from 'vitest';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
-import type { Node } from '../lab/api/index.ts';
 import { labNodes, threeControlPlanes } from '../lab/cluster.ts';
-import { Lab, type LabOptions } from '../lab/lab.ts';
+import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { cluster, drained, kubeadmOverlaps } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** Three control-plane nodes; that never two are down at once every lab asserts by itself. */
 
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 const start = async (options: LabOptions = {}) => {
-  lab = await Lab.start({ nodes: threeControlPlanes, ...options });
+  lab = await startLab({ nodes: threeControlPlanes, ...options });
 };
 
 /** `kubeadm upgrade VERB` as it was called on each node, in the order of its start. */
@@ -24,7 +24,7 @@ const upgrades = (): string[] =>
     .map(({ node, args }) => `${node} ${args[1]}`);
 
 /** Calls `action` at the first event that matches. */
-const when = (matches: (event: RunEvent) => boolean, action: () => void) => {
+const when = (matches: (event: RunEvent) => boolean, action: () => unknown) => {
   let seen = false;
   return (line: string) => {
     if (seen || !line.includes('"event"')) return;
@@ -38,8 +38,8 @@ const when = (matches: (event: RunEvent) => boolean, action: () => void) => {
 const isDone = (node: string) => (event: RunEvent) =>
   event.type === 'node' && event.node === node && (event.phase === 'done' || event.phase === 'soaking');
 
-const expectAllAt = (release: string) => {
-  const { nodes } = cluster(lab);
+const expectAllAt = async (release: string) => {
+  const { nodes } = await cluster(lab);
   expect(nodes.map((node) => [node.name, node.release, node.unschedulable])).toEqual(
     nodes.map(({ name }) => [name, release, false]),
   );
@@ -52,10 +52,10 @@ it('the first listed applies, the others follow; unlisted nodes come after the l
   });
   const { exitCode, output } = await lab.submit(JSON.stringify({ target_version: '1.34.5', kind: 'patch' }));
   expect(exitCode, output).toBe(0);
-  expectAllAt('1.34.5');
+  await expectAllAt('1.34.5');
   const order = ['k8s-master3', 'k8s-master', 'k8s-master2', 'k8s-node2', 'k8s-node1'];
   expect(upgrades()).toEqual(order.map((name, i) => `${name} ${i === 0 ? 'apply' : 'node'}`));
-  expect(drained(lab)).toEqual(order);
+  expect(await drained(lab)).toEqual(order);
 });
 
 it('a member of etcd that is ill after the first node stops the rollout and is named; mended, the next run goes on', async () => {
@@ -65,11 +65,11 @@ it('a member of etcd that is ill after the first node stops the rollout and is n
   expect(exitCode).toBe(3);
   expect(stdout).toContain('stopped before the control-plane node k8s-master2');
   expect(stdout).toContain("etcd's member on k8s-master3 is not healthy");
-  expect(drained(lab)).toEqual(['k8s-master']);
+  expect(await drained(lab)).toEqual(['k8s-master']);
   lab.node('k8s-master3').faults.clear('etcd-unhealthy');
   const second = await lab.cli(['run', ...patch]);
   expect(second.exitCode, second.stdout).toBe(0);
-  expectAllAt('1.34.5');
+  await expectAllAt('1.34.5');
   expect(upgrades().slice(0, 3)).toEqual(['k8s-master apply', 'k8s-master2 node', 'k8s-master3 node']);
 });
 
@@ -79,28 +79,25 @@ it('a control-plane node that fails in its script stops the rollout with the oth
   const first = await lab.cli(['run', ...patch]);
   expect(first.exitCode).toBe(1);
   expect(first.stdout).toContain('k8s-master2 stays cordoned');
-  expect(drained(lab)).toEqual(['k8s-master', 'k8s-master2']);
+  expect(await drained(lab)).toEqual(['k8s-master', 'k8s-master2']);
   lab.node('k8s-master2').faults.clear('kubeadm-fails');
   const second = await lab.cli(['run', ...patch]);
   expect(second.exitCode, second.stdout).toBe(0);
-  expectAllAt('1.34.5');
-  expect(drained(lab).filter((name) => name === 'k8s-master2')).toHaveLength(1);
+  await expectAllAt('1.34.5');
+  expect((await drained(lab)).filter((name) => name === 'k8s-master2')).toHaveLength(1);
 });
 
 it('nodes that join in the middle are upgraded, those that vanish are not waited for (F26)', async () => {
   const nodes = [...threeControlPlanes, ...labNodes.slice(3, 4)];
   await start({ nodes, settings: (base) => ({ ...base, nodes: {} }) });
-  const later = ['k8s-master3', 'k8s-node2'].map(
-    (name) => lab.api.store.get('nodes', undefined, name) as Node,
-  );
-  for (const node of later) leave(node.metadata.name);
+  const later = [await lab.api.leave('k8s-master3'), await lab.api.leave('k8s-node2')];
   await lab.api.settled();
-  const joins = when(isDone('k8s-master'), () => lab.api.apply(later as never));
-  const vanishes = when(isDone('k8s-master2'), () => leave('k8s-node1'));
+  const joins = when(isDone('k8s-master'), () => Promise.all(later.map((node) => lab.api.join(node))));
+  const vanishes = when(isDone('k8s-master2'), () => lab.api.leave('k8s-node1'));
   const onLine = (line: string) => [joins, vanishes].forEach((each) => void each(line));
   const { exitCode, stdout } = await lab.cli(['run', ...patch], { onLine });
   expect(exitCode, stdout).toBe(0);
-  expectAllAt('1.34.5');
+  await expectAllAt('1.34.5');
   expect(upgrades()).toEqual([
     'k8s-master apply',
     'k8s-master2 node',
@@ -109,10 +106,3 @@ it('nodes that join in the middle are upgraded, those that vanish are not waited
     'k8s-node3 node',
   ]);
 });
-
-/** As an administrator takes a node out: its pods are made anew elsewhere. */
-function leave(name: string): void {
-  lab.api.store.remove('nodes', undefined, name);
-  for (const { metadata, spec } of lab.api.store.list('pods'))
-    if (spec?.nodeName === name) lab.api.store.remove('pods', metadata.namespace, metadata.name);
-}

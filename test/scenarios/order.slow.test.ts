@@ -1,13 +1,12 @@
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { annotationKeys } from '../../runtime/src/names.ts';
 import type { RunEvent } from '../../runtime/src/report/events.ts';
-import type { Node } from '../lab/api/index.ts';
 import { labNodes, threeControlPlanes } from '../lab/cluster.ts';
-import { Lab, type LabOptions } from '../lab/lab.ts';
+import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { during } from '../lab/waits.ts';
-import { changesByPrograms, cluster, drained, kubeadmOverlaps } from './observe.ts';
+import { changesByPrograms, cluster, drained, kubeadmOverlaps, leaseHasRunOut } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** What comes before what, whoever asks for which stages, dies in the middle or joins. */
 
@@ -17,14 +16,14 @@ const minor = ['--target-version', '1.35.3', '--kind', 'minor'];
 const published = ['1.34.5', '1.35.1', '1.35.3'];
 const sources = '/etc/apt/sources.list.d/kubernetes.list';
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 const start = async (options: LabOptions = {}) => {
-  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+  lab = await startLab({ nodes: labNodes.slice(0, 3), ...options });
 };
 
-const expectAllAt = (release: string) => {
-  const { nodes, namespace } = cluster(lab);
+const expectAllAt = async (release: string) => {
+  const { nodes, namespace } = await cluster(lab);
   expect(nodes.map((node) => [node.name, node.release, node.unschedulable])).toEqual(
     nodes.map(({ name }) => [name, release, false]),
   );
@@ -33,7 +32,7 @@ const expectAllAt = (release: string) => {
 };
 
 /** Calls `action` at the first event that matches. */
-const when = (matches: (event: RunEvent) => boolean, action: () => void) => {
+const when = (matches: (event: RunEvent) => boolean, action: () => unknown) => {
   let seen = false;
   return (line: string) => {
     if (seen || !line.includes('"event"')) return;
@@ -44,15 +43,6 @@ const when = (matches: (event: RunEvent) => boolean, action: () => void) => {
   };
 };
 
-/** Takes a Node out, and gives it as it would join. */
-function leave(name: string): Node {
-  const node = lab.api.store.get('nodes', undefined, name) as Node;
-  lab.api.store.remove('nodes', undefined, name);
-  for (const { metadata, spec } of lab.api.store.list('pods'))
-    if (spec?.nodeName === name) lab.api.store.remove('pods', metadata.namespace, metadata.name);
-  return node;
-}
-
 it('stages that leave the control plane out do not take the workers past it', async () => {
   await start({ release: '1.34.5', published });
   const { exitCode, stdout } = await lab.cli(['run', ...minor, '--stages', 'repo,workers']);
@@ -60,12 +50,12 @@ it('stages that leave the control plane out do not take the workers past it', as
   expect(stdout).toContain('control-plane-first: the API server of k8s-master is older than 1.35');
   expect(changesByPrograms(lab)).toEqual([]);
   expect(lab.node('k8s-node1').read(sources)).toContain('/v1.34/');
-  expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
+  expect((await cluster(lab)).namespace[keys.inFlight]).toBeUndefined();
 });
 
 it('a script that outlives its executor is waited for before kubeadm begins on a control-plane node that has joined', async () => {
   await start({ nodes: threeControlPlanes });
-  const joins = ['k8s-master2', 'k8s-master3'].map(leave);
+  const joins = [await lab.api.leave('k8s-master2'), await lab.api.leave('k8s-master3')];
   await lab.api.settled();
   lab.node('k8s-node1').setDuration('kubeadm', 12);
   lab.node('k8s-node2').setDuration('kubeadm', 12);
@@ -77,12 +67,11 @@ it('a script that outlives its executor is waited for before kubeadm begins on a
   await during(closed, Promise.race(starts));
   first.kill('SIGKILL');
   await closed;
-  lab.api.apply(joins as never);
-  // The dead one's lease.
-  await sleep(4_000);
+  for (const node of joins) await lab.api.join(node);
+  await leaseHasRunOut(lab);
   const second = await lab.cli(['run', ...patch]);
   expect(second.exitCode, second.stdout).toBe(0);
-  expectAllAt('1.34.5');
+  await expectAllAt('1.34.5');
 });
 
 it('a node that joins a minor after its repositories were set is upgraded like the others (F26)', async () => {
@@ -92,15 +81,15 @@ it('a node that joins a minor after its repositories were set is upgraded like t
     published,
     settings: (base) => ({ ...base, nodes: {} }),
   });
-  const later = leave('k8s-node3');
+  const later = await lab.api.leave('k8s-node3');
   await lab.api.settled();
   const onLine = when(
     (event) => event.type === 'node' && event.node === 'k8s-master' && event.phase === 'done',
-    () => lab.api.apply([later] as never),
+    () => lab.api.join(later),
   );
   const { exitCode, stdout } = await lab.cli(['run', ...minor], { onLine });
   expect(exitCode, stdout).toBe(0);
-  expectAllAt('1.35.3');
+  await expectAllAt('1.35.3');
   expect(lab.node('k8s-node3').read(sources)).toContain('/v1.35/');
 });
 
@@ -108,11 +97,11 @@ it('a minor that ended after its repositories were set is finished by the next d
   await start({ release: '1.34.5', published });
   const first = await lab.spawnCli(['run', ...minor, '--stages', 'preflight,snapshot,repo']);
   await once(first, 'close');
-  expect(cluster(lab).namespace[keys.target]).toBe('1.35.3');
+  expect((await cluster(lab)).namespace[keys.target]).toBe('1.35.3');
   expect(lab.node('k8s-master').read(sources)).toContain('/v1.35/');
   expect(await lab.detect()).toBe(0);
   const exitCode = await lab.agentJobEnd(lab.agentService.jobs[0]?.id);
   expect(exitCode, lab.slack.messages.at(-1)?.text).toBe(0);
-  expectAllAt('1.35.3');
-  expect(drained(lab)).toHaveLength(3);
+  await expectAllAt('1.35.3');
+  expect(await drained(lab)).toHaveLength(3);
 });

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { annotationKeys, jobLabels, metrics, objectNames } from '../../runtime/src/names.ts';
 import { labNodes } from '../lab/cluster.ts';
-import { Lab, type LabOptions } from '../lab/lab.ts';
-import { cluster, drained } from './observe.ts';
+import type { AnyLab, LabOptions } from '../lab/lab.ts';
+import { cluster, drained, jobsOfRuns } from './observe.ts';
+import { startLab } from './start-lab.ts';
 
 /** Where a Job may run, and what becomes of one that nobody takes. That none runs on a node it drains every lab asserts by itself. */
 
@@ -11,30 +12,28 @@ const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });
 
-let lab: Lab;
+let lab: AnyLab;
 afterEach(() => lab.stop());
 const start = async (options: LabOptions = {}) => {
-  lab = await Lab.start({ nodes: labNodes.slice(0, 3), ...options });
+  lab = await startLab({ nodes: labNodes.slice(0, 3), ...options });
 };
-const releases = () => cluster(lab).nodes.map(({ release }) => release);
-const jobs = () =>
-  lab.api.store.list('jobs', objectNames.namespace).filter((job) => job.metadata.labels?.[jobLabels.run]);
+const releases = async () => (await cluster(lab)).nodes.map(({ release }) => release);
 
 describe('a Job that no node takes (F4)', () => {
   const label = 'example.com/upgrades';
-  const onlyLabelled = () =>
-    lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
+  const onlyLabelled = async () =>
+    lab.api.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
       const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;
       if (pod) pod.nodeSelector = { [label]: 'here' };
     });
-  const labelNode = (name: string) =>
-    lab.api.store.modify('nodes', undefined, name, (node) => {
+  const labelNode = async (name: string) =>
+    lab.api.modify('nodes', undefined, name, (node) => {
       node.metadata.labels = { ...node.metadata.labels, [label]: 'here' };
     });
 
   it('is told with the reason of the scheduler, touches nothing, and goes on once a node takes it', async () => {
     await start();
-    onlyLabelled();
+    await onlyLabelled();
     const began = Date.now();
     const { exitCode, output } = await lab.submit(inputs);
     expect(exitCode).toBe(3);
@@ -43,31 +42,30 @@ describe('a Job that no node takes (F4)', () => {
     // `timing.unschedulable` is 3 seconds here, and a pod's age is in whole seconds; the rest is what programs take to start.
     expect(Date.now() - began).toBeGreaterThan(1_900);
     expect(Date.now() - began).toBeLessThan(15_000);
-    expect(drained(lab)).toEqual([]);
-    expect(cluster(lab).namespace[keys.inFlight]).toBeUndefined();
-    for (const { name } of labNodes.slice(0, 3)) labelNode(name);
+    expect(await drained(lab)).toEqual([]);
+    expect((await cluster(lab)).namespace[keys.inFlight]).toBeUndefined();
+    for (const { name } of labNodes.slice(0, 3)) await labelNode(name);
     const again = await lab.submit(inputs);
     expect(again.exitCode, again.output).toBe(0);
-    expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
-    expect(
-      jobs()
-        .map((job) => job.metadata.labels?.[jobLabels.number])
-        .sort(),
-    ).toEqual(['1', '2']);
+    expect(await releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
+    expect((await jobsOfRuns(lab)).map((job) => job.metadata.labels?.[jobLabels.number]).sort()).toEqual([
+      '1',
+      '2',
+    ]);
   });
 
   it('removed as its message says, another one is submitted', async () => {
     await start();
-    onlyLabelled();
+    await onlyLabelled();
     const { output } = await lab.submit(inputs);
     const [, name = ''] = /delete job (\S+)\)/.exec(output) ?? [];
-    expect(jobs().map((job) => job.metadata.name)).toEqual([name]);
-    lab.api.store.remove('jobs', objectNames.namespace, name);
-    labelNode('k8s-node1');
-    labelNode('k8s-master');
+    expect((await jobsOfRuns(lab)).map((job) => job.metadata.name)).toEqual([name]);
+    await lab.api.remove('jobs', objectNames.namespace, name);
+    await labelNode('k8s-node1');
+    await labelNode('k8s-master');
     const again = await lab.submit(inputs);
     expect(again.exitCode, again.output).toBe(0);
-    expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
+    expect(await releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
   });
 });
 
@@ -75,18 +73,18 @@ describe('a Job that no node takes and nobody follows (F4)', () => {
   const label = 'example.com/upgrades';
   /** Once Job 1 is there, no node takes another. */
   const onlyFirst = () => {
-    const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
+    const unsubscribe = lab.api.view.subscribe(({ resource, object }) => {
       if (resource !== 'jobs' || object.metadata.labels?.[jobLabels.number] !== '1') return;
       unsubscribe();
-      lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
+      void lab.api.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
         const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;
         if (pod) pod.nodeSelector = { [label]: 'here' };
       });
     });
   };
-  const labelNodes = () => {
+  const labelNodes = async () => {
     for (const { name } of labNodes.slice(0, 3))
-      lab.api.store.modify('nodes', undefined, name, (node) => {
+      await lab.api.modify('nodes', undefined, name, (node) => {
         node.metadata.labels = { ...node.metadata.labels, [label]: 'here' };
       });
   };
@@ -103,16 +101,16 @@ describe('a Job that no node takes and nobody follows (F4)', () => {
     expect(reported()).toMatch(/^:no_entry: .*: blocked: k8s-version-upgrade-2-\S+ is not scheduled/);
     expect(reported()).toContain("3 node(s) didn't match Pod's node affinity/selector");
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
-    labelNodes();
-    while (cluster(lab).namespace[keys.inFlight] !== undefined) await sleep(100);
+    await labelNodes();
+    while ((await cluster(lab)).namespace[keys.inFlight] !== undefined) await sleep(100);
     await lab.api.settled();
-    expect(releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
+    expect(await releases()).toEqual(['1.34.5', '1.34.5', '1.34.5']);
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'done' })).toBe(1);
   });
 
   it('made by the detector itself is told by the detector', async () => {
     await start({ settings: (base) => ({ ...base, dispatch: { ...base.dispatch, mode: 'job' } }) });
-    lab.api.store.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
+    await lab.api.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
       const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;
       if (pod) pod.nodeSelector = { [label]: 'here' };
     });
@@ -123,9 +121,9 @@ describe('a Job that no node takes and nobody follows (F4)', () => {
     expect(lab.slack.messages.at(-1)?.text).toMatch(
       /not dispatched, k8s-version-upgrade-1-\S+ is not scheduled/,
     );
-    expect(jobs()).toHaveLength(1);
-    labelNodes();
-    while (releases().some((release) => release !== '1.34.5')) await sleep(100);
+    expect(await jobsOfRuns(lab)).toHaveLength(1);
+    await labelNodes();
+    while ((await releases()).some((release) => release !== '1.34.5')) await sleep(100);
     expect(await lab.detect()).toBe(0);
   });
 });
@@ -137,9 +135,9 @@ describe('a cluster of one node', () => {
       settings: (base) => ({ ...base, nodes: {}, gates: { ...base.gates, alertWait: '20s' } }),
     });
     // Its pods have nowhere else to go.
-    for (const { metadata } of lab.api.store.list('poddisruptionbudgets'))
-      lab.api.store.remove('poddisruptionbudgets', metadata.namespace, metadata.name);
-    lab.api.store.modify('nodes', undefined, 'k8s-master', (node) => {
+    for (const { metadata } of await lab.api.list('poddisruptionbudgets'))
+      await lab.api.remove('poddisruptionbudgets', metadata.namespace, metadata.name);
+    await lab.api.modify('nodes', undefined, 'k8s-master', (node) => {
       delete node.spec?.taints;
     });
     await lab.api.settled();
@@ -154,15 +152,15 @@ describe('a cluster of one node', () => {
     expect(output).toMatch(
       /from outside the cluster: k8s-upgrade run --inputs '\{"target_version":"1\.34\.5"/,
     );
-    expect(jobs()).toEqual([]);
-    expect(drained(lab)).toEqual([]);
+    expect(await jobsOfRuns(lab)).toEqual([]);
+    expect(await drained(lab)).toEqual([]);
   });
 
   it('from outside it is upgraded', async () => {
     await startOne();
     const { exitCode, stdout } = await lab.cli(['run', ...patch]);
     expect(exitCode, stdout).toBe(0);
-    expect(releases()).toEqual(['1.34.5']);
-    expect(cluster(lab).nodes.map(({ unschedulable }) => unschedulable)).toEqual([false]);
+    expect(await releases()).toEqual(['1.34.5']);
+    expect((await cluster(lab)).nodes.map(({ unschedulable }) => unschedulable)).toEqual([false]);
   });
 });

@@ -2,9 +2,10 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { assembledScripts } from '../../../runtime/node-scripts.mjs';
 import { annotationKeys } from '../../../runtime/src/names.ts';
-import { cluster, slackEnds } from '../../scenarios/observe.ts';
+import { slackEnds } from '../../scenarios/observe.ts';
 import type { Call, CallGate, Interference } from '../call-gate.ts';
 import type { Lab } from '../lab.ts';
+import { clusterOf } from './lab.ts';
 import { Owners } from './owners.ts';
 import { type CallRecord, isPart, isStatus, matches, type Point, type Strike } from './points.ts';
 
@@ -84,7 +85,7 @@ export class CallCounter implements CallGate {
     if (point === undefined || this.struck !== undefined) return undefined;
     if (point.moment !== moment || !matches(point, record)) return undefined;
     const endWasReported =
-      slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in cluster(this.#lab).namespace;
+      slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in clusterOf(this.#lab).namespace;
     this.struck = { ...record, endWasReported };
     if (point.deed === 'silence') return { silenceMs };
     if (isPart(point.deed)) return { afterBytes: scriptBytes(record.what, point.deed) };

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jobLabels } from '../../../runtime/src/names.ts';
-import { cluster } from '../../scenarios/observe.ts';
 import type { Lab } from '../lab.ts';
 import { during, limited, until } from '../waits.ts';
 import { CallCounter } from './counter.ts';
-import { courses, inputsOf, startLab } from './lab.ts';
+import { clusterOf, courses, inputsOf, startLab } from './lab.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
 /** Something that happens to a run, other than to one of its calls. */
@@ -96,7 +95,7 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
   await sleep(8_500);
   const second = lab.cli(args);
   const holder = pod?.metadata.name ?? '';
-  await until('the lease was taken over', () => cluster(lab).lease?.endsWith(holder) !== true);
+  await until('the lease was taken over', () => clusterOf(lab).lease?.endsWith(holder) !== true);
   const counter = new CallCounter(lab, pod?.metadata.name.replace(/-[^-]+$/, '') ?? '');
   process.kill(pid, 'SIGCONT');
   await running;

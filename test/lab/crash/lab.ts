@@ -1,4 +1,6 @@
+import { objectNames } from '../../../runtime/src/names.ts';
 import type { SettingsInput } from '../../../runtime/src/settings/settings.ts';
+import { stateOf } from '../../scenarios/observe.ts';
 import { labNodes, threeControlPlanes } from '../cluster.ts';
 import { Lab, type LabOptions } from '../lab.ts';
 import type { CallRecord } from './points.ts';
@@ -96,3 +98,11 @@ export async function startLab(
   lab.cordons.length = 0;
   return lab;
 }
+
+/** The cluster at this moment: while a call is struck nothing may happen in between. */
+export const clusterOf = ({ api: { store } }: Lab): ReturnType<typeof stateOf> =>
+  stateOf(
+    store.list('nodes'),
+    store.get('namespaces', undefined, objectNames.namespace),
+    store.get('leases', objectNames.namespace, objectNames.lease),
+  );

@@ -1,9 +1,9 @@
 import { annotationKeys, jobLabels, metrics, objectNames } from '../../../runtime/src/names.ts';
 import type { RunEvent } from '../../../runtime/src/report/events.ts';
-import { cluster, drained, kubeadmOverlaps, type NodeState, slackEnds } from '../../scenarios/observe.ts';
+import { cordonedNodes, kubeadmOverlaps, type NodeState, slackEnds } from '../../scenarios/observe.ts';
 import type { Job, Node } from '../api/index.ts';
 import type { Lab } from '../lab.ts';
-import type { Course } from './lab.ts';
+import { type Course, clusterOf } from './lab.ts';
 import type { Point, Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
@@ -42,7 +42,7 @@ export function wrongAfterRun(
   point: Point | undefined,
   struck: Strike | undefined,
 ): string[] {
-  const { nodes, namespace, lease } = cluster(lab);
+  const { nodes, namespace, lease } = clusterOf(lab);
   const wrong: string[] = [];
   const check = (holds: boolean, what: string) => {
     if (!holds) wrong.push(what);
@@ -55,7 +55,7 @@ export function wrongAfterRun(
     check(namespace[key] === undefined, `the namespace still has ${key}=${namespace[key]}`);
   // Also one that has run out: it was left to its time, and whoever comes next has to wait for that.
   check(lease === '', `the lease is held by ${lease}`);
-  const twice = drained(lab).filter((name, i, all) => all.indexOf(name) !== i);
+  const twice = cordonedNodes(lab.cordons).filter((name, i, all) => all.indexOf(name) !== i);
   check(twice.length === 0, `drained twice: ${twice.join(', ')}`);
   const again = drainedAgain(witness.events);
   check(again.length === 0, `drained again after it was through: ${again.join(', ')}`);
@@ -64,6 +64,7 @@ export function wrongAfterRun(
   check(kubeadmOverlaps(lab).length === 0, `kubeadm upgrade at once: ${kubeadmOverlaps(lab).join(', ')}`);
   check(witness.unsoaked.length === 0, `without a soak: ${witness.unsoaked.join(', ')}`);
   check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the in-flight gauge is not 0');
+  lab.invariants.check(lab.api.requests.all);
   // Taken, so that the lab stops without saying them again.
   wrong.push(...lab.invariants.broken.splice(0));
   wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));

@@ -1,10 +1,10 @@
 import type { RunEvent } from '../../../runtime/src/report/events.ts';
-import type { Lab, LabOptions } from '../lab.ts';
+import type { AnyLab, LabOptions } from '../lab.ts';
 
 /** What a scenario tells while it plays. */
 export interface Narrator {
   /** What happens around the pipeline. */
-  say(text: string): void;
+  say(text: string): void | Promise<void>;
 }
 
 /** Exit code of each run of the executor, in order; a detection that dispatches nothing has none. */
@@ -18,11 +18,11 @@ export interface Scenario {
   readonly options: LabOptions;
   /** The exit codes that this scenario is about. */
   readonly expects: readonly number[];
-  play(lab: Lab, narrator: Narrator): Promise<Played>;
+  play(lab: AnyLab, narrator: Narrator): Promise<Played>;
 }
 
 /** One detection as the CronJob would, and the run that it dispatches. */
-async function pipeline(lab: Lab): Promise<Played> {
+async function pipeline(lab: AnyLab): Promise<Played> {
   const before = lab.agentService.jobs.length;
   const detection = await lab.detect();
   if (detection !== 0) throw new Error(`the detection Job ended with exit code ${detection}`);
@@ -32,19 +32,19 @@ async function pipeline(lab: Lab): Promise<Played> {
 
 /** Two pipelines, and between them somebody mends what stopped the first. */
 async function stopAndGoOn(
-  lab: Lab,
+  lab: AnyLab,
   narrator: Narrator,
   repair: string,
   action: () => void,
 ): Promise<Played> {
   const first = await pipeline(lab);
-  narrator.say(repair);
+  await narrator.say(repair);
   action();
   const second = await pipeline(lab);
   return { runs: [...first.runs, ...second.runs] };
 }
 
-const when = (lab: Lab, matches: (event: RunEvent) => boolean, action: () => void): void => {
+const when = (lab: AnyLab, matches: (event: RunEvent) => boolean, action: () => void): void => {
   const listener = (event: RunEvent) => {
     if (!matches(event)) return;
     lab.events.off('run-event', listener);
@@ -88,7 +88,7 @@ export const scenarios: readonly Scenario[] = [
       const secondNodeIsUp = (e: RunEvent) =>
         e.type === 'node' && e.node === 'k8s-node4' && e.phase === 'soaking';
       when(lab, secondNodeIsUp, () => {
-        narrator.say('the alert NodeMemoryPressure starts firing');
+        void narrator.say('the alert NodeMemoryPressure starts firing');
         lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
       });
       return stopAndGoOn(lab, narrator, 'the alert clears', () => lab.prometheus.clear('NodeMemoryPressure'));
@@ -113,8 +113,8 @@ export const scenarios: readonly Scenario[] = [
       'a PodDisruptionBudget that never allows an eviction: refused at preflight, by name, with nothing changed',
     options: {},
     expects: [3],
-    play(lab) {
-      lab.api.apply(neverAllowed);
+    async play(lab) {
+      await lab.api.apply(neverAllowed);
       return pipeline(lab);
     },
   },
