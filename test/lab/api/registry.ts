@@ -15,6 +15,7 @@ import {
 } from './registry-rules.ts';
 import { apiVersionOf, type Resource, resourceOf } from './resources.ts';
 import { admit } from './rest/admission.ts';
+import { checkPolicies } from './rest/admission-policies.ts';
 import { applyDefaults } from './rest/defaults.ts';
 import { decodable, validate, validateUpdate } from './rest/validate.ts';
 import { alreadyExists, badRequest, invalid, notFound, required } from './status.ts';
@@ -70,6 +71,7 @@ export class Registry {
     applyDefaults(r, object);
     initialStatus(r, object);
     validate(r, object);
+    checkPolicies(this.store, r, object);
     const exists = this.store.get(r.name, meta.namespace, meta.name) !== undefined;
     if (exists) throw alreadyExists(r, meta.name);
     return options.dryRun === true ? object : (this.store.create(r.name, object) as Stored);
@@ -138,7 +140,10 @@ export class Registry {
     applyDefaults(r, object);
     if (object.status === undefined) initialStatus(r, object);
     validate(r, object);
-    if (existing === undefined) return this.store.create(r.name, object) as Stored;
+    if (existing === undefined) {
+      checkPolicies(this.store, r, object);
+      return this.store.create(r.name, object) as Stored;
+    }
     return this.store.replace(r.name, {
       ...object,
       metadata: { ...existing.metadata, ...object.metadata },

@@ -121,6 +121,17 @@ export const resources: readonly Resource[] = [
   ]),
   ...rows('networking.k8s.io/v1', [{ kind: 'NetworkPolicy', plural: 'networkpolicies', short: ['netpol'] }]),
   ...rows('storage.k8s.io/v1', [{ kind: 'VolumeAttachment', cluster: true, sub: [status] }]),
+  // Without a schema here, as custom resources.
+  ...rows('admissionregistration.k8s.io/v1', [
+    {
+      kind: 'ValidatingAdmissionPolicy',
+      plural: 'validatingadmissionpolicies',
+      cluster: true,
+      sub: [status],
+      custom: true,
+    },
+    { kind: 'ValidatingAdmissionPolicyBinding', cluster: true, custom: true },
+  ]),
   ...rows('external-secrets.io/v1', [{ kind: 'ExternalSecret', sub: [status], short: ['es'], custom: true }]),
   ...rows('monitoring.coreos.com/v1', [{ kind: 'PrometheusRule', short: ['promrule'], custom: true }]),
 ];

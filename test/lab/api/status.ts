@@ -2,7 +2,7 @@ import type { Resource } from './resources.ts';
 
 /** One cause in the details of a {@link Status}. */
 export interface StatusCause {
-  reason: string;
+  reason?: string;
   message: string;
   field?: string;
 }
@@ -102,6 +102,13 @@ export const staleVersion = (r: Named, name: string): StatusError =>
     name,
     'the object has been modified; please apply your changes to the latest version and try again',
   );
+
+/** By a ValidatingAdmissionPolicy. */
+export const deniedByPolicy = (r: Named, name: string, message: string): StatusError =>
+  error(422, 'Invalid', `${qualified(r)} "${name}" is forbidden: ${message}`, {
+    ...about(r, name),
+    causes: [{ message }],
+  });
 
 export const badRequest = (message: string): StatusError => error(400, 'BadRequest', message);
 

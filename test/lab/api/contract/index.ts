@@ -1,4 +1,5 @@
 import { describeAccess } from './access.ts';
+import { describeAdmission } from './admission.ts';
 import { describeEvictions } from './evictions.ts';
 import { describeJobs } from './jobs.ts';
 import { describeKubectl } from './kubectl.ts';
@@ -12,6 +13,7 @@ export function describeContract(start: StartTarget): void {
     describeReads,
     describeWrites,
     describeAccess,
+    describeAdmission,
     describeEvictions,
     describeJobs,
     describeKubectl,
