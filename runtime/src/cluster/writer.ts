@@ -91,8 +91,9 @@ export function clusterWriter(
     async deletePod(pod, gracePeriod, signal) {
       const { name = '', namespace: podNamespace = '' } = pod.metadata ?? {};
       announce?.(`delete pod ${podNamespace}/${name}, whose eviction is refused`);
-      const request = { name, namespace: podNamespace, body: deleteOptions(pod, gracePeriod), ...dry };
-      const send = () => client.core.deleteNamespacedPod(request);
+      // kube-apiserver reads the query of a deletion only if there is no body.
+      const body = { ...deleteOptions(pod, gracePeriod), ...(announce && { dryRun: ['All'] }) };
+      const send = () => client.core.deleteNamespacedPod({ name, namespace: podNamespace, body, ...dry });
       await client.call(`delete pod ${podNamespace}/${name}`, send, signal);
     },
     async createJob(job) {

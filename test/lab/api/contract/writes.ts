@@ -174,6 +174,15 @@ export function describeWrites(start: StartTarget): void {
       expect([code, body.reason]).toEqual([422, 'Invalid']);
     });
 
+    it('takes the options of a deletion from its body, and from the query only without one', async () => {
+      const path = `${core}/configmaps/options`;
+      await configMap('options', {});
+      await rest.ok('DELETE', path, { dryRun: ['All'] });
+      expect((await rest.send('GET', path)).code).toBe(200);
+      await rest.ok('DELETE', `${path}?dryRun=All`, { propagationPolicy: 'Background' });
+      expect((await rest.send('GET', path)).code).toBe(404);
+    });
+
     it('generates names from a prefix', async () => {
       const { metadata } = await rest.ok('POST', `${core}/configmaps`, {
         metadata: { generateName: 'run-' },

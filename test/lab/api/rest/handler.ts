@@ -148,19 +148,19 @@ export class ResourceHandler {
 
   #delete(r: Resource, { info, body }: Call, shown: Representation): Answer {
     const options = deleteOptions(body, info.query);
-    const dryRun = info.dryRun || options.dryRun === true;
-    const deleted = this.#deps.registry.delete(r, scopeOf(r, info), info.name, { ...options, dryRun });
+    info.dryRun = options.dryRun === true;
+    const deleted = this.#deps.registry.delete(r, scopeOf(r, info), info.name, options);
     return ok(deletionAnswer(r, deleted, shown));
   }
 
   #deleteCollection(r: Resource, { info, body }: Call, shown: Representation): Answer {
     const options = deleteOptions(body, info.query);
-    const dryRun = info.dryRun || options.dryRun === true;
+    info.dryRun = options.dryRun === true;
     const { registry } = this.#deps;
     const selects = selection(r, info.namespace, info.query);
     const objects = selected(registry.store, r, scopeOf(r, info), selects);
     for (const { metadata } of objects) {
-      registry.delete(r, metadata.namespace, metadata.name, { ...options, dryRun });
+      registry.delete(r, metadata.namespace, metadata.name, options);
     }
     return ok(shown.list(objects, String(registry.store.version)));
   }

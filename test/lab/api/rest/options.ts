@@ -19,17 +19,27 @@ export function checkDryRun({ query, verb }: RequestInfo): void {
   throw invalid({ group: 'meta.k8s.io', kind }, '', [error]);
 }
 
-/** DeleteOptions from the body, with the query for what the body does not set. */
+/** DeleteOptions from the body; from the query only where there is no body. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
-  const given = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
-  const grace = given.gracePeriodSeconds ?? query.get('gracePeriodSeconds') ?? undefined;
-  const dryRun = given.dryRun ?? query.getAll('dryRun');
+  const given = typeof body === 'object' && body !== null ? (body as Options) : optionsOf(query);
+  const { gracePeriodSeconds: grace, dryRun = [] } = given;
   return {
-    dryRun: Array.isArray(dryRun) && dryRun.includes('All'),
+    ...given,
+    dryRun: dryRun.includes('All'),
     // kube-apiserver treats a negative period as one second.
     gracePeriodSeconds: grace === undefined ? undefined : Number(grace) < 0 ? 1 : Number(grace),
-    propagationPolicy:
-      (given.propagationPolicy as string | undefined) ?? query.get('propagationPolicy') ?? undefined,
-    preconditions: given.preconditions as DeleteOptions['preconditions'],
   };
 }
+
+interface Options {
+  readonly dryRun?: readonly string[];
+  readonly gracePeriodSeconds?: number | string | undefined;
+  readonly propagationPolicy?: string | undefined;
+  readonly preconditions?: DeleteOptions['preconditions'];
+}
+
+const optionsOf = (query: URLSearchParams): Options => ({
+  dryRun: query.getAll('dryRun'),
+  gracePeriodSeconds: query.get('gracePeriodSeconds') ?? undefined,
+  propagationPolicy: query.get('propagationPolicy') ?? undefined,
+});

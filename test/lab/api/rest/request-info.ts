@@ -23,8 +23,8 @@ export interface RequestInfo {
   readonly namespace: string | undefined;
   /** Name of the object; for a list the one that its field selector selects. */
   readonly name: string;
-  /** `dryRun=All`. */
-  readonly dryRun: boolean;
+  /** `dryRun=All`, for a deletion with a body what that says. */
+  dryRun: boolean;
   /** `fieldValidation=Strict`. */
   readonly strict: boolean;
 }
