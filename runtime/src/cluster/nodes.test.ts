@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { inOrder, readNode, timeOf } from './nodes.ts';
 
@@ -36,11 +36,11 @@ const v1Node = (change: Change = {}): V1Node => ({
     } as NonNullable<V1Node['status']>['nodeInfo'] & object,
   },
 });
-const read = (change?: Change) => readNode(v1Node(change), marksReader(prefix));
+const read = (change?: Change) => readNode(v1Node(change), annotationsReader(prefix));
 
 describe('reading a node', () => {
   it('reads what is there and uses defaults for the rest', () => {
-    expect(readNode(v1Node(), marksReader(prefix))).toEqual({
+    expect(readNode(v1Node(), annotationsReader(prefix))).toEqual({
       name: 'k8s-node1',
       address: '10.0.0.1',
       controlPlane: false,

@@ -2,8 +2,8 @@ import type { V1Node } from '@kubernetes/client-node';
 import { InputError } from '../errors.ts';
 import { type Release, releaseOf } from '../release.ts';
 
-/** The rollout's annotations of a node, which `rollout/node-marks.ts` reads and writes. */
-export interface NodeMarks {
+/** The rollout's annotations of a node, which `rollout/node-annotations.ts` reads and writes. */
+export interface NodeAnnotations {
   /** A rollout cordoned the node, so a rollout may uncordon it (F11). */
   readonly cordonedByUs: boolean;
   /** When a rollout started to change this node, epoch milliseconds. */
@@ -15,10 +15,10 @@ export interface NodeMarks {
 }
 
 /** Reads the rollout's annotations among all annotations of a node. */
-export type ReadMarks = (annotations: Readonly<Record<string, string>>) => NodeMarks;
+export type ReadAnnotations = (annotations: Readonly<Record<string, string>>) => NodeAnnotations;
 
 /** A node as the upgrade sees it. */
-export interface ClusterNode extends NodeMarks {
+export interface ClusterNode extends NodeAnnotations {
   /** Name of the Node object. */
   readonly name: string;
   /** `resourceVersion`: a patch with it fails if the node has changed since. */
@@ -49,7 +49,7 @@ const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.
 const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 
 /** Reads a Node object. @throws InputError without an InternalIP or when the kubelet reports no release. */
-export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
+export function readNode(node: V1Node, readAnnotations: ReadAnnotations): ClusterNode {
   const name = node.metadata?.name ?? '';
   const labels = node.metadata?.labels ?? {};
   const conditions = node.status?.conditions ?? [];
@@ -71,7 +71,7 @@ export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
       .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
       .map((c) => c.type),
     unschedulable: node.spec?.unschedulable ?? false,
-    ...readMarks(node.metadata?.annotations ?? {}),
+    ...readAnnotations(node.metadata?.annotations ?? {}),
     taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
     labels,
   };
@@ -82,13 +82,13 @@ export function readNode(node: V1Node, readMarks: ReadMarks): ClusterNode {
  */
 export function readNodes(
   items: readonly V1Node[],
-  readMarks: ReadMarks,
+  readAnnotations: ReadAnnotations,
 ): { nodes: ClusterNode[]; unreadable: InputError[] } {
   const nodes: ClusterNode[] = [];
   const unreadable: InputError[] = [];
   for (const item of items) {
     try {
-      nodes.push(readNode(item, readMarks));
+      nodes.push(readNode(item, readAnnotations));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       unreadable.push(error);

@@ -5,7 +5,7 @@ import type { Settings } from '../settings/settings.ts';
 import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './disruption-budgets.ts';
-import { type ClusterNode, inOrder, type ReadMarks, readNodes } from './nodes.ts';
+import { type ClusterNode, inOrder, type ReadAnnotations, readNodes } from './nodes.ts';
 import { waitForObjects } from './watch.ts';
 
 /**
@@ -41,12 +41,12 @@ export interface ClusterReader {
 export function clusterReader(
   client: KubernetesClient,
   settings: Settings,
-  readMarks: ReadMarks,
+  readAnnotations: ReadAnnotations,
 ): ClusterReader {
   const read = async () => {
     const { items } = await client.call('list nodes', () => client.core.listNode());
     if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
-    return readNodes(items, readMarks);
+    return readNodes(items, readAnnotations);
   };
   return {
     async serverRelease() {
@@ -77,7 +77,7 @@ export function clusterReader(
         list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
       };
       const accepts = (items: readonly V1Node[]) =>
-        readNodes(items, readMarks).nodes.some(done) ? true : undefined;
+        readNodes(items, readAnnotations).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
     budgets: () => listBudgets(client),

@@ -1,7 +1,7 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
@@ -111,7 +111,7 @@ describe('waiting for objects', () => {
 });
 
 describe('the reader', () => {
-  const open = () => clusterReader(connect(lab), testSettings(), marksReader('viktorbarzin.me'));
+  const open = () => clusterReader(connect(lab), testSettings(), annotationsReader('viktorbarzin.me'));
 
   it('returns the readable nodes, and an error for each unreadable one', async () => {
     lab.api.store.modify('nodes', undefined, 'two', (node) => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { TestLab } from '../../../test/lab/api/testing.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
@@ -16,7 +16,7 @@ afterEach(() => lab.stop());
 it('patches a node only if it has not changed since it was read (F11)', async () => {
   const client = connect(lab);
   const writer = clusterWriter(client, 'k8s-upgrade');
-  const [node] = await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes();
+  const [node] = await clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')).nodes();
   lab.api.store.modify('nodes', undefined, 'one', ({ spec }) => {
     if (spec) spec.unschedulable = true;
   });
@@ -24,9 +24,9 @@ it('patches a node only if it has not changed since it was read (F11)', async ()
   expect(await rejection(late)).toMatchObject({ status: 409 });
   // Repeated because a controller writes to a cordoned node, too.
   await vi.waitFor(async () => {
-    const now = (await clusterReader(client, testSettings(), marksReader('viktorbarzin.me')).nodes()).find(
-      ({ name }) => name === 'one',
-    );
+    const now = (
+      await clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')).nodes()
+    ).find(({ name }) => name === 'one');
     expect(now?.unschedulable).toBe(true);
     await writer.patchNode('one', { 'example.com/cordoned': null }, false, now?.version);
   });

@@ -1,7 +1,7 @@
-import { describeAtWork, readAtWork } from '../jobs/at-work.ts';
+import { describeRunInProgress, readRunInProgress } from '../jobs/run-in-progress.ts';
 import { namespaceJournal, type RolloutNotes } from '../rollout/journal.ts';
 import { longestRun } from '../rollout/longest-run.ts';
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { DetectContext } from './detection.ts';
 import { type Reading, type Rollout, releasesIn, targetInFlight } from './observe.ts';
 import { publishNoRollout } from './report.ts';
@@ -22,7 +22,7 @@ export async function clearAbandoned(
   const { namespace, annotationPrefix } = settings;
   const { target, started } = seen.notes.inFlight ?? {};
   if (!(await isAbandoned(ctx, seen))) return seen.notes;
-  if (describeAtWork(await readAtWork(client, namespace)) !== undefined) return seen.notes;
+  if (describeRunInProgress(await readRunInProgress(client, namespace)) !== undefined) return seen.notes;
   const state = `the rollout to ${target ?? 'an unreadable release'} has been in flight since ${started}`;
   const clearing = dryRun ? 'its annotations would be cleared (dry-run)' : 'clearing its annotations';
   logger.warn(`${state}, but no run is in progress; ${clearing}`);
@@ -46,6 +46,7 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
 
 /** Resets the gauge of the rollout in flight when there is none and no run is in progress. Idempotent. */
 export async function showNoRollout(ctx: DetectContext, rollout: Rollout, dryRun: boolean): Promise<void> {
-  if (dryRun || rollout.inFlight !== undefined || describeAtWork(rollout.atWork) !== undefined) return;
+  if (dryRun || rollout.inFlight !== undefined || describeRunInProgress(rollout.inProgress) !== undefined)
+    return;
   await publishNoRollout(ctx.settings.pushgateway).catch((error: Error) => ctx.logger.warn(error.message));
 }

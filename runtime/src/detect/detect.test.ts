@@ -10,7 +10,7 @@ import { clusterWriter } from '../cluster/writer.ts';
 import { annotationKeys, jobLabels, metricJobs, metrics } from '../names.ts';
 import { minorOf, parseRelease, type Release } from '../release.ts';
 import type { PackageRepository } from '../releases/repository.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { terminating, testSettings } from '../testing/cluster.ts';
@@ -73,7 +73,7 @@ function context(
     info: (text: string) => logged.push(text),
     warn: (text: string) => logged.push(text),
   } as unknown as Logger;
-  const cluster = clusterReader(client, settings, marksReader(settings.annotationPrefix));
+  const cluster = clusterReader(client, settings, annotationsReader(settings.annotationPrefix));
   const writer = clusterWriter(client, 'k8s-upgrade');
   const { signal } = client.options;
   contexts += 1;

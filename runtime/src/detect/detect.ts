@@ -1,5 +1,5 @@
 import type { Outcome } from '../errors.ts';
-import { describeStuckPod, podlessJob, readAtWork } from '../jobs/at-work.ts';
+import { describeStuckPod, podlessJob, readRunInProgress } from '../jobs/run-in-progress.ts';
 import type { Release } from '../release.ts';
 import type { RolloutNotes } from '../rollout/journal.ts';
 import { clearAbandoned, showNoRollout } from './abandoned-rollout.ts';
@@ -64,12 +64,12 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   const reading = await readCluster(ctx);
   const notes = await clearAbandoned(ctx, reading, dryRun);
   const choice = await chooseFor(ctx, { ...reading, notes }).catch(async (error) => {
-    await readRunInProgress(ctx, notes, dryRun).catch(() => {});
+    await readRolloutNow(ctx, notes, dryRun).catch(() => {});
     throw error;
   });
   // Read last: refreshing a node's package list may take long, and a run that a person started meanwhile has
   // not necessarily changed the namespace.
-  const rollout = await readRunInProgress(ctx, notes, dryRun);
+  const rollout = await readRolloutNow(ctx, notes, dryRun);
   const { seen, candidates, decision } = choice;
   for (const { release, kind, reason } of decision.refused)
     ctx.logger.info(`skipping ${kind} ${release}: ${reason}`);
@@ -83,8 +83,8 @@ export async function detect(ctx: DetectContext, dryRun: boolean): Promise<Detec
   );
 }
 
-async function readRunInProgress(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
-  const rollout = { ...notes, atWork: await readAtWork(ctx.client, ctx.settings.namespace) };
+async function readRolloutNow(ctx: DetectContext, notes: RolloutNotes, dryRun: boolean): Promise<Rollout> {
+  const rollout = { ...notes, inProgress: await readRunInProgress(ctx.client, ctx.settings.namespace) };
   await showNoRollout(ctx, rollout, dryRun);
   return rollout;
 }
@@ -118,11 +118,11 @@ async function dispatch(
  * Why the active Job does not run and needs somebody to act; waits a while for the pod of a Job that has
  * none.
  */
-async function describeStuckJob(ctx: DetectContext, { atWork }: Rollout): Promise<string | undefined> {
+async function describeStuckJob(ctx: DetectContext, { inProgress }: Rollout): Promise<string | undefined> {
   const { namespace, timing } = ctx.settings;
-  const podless = podlessJob(atWork);
+  const podless = podlessJob(inProgress);
   return (
-    describeStuckPod(atWork, namespace, timing.unschedulable) ??
+    describeStuckPod(inProgress, namespace, timing.unschedulable) ??
     (podless === undefined ? undefined : await describeIfUnscheduled(ctx, podless))
   );
 }

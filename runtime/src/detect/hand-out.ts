@@ -2,8 +2,8 @@ import { isConflict } from '../cluster/api-error.ts';
 import { timeOf } from '../cluster/nodes.ts';
 import { formatDuration } from '../duration.ts';
 import { UpgradeError } from '../errors.ts';
-import { describeAtWork } from '../jobs/at-work.ts';
 import { submitFirstJob } from '../jobs/next-job.ts';
+import { describeRunInProgress } from '../jobs/run-in-progress.ts';
 import { unscheduledText, waitUntilScheduled } from '../jobs/unscheduled.ts';
 import { annotationKeys } from '../names.ts';
 import type { Release, UpgradeKind } from '../release.ts';
@@ -28,7 +28,7 @@ export async function reasonNotToDispatch(
   const { dispatch, namespace, timing } = ctx.settings;
   const halted = await new ConfigMapKillSwitch(ctx.client, namespace).reason();
   if (halted !== undefined) return `upgrades are halted: ${halted}`;
-  const busy = describeAtWork(rollout.atWork);
+  const busy = describeRunInProgress(rollout.inProgress);
   if (busy !== undefined) return `a run is in progress: ${busy}`;
   const [release, time = '', by] = rollout.dispatched?.split(' ') ?? [];
   const at = Date.parse(time);
@@ -36,7 +36,7 @@ export async function reasonNotToDispatch(
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
   // The detector may have been killed before it created the Job. The list of Jobs shows that once no creation
   // can be pending any more. Whether the agent service accepted a dispatch cannot be checked.
-  const lastJobAt = timeOf(rollout.atWork.jobs[0]?.metadata?.creationTimestamp) ?? 0;
+  const lastJobAt = timeOf(rollout.inProgress.jobs[0]?.metadata?.creationTimestamp) ?? 0;
   const neverStarted = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
   if (dispatch.mode === 'job' && neverStarted) return undefined;
   const whom = by === undefined ? '' : ` by ${by}`;

@@ -1,7 +1,7 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
-import { type AtWork, readAtWork } from '../jobs/at-work.ts';
+import { type RunInProgress, readRunInProgress } from '../jobs/run-in-progress.ts';
 import {
   compareReleases,
   minorOf,
@@ -14,7 +14,7 @@ import {
 import { newestFirst } from '../releases/packages.ts';
 import type { Candidate, PackageRepository, ReleaseSource } from '../releases/repository.ts';
 import { type InFlight, type RolloutNotes, readNotes } from '../rollout/journal.ts';
-import { isInProgress } from '../rollout/node-marks.ts';
+import { isInProgress } from '../rollout/node-annotations.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
@@ -24,17 +24,17 @@ import type { DetectContext } from './detection.ts';
 /** A rollout according to the namespace, and the run in progress. */
 export interface Rollout extends RolloutNotes {
   /** The run in progress, if any. */
-  readonly atWork: AtWork;
+  readonly inProgress: RunInProgress;
 }
 
 /** Reads the annotations of the namespace, the lease, the Jobs and their pods. */
 export async function readRollout(client: KubernetesClient, settings: Settings): Promise<Rollout> {
   const { namespace, annotationPrefix } = settings;
-  const [notes, atWork] = await Promise.all([
+  const [notes, inProgress] = await Promise.all([
     readNotes(client, namespace, annotationPrefix),
-    readAtWork(client, namespace),
+    readRunInProgress(client, namespace),
   ]);
-  return { ...notes, atWork };
+  return { ...notes, inProgress };
 }
 
 /** What the choice depends on. */

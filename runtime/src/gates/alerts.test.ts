@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { parseRelease } from '../release.ts';
-import { isChanged } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-annotations.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { describeAlert, isGating, ownEffects } from './alerts.ts';
 

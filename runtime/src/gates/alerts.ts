@@ -1,7 +1,7 @@
 import { alertNames } from '../names.ts';
 import type { Alert } from '../prometheus/alerts.ts';
 import { kindOf, newest, oldest, type Release } from '../release.ts';
-import { isChanged } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-annotations.ts';
 import type { Gate, GateContext } from './gate.ts';
 
 /** Unknown, and so closed, while Prometheus does not answer. */

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { isPodReady, podName } from '../cluster/pods.ts';
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { Gate } from './gate.ts';
 
 /** Skips the control-plane nodes that this rollout is upgrading. */

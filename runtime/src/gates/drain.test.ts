@@ -3,7 +3,7 @@ import { namespace, type TestLab, until } from '../../../test/lab/api/testing.ts
 import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { parseRelease } from '../release.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import { connect, disruptionBudget, runningPod, startLab } from '../testing/api.ts';
@@ -32,8 +32,12 @@ async function check(
   settings: Settings = testSettings(),
 ) {
   const client = connect(lab, {}, user);
-  const cluster = clusterReader(client, settings, marksReader(settings.annotationPrefix));
-  const nodes = await clusterReader(connect(lab), testSettings(), marksReader('viktorbarzin.me')).nodes();
+  const cluster = clusterReader(client, settings, annotationsReader(settings.annotationPrefix));
+  const nodes = await clusterReader(
+    connect(lab),
+    testSettings(),
+    annotationsReader('viktorbarzin.me'),
+  ).nodes();
   const to = parseRelease('test', target);
   const left = () => remaining(cluster, to, nodes);
   const ctx = {

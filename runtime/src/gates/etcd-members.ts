@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { hasExternalEtcd } from '../cluster/external-etcd.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate } from './gate.ts';
 

@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { Release } from '../release.ts';
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate, GateContext } from './gate.ts';
 

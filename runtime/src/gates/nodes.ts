@@ -1,4 +1,4 @@
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { Gate } from './gate.ts';
 
 /** A node that this rollout is upgrading need not be Ready. */

@@ -1,5 +1,5 @@
 import { formatDuration } from '../duration.ts';
-import { isChanged } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-annotations.ts';
 import type { Gate } from './gate.ts';
 
 /** Closed while a node's readiness has changed within `gates.quietPeriod`. */

@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { UpgradeError } from '../errors.ts';
 import { minorOf } from '../release.ts';
-import { isInProgressOf } from '../rollout/node-marks.ts';
+import { isInProgressOf } from '../rollout/node-annotations.ts';
 import { ScriptError } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
 import { nodeScripts } from '../ssh/scripts.ts';

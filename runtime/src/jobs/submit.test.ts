@@ -5,7 +5,7 @@ import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { jobLabels } from '../names.ts';
-import { marksReader } from '../rollout/node-marks.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { requestOf } from '../rollout/request.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
@@ -78,7 +78,7 @@ function ports(): SubmitPorts {
   const client = connect(lab);
   return {
     client,
-    cluster: clusterReader(client, testSettings(), marksReader('viktorbarzin.me')),
+    cluster: clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')),
     writer: clusterWriter(client, namespace),
     namespace,
   };

@@ -4,8 +4,8 @@ import { BlockedError } from '../errors.ts';
 import { oldest } from '../release.ts';
 import { assertNotHalted, ConfigMapKillSwitch } from '../rollout/kill-switch.ts';
 import { checkAgainstCluster, inputsOf, type UpgradeRequest } from '../rollout/request.ts';
-import { hasStrandedJob, readAtWork } from './at-work.ts';
 import { type JobPorts, submitFirstJob } from './next-job.ts';
+import { hasStrandedJob, readRunInProgress } from './run-in-progress.ts';
 import { stranded } from './stranded.ts';
 
 /** What is needed to submit a run. */
@@ -38,10 +38,10 @@ export async function submit(ports: SubmitPorts, request: UpgradeRequest): Promi
   if (unreadable !== undefined) throw unreadable;
   checkAgainstCluster(request, oldest(nodes.map((node) => node.release)) ?? server, server);
   await assertNotHalted(new ConfigMapKillSwitch(client, namespace));
-  const atWork = await readAtWork(client, namespace);
-  const { active, holder } = atWork;
+  const inProgress = await readRunInProgress(client, namespace);
+  const { active, holder } = inProgress;
   // Whoever followed it would wait forever.
-  if (active && hasStrandedJob(atWork)) throw stranded(namespace, active.name, active.pod);
+  if (active && hasStrandedJob(inProgress)) throw stranded(namespace, active.name, active.pod);
   if (active) return join(active.job, request);
   if (holder) {
     throw new BlockedError('another run is in progress', [`${holder.identity} since ${holder.since}`]);

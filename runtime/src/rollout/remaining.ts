@@ -2,7 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, type Release, releaseOf } from '../release.ts';
-import { isInProgress } from './node-marks.ts';
+import { isInProgress } from './node-annotations.ts';
 
 /**
  * What is left to do until the whole cluster is at a release. Used by gates, placement, stages, plan and run.

@@ -6,8 +6,8 @@ import {
   busyCode,
   endIn,
   followInput,
-  logMark,
   logOf,
+  logStart,
   type ScriptEnd,
   type ScriptName,
   startInput,
@@ -216,11 +216,11 @@ async function follow(
   const onOutput = (text: string, bytes: number) => {
     if (hasStarted) log.add(text, bytes);
     // At the end of a line, because the output before it may lack a line end.
-    else if (text.endsWith(logMark)) hasStarted = true;
+    else if (text.endsWith(logStart)) hasStarted = true;
     else log.report(text);
   };
   log.dropPartialLine();
-  const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logMark];
+  const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logStart];
   const onLine = (text: string, bytes: number) => (bytes === 0 ? onError(text) : onOutput(text, bytes));
   const { code } = await session.run(words, followInput, onLine, signal);
   if (end !== undefined) {

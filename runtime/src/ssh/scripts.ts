@@ -29,7 +29,7 @@ export function startInput(name: ScriptName): string {
 export const followInput: string = detachScript;
 
 /** MARK of `follow`: the line that detach.sh prints before the log, after any output of the login shell. */
-export const logMark = 'k8s-upgrade-log-begins';
+export const logStart = 'k8s-upgrade-log-begins';
 
 /** How a script ended: its exit code, or `lost` when a reboot or a kill left none. */
 export type ScriptEnd = number | 'lost';

@@ -1,5 +1,5 @@
 import type { InFlight } from '../rollout/journal.ts';
-import { clearChanged, isChanged } from '../rollout/node-marks.ts';
+import { clearChanged, isChanged } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Context } from './context.ts';
 

@@ -2,7 +2,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError } from '../errors.ts';
 import { workersAloneGates } from '../gates/index.ts';
 import type { InFlight } from '../rollout/journal.ts';
-import { isInProgress } from '../rollout/node-marks.ts';
+import { isInProgress } from '../rollout/node-annotations.ts';
 import { isRollout, rowsOf, stageThatRolls } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
 import { waitForGates } from './wait-for-gates.ts';

@@ -4,7 +4,7 @@ import { formatDuration } from '../duration.ts';
 import { InputError, type Outcome, outcomeOf, UpgradeError } from '../errors.ts';
 import type { Release } from '../release.ts';
 import { assertNotHalted } from '../rollout/kill-switch.ts';
-import { isChanged } from '../rollout/node-marks.ts';
+import { isChanged } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
 import { endsRollout, isRollout, rowsOf, type StageName } from '../rollout/stages.ts';
 import { checkRequest } from './check-request.ts';

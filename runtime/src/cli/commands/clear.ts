@@ -1,10 +1,10 @@
 import { clusterWriter } from '../../cluster/writer.ts';
 import { BlockedError } from '../../errors.ts';
-import { describeAtWork, readAtWork } from '../../jobs/at-work.ts';
+import { describeRunInProgress, readRunInProgress } from '../../jobs/run-in-progress.ts';
 import { metricJobs, metrics } from '../../names.ts';
 import { MetricGroup } from '../../report/metrics.ts';
 import { namespaceJournal, readNotes } from '../../rollout/journal.ts';
-import { clearNodeAnnotations } from '../../rollout/node-marks.ts';
+import { clearNodeAnnotations } from '../../rollout/node-annotations.ts';
 import { type CommonOptions, openSession } from '../session.ts';
 
 /** Options of `clear`. */
@@ -24,7 +24,7 @@ export async function clearCommand(options: ClearOptions): Promise<void> {
   const { namespace, annotationPrefix: prefix } = settings;
   // Fails if the namespace does not exist: this is the wrong cluster, and its nodes must not be changed.
   await readNotes(client, namespace, prefix);
-  const busy = describeAtWork(await readAtWork(client, namespace));
+  const busy = describeRunInProgress(await readRunInProgress(client, namespace));
   if (busy !== undefined && !options.force) {
     throw new BlockedError('a run is in progress', [busy], {
       hint: 'Halt it first (k8s-upgrade halt --reason …), delete a Job that stays unscheduled, or use --force.',

@@ -1,6 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { readWork } from '../../jobs/at-work.ts';
 import { hasFailed, isActive } from '../../jobs/job.ts';
+import { readHolderAndJobs } from '../../jobs/run-in-progress.ts';
 import { readNotes } from '../../rollout/journal.ts';
 import { ConfigMapKillSwitch } from '../../rollout/kill-switch.ts';
 import { type CommonOptions, openSession } from '../session.ts';
@@ -20,7 +20,7 @@ export async function statusCommand(options: StatusOptions): Promise<void> {
     cluster.nodes(),
     new ConfigMapKillSwitch(client, namespace).reason(),
     readNotes(client, namespace, annotationPrefix),
-    readWork(client, namespace),
+    readHolderAndJobs(client, namespace),
   ]);
   const status = {
     server,

@@ -7,9 +7,9 @@ import {
   cordon,
   findNode,
   isInProgressOf,
-  markChanged,
   readmit,
-} from '../../rollout/node-marks.ts';
+  recordChange,
+} from '../../rollout/node-annotations.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
@@ -65,7 +65,7 @@ async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<
   const { settings, request } = ctx;
   const started = Date.now();
   reportPhase(ctx, node, 'updating');
-  await markChanged(ctx, node.name, () => true);
+  await recordChange(ctx, node.name, () => true);
   const options = (flag: string, values: readonly string[]) =>
     values.length > 0 ? [flag, values.join(',')] : [];
   const args = [

@@ -1,7 +1,7 @@
 import semver from 'semver';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { beforeContainerdGates } from '../../gates/index.ts';
-import { clearUnfinished, isInProgress, markChanged } from '../../rollout/node-marks.ts';
+import { clearUnfinished, isInProgress, recordChange } from '../../rollout/node-annotations.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import type { Context, StageWork } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';
@@ -34,7 +34,7 @@ async function updateOn(ctx: Context, name: string, version: string): Promise<vo
   const node = nodes.find((one) => one.name === name);
   if (node === undefined) return;
   // On a node at the target no later drain would finish this, so it is not marked as unfinished.
-  await markChanged(ctx, name, ({ release }) => release !== ctx.request.target);
+  await recordChange(ctx, name, ({ release }) => release !== ctx.request.target);
   const { script } = ctx.settings.timing;
   await ctx.shell.script(node, 'update_containerd', ['--version', version], script).catch((error) => {
     // The workers may have theirs from another repository. Nothing was changed, and kubeadm does not need it.

@@ -1,6 +1,6 @@
 import { UpgradeError } from '../../errors.ts';
 import { postflightGates } from '../../gates/index.ts';
-import { clearSoaks } from '../../rollout/node-marks.ts';
+import { clearSoaks } from '../../rollout/node-annotations.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
 import { waitForGates } from '../wait-for-gates.ts';

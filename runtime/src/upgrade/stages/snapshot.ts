@@ -1,7 +1,7 @@
 import { hasExternalEtcd } from '../../cluster/external-etcd.ts';
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
-import { isChanged } from '../../rollout/node-marks.ts';
+import { isChanged } from '../../rollout/node-annotations.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { StageWork } from '../context.ts';
 

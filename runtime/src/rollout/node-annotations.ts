@@ -4,7 +4,7 @@
  */
 
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
-import { type ClusterNode, type NodeMarks, type ReadMarks, timeOf } from '../cluster/nodes.ts';
+import { type ClusterNode, type NodeAnnotations, type ReadAnnotations, timeOf } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { UpgradeError } from '../errors.ts';
@@ -25,9 +25,9 @@ export interface AnnotationPorts {
 }
 
 /** Parses these annotations of a node. @param prefix `annotationPrefix` of the settings. */
-export function marksReader(prefix: string): ReadMarks {
+export function annotationsReader(prefix: string): ReadAnnotations {
   const keys = annotationKeys(prefix);
-  return (annotations): NodeMarks => ({
+  return (annotations): NodeAnnotations => ({
     cordonedByUs: keys.cordoned in annotations,
     changedAt: timeOf(annotations[keys.changed]),
     unfinished: keys.unfinished in annotations,
@@ -36,17 +36,17 @@ export function marksReader(prefix: string): ReadMarks {
 }
 
 /** Whether the rollout in flight, not an earlier one, has started to change this node. */
-export const isChanged = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
+export const isChanged = (node: NodeAnnotations, inFlight: InFlight | undefined): boolean =>
   inFlight !== undefined && node.changedAt !== undefined && node.changedAt >= inFlight.startedAt;
 
 /**
  * Whether a rollout has started on this node and not finished: the node has our cordon, or the annotation
  * `unfinished` instead of one (a person cordoned it, or the work on it needs no drain).
  */
-export const isInProgress = (node: NodeMarks): boolean => node.cordonedByUs || node.unfinished;
+export const isInProgress = (node: NodeAnnotations): boolean => node.cordonedByUs || node.unfinished;
 
 /** Whether the rollout in flight is unfinished here. Finishing it repairs what is unhealthy (F5). */
-export const isInProgressOf = (node: NodeMarks, inFlight: InFlight | undefined): boolean =>
+export const isInProgressOf = (node: NodeAnnotations, inFlight: InFlight | undefined): boolean =>
   isChanged(node, inFlight) && isInProgress(node);
 
 const keysOf = ({ settings }: Pick<AnnotationPorts, 'settings'>) => annotationKeys(settings.annotationPrefix);
@@ -129,7 +129,7 @@ export async function findNode(
  * @param needsAnnotation whether to set `unfinished` on a node that does not have our cordon.
  * @throws UpgradeError when the node has left the cluster.
  */
-export async function markChanged(
+export async function recordChange(
   ports: AnnotationPorts,
   name: string,
   needsAnnotation: (node: ClusterNode) => boolean,

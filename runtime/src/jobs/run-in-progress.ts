@@ -6,13 +6,13 @@ import { isStranded, strandedText } from './stranded.ts';
 import { unscheduledText } from './unscheduled.ts';
 
 /** The run in progress, if any, according to the lease, the Jobs and their pods. */
-export interface AtWork extends Work {
+export interface RunInProgress extends HolderAndJobs {
   /** The newest Job that has not ended. */
   readonly active: ActiveJob | undefined;
 }
 
 /** The same without reading pods. */
-export interface Work {
+export interface HolderAndJobs {
   /** The executor that holds the lease; undefined when none does or the lease has expired. */
   readonly holder: Holder | undefined;
   /** The Jobs of all runs, newest first. */
@@ -30,27 +30,30 @@ export interface ActiveJob {
 }
 
 /** Reads the lease, the Jobs of all runs and their pods. */
-export async function readAtWork(client: KubernetesClient, namespace: string): Promise<AtWork> {
-  const [work, pods] = await Promise.all([readWork(client, namespace), newestPods(client, namespace)]);
-  const job = work.jobs.find(isActive);
+export async function readRunInProgress(client: KubernetesClient, namespace: string): Promise<RunInProgress> {
+  const [known, pods] = await Promise.all([
+    readHolderAndJobs(client, namespace),
+    newestPods(client, namespace),
+  ]);
+  const job = known.jobs.find(isActive);
   const name = job?.metadata?.name ?? '';
-  return { ...work, active: job && { name, job, pod: pods.get(name) } };
+  return { ...known, active: job && { name, job, pod: pods.get(name) } };
 }
 
 /** Reads the lease and the Jobs of all runs. */
-export async function readWork(client: KubernetesClient, namespace: string): Promise<Work> {
+export async function readHolderAndJobs(client: KubernetesClient, namespace: string): Promise<HolderAndJobs> {
   const [holder, jobs] = await Promise.all([readHolder(client, namespace), listJobs(client, namespace)]);
   return { holder: holder?.expired ? undefined : holder, jobs };
 }
 
 /** Describes the run in progress; undefined when there is none. */
-export function describeAtWork({ holder, active }: AtWork): string | undefined {
+export function describeRunInProgress({ holder, active }: RunInProgress): string | undefined {
   if (holder) return `${holder.identity} has been running since ${holder.since}`;
   return active && `Job ${active.name} has not ended`;
 }
 
 /** Whether the active Job is stranded: its node is gone for good, and no executor holds the lease. */
-export const hasStrandedJob = ({ holder, active }: AtWork): boolean =>
+export const hasStrandedJob = ({ holder, active }: RunInProgress): boolean =>
   holder === undefined && isStranded(active?.pod);
 
 /**
@@ -60,22 +63,22 @@ export const hasStrandedJob = ({ holder, active }: AtWork): boolean =>
  * @param unschedulable how long a pod may wait for a node before it is reported, milliseconds.
  */
 export function describeStuckPod(
-  atWork: AtWork,
+  inProgress: RunInProgress,
   namespace: string,
   unschedulable: number,
 ): string | undefined {
-  const { active } = atWork;
+  const { active } = inProgress;
   if (active === undefined) return undefined;
   const due = unscheduledDue(active.pod, unschedulable);
   if (due !== undefined && Date.now() >= due)
     return unscheduledText(namespace, active.name, unscheduledReason(active.pod));
-  return hasStrandedJob(atWork) ? strandedText(namespace, active.name, active.pod) : undefined;
+  return hasStrandedJob(inProgress) ? strandedText(namespace, active.name, active.pod) : undefined;
 }
 
 /**
  * The active Job if it has no pod. That may last a moment, or be permanent, for example because of a quota.
  */
-export const podlessJob = ({ holder, active }: AtWork): string | undefined =>
+export const podlessJob = ({ holder, active }: RunInProgress): string | undefined =>
   active && !active.job.spec?.suspend && active.pod === undefined && holder === undefined
     ? active.name
     : undefined;
