@@ -20,6 +20,9 @@ const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
+  # Whether a deletion is a dry-run is in its body.
+  - level: Request
+    verbs: [delete, deletecollection]
   - level: Metadata
 `;
 

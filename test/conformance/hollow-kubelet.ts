@@ -40,6 +40,9 @@ export class HollowKubelet {
   #stopWatch = (): void => undefined;
   #stopped = false;
   #restoreUntil = 0;
+  /** By name, as their mirror pods were last. */
+  readonly #staticPods = new Map<string, Pod>();
+  #registered = true;
   /** Pending while the power is off: nothing of its pods is reported. */
   #power: Promise<void> = Promise.resolve();
   #switchOn = (): void => undefined;
@@ -73,6 +76,24 @@ export class HollowKubelet {
   restore(): void {
     this.#restoreUntil = Date.now() + 15_000;
     for (const { pod } of this.#pods.values()) this.#restorePod(pod);
+  }
+
+  /** Its node has left: static pods are not reported any more. */
+  unregister(): void {
+    this.#registered = false;
+  }
+
+  /** Its node is back, with its static pods. */
+  register(): void {
+    this.#registered = true;
+    for (const pod of this.#staticPods.values()) this.#inBackground(this.#mirror(pod));
+  }
+
+  /** Creates the mirror pod of a static pod again. */
+  async #mirror({ metadata, spec }: Pod): Promise<void> {
+    const { name, namespace, labels, annotations } = metadata;
+    const body = { metadata: { name, namespace, labels, annotations }, spec };
+    await this.#persist('POST', `/api/v1/namespaces/${namespace}/pods`, body);
   }
 
   /** Its processes die, and nothing is reported until {@link powerOn}. */
@@ -131,8 +152,12 @@ export class HollowKubelet {
     if (this.#stopped || type === 'BOOKMARK' || type === 'ERROR') return;
     this.#sources.note(pod, type === 'DELETED');
     const known = this.#pods.get(pod.metadata.uid);
+    if (pod.metadata.annotations?.[mirrorAnnotation] !== undefined)
+      this.#staticPods.set(pod.metadata.name, pod);
     if (type === 'DELETED') {
       this.#pods.delete(pod.metadata.uid);
+      // The manifest is still on the node.
+      if (this.#registered && this.#staticPods.has(pod.metadata.name)) this.#inBackground(this.#mirror(pod));
       return;
     }
     if (known === undefined) this.#pods.set(pod.metadata.uid, { pod, stopping: false });
@@ -225,15 +250,15 @@ export class HollowKubelet {
   }
 
   /** Until the API server has taken it: it may be away for a while. */
-  async #persist(method: 'PATCH' | 'DELETE', path: string, body: object): Promise<void> {
+  async #persist(method: 'PATCH' | 'DELETE' | 'POST', path: string, body: object): Promise<void> {
     const type = method === 'PATCH' ? 'application/strategic-merge-patch+json' : undefined;
     await this.#power;
     while (!this.#stopped) {
       const answer = await this.#rest.send(method, path, body, type).catch(() => undefined);
       // Another pod of the same name, or none: this one is gone.
       if (answer !== undefined && (answer.code < 300 || answer.code === 404)) return;
-      // Of a deletion: the pod is another by now. Of a report: somebody else wrote at the same time.
-      if (answer?.code === 409 && method === 'DELETE') return;
+      // Of a deletion: the pod is another by now. Of a creation: it is there. Of a report: somebody else wrote at the same time.
+      if (answer?.code === 409 && method !== 'PATCH') return;
       if (answer !== undefined && answer.code < 500 && ![409, 429].includes(answer.code))
         throw new Error(`${method} ${path}: ${answer.code} ${JSON.stringify(answer.body)}`);
       await pause();
@@ -241,4 +266,5 @@ export class HollowKubelet {
   }
 }
 
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
 const pause = () => sleep(50);

@@ -44,6 +44,12 @@ export class HollowNodes {
     // The node controller takes its taint away once the node has reported.
     await this.#rest.eventually(`/api/v1/nodes/${name}`, (found: Node) => notReadyTaint(found) === undefined);
     if (known === undefined) kubelet.start();
+    else kubelet.register();
+  }
+
+  /** Before its Node is taken away. */
+  leave(name: string): void {
+    this.#kubelets.get(name)?.unregister();
   }
 
   /** What its kubelet reports from now on. */

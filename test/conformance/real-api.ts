@@ -170,6 +170,7 @@ export class RealApi implements ApiServer {
 
   async leave(name: string): Promise<Node> {
     const node: Node = await this.rest.get(`/api/v1/nodes/${name}`);
+    this.#hollow.leave(name);
     await this.remove('nodes', undefined, name);
     for (const { metadata, spec } of await this.list('pods'))
       if (spec?.nodeName === name)
@@ -292,7 +293,10 @@ function recordOf(event: AuditEvent): RequestRecord {
     group: apiGroup,
     ...{ resource, subresource, namespace, name },
     path: event.requestURI,
-    dryRun: event.requestURI.includes('dryRun=All'),
+    dryRun:
+      event.requestObject === undefined
+        ? event.requestURI.includes('dryRun=All')
+        : event.requestObject.dryRun?.includes('All') === true,
     status: event.responseStatus?.code ?? 0,
     allowedBy: allowedBy(event),
   };

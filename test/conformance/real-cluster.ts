@@ -37,6 +37,8 @@ export interface AuditEvent {
     readonly apiGroup?: string;
   };
   readonly requestReceivedTimestamp: string;
+  /** Of deletions, where they have one. */
+  readonly requestObject?: { readonly dryRun?: readonly string[] };
   readonly responseStatus?: { readonly code?: number; readonly message?: string };
   readonly annotations?: Readonly<Record<string, string>>;
 }

@@ -6,7 +6,7 @@ import { labNodes } from '../lab/cluster.ts';
 import type { AnyLab } from '../lab/lab.ts';
 import { during } from '../lab/waits.ts';
 import { cluster, cordonChanges, runningPod, slackEnds } from './observe.ts';
-import { startLab } from './start-lab.ts';
+import { atLeast, startLab } from './start-lab.ts';
 
 /** Whole upgrades past a PodDisruptionBudget that never allows an eviction (F17), under the deployed roles. */
 
@@ -44,7 +44,11 @@ const ledger = (name: string): KubeObject[] => {
 async function start(blockedPods: object[], ...names: string[]): Promise<void> {
   lab = await startLab({
     nodes: labNodes.slice(0, 3),
-    settings: (base) => ({ ...base, drain: { ...base.drain, timeout: '30s', blockedPods } }) as typeof base,
+    settings: (base) =>
+      ({
+        ...base,
+        drain: { ...base.drain, timeout: atLeast('30s', base.drain?.timeout), blockedPods },
+      }) as typeof base,
   });
   await lab.api.apply(names.flatMap(ledger));
   await lab.api.settled();

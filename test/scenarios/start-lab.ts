@@ -1,4 +1,5 @@
 import { describe, it } from 'vitest';
+import { parseDuration } from '../../runtime/src/duration.ts';
 import { type AnyLab, Lab, type LabOptions } from '../lab/lab.ts';
 
 /**
@@ -25,3 +26,7 @@ export const embedded = {
   it: it.skipIf(choice === 'real'),
   describe: describe.skipIf(choice === 'real'),
 } as const;
+
+/** The longer duration: what a scenario needs, or what its API server does. */
+export const atLeast = (needed: string, given = ''): string =>
+  (parseDuration(given) ?? 0) < (parseDuration(needed) ?? 0) ? needed : given;

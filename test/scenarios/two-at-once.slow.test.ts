@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
-import { parseDuration } from '../../runtime/src/duration.ts';
 import { jobLabels, objectNames } from '../../runtime/src/names.ts';
 import { labNodes } from '../lab/cluster.ts';
 import type { AnyLab, LabOptions } from '../lab/lab.ts';
@@ -14,7 +13,7 @@ import {
   runningPod,
   slackEnds,
 } from './observe.ts';
-import { startLab } from './start-lab.ts';
+import { atLeast, startLab } from './start-lab.ts';
 
 /** A second person, Job or detection, while one is at work. A process that was stopped for longer than its lease: test/lab/crash. */
 
@@ -59,9 +58,8 @@ it('a Job at work: a person is told who and since when, and exits 3', async () =
 
 it('a holder that died: its lease is respected until it has run out, and then taken over', async () => {
   // A second run has to come to it before it has run out.
-  const lease = (given = '') => ((parseDuration(given) ?? 0) < 8_000 ? '8s' : given);
   await start({
-    settings: (base) => ({ ...base, timing: { ...base.timing, lease: lease(base.timing?.lease) } }),
+    settings: (base) => ({ ...base, timing: { ...base.timing, lease: atLeast('8s', base.timing?.lease) } }),
   });
   const first = await lab.spawnCli(['run', ...patch]);
   const closed = once(first, 'close');
