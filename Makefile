@@ -7,6 +7,8 @@ SCENARIO ?= patch
 RUN := npm run --silent
 bundle := runtime/dist/k8s-upgrade.cjs
 installed := node_modules/.package-lock.json
+# Scenarios that `make conformance` plays on a real control plane: many for each start of one, and whole upgrades.
+on_real := $(addprefix test/scenarios/,commands.test.ts gates.test.ts drain.slow.test.ts)
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -42,6 +44,7 @@ conformance: setup $(bundle) ## the lab and the pipeline against a real control 
 	@test/conformance/build.sh
 	@test/conformance/terraform/build.sh
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
+	LAB_API=real npx vitest run $(on_real) --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance-scenarios.json
 
 hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg, etcd, in namespaces (Linux, root)
 	@test/hosts/setup.sh

@@ -14,7 +14,13 @@ const inFolder = (folder: string) =>
     .map((name) => `${folder}/${name}`);
 
 /** Every document of the project except the changelog, by its path. */
-export const documents: readonly string[] = ['README.md', 'CONTRIBUTING.md', agentPath, ...inFolder('docs')];
+export const documents: readonly string[] = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'test/lab/README.md',
+  agentPath,
+  ...inFolder('docs'),
+];
 
 /** `shared`: with the others, in one cluster; `own`: in a separate cluster, which it changes. */
 export type BlockLab = 'shared' | 'own';
