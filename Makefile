@@ -7,7 +7,8 @@ SCENARIO ?= patch
 RUN := npm run --silent
 bundle := runtime/dist/k8s-upgrade.cjs
 installed := node_modules/.package-lock.json
-# Scenarios that `make conformance` plays on a real control plane: many for each start of one, and whole upgrades.
+# Scenarios that `make conformance` plays on a real control plane: many commands for each start of one,
+# and whole upgrades.
 on_real := $(addprefix test/scenarios/,commands.test.ts gates.test.ts drain.slow.test.ts)
 
 help: ## print this list

@@ -5,7 +5,9 @@ const slow = '**/*.slow.test.ts';
 const hosts = 'test/hosts/*.hosts.test.ts';
 const conformance = 'test/conformance/**/*.test.ts';
 
-/** Scenarios on a real control plane: each has the machine to itself, and more time. See test/lab/README.md. */
+/**
+ * Scenarios on a real control plane: each has the machine to itself, and more time. See test/lab/README.md.
+ */
 const isReal = process.env.LAB_API === 'real';
 const patience = isReal ? 4 : 1;
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and prints its directory.
+# Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and
+# prints its directory.
 # Those that a directory named in KUBEBUILDER_ASSETS has, as for envtest, are taken from there.
 set -euo pipefail
 assets=${KUBEBUILDER_ASSETS:+$(realpath "$KUBEBUILDER_ASSETS")}

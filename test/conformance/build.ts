@@ -16,10 +16,10 @@ function releaseOf(module: string): string {
 }
 
 /**
- * The directory of kube-apiserver, kube-controller-manager, kube-scheduler, etcd, etcdctl and etcdutl. Builds what is
- * missing, which takes many minutes the first time.
+ * The directory of kube-apiserver, kube-controller-manager, kube-scheduler, etcd, etcdctl and etcdutl. Builds
+ * what is missing, which takes many minutes the first time.
  *
- * @throws Error with the one line that says what is missing on this machine.
+ * @throws Error with the one line that says what is missing on this machine. /
  */
 export function realPrograms(): string {
   if (directory !== undefined) return directory;

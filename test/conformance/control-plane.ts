@@ -8,7 +8,9 @@ import { Program } from './program.ts';
 /** Who the parts say they are; the API server knows them by these tokens. */
 export const identities = {
   admin: { name: 'kubernetes-admin', groups: ['system:masters'] },
-  /** The tests themselves and what stands for kubelets: in the audit log they are told from a person at work. */
+  /**
+   * The tests themselves and the hollow kubelets, so that the audit log distinguishes them from a person.
+   */
   lab: { name: 'lab', groups: ['system:masters'] },
   controllers: { name: 'system:kube-controller-manager', groups: [] },
   scheduler: { name: 'system:kube-scheduler', groups: [] },
@@ -26,7 +28,10 @@ rules:
   - level: Metadata
 `;
 
-/** They must not be newer than the API server that they find: they would wait for kinds of objects that it has not. */
+/**
+ * They must not be newer than the API server that they find: they would wait for kinds of objects that it has
+ * not.
+ */
 export function emulationOf(version: string): string[] {
   const [minor = '', built] = [version, builtRelease].map((release) => release.split('.')[1]);
   return Number(minor) < Number(built) ? [`--emulated-version=kube=1.${minor}`] : [];
@@ -47,7 +52,9 @@ export function startEtcd(bin: string, dir: string, port: number, peerPort: numb
   return new Program(join(bin, 'etcd'), args, dir);
 }
 
-/** Of kube-apiserver: RBAC and the default admission, Pod Security among it; an audit log; tokens from a file. */
+/**
+ * Of kube-apiserver: RBAC and the default admission, Pod Security among it; an audit log; tokens from a file.
+ */
 export function apiServerArguments(dir: string, port: number, etcdPort: number): string[] {
   const file = (name: string) => join(dir, name);
   return [
@@ -73,7 +80,10 @@ export function apiServerArguments(dir: string, port: number, etcdPort: number):
   ];
 }
 
-/** A new authority, the keys of service accounts, and a token for each of {@link identities}, as files in `dir`. */
+/**
+ * A new authority, the keys of service accounts, and a token for each of {@link identities}, as files in
+ * `dir`.
+ */
 export async function writeCredentials(dir: string) {
   await mkdir(dir, { recursive: true });
   const identity = await issueServerIdentity();

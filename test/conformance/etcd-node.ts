@@ -52,7 +52,10 @@ interface Contents {
   readonly keys: readonly EtcdKey[];
 }
 
-/** A control-plane node as far as snapshot_etcd.sh sees it: the real etcd with TLS, in a container that crictl enters. */
+/**
+ * A control-plane node as far as snapshot_etcd.sh sees it: the real etcd with TLS, in a container that crictl
+ * enters.
+ */
 export class EtcdNode {
   /** What would be `/` there. */
   readonly root: string;

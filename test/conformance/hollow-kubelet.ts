@@ -20,17 +20,22 @@ import { now } from '../lab/api/store.ts';
 import type { Container, Pod, PodStatus } from '../lab/api/types.ts';
 import type { PodSources } from './pod-sources.ts';
 
-/** From bound until the process runs, milliseconds. A real kubelet takes longer, and whoever follows a pod has to wait for it. */
+/**
+ * From bound until the process runs, milliseconds. A real kubelet takes longer, and whoever follows a pod has
+ * to wait for it.
+ */
 const startDelay = 300;
 
 /**
- * From the end of a pod until it is gone, milliseconds; a real kubelet takes longer. A pod of a StatefulSet comes back under its name.
- * Were it gone at once, the disruption controller could miss that, and would count the new one as evicted for two minutes
- * (DeletionTimeout in pkg/controller/disruption).
+ * From the end of a pod until it is gone, milliseconds; a real kubelet takes longer. A pod of a StatefulSet
+ * comes back under its name. Were it gone at once, the disruption controller could miss that, and would count
+ * the new one as evicted for two minutes (DeletionTimeout in pkg/controller/disruption). /
  */
 const stopDelay = 1000;
 
-/** One node's kubelet: its pods start, end and vanish as their specs say; those of known images are processes. */
+/**
+ * One node's kubelet: its pods start, end and vanish as their specs say; those of known images are processes.
+ */
 export class HollowKubelet {
   readonly #rest: Rest;
   readonly #sources: PodSources;
@@ -72,7 +77,10 @@ export class HollowKubelet {
     this.#stopWatch = this.#rest.follow(ownPods, (event) => this.#changed(event));
   }
 
-  /** Once its node was not Ready: the node controller has said so of its pods, and the kubelet says that they are well. */
+  /**
+   * Once its node was not Ready: the node controller has said so of its pods, and the kubelet says that they
+   * are well.
+   */
   restore(): void {
     this.#restoreUntil = Date.now() + 15_000;
     for (const { pod } of this.#pods.values()) this.#restorePod(pod);
@@ -168,7 +176,7 @@ export class HollowKubelet {
       this.#inBackground(this.#begin(pod));
   }
 
-  /** What fails is told, unless the pod has gone or the cluster with it. */
+  /** A failure is logged, unless the pod or the cluster is gone. */
   #inBackground(work: Promise<void>): void {
     work.catch((error: Error) => {
       if (!this.#stopped && !/: 404 /.test(error.message)) console.error(`hollow ${this.#node.name}:`, error);
@@ -257,7 +265,8 @@ export class HollowKubelet {
       const answer = await this.#rest.send(method, path, body, type).catch(() => undefined);
       // Another pod of the same name, or none: this one is gone.
       if (answer !== undefined && (answer.code < 300 || answer.code === 404)) return;
-      // Of a deletion: the pod is another by now. Of a creation: it is there. Of a report: somebody else wrote at the same time.
+      // Of a deletion: the pod is another by now. Of a creation: it is there. Of a report: somebody else
+      // wrote at the same time.
       if (answer?.code === 409 && method !== 'PATCH') return;
       if (answer !== undefined && answer.code < 500 && ![409, 429].includes(answer.code))
         throw new Error(`${method} ${path}: ${answer.code} ${JSON.stringify(answer.body)}`);

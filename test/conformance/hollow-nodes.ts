@@ -8,7 +8,9 @@ import type { PodSources } from './pod-sources.ts';
 
 const heartbeat = 2000;
 
-/** Nodes of a real cluster that run nothing but their reports: Ready, versions, and what their pods would do. */
+/**
+ * Nodes of a real cluster that run nothing but their reports: Ready, versions, and what their pods would do.
+ */
 export class HollowNodes {
   readonly #rest: Rest;
   readonly #sources: PodSources;
@@ -21,9 +23,11 @@ export class HollowNodes {
   }
 
   /**
-   * Registers a node and reports for it from then on; one that has left comes back. Resolves when it is Ready and takes pods.
+   * Registers a node and reports for it from then on; one that has left comes back. Resolves when it is Ready
+   * and takes pods.
    *
-   * @param node what it reports. Its InternalIP is one of the loopback interface: the API server fetches logs there.
+   * @param node what it reports. Its InternalIP is one of the loopback interface: the API server fetches logs
+   * there. /
    */
   async add(node: KubeObject): Promise<void> {
     const { name = '', labels, annotations } = node.metadata ?? {};

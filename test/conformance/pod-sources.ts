@@ -4,7 +4,10 @@ import { PodRunner } from '../lab/api/pods/runner.ts';
 import type { Pod, Stored } from '../lab/api/types.ts';
 import type { RealCluster } from './real-cluster.ts';
 
-/** What a kubelet looks up for a pod: its volumes' sources, its token, and the processes that stand for its containers. */
+/**
+ * What a kubelet looks up for a pod: its volumes' sources, its token, and the processes that stand for its
+ * containers.
+ */
 export class PodSources {
   readonly runner: PodRunner;
   readonly #rest: Rest;

@@ -7,7 +7,10 @@ import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A server program that runs until it is stopped; its output goes to a log in `dir`, its last lines into errors. */
+/**
+ * A server program that runs until it is stopped; its output goes to a log in `dir`, its last lines into
+ * errors.
+ */
 export class Program {
   readonly name: string;
   readonly #child: ChildProcess;
@@ -66,7 +69,10 @@ export class Program {
   };
 }
 
-/** Ports of 127.0.0.1 that nobody listens on. The kernel gives them to nobody else: those of connections begin at 32768. */
+/**
+ * Ports of 127.0.0.1 that nobody listens on. The kernel gives them to nobody else: those of connections begin
+ * at 32768.
+ */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   while (ports.size < count) {
@@ -83,7 +89,10 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Asks again until `test` answers true; what it throws counts as not yet. @throws Error after 60 s, or when a program ended. */
+/**
+ * Asks again until `test` answers true; what it throws counts as not yet. @throws Error after 60 s, or when a
+ * program ended.
+ */
 export async function until(
   what: string,
   programs: readonly Program[],

@@ -25,7 +25,10 @@ export const startRealLab = (options: LabOptions = {}): Promise<Lab<LabNode, Rea
 
 const startRealApi: StartApi<RealApi> = ({ release, entrypoints }) => RealApi.start(release, entrypoints);
 
-/** How long nothing may have changed until the controllers count as having given up on what is not complete. Milliseconds. */
+/**
+ * How long nothing may have changed until the controllers count as having given up on what is not complete.
+ * Milliseconds.
+ */
 const quiet = 5_000;
 
 /** A real control plane and the nodes' kubelets, hollow ones, as the API server of a lab. */
@@ -302,7 +305,9 @@ function recordOf(event: AuditEvent): RequestRecord {
   };
 }
 
-/** From words such as `RBAC: allowed by RoleBinding "b/apps" of Role "r" to ServiceAccount "s/k8s-upgrade"`. */
+/**
+ * From words such as `RBAC: allowed by RoleBinding "b/apps" of Role "r" to ServiceAccount "s/k8s-upgrade"`.
+ */
 function allowedBy({ annotations = {} }: AuditEvent): AllowedBy | undefined {
   if (annotations['authorization.k8s.io/decision'] !== 'allow') return undefined;
   const reason = annotations['authorization.k8s.io/reason'] ?? '';

@@ -43,7 +43,10 @@ export interface AuditEvent {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Without nodes. */
+/**
+ * A real control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Without
+ * nodes.
+ */
 export class RealCluster {
   /** Scratch; goes with {@link stop}. */
   readonly dir: string;
@@ -143,8 +146,9 @@ export class RealCluster {
   }
 
   /**
-   * Another release of the control plane takes its place, as when kubeadm replaces its static pods. Resolves when all of it is at work:
-   * controllers that only saw the API server go would wait for it, and for up to half a minute not see what changes.
+   * Another release of the control plane takes its place, as when kubeadm replaces its static pods. Resolves
+   * when all of it is at work: controllers that only saw the API server go would wait for it, and for up to
+   * half a minute not see what changes. /
    */
   async restartServer(version?: string): Promise<void> {
     const from = Date.now();
@@ -156,13 +160,18 @@ export class RealCluster {
     await this.#startOthers(version);
   }
 
-  /** Was the server then on its way back? Until it has read the roles it refuses everybody but administrators. */
+  /**
+   * Was the server then on its way back? Until it has read the roles it refuses everybody but administrators.
+   */
   wasStarting({ requestReceivedTimestamp }: AuditEvent): boolean {
     const time = Date.parse(requestReceivedTimestamp);
     return this.#restarts.some(({ from, to }) => time >= from && time <= to);
   }
 
-  /** Configuration of a client with the rights of `user`; for a service account with a token of the TokenRequest API. */
+  /**
+   * Configuration of a client with the rights of `user`; for a service account with a token of the
+   * TokenRequest API.
+   */
   async config(user: UserRef = 'admin'): Promise<KubeConfig> {
     const config = new KubeConfig();
     config.loadFromString(await this.kubeconfig(user));

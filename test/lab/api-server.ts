@@ -13,8 +13,9 @@ export type Answer<T> = T | Promise<T>;
 export type ViewedResource = 'nodes' | 'pods' | 'jobs' | 'leases';
 
 /**
- * Nodes, pods, and the Jobs and Leases of the pipeline's namespace, and every change of them, in the order in which they were
- * written. While a listener runs, `get` and `list` return the objects as they were right after that change.
+ * Nodes, pods, and the Jobs and Leases of the pipeline's namespace, and every change of them, in the order in
+ * which they were written. While a listener runs, `get` and `list` return the objects as they were right
+ * after that change. /
  */
 export interface ClusterView {
   get<R extends ViewedResource>(
@@ -28,8 +29,9 @@ export interface ClusterView {
 }
 
 /**
- * What the lab needs of an API server, of the controllers behind it and of the kubelets in front of it. `LabApi` is the embedded one;
- * `test/conformance/real-api.ts` is kube-apiserver. What differs between the two is a defect of the lab: see `api/contract`.
+ * What the lab needs of an API server, of the controllers behind it and of the kubelets in front of it.
+ * `LabApi` is the embedded one; `test/conformance/real-api.ts` is kube-apiserver. What differs between the
+ * two is a defect of the lab: see `api/contract`. /
  */
 export interface ApiServer {
   /** `https://127.0.0.1:<port>`. */
@@ -66,7 +68,10 @@ export interface ApiServer {
 
   /** A node joins, and its kubelet runs: `node` is what it reports, with its status. */
   join(node: KubeObject): Answer<void>;
-  /** An administrator takes a node out: it goes, and its pods with it. Returns what {@link join} needs to bring it back. */
+  /**
+   * An administrator takes a node out: it goes, and its pods with it. Returns what {@link join} needs to
+   * bring it back.
+   */
   leave(name: string): Answer<Node>;
   /** What the programs of this node change in the cluster: its kubelet's reports, its control plane. */
   hooks(node: string): NodeHooks;

@@ -16,12 +16,15 @@ export type Interference =
   | 'cut'
   /** Nothing is heard for so long; then the connection breaks off. Milliseconds. */
   | { readonly silenceMs: number }
-  /** The connection breaks off once so many bytes of what a command reads have arrived. Anything but a command: as `cut`. */
+  /**
+   * The connection breaks off once so many bytes of what a command reads have arrived. Anything but a
+   * command: as `cut`.
+   */
   | { readonly afterBytes: number };
 
 /**
- * Asked twice about each call. It may kill the caller before it returns; the call is then to be cut, or it would still have
- * its effect.
+ * Asked twice about each call. It may kill the caller before it returns; the call is then to be cut, or it
+ * would still have its effect. /
  */
 export interface CallGate {
   /** Before it has any effect. */

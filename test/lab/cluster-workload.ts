@@ -3,7 +3,9 @@ import type { LabNodeSpec } from './machine.ts';
 
 const namespace = 'apps';
 
-/** Ordinary workload, so that every drain has something to do; its disruption budgets all allow one at a time. */
+/**
+ * Ordinary workload, so that every drain has something to do; its disruption budgets all allow one at a time.
+ */
 export function workload(nodes: readonly LabNodeSpec[]): KubeObject[] {
   const workers = nodes.filter((n) => n.role === 'worker').map((n) => n.name);
   const [first = nodes[0]?.name ?? '', second = first] = workers;

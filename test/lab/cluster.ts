@@ -42,8 +42,8 @@ const fortyDays = 40 * 86_400_000;
 const ago = (ms: number): string => new Date(Date.now() - ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 /**
- * Fills the lab as a small kubeadm cluster: nodes, the control plane's mirror pods, add-ons, and ordinary workload.
- * Resolves when all of it runs.
+ * Fills the lab as a small kubeadm cluster: nodes, the control plane's mirror pods, add-ons, and ordinary
+ * workload. Resolves when all of it runs. /
  */
 export async function seedCluster(api: ApiServer, options: SeedOptions): Promise<void> {
   const nodes = options.nodes ?? labNodes;

@@ -32,7 +32,7 @@ describe('a lab notices', () => {
         apiVersion: 'coordination.k8s.io/v1',
         kind: 'Lease',
         metadata: { name: objectNames.lease, namespace },
-        spec: { holderIdentity: 'run/leg', leaseDurationSeconds: 60, renewTime: now().replace('Z', '000Z') },
+        spec: { holderIdentity: 'run/pod', leaseDurationSeconds: 60, renewTime: now().replace('Z', '000Z') },
       } as never,
     ]);
     invariants = new Invariants(api, 'viktorbarzin.me');

@@ -7,9 +7,9 @@ import type { ApiServer } from './api-server.ts';
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
 /**
- * What holds at every moment in every lab, whatever is played there: no node is drained while the Job at work runs on it (F1), of
- * several control-plane nodes never two are down at once, no kubelet becomes newer than the API server, and no program of the pipeline asks
- * for what its roles do not allow (F30).
+ * What holds at every moment in every lab, whatever is played there: no node is drained while the Job at work
+ * runs on it (F1), of several control-plane nodes never two are down at once, no kubelet becomes newer than
+ * the API server, and no program of the pipeline asks for what its roles do not allow (F30). /
  */
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */
@@ -78,7 +78,10 @@ export class Invariants {
       this.#note(`${node} is drained (${by}) under ${metadata.name}`);
   }
 
-  /** The pods of the Job at work: the last one of the run that holds the lease. An earlier one has handed over and only ends. */
+  /**
+   * The pods of the Job at work: the last one of the run that holds the lease. An earlier one has handed over
+   * and only ends.
+   */
   #runningJob(): Pod[] {
     const { view } = this.#api;
     const lease = view.get('leases', objectNames.namespace, objectNames.lease);

@@ -87,8 +87,8 @@ export interface CliResult {
 }
 
 /**
- * The whole lab: a cluster, its nodes and the services around it, each reached over its real protocol. Holds what
- * `scripts/tg apply` would deploy with the lab's settings.
+ * The whole lab: a cluster, its nodes and the services around it, each reached over its real protocol. Holds
+ * what `scripts/tg apply` would deploy with the lab's settings. /
  */
 export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
   readonly dir: string;
@@ -103,7 +103,9 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
   /** Settings for a person or a test at this machine, with the secrets as files below {@link dir}. */
   readonly settingsFile: string;
   readonly privateKeyFile: string;
-  /** `run-event` with what the Jobs of a run report, as it arrives in their log; `log` with every other line. */
+  /**
+   * `run-event` with what the Jobs of a run report, as it arrives in their log; `log` with every other line.
+   */
   readonly events = new EventEmitter<{ 'run-event': [RunEvent]; log: [string] }>();
   /** Every change of a node's `spec.unschedulable`, in order. */
   readonly cordons: { readonly node: string; readonly unschedulable: boolean }[] = [];
@@ -154,7 +156,10 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     return Lab.#assemble(options, { startApi, startNodes: (around) => startNodes(options, specs, around) });
   }
 
-  /** A lab with nodes of another kind on the embedded API server; their names, roles and addresses are `options.nodes`. */
+  /**
+   * A lab with nodes of another kind on the embedded API server; their names, roles and addresses are
+   * `options.nodes`.
+   */
   static startWith<N extends Machine>(options: LabOptions, startNodes: StartNodes<N>): Promise<Lab<N>> {
     return Lab.#assemble(options, { startApi: startLabApi, startNodes });
   }
@@ -294,7 +299,10 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     return pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? -1;
   }
 
-  /** What the agent's prompt says: read the settings from the cluster, then `k8s-upgrade submit`, with its own account. */
+  /**
+   * What the agent's prompt says: read the settings from the cluster, then `k8s-upgrade submit`, with its own
+   * account.
+   */
   async submit(inputs: string): Promise<{ exitCode: number; output: string }> {
     const user = { namespace: objectNames.namespace, serviceAccount: objectNames.submitterServiceAccount };
     const onLine = (line: string) => this.#receive(line);
@@ -309,7 +317,9 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     return { exitCode, output: stdout + stderr };
   }
 
-  /** Resolves with the exit code once the agent has returned. @throws Error for a job that was not dispatched. */
+  /**
+   * Resolves with the exit code once the agent has returned. @throws Error for a job that was not dispatched.
+   */
   async agentJobEnd(id = ''): Promise<number> {
     for (;;) {
       const job = this.agentService.jobs.find((one) => one.id === id);
@@ -333,7 +343,9 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     }
   }
 
-  /** What the Jobs of all runs said, one after the other, and which pods are not well. For a test's failure. */
+  /**
+   * What the Jobs of all runs said, one after the other, and which pods are not well. For a test's failure.
+   */
   async story(): Promise<string> {
     const pods = await this.api.list('pods');
     const logs = pods.filter((pod) => pod.metadata.labels?.[jobLabels.run]).map((pod) => this.#logOf(pod));

@@ -6,7 +6,10 @@ export interface LabNodeSpec {
   readonly address: string;
 }
 
-/** What stands for a node below the API: it answers over SSH. What the node reports to the API is the kubelet's affair. */
+/**
+ * What stands for a node below the API: it answers over SSH. What the node reports to the API is the
+ * kubelet's affair.
+ */
 export interface Machine {
   /** Of its sshd; the same for all nodes. */
   readonly port: number;

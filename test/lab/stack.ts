@@ -10,7 +10,9 @@ import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { isServed } from './api/served.ts';
 import { kubernetesObjects } from './terraform.ts';
 
-/** The Terraform of what `fill` puts into a stack, as JSON text. An app makes a directory: it does not stay. */
+/**
+ * The Terraform of what `fill` puts into a stack, as JSON text. An app makes a directory: it does not stay.
+ */
 export function synthesize(name: string, fill: (stack: TerraformStack) => void): string {
   const outdir = mkdtempSync(join(tmpdir(), 'cdktf-'));
   try {
@@ -37,8 +39,9 @@ export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
 }
 
 /**
- * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs and the
- * rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its request for it.
+ * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs
+ * and the rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its
+ * request for it. /
  */
 export function labObjects(settings: SettingsInput): KubernetesObject[] {
   return deployedObjects(settings).filter(isServed);

@@ -1,14 +1,18 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 
 /**
- * Turns the kubernetes_* resources of a synthesized Terraform stack into the API objects that the provider would
- * create, so that the lab's API server holds what a real one would: its roles, its templates, its settings.
+ * Turns the kubernetes_* resources of a synthesized Terraform stack into the API objects that the provider
+ * would create, so that the lab's API server holds what a real one would: its roles, its templates, its
+ * settings. /
  */
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
 
-/** Terraform resource type → kind and API version. Anything else in the stack is not Kubernetes, or is unknown here. */
+/**
+ * Terraform resource type → kind and API version. Anything else in the stack is not Kubernetes, or is unknown
+ * here.
+ */
 const kinds: Record<string, { readonly apiVersion: string; readonly kind: string }> = {
   kubernetes_namespace_v1: { apiVersion: 'v1', kind: 'Namespace' },
   kubernetes_service_account_v1: { apiVersion: 'v1', kind: 'ServiceAccount' },
@@ -70,8 +74,10 @@ const fileModes = new Set(['default_mode', 'mode']);
 const metaArguments = new Set(['depends_on', 'lifecycle', 'provider', 'timeouts', 'count', 'for_each', '//']);
 
 /**
- * @param synthesized the JSON text of one stack, as `Testing.synth` or `cdktf.out/stacks/…/cdk.tf.json` has it.
- * @throws when the stack has a kubernetes_* resource that this converter does not know: better than leaving it out.
+ * @param synthesized the JSON text of one stack, as `Testing.synth` or `cdktf.out/stacks/…/cdk.tf.json` has
+ * it.
+ * @throws when the stack has a kubernetes_* resource that this converter does not know: better than leaving
+ * it out. /
  */
 export function kubernetesObjects(synthesized: string): KubernetesObject[] {
   const { resource = {} } = JSON.parse(synthesized) as { resource?: Record<string, Record<string, Fields>> };
@@ -117,10 +123,12 @@ function scalar(key: string, value: Json): number | undefined {
 }
 
 /**
- * What the provider sends of a block although nobody wrote it, down to the fields: its schema's defaults and its zero values.
+ * What the provider sends of a block although nobody wrote it, down to the fields: its schema's defaults and
+ * its zero values.
  *
- * @see expandCronJobSpecV1, expandPodSpec and expandContainerSecurityContext of hashicorp/terraform-provider-kubernetes 2.38.0;
- * test/conformance/terraform compares them with what it really made.
+ * @see expandCronJobSpecV1, expandPodSpec and expandContainerSecurityContext of
+ * hashicorp/terraform-provider-kubernetes 2.38.0; test/conformance/terraform compares them with what it
+ * really made. /
  */
 const sentAnyway: Record<string, Fields> = {
   job_template: { spec: { parallelism: 1, completions: 1, manualSelector: false } },

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** No run in a lab takes longer, and nothing in its course: what still goes on then hangs. Milliseconds. */
+/** No run in a lab takes longer, nor anything in it: what has not ended by then hangs. Milliseconds. */
 const longest = 120_000;
 
 /**
- * Waits for what is to happen in the course of a run. A run that ends before would be waited on for ever: it throws, with
- * what the run said.
+ * Waits for what is to happen in the course of a run. A run that ends before would be waited on for ever: it
+ * throws, with what the run said.
  *
- * @param running resolves with how the run ended, in an object of any form.
+ * @param running resolves with how the run ended, in an object of any form. /
  */
 export function during<T>(running: Promise<object>, awaited: Promise<T>): Promise<T> {
   const endedBefore = running.then((end) => {

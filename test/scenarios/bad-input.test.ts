@@ -12,7 +12,9 @@ import type { AnyLab, CliResult } from '../lab/lab.ts';
 import { changesByPrograms } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
-/** Bad input ends with exit code 2, an error that names the field and what is allowed, and nothing changed. */
+/**
+ * Bad input ends with exit code 2, an error that names the field and what is allowed, and nothing changed.
+ */
 
 let lab: AnyLab;
 beforeAll(async () => {

@@ -89,7 +89,7 @@ describe('commands', () => {
     expect(await lab.api.get('configmaps', objectNames.namespace, objectNames.killSwitch)).toBeUndefined();
   });
 
-  it('preflight,snapshot takes a verified snapshot, touches no node and leaves no latch', async () => {
+  it('preflight,snapshot takes a verified snapshot, changes no node and leaves no in-flight annotation', async () => {
     const { exitCode } = await lab.cli(['run', ...patch, '--stages', 'preflight,snapshot']);
     expect(exitCode).toBe(0);
     const saved = lab

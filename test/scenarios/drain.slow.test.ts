@@ -8,7 +8,9 @@ import { during } from '../lab/waits.ts';
 import { cluster, cordonChanges, runningPod, slackEnds } from './observe.ts';
 import { atLeast, startLab } from './start-lab.ts';
 
-/** Whole upgrades past a PodDisruptionBudget that never allows an eviction (F17), under the deployed roles. */
+/**
+ * Whole upgrades past a PodDisruptionBudget that never allows an eviction (F17), under the deployed roles.
+ */
 
 const keys = annotationKeys('viktorbarzin.me');
 const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });

@@ -155,7 +155,10 @@ const long = ['minor', 'alert', 'worker-fails'];
 export const shortScenarios = scenarios.filter(({ name }) => !long.includes(name));
 export const longScenarios = scenarios.filter(({ name }) => long.includes(name));
 
-/** Plays the scenario in a lab of its own, and looks at every exit code and at the state between its runs and at its end. */
+/**
+ * Plays the scenario in a lab of its own, and looks at every exit code and at the state between its runs and
+ * at its end.
+ */
 export async function playToItsEnd(scenario: Scenario): Promise<void> {
   const { name } = scenario;
   const assertEnd = endStates[name];

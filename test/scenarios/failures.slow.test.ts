@@ -8,7 +8,10 @@ import { during, until } from '../lab/waits.ts';
 import { cluster, drained, jobsOfRuns, kubeadmOverlaps, runningPod, slackEnds } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
-/** How pipelines like this one have failed; each title carries the number under which the architecture answers it. */
+/**
+ * How pipelines like this one have failed; each title carries the number under which the architecture answers
+ * it.
+ */
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
@@ -114,7 +117,7 @@ describe('placement and lifetime', () => {
     expect(slackEnds(lab, 'done')).toHaveLength(1);
   });
 
-  it('F5: killed in the middle of a node, the Job starts a process that goes on', async () => {
+  it('F5: killed in the middle of a node, the Job starts a process that continues', async () => {
     await start();
     const updating = event((e) => e.type === 'node' && e.node === 'k8s-node2' && e.phase === 'updating');
     expect(await lab.detect()).toBe(0);
@@ -130,7 +133,7 @@ describe('placement and lifetime', () => {
     expect(slackEnds(lab, 'done')).toHaveLength(1);
   });
 
-  it('F5: the connection to a node is cut while its script runs; it goes on and is joined again', async () => {
+  it('F5: the connection to a node is cut while its script runs; it continues and is joined again', async () => {
     await start();
     lab.node('k8s-node2').setDuration('kubeadm', 1.5);
     const running = lab.cli(['run', ...patch]);
@@ -146,7 +149,7 @@ describe('placement and lifetime', () => {
 });
 
 describe('state', () => {
-  it('F7: detection clears an old latch that nobody is behind, and goes on', async () => {
+  it('F7: detection clears an old in-flight annotation without a run, and continues', async () => {
     await start({ release: '1.34.5' });
     await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = {

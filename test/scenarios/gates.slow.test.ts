@@ -7,7 +7,9 @@ import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { cluster, drained } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
-/** Gates in the course of whole rollouts: what a rollout leaves does not stop it, and everything else does. */
+/**
+ * Gates in the course of whole rollouts: what a rollout leaves does not stop it, and everything else does.
+ */
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
@@ -35,8 +37,8 @@ const expectAllAt = async (release: string) => {
 };
 
 describe('what a rollout leaves', () => {
-  it('F7: a latch that was leaked before its snapshot, and the alert that it feeds, do not stop the run that cures it', async () => {
-    // The alert clears when it has been told of the snapshot, which on a busy machine is later than the gate asks.
+  it('F7: an in-flight annotation that was left before its snapshot, and the alert on it, do not stop the run that cures it', async () => {
+    // The alert clears once the metric of the snapshot has arrived, on a busy machine after the gate checks.
     await start({ settings: (base) => ({ ...base, gates: { ...base.gates, alertWait: '20s' } }) });
     const started = new Date(Date.now() - 4 * 3_600_000).toISOString();
     await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {

@@ -9,7 +9,9 @@ import type { AnyLab } from '../lab/lab.ts';
 import { changesByPrograms, cordonChanges } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
-/** What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever changed. */
+/**
+ * What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever changed.
+ */
 
 const keys = annotationKeys('viktorbarzin.me');
 const minor = ['--target-version', '1.35.3', '--kind', 'minor'];
@@ -196,7 +198,7 @@ describe('before anything', () => {
     ],
     ['failed', 1, () => lab.node('k8s-master').faults.set('etcd-empty', {}), () => {}],
   ] as const)(
-    'F15: %s is told apart to the last message and metric',
+    'F15: %s is distinguished in the last message and metric',
     async (outcome, exitCode, cause, repair) => {
       const before = lab.slack.messages.length;
       await cause();
@@ -214,7 +216,7 @@ describe('before anything', () => {
     },
   );
 
-  it('F15: held is told apart to whoever follows the run, though it ends with the exit code of done', async () => {
+  it('F15: held is distinguished in the output of submit, though its exit code is that of done', async () => {
     await setReadySince('k8s-node1', 0);
     const stages = 'preflight';
     const inputs = JSON.stringify({ target_version: '1.34.6', kind: 'patch', stages });

@@ -58,7 +58,7 @@ it('the first listed applies, the others follow; unlisted nodes come after the l
   expect(await drained(lab)).toEqual(order);
 });
 
-it('a member of etcd that is ill after the first node stops the rollout and is named; mended, the next run goes on', async () => {
+it('an unhealthy etcd member after the first node stops the rollout and is named; once repaired, the next run continues', async () => {
   await start();
   const onLine = when(isDone('k8s-master'), () => lab.node('k8s-master3').faults.set('etcd-unhealthy', {}));
   const { exitCode, stdout } = await lab.cli(['run', ...patch], { onLine });

@@ -6,7 +6,10 @@ import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { cluster, drained, jobsOfRuns } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
-/** Where a Job may run, and what becomes of one that nobody takes. That none runs on a node it drains every lab asserts by itself. */
+/**
+ * Where a Job may run, and what becomes of one that nobody takes. That none runs on a node it drains every
+ * lab asserts by itself.
+ */
 
 const keys = annotationKeys('viktorbarzin.me');
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
@@ -31,7 +34,7 @@ describe('a Job that no node takes (F4)', () => {
       node.metadata.labels = { ...node.metadata.labels, [label]: 'here' };
     });
 
-  it('is told with the reason of the scheduler, touches nothing, and goes on once a node takes it', async () => {
+  it('is reported with the reason of the scheduler, changes nothing, and continues once a node accepts it', async () => {
     await start();
     await onlyLabelled();
     const began = Date.now();
@@ -39,7 +42,8 @@ describe('a Job that no node takes (F4)', () => {
     expect(exitCode).toBe(3);
     expect(output).toMatch(/k8s-version-upgrade-1-\S+ is not scheduled/);
     expect(output).toContain("0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector");
-    // `timing.unschedulable` is 3 seconds here, and a pod's age is in whole seconds; the rest is what programs take to start.
+    // `timing.unschedulable` is 3 seconds here, and a pod's age is in whole seconds; the rest is what
+    // programs take to start.
     expect(Date.now() - began).toBeGreaterThan(1_900);
     expect(Date.now() - began).toBeLessThan(15_000);
     expect(await drained(lab)).toEqual([]);
@@ -89,7 +93,7 @@ describe('a Job that no node takes and nobody follows (F4)', () => {
       });
   };
 
-  it('is told to Slack by the Job before it, and goes on once a node takes it', async () => {
+  it('is reported to Slack by the Job before it, and continues once a node accepts it', async () => {
     await start();
     onlyFirst();
     await lab.cli(['submit', '--no-follow', '--inputs', inputs], {
@@ -108,7 +112,7 @@ describe('a Job that no node takes and nobody follows (F4)', () => {
     expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'done' })).toBe(1);
   });
 
-  it('made by the detector itself is told by the detector', async () => {
+  it('is reported by the detector where the detector has created it', async () => {
     await start({ settings: (base) => ({ ...base, dispatch: { ...base.dispatch, mode: 'job' } }) });
     await lab.api.modify('cronjobs', objectNames.namespace, objectNames.executionCronJob, (cronJob) => {
       const pod = cronJob.spec?.jobTemplate?.spec?.template?.spec;

@@ -12,7 +12,10 @@ import { nodeAccepts } from '../lab/api/controllers/placement.ts';
 import type { Node, PodSpec } from '../lab/api/types.ts';
 import { labObjects } from '../lab/stack.ts';
 
-/** Whole runs over random clusters, Job by Job: the executor in memory, the scheduler of the lab, the Job of the deployed template. */
+/**
+ * Whole runs over random clusters, Job by Job: the executor in memory, the scheduler of the lab, the Job of
+ * the deployed template.
+ */
 
 const target = parseRelease('test', '1.34.5');
 const template = labObjects({

@@ -15,7 +15,10 @@ import {
 } from './observe.ts';
 import { atLeast, startLab } from './start-lab.ts';
 
-/** A second person, Job or detection, while one is at work. A process that was stopped for longer than its lease: test/lab/crash. */
+/**
+ * A second person, Job or detection, while one is at work. A process that was stopped for longer than its
+ * lease: test/lab/crash.
+ */
 
 const patch = ['--target-version', '1.34.5', '--kind', 'patch'];
 const inputs = JSON.stringify({ target_version: '1.34.5', kind: 'patch' });
@@ -35,7 +38,7 @@ const expectFinishedOnce = async () => {
   expect(slackEnds(lab, 'done')).toHaveLength(1);
 };
 
-it('a Job at work: a person is told who and since when, and exits 3', async () => {
+it("while a Job runs, a person's run reports who and since when, and exits 3", async () => {
   await start();
   lab.node('k8s-master').setDuration('kubeadm', 1);
   const running = lab.submit(inputs);

@@ -105,7 +105,8 @@ const courses: [what: string, stack: string, app: string][] = [
   ['an app with the other choices', 'other', 'other-cluster.ts'],
 ];
 
-// In their name, so that the report of a run has it: `.ci/count.mjs` lets providers be missing, and nothing else.
+// In their name, so that the report of a run has it: `.ci/count.mjs` lets providers be missing, and nothing
+// else.
 const unless = missing.length === 0 ? '' : ` (missing: ${missing.join(', ')})`;
 
 describe.skipIf(missing.length > 0).each(courses)(

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Brings what a real apply needs beside terraform and the control plane, once for each version, and prints its directory:
+# Builds what a real apply needs beside terraform and the control plane, once for each version, and prints
+# its directory:
 #   vault            Vault, without the engines that no part of this project uses
 #   providers/       Terraform's providers, at the commits of the releases that the stack asks for
 #   crds/            the definitions of External Secrets and of the Prometheus operator
-# TERRAFORM_PROVIDERS names a directory that has the providers already, as `terraform providers mirror DIR` makes it.
+# TERRAFORM_PROVIDERS names a directory that has the providers already, as `terraform providers mirror DIR`
+# makes it.
 # What cannot be built here is said in a line of its own and left out; what needs it says so again.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -11,7 +11,10 @@ export const chartVersion = '27.0.0';
 /** What the owner of the release has in it already. */
 export const ownGroup = { name: 'of the owner', rules: [{ alert: 'Own', expr: 'vector(1)' }] };
 
-/** The part of the chart `prometheus` that takes rules: each of `serverFiles` is a key of the server's ConfigMap. */
+/**
+ * The part of the chart `prometheus` that takes rules: each of `serverFiles` is a key of the server's
+ * ConfigMap.
+ */
 const template = `apiVersion: v1
 kind: ConfigMap
 metadata:

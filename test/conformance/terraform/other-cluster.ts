@@ -5,8 +5,9 @@ import { App, TerraformStack } from 'cdktf';
 import { stateBackend, UpgradeGates, UpgradePipeline } from '../../../constructs/index.ts';
 import { chartVersion, ownGroup } from './chart-repository.ts';
 
-// An app with the choices that main.ts does not make: the Prometheus operator, Jobs of the detector, pinned host keys, a
-// namespace of its own; and the rules once more as a release of the chart, from CHART_REPOSITORY.
+// An app with the choices that main.ts does not make: the Prometheus operator, Jobs of the detector, pinned
+// host keys, a namespace of its own; and the rules once more as a release of the chart, from
+// CHART_REPOSITORY.
 const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, 'other');
 stateBackend(stack, { postgres: Boolean(process.env.PG_CONN_STR), name: 'other' });

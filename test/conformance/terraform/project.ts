@@ -107,5 +107,8 @@ export class Project {
   }
 }
 
-/** `provider[HOST/hashicorp/kubernetes] 2.38.0`, as `terraform providers` prints what a configuration asks for. */
+/**
+ * `provider[HOST/hashicorp/kubernetes] 2.38.0`, as `terraform providers` prints what a configuration asks
+ * for.
+ */
 const asked = /provider\[(\S+\/([a-z]+))\] (\d+\.\d+\.\d+)/g;

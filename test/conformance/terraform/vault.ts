@@ -67,8 +67,8 @@ export class Vault {
   }
 
   /**
-   * What the operator has put into it. The state's credentials are answered with as the database engine would; that one
-   * is not in this build.
+   * What the operator has put into it. The state's credentials are answered with as the database engine
+   * would; that one is not in this build. /
    */
   async fill({ user: username, password }: { user: string; password: string }): Promise<void> {
     await this.put('k8s-upgrade', secrets);

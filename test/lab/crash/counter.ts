@@ -14,7 +14,10 @@ const keys = annotationKeys('viktorbarzin.me');
 /** Longer than any request of the lab's settings may take. */
 const silenceMs = 4_000;
 
-/** How much of a script is let through. It goes over as base64, followed by the launcher that starts it with its last line. */
+/**
+ * How much of a script is let through. It goes over as base64, followed by the launcher that starts it with
+ * its last line.
+ */
 function scriptBytes(what: string, part: 'half' | 'most'): number {
   const name = /^start (\w+) /.exec(what)?.[1] ?? 'update_k8s';
   const sizeOf = (script: string) => statSync(join(assembledScripts, `${script}.sh`)).size;

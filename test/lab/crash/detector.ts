@@ -15,8 +15,8 @@ const { target } = courses.patch;
 const aWeek = 7 * 86_400_000;
 
 /**
- * One detection with something done to one of its calls, until its Job has ended; then the next one, and the one of the week
- * after. The agent returns at once; a Job runs on until the lab stops.
+ * One detection with something done to one of its calls, until its Job has ended; then the next one, and the
+ * one of the week after. The agent returns at once; a Job runs on until the lab stops. /
  */
 export async function runDetector(mode: Mode, point?: Point): Promise<PointResult> {
   const started = Date.now();
@@ -35,7 +35,8 @@ export async function runDetector(mode: Mode, point?: Point): Promise<PointResul
     if (ambiguous && dispatchedAnnotation(lab) === undefined)
       wrong.push('the next detection did not dispatch');
     if (ambiguous) {
-      // Whether the dispatch had arrived could not be known; once no run of it can be on its way, it is made again.
+      // Whether the dispatch had arrived could not be known; once no run of it can be on its way, it is made
+      // again.
       age(lab, aWeek);
       wrong.push(...wrongAfter('the detection a week later', lab, await limited('detect', lab.detect())));
     }

@@ -99,7 +99,8 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
   const counter = new CallCounter(lab, pod?.metadata.name.replace(/-[^-]+$/, '') ?? '');
   process.kill(pid, 'SIGCONT');
   await running;
-  // A renewal that it was in the middle of is refused as a conflict; had it been taken, the second run would have ended.
+  // A renewal that it was in the middle of is refused as a conflict; had it been taken, the second run would
+  // have ended.
   const isWrite = /^(create|patch|update|delete|POST|PUT|start) (?!leases)/;
   const writes = counter.records.filter(({ what }) => isWrite.test(what));
   wrong.push(...writes.map(({ what }) => `after its lease was lost: ${what}`));

@@ -17,7 +17,7 @@ export interface PointResult {
   readonly log: string;
 }
 
-/** No run takes longer; what still goes on then hangs. */
+/** No run takes longer; one that has not ended by then hangs. */
 const runLimit = 120_000;
 
 /** One whole upgrade in a lab of its own, with something done to one of its calls. */

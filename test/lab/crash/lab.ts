@@ -20,8 +20,9 @@ export interface Course {
 }
 
 /**
- * A control plane and three workers, one of them out of service; a run takes two Jobs. On the slow nodes a new executor is there
- * before the script has ended, and meets kubeadm at work; on the others it finds it done.
+ * A control plane and three workers, one of them out of service; a run takes two Jobs. On the slow nodes a
+ * new executor is there before the script has ended, and meets kubeadm at work; on the others it finds it
+ * done. /
  */
 const patch: Course = {
   name: 'patch',
@@ -36,7 +37,10 @@ const patch: Course = {
   isOfInterest: () => true,
 };
 
-/** The stages that a patch skips: a new repository on every node, and containerd of the control plane, which is behind. */
+/**
+ * The stages that a patch skips: a new repository on every node, and containerd of the control plane, which
+ * is behind.
+ */
 const minor: Course = {
   name: 'minor',
   target: '1.35.3',
@@ -78,7 +82,7 @@ export async function startLab(
     ...course.lab,
     settings: (base) => ({
       ...change(base),
-      // A killed executor's lease has to run out before the next one goes on.
+      // A killed executor's lease has to run out before the next one continues.
       timing: { ...base.timing, lease, apiRequest: '2s' },
       gates: { ...base.gates, alertWait: '10s' },
       drain: { ...base.drain, timeout: '20s', evictionRetry: '100ms' },

@@ -8,7 +8,7 @@ const cache = fileURLToPath(new URL('../../../.cache', import.meta.url));
 /** A run mostly waits: this many at a time keep two cores busy. */
 const atOnce = 3;
 
-/** As everywhere in CI: on a machine that others use too, a point has a second try, which is told. */
+/** As everywhere in CI: on a machine that others use too, a point has a second try, which is reported. */
 const tries = process.env.CI === 'true' ? 2 : 1;
 
 interface Ended extends Trial {
@@ -18,7 +18,9 @@ interface Ended extends Trial {
   readonly log: string;
 }
 
-/** Once. A lab that cannot be started, or in which an invariant did not hold, fails its point and no other. */
+/**
+ * Once. A lab that cannot be started, or in which an invariant did not hold, fails its point and no other.
+ */
 async function playOnce(trial: Trial) {
   const started = Date.now();
   const { wrong, log, struck } = await trial

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * Finds which process holds the client's end of a loopback connection. A socket keeps its process, so each is looked up
- * once; a port is another socket's before long.
+ * Finds which process holds the client's end of a loopback connection. A socket keeps its process, so each is
+ * looked up once; a port is another socket's before long. /
  */
 export class Owners {
   readonly #processes: () => ReadonlyMap<number, string>;

@@ -1,6 +1,6 @@
 /**
- * What is done to a call: its program is killed, or the call goes wrong. `half` and `most` are for scripts that are sent to a node:
- * the connection breaks off when that much of it has arrived.
+ * What is done to a call: its program is killed, or the call goes wrong. `half` and `most` are for scripts
+ * that are sent to a node: the connection breaks off when that much of it has arrived. /
  */
 export const deeds = ['kill', '500', '429', 'reset', 'silence', 'half', 'most'] as const;
 export type Deed = (typeof deeds)[number];
@@ -80,8 +80,8 @@ export function sortOf({ what }: CallRecord): string {
 }
 
 /**
- * A spread of a run's calls: as many of each sort as of any other, from its whole length, before and after in turn.
- * Rare sorts, such as the creation of the next Job, are thus taken whole and frequent ones sampled.
+ * A spread of a run's calls: as many of each sort as of any other, from its whole length, before and after in
+ * turn. Rare sorts, such as the creation of the next Job, are thus taken whole and frequent ones sampled. /
  */
 export function spread(records: readonly CallRecord[], count: number): Point[] {
   const sorts = new Map<string, Point[]>();
@@ -121,7 +121,10 @@ export function asFaults(points: readonly Point[]): Point[] {
   }));
 }
 
-/** Each call in every way that it can go wrong. Over SSH no status is answered: there a connection breaks off or is silent. */
+/**
+ * Each call in every way that it can go wrong. Over SSH no status is answered: there a connection breaks off
+ * or is silent.
+ */
 export function eachFault(records: readonly CallRecord[]): Point[] {
   return records.flatMap(({ what, nth }) =>
     wrongs

@@ -1,4 +1,6 @@
-/** What `make crash-test` plays when it is asked for nothing else. The README quotes it; a test compares them. */
+/**
+ * What `make crash-test` plays when it is asked for nothing else. The README quotes it; a test compares them.
+ */
 export const round = {
   /** Kill points of a patch on one control-plane node and three workers. */
   patch: 40,

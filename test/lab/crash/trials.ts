@@ -62,8 +62,8 @@ const detectorTrial = (mode: Mode, point: Point): Trial => ({
 });
 
 /**
- * Runs differ in how often they list and watch: one may end before it comes to the last such call of another. Then an earlier
- * one is taken.
+ * Runs differ in how often they list and watch: one may end before it comes to the last such call of another.
+ * Then an earlier one is taken. /
  */
 const spreadTrial = (point: Point, course: Course): Trial => ({
   ...executorTrial(point, course),

@@ -43,7 +43,7 @@ it.each<[string, (NodePhase | 'start')[]]>([
   ['killed while it drained', ['start', 'draining', 'start', 'draining', 'drained']],
   ['killed at its script', ['start', 'draining', 'drained', 'updating', 'start', 'draining', 'drained']],
   ['killed before its cordon was lifted', ['start', 'draining', 'updating', 'updated', 'start', 'draining']],
-])('a drain that had to be begun again: %s', (_when, phases) => {
+])('a drain that had to be started again: %s', (_when, phases) => {
   expect(drainedAgain(phasesOf(...phases))).toEqual([]);
 });
 

@@ -8,9 +8,9 @@ import type { Point, Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 
-/** What cannot be read from the end state; begun before the run. */
+/** What cannot be read from the end state; started before the run. */
 export class Witness {
-  /** What the Jobs have told, in the order of their logs. */
+  /** What the Jobs have reported, in the order of their logs. */
   readonly events: RunEvent[] = [];
   readonly #soaked = new Set<string>();
 
@@ -27,7 +27,7 @@ export class Witness {
     lab.events.on('run-event', (event) => this.events.push(event));
   }
 
-  /** Workers whose soak was never begun. */
+  /** Workers whose soak never started. */
   get unsoaked(): string[] {
     return this.#workers.filter((name) => !this.#soaked.has(name));
   }
@@ -84,9 +84,9 @@ export function wrongOfNode(node: NodeState, target: string, cordonedByHand: str
 }
 
 /**
- * Nodes whose drain was begun once more although nothing was left to do there, which a cordon that is still in place does not show.
- * Who is killed between the script and the lifted cordon has to look again; a process that lives has not, and a node that was given
- * back is through for good.
+ * Nodes whose drain was started once more although nothing was left to do there, which a cordon that is still
+ * in place does not show. Who is killed between the script and the lifted cordon has to look again; a process
+ * that lives has not, and a node that was given back is through for good. /
  */
 export function drainedAgain(events: readonly RunEvent[]): string[] {
   const through = new Set<string>();
@@ -104,8 +104,8 @@ export function drainedAgain(events: readonly RunEvent[]): string[] {
 }
 
 /**
- * Exactly one completion message; two where nobody can know whether there was one: Slack took it and the process died before
- * the end of the rollout was written down.
+ * Exactly one completion message; two where nobody can know whether there was one: Slack took it and the
+ * process died before the end of the rollout was written down. /
  */
 function wrongMessages(lab: Lab, struck: Strike | undefined): string[] {
   const ends = slackEnds(lab, 'done').length;

@@ -3,7 +3,10 @@ import pc from 'picocolors';
 import { type Scenario, scenarioNamed, scenarios } from './scenarios.ts';
 import { Terminal } from './terminal.ts';
 
-/** `node --import tsx test/lab/rehearse/main.ts [--scenario NAME|list]`: exit 0 when the scenario went as it says. */
+/**
+ * `node --import tsx test/lab/rehearse/main.ts [--scenario NAME|list]`: exit 0 when the scenario went as it
+ * says.
+ */
 async function main(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...argv],

@@ -30,8 +30,8 @@ async function pipeline(lab: AnyLab): Promise<Played> {
   return { runs: await Promise.all(dispatched.map((job) => lab.agentJobEnd(job.id))) };
 }
 
-/** Two pipelines, and between them somebody mends what stopped the first. */
-async function stopAndGoOn(
+/** Two pipelines, and between them somebody repairs what stopped the first. */
+async function stopAndContinue(
   lab: AnyLab,
   narrator: Narrator,
   repair: string,
@@ -91,7 +91,9 @@ export const scenarios: readonly Scenario[] = [
         void narrator.say('the alert NodeMemoryPressure starts firing');
         lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
       });
-      return stopAndGoOn(lab, narrator, 'the alert clears', () => lab.prometheus.clear('NodeMemoryPressure'));
+      return stopAndContinue(lab, narrator, 'the alert clears', () =>
+        lab.prometheus.clear('NodeMemoryPressure'),
+      );
     },
   },
   {
@@ -102,7 +104,7 @@ export const scenarios: readonly Scenario[] = [
     expects: [1, 0],
     play(lab, narrator) {
       lab.node('k8s-node3').faults.set('kubeadm-fails', { times: 99 });
-      return stopAndGoOn(lab, narrator, 'somebody repairs k8s-node3', () =>
+      return stopAndContinue(lab, narrator, 'somebody repairs k8s-node3', () =>
         lab.node('k8s-node3').faults.clear('kubeadm-fails'),
       );
     },

@@ -62,7 +62,9 @@ const table = [
   ['k8s-node2', '1.34.2', '1.34.5', '11', '1.0s', '-', '-'],
 ];
 
-/** What stands on a screen, of what was written to it: as much of a terminal as a block that is redrawn needs. */
+/**
+ * What stands on a screen, of what was written to it: as much of a terminal as a block that is redrawn needs.
+ */
 class Screen {
   readonly columns = 100;
   readonly rows = 40;

@@ -20,8 +20,8 @@ interface NodeRow {
 }
 
 /**
- * Progress of a run: on a terminal the nodes as a block that is redrawn, below what has scrolled by; elsewhere a plain line for
- * everything.
+ * Progress of a run: on a terminal the nodes as a block that is redrawn, below what has scrolled by;
+ * elsewhere a plain line for everything. /
  */
 export class Terminal {
   readonly #rows = new Map<string, NodeRow>();
