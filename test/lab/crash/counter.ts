@@ -11,12 +11,12 @@ import { type CallRecord, isPart, isStatus, matches, type Point, type Strike } f
 
 const keys = annotationKeys('viktorbarzin.me');
 
-/** Longer than any request of the lab's settings may take. */
+/** Longer than every request timeout in the lab's settings. Milliseconds. */
 const silenceMs = 4_000;
 
 /**
- * How much of a script is let through. It goes over as base64, followed by the launcher that starts it with
- * its last line.
+ * How many bytes of a script arrive. It is sent as base64; the launcher follows and starts it with its last
+ * line.
  */
 function scriptBytes(what: string, part: 'half' | 'most'): number {
   const name = /^start (\w+) /.exec(what)?.[1] ?? 'update_k8s';
@@ -25,12 +25,13 @@ function scriptBytes(what: string, part: 'half' | 'most'): number {
   return part === 'half' ? Math.round(payload / 2) : payload + sizeOf('detach') - 60;
 }
 
-/** Counts the calls of the pods that run in the lab, and does to one of them what a {@link Point} says. */
+/** Numbers the calls of the lab's pods, and interferes with one of them as a {@link Point} says. */
 export class CallCounter implements CallGate {
+  /** Every call so far, in order of arrival. */
   readonly records: CallRecord[] = [];
-  /** The call that it happened to; undefined as long as it has not. */
+  /** The call that was hit; undefined until then. */
   struck: Strike | undefined;
-  /** How far the run is, in words. */
+  /** How far the run is, such as `k8s-node2 draining`. */
   phase = 'start';
   readonly #lab: Lab;
   readonly #point: Point | undefined;
@@ -39,7 +40,12 @@ export class CallCounter implements CallGate {
   readonly #connections = new Map<number, CallRecord>();
   readonly #times = new Map<string, number>();
 
-  /** Counts from now on. @param cronJob from whose Jobs the pods are whose calls count. */
+  /**
+   * Starts to count.
+   *
+   * @param cronJob only calls of pods of this CronJob's Jobs count.
+   * @param point the call to interfere with. @default none
+   */
   constructor(lab: Lab, cronJob: string, point?: Point) {
     this.#lab = lab;
     this.#point = point;
@@ -48,7 +54,7 @@ export class CallCounter implements CallGate {
     this.#install(this);
   }
 
-  /** Counts no more, and lets everything pass. */
+  /** Stops counting; every call passes. */
   stop(): void {
     this.#install(undefined);
   }
@@ -60,6 +66,7 @@ export class CallCounter implements CallGate {
     for (const service of [packages, prometheus, pushgateway, slack, agentService]) service.gate = gate;
   }
 
+  /** Counts the call. */
   arrived(call: Call): Interference | undefined {
     const owner = this.#owners.of(call.port);
     if (owner === undefined) return undefined;
@@ -77,6 +84,7 @@ export class CallCounter implements CallGate {
     return this.#strike(record, 'before');
   }
 
+  /** Interferes before the answer when the point says `after`. */
   answering(call: Call): ReturnType<CallGate['answering']> {
     const record = call.kind === 'ssh' ? this.#connections.get(call.port) : this.#open.get(call);
     const how = record && this.#strike(record, 'after');
@@ -90,10 +98,11 @@ export class CallCounter implements CallGate {
     const endWasReported =
       slackEnds(this.#lab, 'done').length > 0 && keys.inFlight in clusterOf(this.#lab).namespace;
     this.struck = { ...record, endWasReported };
-    if (point.deed === 'silence') return { silenceMs };
-    if (isPart(point.deed)) return { afterBytes: scriptBytes(record.what, point.deed) };
-    if (isStatus(point.deed)) return point.deed === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
-    if (point.deed === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');
+    if (point.action === 'silence') return { silenceMs };
+    if (isPart(point.action)) return { afterBytes: scriptBytes(record.what, point.action) };
+    if (isStatus(point.action))
+      return point.action === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
+    if (point.action === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');
     return 'cut';
   }
 }

@@ -8,6 +8,7 @@ import { courses, startLab } from './lab.ts';
 import type { Point } from './points.ts';
 import { forbidden } from './verdict.ts';
 
+/** The detector's way of dispatching: `dispatch.mode`. */
 export type Mode = 'agent-service' | 'job';
 
 const keys = annotationKeys('viktorbarzin.me');
@@ -15,8 +16,11 @@ const { target } = courses.patch;
 const aWeek = 7 * 86_400_000;
 
 /**
- * One detection with something done to one of its calls, until its Job has ended; then the next one, and the
- * one of the week after. The agent returns at once; a Job runs on until the lab stops. /
+ * Plays one detection that is hit at one of its calls, until its Job has ended; then the next detection, and
+ * the one of the week after when the first dispatch is uncertain. The agent returns at once; a Job runs until
+ * the lab stops.
+ *
+ * @param point the call to interfere with. @default none
  */
 export async function runDetector(mode: Mode, point?: Point): Promise<PointResult> {
   const started = Date.now();
@@ -35,8 +39,8 @@ export async function runDetector(mode: Mode, point?: Point): Promise<PointResul
     if (ambiguous && dispatchedAnnotation(lab) === undefined)
       wrong.push('the next detection did not dispatch');
     if (ambiguous) {
-      // Whether the dispatch had arrived could not be known; once no run of it can be on its way, it is made
-      // again.
+      // The detector could not know whether its dispatch arrived. It dispatches again once that run cannot be
+      // pending any more.
       age(lab, aWeek);
       wrong.push(...wrongAfter('the detection a week later', lab, await limited('detect', lab.detect())));
     }
@@ -58,14 +62,15 @@ function wrongAfter(what: string, lab: Lab, exitCode: number): string[] {
 const dispatchedAnnotation = (lab: Lab): string | undefined =>
   lab.api.store.get('namespaces', undefined, objectNames.namespace)?.metadata.annotations?.[keys.dispatched];
 
-/** Jobs of the agent that are for the target, or runs. */
+/** How many agent jobs and runs there are for the target. */
 function dispatches(lab: Lab): number {
-  const asked = lab.agentService.jobs.filter((job) => job.request.prompt.includes(`"${target}"`));
+  const agentJobs = lab.agentService.jobs.filter((job) => job.request.prompt.includes(`"${target}"`));
   const jobs = lab.api.store.list('jobs', objectNames.namespace);
   const runs = jobs.map((job) => job.metadata.labels?.[jobLabels.run]).filter((run) => run !== undefined);
-  return asked.length + new Set(runs).size;
+  return agentJobs.length + new Set(runs).size;
 }
 
+/** Makes the recorded dispatch this old. */
 function age(lab: Lab, ms: number): void {
   const time = new Date(Date.now() - ms).toISOString();
   lab.api.store.modify('namespaces', undefined, objectNames.namespace, (ns) => {

@@ -6,20 +6,24 @@ import { CallCounter } from './counter.ts';
 import { clusterOf, courses, inputsOf, startLab } from './lab.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
-/** Something that happens to a run, other than to one of its calls. */
+/** Something that happens to a run as a whole and not to one of its calls. */
 interface Disturbance {
   readonly name: string;
-  /** Returns what is wrong beyond what {@link wrongAfterRun} looks for. */
+  /** Plays the run. Returns what is wrong beyond what {@link wrongAfterRun} looks for. */
   play(lab: Lab, running: Promise<{ exitCode: number }>): Promise<readonly string[]>;
-  /** `timing.lease`. @default as short as a killed executor's is */
+  /** `timing.lease`. @default that of {@link startLab} */
   readonly lease?: string;
-  /** The run itself is to end with this. @default 0 */
+  /** The run's expected exit code. @default 0 */
   readonly exitCode?: number;
 }
 
+/** How a run with a disturbance ended. */
 export interface DisturbanceResult {
+  /** Name of the disturbance. */
   readonly name: string;
+  /** Empty when the run ended well. */
   readonly wrong: readonly string[];
+  /** Log lines and events of every Job. */
   readonly log: string;
 }
 
@@ -28,6 +32,7 @@ const course = courses.patch;
 const kubeadmRuns = (lab: Lab, node: string, verb: string): number =>
   lab.node(node).history.filter(({ program, args }) => program === 'kubeadm' && args[1] === verb).length;
 
+/** Every disturbance that the crash test plays. */
 export const disturbances: readonly Disturbance[] = [
   {
     name: 'the API server is away during the control-plane upgrade',
@@ -69,9 +74,9 @@ export const disturbances: readonly Disturbance[] = [
   },
   {
     name: 'the executor is stopped for longer than its lease, and another takes over',
-    // The first has lost its lease: it is blocked, and says who has it.
+    // The first one has lost its lease: it ends as blocked and names the holder.
     exitCode: 3,
-    // A second run has to come to it before it has run out, on a busy machine too.
+    // Long enough that the second run starts before the lease expires, even on a busy machine.
     lease: '8s',
     play: stopAndTakeOver,
   },
@@ -85,7 +90,7 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
   const [pid] = [...lab.api.runner.processes()].find(([, name]) => name === pod?.metadata.name) ?? [];
   if (pid === undefined) return ['no Job was running'];
   process.kill(pid, 'SIGSTOP');
-  // Another run waits for nobody: it is refused while the lease lasts, and takes it over afterwards.
+  // A second run does not wait: it is refused while the lease is valid, and takes over once it has expired.
   const args = ['run', '--inputs', inputsOf(course)];
   const refused = await lab.cli(args);
   const wrong =
@@ -99,8 +104,8 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
   const counter = new CallCounter(lab, pod?.metadata.name.replace(/-[^-]+$/, '') ?? '');
   process.kill(pid, 'SIGCONT');
   await running;
-  // A renewal that it was in the middle of is refused as a conflict; had it been taken, the second run would
-  // have ended.
+  // Writes to the lease do not count: a pending renewal is refused as a conflict. Had it
+  // succeeded, the second run would have ended.
   const isWrite = /^(create|patch|update|delete|POST|PUT|start) (?!leases)/;
   const writes = counter.records.filter(({ what }) => isWrite.test(what));
   wrong.push(...writes.map(({ what }) => `after its lease was lost: ${what}`));
@@ -109,7 +114,7 @@ async function stopAndTakeOver(lab: Lab, running: Promise<object>): Promise<read
   return wrong;
 }
 
-/** One upgrade with one disturbance. */
+/** Plays one upgrade with one disturbance. */
 export async function runDisturbed({
   name,
   play,

@@ -6,21 +6,30 @@ import { type Course, courses, inputsOf, startLab } from './lab.ts';
 import type { CallRecord, Point, Strike } from './points.ts';
 import { Witness, wrongAfterRun } from './verdict.ts';
 
+/** How a run or a detection ended that was hit at one of its calls. */
 export interface PointResult {
+  /** The call to interfere with; undefined when there was none. */
   readonly point: Point | undefined;
+  /** The call that was hit; undefined when the point was never reached. */
   readonly struck: Strike | undefined;
+  /** Every call of the program, in order of arrival. */
   readonly records: readonly CallRecord[];
   /** Empty when the run ended well. */
   readonly wrong: readonly string[];
+  /** The whole time, with start and stop of the lab. */
   readonly seconds: number;
-  /** Of every executor of the run, for a failure. */
+  /** Log lines and events of every pod, to read after a failure. */
   readonly log: string;
 }
 
-/** No run takes longer; one that has not ended by then hangs. */
+/** No run takes longer: one that is still running then hangs. Milliseconds. */
 const runLimit = 120_000;
 
-/** One whole upgrade in a lab of its own, with something done to one of its calls. */
+/**
+ * Plays one whole upgrade in a new lab, hit at one of its calls.
+ *
+ * @param point the call to interfere with. @default none
+ */
 export async function runExecutor(point?: Point, course: Course = courses.patch): Promise<PointResult> {
   const started = Date.now();
   const lab = await startLab(course);
@@ -51,7 +60,10 @@ function followPhase(lab: Lab, counter: CallCounter, log: string[]): void {
   });
 }
 
-/** The follower returns with the last Job; an earlier one may have been started again beside it. */
+/**
+ * Waits up to 15 s until no pod of a run is active. `submit` returns with the last Job, while an earlier Job
+ * may have been restarted and still run.
+ */
 async function settle(lab: Lab): Promise<void> {
   for (let waited = 0; waited < 15_000; waited += 100) {
     const active = lab.api.store

@@ -5,24 +5,30 @@ import { labNodes, threeControlPlanes } from '../cluster.ts';
 import { Lab, type LabOptions } from '../lab.ts';
 import type { CallRecord } from './points.ts';
 
-/** An upgrade to be interrupted: which cluster, from what to what. */
+/** An upgrade to interrupt: of which cluster, from which release to which. */
 export interface Course {
+  /** How `CRASH` names it. */
   readonly name: 'patch' | 'minor' | 'ha';
+  /** The release to upgrade to, `1.34.5`. */
   readonly target: string;
+  /** The `kind` of the run's inputs. */
   readonly kind: 'patch' | 'minor';
+  /** The cluster. */
   readonly lab: LabOptions;
-  /** Seconds that the package manager and each step of kubeadm take there; nothing on the other nodes. */
+  /**
+   * Node → seconds that installing packages and each step of kubeadm take there. @default 0 on other nodes
+   */
   readonly slow: Readonly<Record<string, { readonly kubeadm: number; readonly 'apt-install'?: number }>>;
-  /** A node cordoned by a person before the run, and to stay so (F11). */
-  readonly cordonedByHand?: string;
-  /** The calls that a spread is taken of. */
+  /** A node that a person has cordoned before the run; it must stay cordoned (F11). */
+  readonly cordonedByPerson?: string;
+  /** Whether a spread may select this call. */
   readonly isOfInterest: (record: CallRecord) => boolean;
 }
 
 /**
- * A control plane and three workers, one of them out of service; a run takes two Jobs. On the slow nodes a
- * new executor is there before the script has ended, and meets kubeadm at work; on the others it finds it
- * done. /
+ * A control plane and three workers, one of them cordoned by a person; a run takes two Jobs. On the slow
+ * nodes a new executor starts before the script has ended, and finds kubeadm running; on the others kubeadm
+ * has finished.
  */
 const patch: Course = {
   name: 'patch',
@@ -33,13 +39,13 @@ const patch: Course = {
     'k8s-master': { kubeadm: 0.4, 'apt-install': 0.3 },
     'k8s-node2': { kubeadm: 1.5, 'apt-install': 0.3 },
   },
-  cordonedByHand: 'k8s-node3',
+  cordonedByPerson: 'k8s-node3',
   isOfInterest: () => true,
 };
 
 /**
- * The stages that a patch skips: a new repository on every node, and containerd of the control plane, which
- * is behind.
+ * For the stages that a patch skips: a new repository on every node, and an old containerd on the control
+ * plane.
  */
 const minor: Course = {
   name: 'minor',
@@ -55,7 +61,7 @@ const minor: Course = {
   isOfInterest: ({ phase }) => phase === 'repo' || phase === 'containerd',
 };
 
-/** Three control-plane nodes, of which the first is upgraded otherwise than the others, and two workers. */
+/** Three control-plane nodes, the first of which is upgraded differently from the others, and two workers. */
 const ha: Course = {
   name: 'ha',
   target: '1.34.5',
@@ -65,14 +71,23 @@ const ha: Course = {
   isOfInterest: ({ phase }) => phase === 'master' || phase.startsWith('k8s-master'),
 };
 
+/** By the name that `CRASH` uses. */
 export const courses = { patch, minor, ha } as const;
 
+/** Whether the text is the name of a course. */
 export const isCourseName = (text: string | undefined): text is Course['name'] =>
   text !== undefined && text in courses;
 
+/** The inputs of the course's run, as JSON for `--inputs`. */
 export const inputsOf = ({ target, kind }: Course): string =>
   JSON.stringify({ target_version: target, kind });
 
+/**
+ * Starts the course's cluster in a lab with short timeouts.
+ *
+ * @param change of the lab's settings. @default none
+ * @param lease `timing.lease`. @default '2s'
+ */
 export async function startLab(
   course: Course,
   change = (base: SettingsInput): SettingsInput => base,
@@ -82,7 +97,7 @@ export async function startLab(
     ...course.lab,
     settings: (base) => ({
       ...change(base),
-      // A killed executor's lease has to run out before the next one continues.
+      // A killed executor's lease must expire before the next one resumes.
       timing: { ...base.timing, lease, apiRequest: '2s' },
       gates: { ...base.gates, alertWait: '10s' },
       drain: { ...base.drain, timeout: '20s', evictionRetry: '100ms' },
@@ -91,8 +106,8 @@ export async function startLab(
       slack: { ...base.slack, timeout: '2s' },
     }),
   });
-  if (course.cordonedByHand !== undefined)
-    lab.api.store.modify('nodes', undefined, course.cordonedByHand, (node) => {
+  if (course.cordonedByPerson !== undefined)
+    lab.api.store.modify('nodes', undefined, course.cordonedByPerson, (node) => {
       node.spec = { ...node.spec, unschedulable: true };
     });
   for (const [name, { kubeadm, 'apt-install': install = 0 }] of Object.entries(course.slow)) {
@@ -103,7 +118,7 @@ export async function startLab(
   return lab;
 }
 
-/** The cluster at this moment: while a call is struck nothing may happen in between. */
+/** The cluster at this moment. Synchronous, so that nothing changes while a call is held up. */
 export const clusterOf = ({ api: { store } }: Lab): ReturnType<typeof stateOf> =>
   stateOf(
     store.list('nodes'),

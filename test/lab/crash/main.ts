@@ -5,22 +5,20 @@ import { type Trial, usage, wantedTrials } from './trials.ts';
 
 const cache = fileURLToPath(new URL('../../../.cache', import.meta.url));
 
-/** A run mostly waits: this many at a time keep two cores busy. */
+/** How many trials run at a time. A run mostly waits, so three keep two cores busy. */
 const atOnce = 3;
 
-/** As everywhere in CI: on a machine that others use too, a point has a second try, which is reported. */
+/** CI shares its machine. As for all tests there, a point has a second try, and CI reports it. */
 const tries = process.env.CI === 'true' ? 2 : 1;
 
 interface Ended extends Trial {
-  /** The tries that it took. */
+  /** How many tries it needed. */
   readonly tried: number;
   readonly wrong: readonly string[];
   readonly log: string;
 }
 
-/**
- * Once. A lab that cannot be started, or in which an invariant did not hold, fails its point and no other.
- */
+/** A lab that does not start, or in which an invariant was violated, fails only this point. */
 async function playOnce(trial: Trial) {
   const started = Date.now();
   const { wrong, log, struck } = await trial
@@ -40,7 +38,7 @@ async function playAll(trials: readonly Trial[]): Promise<Ended[]> {
       let tried = 1;
       let end = await playOnce(trial);
       for (; end.wrong.length > 0 && tried < tries; tried += 1) {
-        console.log(`once more: ${end.text}`);
+        console.log(`trying again: ${end.text}`);
         end = await playOnce(trial);
       }
       results.push({ ...trial, tried, wrong: end.wrong, log: end.log });
@@ -56,20 +54,20 @@ const counter = (trials: readonly Trial[]) => (sort: Trial['sort']) =>
 
 function pointsText(trials: readonly Trial[]): string {
   const count = counter(trials);
-  return `${count('kill')} kill points of the executor, ${count('detectorKill')} of the detector, ${count('fault')} calls gone wrong, ${count('disturbance')} disturbances`;
+  return `${count('kill')} kill points of the executor, ${count('detectorKill')} of the detector, ${count('fault')} failing calls, ${count('disturbance')} disturbances`;
 }
 
-/** How many points each part has. */
+/** Part → how many points it has. */
 const partsOf = (trials: readonly Trial[]): Record<string, number> => {
   const sum: Record<string, number> = {};
   for (const { part } of trials) sum[part] = (sum[part] ?? 0) + 1;
   return sum;
 };
 
-/** The figures that are quoted are of a whole round or of everything, not of points played alone. */
+/** CRASH → its summary in `.cache`. Documents quote only whole rounds and `all`, not points played alone. */
 const files: Readonly<Record<string, string>> = { '': 'crash.json', all: 'crash-all.json' };
 
-/** Also under the names that vitest's report has, so that one sum counts both. */
+/** Has the sums under the names of vitest's report, too, so that `.ci/count.mjs` adds both up. */
 function summaryOf(results: readonly Ended[]) {
   const count = counter(results);
   const failed = results.filter(({ wrong }) => wrong.length > 0).map(({ text }) => text);
@@ -96,7 +94,7 @@ async function report(wanted: string, results: readonly Ended[]): Promise<number
   for (const { text, log } of results.filter(({ wrong }) => wrong.length > 0)) {
     const kept = join(cache, `crash-${text.replace(/[^\w.-]+/g, '_')}.log`);
     await writeFile(kept, log);
-    console.log(`again: CRASH='${text}' make crash-test; its log: ${kept}`);
+    console.log(`to repeat it: CRASH='${text}' make crash-test; its log: ${kept}`);
   }
   const { numPassedTests, numFailedTests } = summary;
   console.log(pointsText(results));
@@ -106,7 +104,7 @@ async function report(wanted: string, results: readonly Ended[]): Promise<number
 
 async function main(wanted: string): Promise<number> {
   await mkdir(cache, { recursive: true });
-  // A round that breaks off leaves no figures of an earlier one.
+  // A round that is interrupted must not leave the figures of an earlier one.
   const file = files[wanted];
   if (file !== undefined) await rm(join(cache, file), { force: true });
   const trials = await wantedTrials(wanted === 'count' ? 'all' : wanted);

@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * Finds which process holds the client's end of a loopback connection. A socket keeps its process, so each is
- * looked up once; a port is another socket's before long. /
+ * Finds the process that holds the client's end of a loopback connection. Caches by socket: a socket stays
+ * with its process, while a port is soon reused by another socket.
  */
 export class Owners {
   readonly #processes: () => ReadonlyMap<number, string>;
   readonly #known = new Map<string, { pid: number; name: string }>();
 
-  /** @param processes process id → name of those that count. */
+  /** @param processes process id → name, of the processes that count. */
   constructor(processes: () => ReadonlyMap<number, string>) {
     this.#processes = processes;
   }
 
-  /** Undefined for a process that does not count, and for one that has ended. */
+  /** @returns undefined for a process that does not count, and for one that has ended. */
   of(port: number): { readonly pid: number; readonly name: string } | undefined {
     const processes = this.#processes();
     const inode = inodeOf(port);
@@ -29,7 +29,7 @@ export class Owners {
   }
 }
 
-/** Of the socket whose local port this is; undefined when nobody has it open. */
+/** The inode of the socket with this local port; undefined when there is none. */
 function inodeOf(port: number): string | undefined {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {

@@ -1,74 +1,80 @@
 /**
- * What is done to a call: its program is killed, or the call goes wrong. `half` and `most` are for scripts
- * that are sent to a node: the connection breaks off when that much of it has arrived. /
+ * What happens to a call: its process is killed, or the call fails. `half` and `most` are for scripts that
+ * are sent to a node: the connection breaks off when that much has arrived.
  */
-export const deeds = ['kill', '500', '429', 'reset', 'silence', 'half', 'most'] as const;
-export type Deed = (typeof deeds)[number];
-/** `before` the call has any effect, or `after` it took effect and before its answer arrives. */
+export const actions = ['kill', '500', '429', 'reset', 'silence', 'half', 'most'] as const;
+/** One of {@link actions}. */
+export type Action = (typeof actions)[number];
+/** `before` the call has any effect; or `after` it took effect, but before its answer arrives. */
 export type Moment = 'before' | 'after';
 
-/** One call of a run and what is done to it. */
+/** One call of a run, and what happens to it. */
 export interface Point {
-  /** The n-th call of the run, or the nth of those that are called `what`. Both count from 1. */
+  /** The n-th call of the run, or the nth of the calls named `what`. Both count from 1. */
   readonly call: { readonly n: number } | { readonly what: string; readonly nth: number };
+  /** When it happens. */
   readonly moment: Moment;
-  readonly deed: Deed;
+  /** What happens. */
+  readonly action: Action;
 }
 
 /** A call of a program, numbered. */
 export interface CallRecord {
+  /** From 1, in order of arrival. */
   readonly n: number;
-  /** Without what is random in it. */
+  /** The call in a few words, without its random parts. */
   readonly what: string;
-  /** Which one of those with the same `what`. */
+  /** Its number among those with the same `what`, from 1. */
   readonly nth: number;
-  /** How far the run was, by its own log: `workers k8s-node2 draining`. */
+  /** How far the run was by its events, such as `workers` or `k8s-node2 draining`. */
   readonly phase: string;
+  /** The pod that made the call. */
   readonly process: string;
 }
 
-/** The call that it happened to. */
+/** The call that was hit. */
 export interface Strike extends CallRecord {
-  /** Slack had the completion message, and the rollout was still marked as in flight. */
+  /** Slack already had the completion message, while the rollout was still annotated as in flight. */
   readonly endWasReported: boolean;
 }
 
+/** Whether the point means this call. */
 export const matches = (point: Point, record: CallRecord): boolean =>
   'n' in point.call
     ? point.call.n === record.n
     : point.call.what === record.what && point.call.nth === record.nth;
 
-/** `17:after`, `patch nodes/k8s-node2#1:before:reset`: what {@link parsePoint} reads. */
-export function pointText({ call, moment, deed }: Point): string {
+/** The text that {@link parsePoint} reads: `17:after`, `patch nodes/k8s-node2#1:before:reset`. */
+export function pointText({ call, moment, action }: Point): string {
   const place = 'n' in call ? String(call.n) : `${call.what}#${call.nth}`;
-  return `${place}:${moment}${deed === 'kill' ? '' : `:${deed}`}`;
+  return `${place}:${moment}${action === 'kill' ? '' : `:${action}`}`;
 }
 
-/** Undefined for anything that {@link pointText} would not write. */
+/** @returns undefined for anything that {@link pointText} does not write. */
 export function parsePoint(text: string): Point | undefined {
-  const [, place = '', moment, deed = 'kill'] = /^(.+?):(before|after)(?::(\w+))?$/.exec(text) ?? [];
+  const [, place = '', moment, action = 'kill'] = /^(.+?):(before|after)(?::(\w+))?$/.exec(text) ?? [];
   if (moment !== 'before' && moment !== 'after') return undefined;
-  if (!isDeed(deed) || (moment === 'after' && isBeforehand(deed))) return undefined;
-  if (/^\d+$/.test(place)) return { call: { n: Number(place) }, moment, deed };
+  if (!isAction(action) || (moment === 'after' && happensOnlyBefore(action))) return undefined;
+  if (/^\d+$/.test(place)) return { call: { n: Number(place) }, moment, action };
   const [, what, nth] = /^(.+)#(\d+)$/.exec(place) ?? [];
   if (what === undefined) return undefined;
-  return { call: { what, nth: Number(nth) }, moment, deed };
+  return { call: { what, nth: Number(nth) }, moment, action };
 }
 
-const isDeed = (text: string): text is Deed => (deeds as readonly string[]).includes(text);
-/** An answer instead of the effect. */
-export const isStatus = (deed: Deed): deed is '500' | '429' => deed === '500' || deed === '429';
-/** The connection breaks off on the way there. */
-export const isPart = (deed: Deed): deed is 'half' | 'most' => deed === 'half' || deed === 'most';
-const isBeforehand = (deed: Deed): boolean => isStatus(deed) || isPart(deed);
+const isAction = (text: string): text is Action => (actions as readonly string[]).includes(text);
+/** The call is answered with an error and has no effect. */
+export const isStatus = (action: Action): action is '500' | '429' => action === '500' || action === '429';
+/** The connection breaks off while the script is being sent. */
+export const isPart = (action: Action): action is 'half' | 'most' => action === 'half' || action === 'most';
+const happensOnlyBefore = (action: Action): boolean => isStatus(action) || isPart(action);
 
-/** A like call well before this one; the first stays as it is. */
+/** A call of the same name a fifth earlier in the run; the first one stays as it is. */
 export function earlier(point: Point): Point {
   if ('n' in point.call || point.call.nth === 1) return point;
   return { ...point, call: { ...point.call, nth: Math.ceil(point.call.nth * 0.8) - 1 || 1 } };
 }
 
-/** Calls of one sort are alike in what a crash there can leave behind. */
+/** The sort of a call. A crash at one leaves behind the same as at any other of its sort. */
 export function sortOf({ what }: CallRecord): string {
   if (what.startsWith('connect ')) return 'ssh connection';
   if (/ on \S+$/.test(what)) return what.replace(/ on \S+$/, ' over ssh');
@@ -80,8 +86,8 @@ export function sortOf({ what }: CallRecord): string {
 }
 
 /**
- * A spread of a run's calls: as many of each sort as of any other, from its whole length, before and after in
- * turn. Rare sorts, such as the creation of the next Job, are thus taken whole and frequent ones sampled. /
+ * Kill points spread over a run: the same number of each sort of call, over its whole length, before and
+ * after. So rare sorts, such as creating the next Job, are complete and frequent ones sampled.
  */
 export function spread(records: readonly CallRecord[], count: number): Point[] {
   const sorts = new Map<string, Point[]>();
@@ -90,7 +96,7 @@ export function spread(records: readonly CallRecord[], count: number): Point[] {
     const both = (['before', 'after'] as const).map((moment) => ({
       call: { what, nth },
       moment,
-      deed: 'kill' as const,
+      action: 'kill' as const,
     }));
     sorts.set(sortOf(record), [...(sorts.get(sortOf(record)) ?? []), ...both]);
   }
@@ -101,41 +107,40 @@ export function spread(records: readonly CallRecord[], count: number): Point[] {
   return [...sorts.values()].flatMap((points, i) => sample(points, quotas[i] ?? 0));
 }
 
-/** Every way in which a call goes wrong. */
-const wrongs: readonly Pick<Point, 'moment' | 'deed'>[] = [
-  { moment: 'before', deed: '500' },
-  { moment: 'after', deed: 'reset' },
-  { moment: 'before', deed: '429' },
-  { moment: 'after', deed: 'silence' },
-  { moment: 'before', deed: 'reset' },
-  { moment: 'before', deed: 'silence' },
+/** Every way in which a call fails. */
+const failures: readonly Pick<Point, 'moment' | 'action'>[] = [
+  { moment: 'before', action: '500' },
+  { moment: 'after', action: 'reset' },
+  { moment: 'before', action: '429' },
+  { moment: 'after', action: 'silence' },
+  { moment: 'before', action: 'reset' },
+  { moment: 'before', action: 'silence' },
 ];
 
-/** The same calls with something else done to them, one after the other. */
+/** The same calls, failing in each way in turn. */
 export function asFaults(points: readonly Point[]): Point[] {
   return points.map(({ call }, i) => ({
     call,
     moment: 'before',
-    deed: 'reset',
-    ...wrongs[i % wrongs.length],
+    action: 'reset',
+    ...failures[i % failures.length],
   }));
 }
 
 /**
- * Each call in every way that it can go wrong. Over SSH no status is answered: there a connection breaks off
- * or is silent.
+ * Each call in every way that it can fail. SSH has no status: its connections only break off or are silent.
  */
 export function eachFault(records: readonly CallRecord[]): Point[] {
   return records.flatMap(({ what, nth }) =>
-    wrongs
-      .filter(({ deed }) => !isStatus(deed) || !isOverSsh(what))
-      .map(({ moment, deed }) => ({ call: { what, nth }, moment, deed })),
+    failures
+      .filter(({ action }) => !isStatus(action) || !isOverSsh(what))
+      .map(({ moment, action }) => ({ call: { what, nth }, moment, action })),
   );
 }
 
 const isOverSsh = (what: string): boolean => what.startsWith('connect ') || / on \S+$/.test(what);
 
-/** Shares `count` out evenly; what a small group cannot use goes to the others. */
+/** Divides `count` evenly; what a small group cannot use goes to the others. */
 function quotasOf(sizes: readonly number[], count: number): number[] {
   const quotas = sizes.map(() => 0);
   let left = Math.min(
@@ -150,7 +155,7 @@ function quotasOf(sizes: readonly number[], count: number): number[] {
   return quotas;
 }
 
-/** Evenly from the whole list, its ends among them; of one alone, the last. */
+/** `count` items evenly from the list, with the first and the last; a single one is the last. */
 function sample<T>(list: readonly T[], count: number): T[] {
   const step = (list.length - 1) / Math.max(1, count - 1);
   return Array.from({ length: count }, (_, i) => list[list.length - 1 - Math.round(i * step)])

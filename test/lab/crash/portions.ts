@@ -2,20 +2,21 @@ import type { Mode } from './detector.ts';
 import type { Course } from './lab.ts';
 import { round } from './round.ts';
 
-/** What is done to the calls of one program in one course of events. */
+/** How many calls of one program are hit. */
 export interface Portion {
-  /** A course of the executor, or the detector by its way of dispatching. */
+  /** A course of the executor, or the detector's way of dispatching. */
   readonly of: Course['name'] | Mode;
   /** Kill points, spread over the calls. */
   readonly kills: number;
-  /** Calls that go wrong, in one way each; or each of them in every way. */
+  /** How many calls fail, in one way each; or `each` call in every way. */
   readonly faults: number | 'each';
 }
 
-/** What a round is made of. */
+/** What a round consists of. */
 export interface Plan {
+  /** Hits at single calls. */
   readonly portions: readonly Portion[];
-  /** Connections that are cut while a script is on its way, and what happens to a run as a whole. */
+  /** Connections that are cut while a script is being sent, and disturbances of a whole run. */
   readonly beyond: readonly ('brokenTransfers' | 'disturbances')[];
 }
 
@@ -46,7 +47,7 @@ const plans: Readonly<Record<string, Plan>> = {
   disturbances: { portions: [], beyond: ['disturbances'] },
 };
 
-/** Undefined for what is no plan: single points, or nothing that is allowed. */
+/** @returns undefined when `wanted` names no plan: single points, or an invalid value. */
 export function planOf(wanted: string): Plan | undefined {
   if (/^\d+$/.test(wanted)) return { portions: [kill('patch', Number(wanted))], beyond: [] };
   return Object.hasOwn(plans, wanted) ? plans[wanted] : undefined;

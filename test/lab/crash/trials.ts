@@ -3,9 +3,9 @@ import { disturbances, runDisturbed } from './disturbances.ts';
 import { type PointResult, runExecutor } from './executor.ts';
 import { type Course, courses, isCourseName } from './lab.ts';
 import {
+  actions,
   asFaults,
   type CallRecord,
-  deeds,
   eachFault,
   earlier,
   isPart,
@@ -17,53 +17,57 @@ import {
 import { type Plan, type Portion, planOf } from './portions.ts';
 import { brokenTransfers, type parts, round } from './round.ts';
 
+/** The values of CRASH. */
 export const usage = `CRASH=
   (nothing)     ${round.patch} kill points of a patch, some of a minor, of three control-plane nodes and of the detector,
-                faults, and every disturbance
+                failing calls, and every disturbance
   N             a spread of N kill points
-  all           everything: every call of the executor and of the detector, killed before and after, and gone wrong
-                in every way; broken connections; every disturbance
-  count         how many points all has; nothing is played
+  all           every call of the executor and of the detector, killed before and after, and failing in every way;
+                connections cut while a script is being sent; every disturbance
+  count         prints how many points all has; plays nothing
   patch         every call of a patch, killed before and after
-  minor, ha     every call of the stages that only a minor has; of the upgrade of three control-plane nodes
-  faults        a spread of 40 faults
+  minor         every call of the stages that only a minor has, killed before and after
+  ha            every call while three control-plane nodes are upgraded, killed before and after
+  faults        a spread of 40 failing calls
   faults-all    every call of the executor and of the detector with every fault: 500, 429, reset, silence
   detector      every call of the detector, killed before and after
-  disturbances  what happens to a run as a whole
-  17:after      the 17th call, killed after it took effect; several separated by ;
+  disturbances  every disturbance of a whole run
+  17:after      the 17th call, killed after it took effect; separate several with ;
   'patch nodes/k8s-node2#1:before:reset'
-                the first such call; after the moment: ${deeds.join(', ')}
-  'ha 17:after' a call of a minor, or of three control-plane nodes
+                the first such call; the last part is one of: ${actions.join(', ')}
+  'ha 17:after' a call of the upgrade of three control-plane nodes; likewise 'minor 17:after'
   'detector agent-service patch namespaces/k8s-upgrade#1:after'
                 a call of the detector, dispatching through agent-service or job`;
 
-/** One run with one thing done to it. */
+/** One run or detection that is hit once. */
 export interface Trial {
-  /** How to play it alone. */
+  /** The value of CRASH that plays it alone. */
   readonly text: string;
+  /** Under what the summary counts it. */
   readonly sort: 'kill' | 'detectorKill' | 'fault' | 'disturbance';
-  /** Of a round. */
+  /** The part of the round. */
   readonly part: keyof typeof parts;
+  /** May be called again: each call starts a new lab. */
   play(): Promise<Pick<PointResult, 'wrong' | 'log'> & Partial<PointResult>>;
 }
 
 const executorTrial = (point: Point, course: Course = courses.patch): Trial => ({
   text: course === courses.patch ? pointText(point) : `${course.name} ${pointText(point)}`,
-  sort: point.deed === 'kill' ? 'kill' : 'fault',
-  part: isPart(point.deed) ? 'brokenTransfers' : point.deed === 'kill' ? course.name : 'faults',
+  sort: point.action === 'kill' ? 'kill' : 'fault',
+  part: isPart(point.action) ? 'brokenTransfers' : point.action === 'kill' ? course.name : 'faults',
   play: () => runExecutor(point, course),
 });
 
 const detectorTrial = (mode: Mode, point: Point): Trial => ({
   text: `detector ${mode} ${pointText(point)}`,
-  sort: point.deed === 'kill' ? 'detectorKill' : 'fault',
-  part: point.deed === 'kill' ? mode : 'faults',
+  sort: point.action === 'kill' ? 'detectorKill' : 'fault',
+  part: point.action === 'kill' ? mode : 'faults',
   play: () => runDetector(mode, point),
 });
 
 /**
- * Runs differ in how often they list and watch: one may end before it comes to the last such call of another.
- * Then an earlier one is taken. /
+ * Runs differ in how often they list and watch: one may end before the call that another run had. It then
+ * plays again with an earlier call of that name.
  */
 const spreadTrial = (point: Point, course: Course): Trial => ({
   ...executorTrial(point, course),
@@ -84,13 +88,13 @@ const disturbanceTrials = (): Trial[] =>
     play: () => runDisturbed(one),
   }));
 
-/** The calls of an undisturbed program. */
+/** The calls of an undisturbed program. @throws Error when it does not end well. */
 async function callsOf(of: Portion['of']): Promise<readonly CallRecord[]> {
   const course = isCourseName(of) ? courses[of] : undefined;
   const { records, seconds, wrong, log } = await (isCourseName(of)
     ? runExecutor(undefined, courses[of])
     : runDetector(of));
-  if (wrong.length > 0) throw new Error(`undisturbed, ${of} ended wrong: ${wrong.join('; ')}\n${log}`);
+  if (wrong.length > 0) throw new Error(`${of} failed undisturbed: ${wrong.join('; ')}\n${log}`);
   const calls = course ? records.filter(course.isOfInterest) : records;
   console.log(`undisturbed, ${of}: ${calls.length} of ${records.length} calls count, ${seconds.toFixed(1)}s`);
   return calls;
@@ -125,7 +129,7 @@ function namedTrial(text: string): Trial | undefined {
   return executorTrial(point, isCourseName(name) ? courses[name] : undefined);
 }
 
-/** What the variable CRASH asks for. Undefined for what is not allowed. */
+/** The trials for a value of CRASH; undefined when it is not allowed. */
 export async function wantedTrials(wanted: string): Promise<Trial[] | undefined> {
   const plan = planOf(wanted);
   if (plan !== undefined) return trialsOfPlan(plan);

@@ -8,9 +8,9 @@ import type { Point, Strike } from './points.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
 
-/** What cannot be read from the end state; started before the run. */
+/** Records what the end state does not show. Create it before the run starts. */
 export class Witness {
-  /** What the Jobs have reported, in the order of their logs. */
+  /** The events of the Jobs, in the order of their logs. */
   readonly events: RunEvent[] = [];
   readonly #soaked = new Set<string>();
 
@@ -33,10 +33,10 @@ export class Witness {
   }
 }
 
-/** What is not as it must be after a run of all stages; empty when everything is. */
+/** What is wrong after a run of all stages; empty when nothing is. */
 export function wrongAfterRun(
   lab: Lab,
-  { target, cordonedByHand }: Course,
+  { target, cordonedByPerson }: Course,
   witness: Witness,
   exitCode: number,
   point: Point | undefined,
@@ -49,69 +49,77 @@ export function wrongAfterRun(
   };
   check(point === undefined || struck !== undefined, 'the point was never reached');
   check(exitCode === 0, `submit ended with exit code ${exitCode}`);
-  for (const node of nodes) wrong.push(...wrongOfNode(node, target, cordonedByHand));
+  for (const node of nodes) wrong.push(...wrongOfNode(node, target, cordonedByPerson));
   check(lab.api.version === target, `the API server answers ${lab.api.version}`);
   for (const key of Object.values(keys))
     check(namespace[key] === undefined, `the namespace still has ${key}=${namespace[key]}`);
-  // Also one that has run out: it was left to its time, and whoever comes next has to wait for that.
+  // An expired lease is wrong, too: it was not released, and the next run had to wait for its expiry.
   check(lease === '', `the lease is held by ${lease}`);
   const twice = cordonedNodes(lab.cordons).filter((name, i, all) => all.indexOf(name) !== i);
   check(twice.length === 0, `drained twice: ${twice.join(', ')}`);
   const again = drainedAgain(witness.events);
-  check(again.length === 0, `drained again after it was through: ${again.join(', ')}`);
-  const lifted = lab.cordons.filter((one) => one.node === cordonedByHand);
-  check(lifted.length === 0, `somebody's cordon of ${cordonedByHand} was changed`);
-  check(kubeadmOverlaps(lab).length === 0, `kubeadm upgrade at once: ${kubeadmOverlaps(lab).join(', ')}`);
+  check(again.length === 0, `drained again after it was finished: ${again.join(', ')}`);
+  const changed = lab.cordons.filter((one) => one.node === cordonedByPerson);
+  check(changed.length === 0, `the cordon of ${cordonedByPerson}, which a person set, was changed`);
+  check(
+    kubeadmOverlaps(lab).length === 0,
+    `kubeadm upgrade on two nodes at once: ${kubeadmOverlaps(lab).join(', ')}`,
+  );
   check(witness.unsoaked.length === 0, `without a soak: ${witness.unsoaked.join(', ')}`);
   check(lab.pushgateway.value(metrics.inFlight.name) === 0, 'the in-flight gauge is not 0');
   lab.invariants.check(lab.api.requests.all);
-  // Taken, so that the lab stops without saying them again.
+  // Removes them, so that the lab does not report them again when it stops.
   wrong.push(...lab.invariants.broken.splice(0));
   wrong.push(...wrongMessages(lab, struck), ...wrongJobs(lab), ...forbidden(lab));
   return wrong;
 }
 
-/** @param cordonedByHand the node that is to stay cordoned. */
-export function wrongOfNode(node: NodeState, target: string, cordonedByHand: string | undefined): string[] {
+/**
+ * What is wrong with a node after a run.
+ *
+ * @param cordonedByPerson the node that must stay cordoned.
+ */
+export function wrongOfNode(node: NodeState, target: string, cordonedByPerson: string | undefined): string[] {
   const { name, release, unschedulable, annotations } = node;
   const wrong = Object.values(keys)
     .filter((key) => key in annotations)
     .map((key) => `${name} still has ${key}`);
   if (release !== target) wrong.push(`${name} is at ${release}`);
-  if (unschedulable !== (name === cordonedByHand))
+  if (unschedulable !== (name === cordonedByPerson))
     wrong.push(`${name} is ${unschedulable ? '' : 'not '}cordoned`);
   return wrong;
 }
 
 /**
- * Nodes whose drain was started once more although nothing was left to do there, which a cordon that is still
- * in place does not show. Who is killed between the script and the lifted cordon has to look again; a process
- * that lives has not, and a node that was given back is through for good. /
+ * Nodes whose drain started again although nothing was left to do there; an existing cordon does not show
+ * that. Draining again is right only when the process was killed between the script and the uncordon: never
+ * in the same process, and never after the node was uncordoned.
  */
 export function drainedAgain(events: readonly RunEvent[]): string[] {
-  const through = new Set<string>();
+  const finished = new Set<string>();
   const updated = new Set<string>();
   const again: string[] = [];
   for (const event of events) {
     if (event.type === 'run-started') updated.clear();
     if (event.type !== 'node') continue;
     const { node, phase } = event;
-    if (phase === 'draining' && (through.has(node) || updated.has(node))) again.push(node);
+    if (phase === 'draining' && (finished.has(node) || updated.has(node))) again.push(node);
     if (phase === 'updated') updated.add(node);
-    if (phase === 'soaking' || phase === 'done') through.add(node);
+    if (phase === 'soaking' || phase === 'done') finished.add(node);
   }
   return again;
 }
 
 /**
- * Exactly one completion message; two where nobody can know whether there was one: Slack took it and the
- * process died before the end of the rollout was written down. /
+ * Exactly one completion message is right. Two are allowed when the process died after Slack accepted the
+ * first and before the end of the rollout was recorded.
  */
 function wrongMessages(lab: Lab, struck: Strike | undefined): string[] {
   const ends = slackEnds(lab, 'done').length;
   const wrong =
     ends === 1 || (ends === 2 && struck?.endWasReported === true) ? [] : [`${ends} completion messages`];
-  // Once the lease is released, nothing tells that the process did not come to its own end.
+  // A process that dies after releasing the lease leaves no trace of that, so the next one reports the end,
+  // too.
   const again = lab.slack.messages.filter(({ text }) => /: done: every node is at \S+ already/.test(text));
   if (again.length > 0 && struck?.what.startsWith('update leases/') !== true)
     wrong.push('the end was reported again');
@@ -130,6 +138,7 @@ function wrongJobs(lab: Lab): string[] {
   });
 }
 
+/** Every different request that was refused with 403. */
 export function forbidden(lab: Lab): string[] {
   const refused = lab.api.requests.all.filter((request) => request.status === 403);
   const texts = refused.map(({ user, verb, resource, name }) => `403: ${user} ${verb} ${resource}/${name}`);
