@@ -1,34 +1,31 @@
-/** A call to one of the lab's servers, as the server sees it. */
+/** A call to one of the lab's servers, as the server receives it. */
 export interface Call {
-  /** `channel` is a command over an SSH connection that was made before. */
+  /** `channel` is a command over an existing SSH connection. */
   readonly kind: 'api' | 'ssh' | 'channel' | 'http';
-  /** The whole call in a few words: `patch nodes/k8s-node1`, `follow update_k8s on k8s-node1`. */
+  /** The call in a few words: `patch nodes/k8s-node1`, `follow update_k8s on k8s-node1`. */
   readonly what: string;
-  /** The caller's port on loopback, by which its process can be found. */
+  /** The caller's port on loopback, which identifies its process. */
   readonly port: number;
 }
 
-/** What becomes of a call. */
+/** What happens to a call. */
 export type Interference =
-  /** Answered with this code, without effect. `retryAfter` in seconds. Over SSH: as `cut`. */
+  /** It is answered with this code and has no effect. `retryAfter` in seconds. Over SSH like `cut`. */
   | { readonly status: 429 | 500; readonly retryAfter?: number }
   /** The connection breaks off. */
   | 'cut'
-  /** Nothing is heard for so long; then the connection breaks off. Milliseconds. */
+  /** The connection is silent for this time and then breaks off. Milliseconds. */
   | { readonly silenceMs: number }
-  /**
-   * The connection breaks off once so many bytes of what a command reads have arrived. Anything but a
-   * command: as `cut`.
-   */
+  /** The connection breaks off when this much of a command's input has arrived. Anything else: like `cut`. */
   | { readonly afterBytes: number };
 
 /**
- * Asked twice about each call. It may kill the caller before it returns; the call is then to be cut, or it
- * would still have its effect. /
+ * Decides twice about each call whether it passes. It may kill the caller; it must then return `cut`, since
+ * the call would otherwise still have its effect.
  */
 export interface CallGate {
-  /** Before it has any effect. */
+  /** Called before the call has any effect. Undefined lets it pass. */
   arrived(call: Call): Interference | undefined;
-  /** After it took effect, before its answer leaves. A status is of no use here. */
+  /** Called after the call took effect, before its answer is sent. Undefined lets the answer pass. */
   answering(call: Call): Exclude<Interference, { status: number } | { afterBytes: number }> | undefined;
 }

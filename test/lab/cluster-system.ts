@@ -3,7 +3,7 @@ import type { LabNodeSpec } from './machine.ts';
 
 const namespace = 'kube-system';
 
-/** What kubeadm puts into kube-system: static pods, CoreDNS, kube-proxy, a network add-on. */
+/** The kube-system of a kubeadm cluster: static pods, CoreDNS, kube-proxy and a network add-on. */
 export function kubeSystem(nodes: readonly LabNodeSpec[], version: string): KubeObject[] {
   const masters = nodes.filter((n) => n.role === 'control-plane');
   const accounts = ['coredns', 'kube-proxy', 'flannel'].map((name) => ({

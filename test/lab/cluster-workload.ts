@@ -3,9 +3,7 @@ import type { LabNodeSpec } from './machine.ts';
 
 const namespace = 'apps';
 
-/**
- * Ordinary workload, so that every drain has something to do; its disruption budgets all allow one at a time.
- */
+/** Ordinary pods, so that every drain evicts some. Each disruption budget allows one eviction at a time. */
 export function workload(nodes: readonly LabNodeSpec[]): KubeObject[] {
   const workers = nodes.filter((n) => n.role === 'worker').map((n) => n.name);
   const [first = nodes[0]?.name ?? '', second = first] = workers;
@@ -60,7 +58,7 @@ function budget(app: string, spec: { minAvailable?: number | string; maxUnavaila
   };
 }
 
-/** Nobody makes it again: a drain needs force. */
+/** A pod without a controller: nothing recreates it, so a drain needs force. */
 function barePod(name: string, nodeName: string, extra: Partial<PodSpec>): KubeObject {
   return {
     apiVersion: 'v1',

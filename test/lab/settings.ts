@@ -21,16 +21,16 @@ interface Surroundings {
 const mounted = (key: string): string => `${mountPaths.credentials}/${key}`;
 
 /**
- * The settings of `main.ts`'s cluster, with the lab's addresses and its waits shortened: a second for ten
- * minutes. Time is compressed here and nowhere else. /
+ * The settings of `main.ts`'s cluster, with the lab's addresses and with short waits: a second instead of ten
+ * minutes. Time is compressed only here.
  */
 export function labSettings({ services, nodes, soak, change = (base) => base }: Surroundings): SettingsInput {
   const [first] = nodes.values();
   const workers = ['k8s-node4', 'k8s-node3', 'k8s-node2', 'k8s-node1'].filter((name) => nodes.has(name));
   return change({
     nodes: { controlPlane: ['k8s-master'].filter((name) => nodes.has(name)), workers },
-    // The defaults, written out: the lab's kubelet has no mount namespace and puts its own paths in their
-    // place.
+    // The default paths, written out: the lab's kubelet has no mount namespace and replaces them with its
+    // own.
     slack: { webhookFile: mounted(credentialKeys.slackWebhook) },
     ssh: {
       privateKeyFile: mounted(credentialKeys.sshKey),

@@ -10,9 +10,7 @@ import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import { isServed } from './api/served.ts';
 import { kubernetesObjects } from './terraform.ts';
 
-/**
- * The Terraform of what `fill` puts into a stack, as JSON text. An app makes a directory: it does not stay.
- */
+/** The Terraform of the constructs that `fill` adds to a stack, as JSON text. Leaves no files behind. */
 export function synthesize(name: string, fill: (stack: TerraformStack) => void): string {
   const outdir = mkdtempSync(join(tmpdir(), 'cdktf-'));
   try {
@@ -24,7 +22,7 @@ export function synthesize(name: string, fill: (stack: TerraformStack) => void):
   }
 }
 
-/** Every object that `scripts/tg apply` would put into a cluster with these settings. */
+/** Every object that `scripts/tg apply` creates in a cluster with these settings. */
 export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
   const text = synthesize('lab', (stack) => {
     new KubernetesProvider(stack, 'kubernetes');
@@ -39,9 +37,8 @@ export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
 }
 
 /**
- * What `scripts/tg apply` would put into a cluster with these settings: namespace, settings, roles, CronJobs
- * and the rest. Not the Secret with the credentials, which the External Secrets operator would make, nor its
- * request for it. /
+ * {@link deployedObjects} of the kinds that the lab serves: namespace, settings, roles, CronJobs and so on.
+ * Without the ExternalSecret, and without the Secret that its operator creates from it.
  */
 export function labObjects(settings: SettingsInput): KubernetesObject[] {
   return deployedObjects(settings).filter(isServed);

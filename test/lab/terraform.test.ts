@@ -17,7 +17,7 @@ describe('kubernetesObjects', () => {
     return found as T;
   };
 
-  it('gives the pod template as the API has it', () => {
+  it('converts the pod template to the form of the API', () => {
     const cronJob = find<V1CronJob>('CronJob', 'k8s-version-upgrade');
     const template = cronJob.spec?.jobTemplate.spec?.template.spec;
     expect(cronJob.spec?.timeZone).toBe('Etc/UTC');
@@ -37,7 +37,7 @@ describe('kubernetesObjects', () => {
     expect(cronJob.metadata?.labels?.['app.kubernetes.io/component']).toBe('executor');
   });
 
-  it('gives roles with their rules', () => {
+  it('converts roles with their rules', () => {
     expect(find<V1Role>('Role', 'k8s-version-upgrade').rules).toContainEqual({
       apiGroups: ['coordination.k8s.io'],
       resources: ['leases'],
@@ -46,7 +46,7 @@ describe('kubernetesObjects', () => {
     });
   });
 
-  it('gives network policies with ports as the API has them', () => {
+  it('converts network policies with ports in the form of the API', () => {
     const { spec } = find<V1NetworkPolicy>('NetworkPolicy', 'k8s-version-upgrade');
     expect(spec?.egress?.[0]?.ports).toEqual([
       { port: 53, protocol: 'UDP' },
@@ -58,12 +58,12 @@ describe('kubernetesObjects', () => {
     });
   });
 
-  it('refuses a resource it does not know, so that nothing is left out in silence', () => {
+  it('refuses a resource that it does not know, so that none is missed', () => {
     const stack = JSON.stringify({ resource: { kubernetes_ingress_v1: { x: {} } } });
     expect(() => kubernetesObjects(stack)).toThrow('kubernetes_ingress_v1');
   });
 
-  it('leaves other providers’ resources and Terraform’s own arguments out', () => {
+  it('leaves out resources of other providers and arguments for Terraform itself', () => {
     const stack = JSON.stringify({
       resource: {
         vault_policy: { p: { name: 'p' } },

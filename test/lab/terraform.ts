@@ -1,18 +1,14 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 
 /**
- * Turns the kubernetes_* resources of a synthesized Terraform stack into the API objects that the provider
- * would create, so that the lab's API server holds what a real one would: its roles, its templates, its
- * settings. /
+ * Converts the kubernetes_* resources of a synthesized Terraform stack into the API objects that the provider
+ * creates. So the lab's API server has the same roles, templates and settings as a real one.
  */
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };
 
-/**
- * Terraform resource type → kind and API version. Anything else in the stack is not Kubernetes, or is unknown
- * here.
- */
+/** Terraform resource type → kind and API version. */
 const kinds: Record<string, { readonly apiVersion: string; readonly kind: string }> = {
   kubernetes_namespace_v1: { apiVersion: 'v1', kind: 'Namespace' },
   kubernetes_service_account_v1: { apiVersion: 'v1', kind: 'ServiceAccount' },
@@ -29,7 +25,7 @@ const kinds: Record<string, { readonly apiVersion: string; readonly kind: string
   kubernetes_priority_class_v1: { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass' },
 };
 
-/** Blocks that the provider names in the singular, as HCL repeats them; the API has a list in the plural. */
+/** A block that HCL repeats, named in the singular → the API's list, named in the plural. */
 const lists: Record<string, string> = {
   container: 'containers',
   init_container: 'initContainers',
@@ -44,7 +40,7 @@ const lists: Record<string, string> = {
   on_pod_condition: 'onPodConditions',
 };
 
-/** Fields whose name the API writes otherwise than by camel case. */
+/** Fields whose name in the API is not plain camel case. */
 const renamed: Record<string, string> = { timezone: 'timeZone', non_resource_urls: 'nonResourceURLs' };
 
 /** Maps whose keys are data. */
@@ -59,7 +55,7 @@ const dataMaps = new Set([
   'requests',
 ]);
 
-/** Numbers that the provider takes as text. */
+/** Numbers that the provider has as text. */
 const integers = new Set([
   'fs_group',
   'run_as_group',
@@ -67,17 +63,17 @@ const integers = new Set([
   'toleration_seconds',
   'ttl_seconds_after_finished',
 ]);
-/** File modes that the provider takes as octal text; the API has the number. */
+/** File modes that the provider has as octal text and the API as a number. */
 const fileModes = new Set(['default_mode', 'mode']);
 
-/** What Terraform itself reads from a resource. */
+/** Arguments of a resource that are for Terraform itself. */
 const metaArguments = new Set(['depends_on', 'lifecycle', 'provider', 'timeouts', 'count', 'for_each', '//']);
 
 /**
- * @param synthesized the JSON text of one stack, as `Testing.synth` or `cdktf.out/stacks/…/cdk.tf.json` has
- * it.
- * @throws when the stack has a kubernetes_* resource that this converter does not know: better than leaving
- * it out. /
+ * The API objects of a stack; resources of other providers are left out.
+ *
+ * @param synthesized the JSON text of one stack, from `Testing.synth` or `cdktf.out/stacks/…/cdk.tf.json`.
+ * @throws Error when the stack has a kubernetes_* resource that this converter does not know.
  */
 export function kubernetesObjects(synthesized: string): KubernetesObject[] {
   const { resource = {} } = JSON.parse(synthesized) as { resource?: Record<string, Record<string, Fields>> };
@@ -95,7 +91,7 @@ function toObject(type: string, body: Fields): KubernetesObject {
 }
 
 function convertFields(fields: Fields): Json {
-  // An empty text or list is one that was not written, to the provider.
+  // The provider treats an empty text or list as absent.
   const written = Object.entries(fields).filter(([, value]) => value !== '' && !isEmptyList(value));
   return Object.fromEntries(written.map(([key, value]) => convertField(key, value)));
 }
@@ -105,8 +101,11 @@ function convertField(key: string, value: Json): [string, Json] {
   const plural = lists[key];
   // A container's `port` is a block; a network policy's is a number or a name.
   if (plural !== undefined && typeof value === 'object')
-    return [plural, over(sentAnyway[key], convert(Array.isArray(value) ? value : [value]))];
-  return [renamed[key] ?? camelCase(key), scalar(key, value) ?? over(sentAnyway[key], convert(value))];
+    return [plural, withDefaults(alwaysSent[key], convert(Array.isArray(value) ? value : [value]))];
+  return [
+    renamed[key] ?? camelCase(key),
+    scalar(key, value) ?? withDefaults(alwaysSent[key], convert(value)),
+  ];
 }
 
 function convert(value: Json): Json {
@@ -123,14 +122,13 @@ function scalar(key: string, value: Json): number | undefined {
 }
 
 /**
- * What the provider sends of a block although nobody wrote it, down to the fields: its schema's defaults and
- * its zero values.
+ * Block → fields that the provider always sends with it: defaults and zero values of its schema.
  *
  * @see expandCronJobSpecV1, expandPodSpec and expandContainerSecurityContext of
- * hashicorp/terraform-provider-kubernetes 2.38.0; test/conformance/terraform compares them with what it
- * really made. /
+ * hashicorp/terraform-provider-kubernetes 2.38.0; test/conformance/terraform compares them with the objects
+ * that it really creates.
  */
-const sentAnyway: Record<string, Fields> = {
+const alwaysSent: Record<string, Fields> = {
   job_template: { spec: { parallelism: 1, completions: 1, manualSelector: false } },
   template: {
     spec: { automountServiceAccountToken: true, enableServiceLinks: true, shareProcessNamespace: false },
@@ -147,13 +145,13 @@ const sentAnyway: Record<string, Fields> = {
   secret: { optional: false },
 };
 
-/** `written` over `defaults`, field by field. A block that nobody wrote stays away. */
-function over(defaults: Json | undefined, written: Json): Json {
-  if (Array.isArray(written)) return written.map((one) => over(defaults, one));
+/** Adds the defaults that `written` lacks, field by field; does not add blocks. */
+function withDefaults(defaults: Json | undefined, written: Json): Json {
+  if (Array.isArray(written)) return written.map((one) => withDefaults(defaults, one));
   if (!isFields(defaults) || !isFields(written)) return written;
   const merged = Object.entries(defaults)
     .filter(([key, value]) => key in written || !isFields(value))
-    .map(([key, value]) => [key, key in written ? over(value, written[key] as Json) : value]);
+    .map(([key, value]) => [key, key in written ? withDefaults(value, written[key] as Json) : value]);
   return { ...written, ...Object.fromEntries(merged) };
 }
 

@@ -4,8 +4,8 @@ import { type Scenario, scenarioNamed, scenarios } from './scenarios.ts';
 import { Terminal } from './terminal.ts';
 
 /**
- * `node --import tsx test/lab/rehearse/main.ts [--scenario NAME|list]`: exit 0 when the scenario went as it
- * says.
+ * `node --import tsx test/lab/rehearse/main.ts [--scenario NAME|list]`. Exits with 0 when the scenario's runs
+ * ended as expected, with 1 when they did not, and with 2 on an unknown scenario.
  */
 async function main(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -29,7 +29,7 @@ async function main(argv: readonly string[]): Promise<number> {
 async function rehearse(scenario: Scenario): Promise<number> {
   const terminal = new Terminal(process.stdout);
   terminal.print(`${pc.bold(scenario.name)}: ${scenario.summary}`);
-  // Loaded when it is needed: a list of scenarios needs no cluster.
+  // Imported late, as listing the scenarios needs no cluster.
   const { Lab } = await import('../lab.ts');
   const lab = await Lab.start({ ...scenario.options, pace: 'visible' });
   const stop = () => void lab.stop().finally(() => process.exit(130));
@@ -52,7 +52,7 @@ function judge(scenario: Scenario, runs: readonly number[]): number {
     codes.length === 0 ? 'no run' : `exit ${codes.join(', then exit ')}`;
   const asExpected = runs.join() === scenario.expects.join();
   console.log(
-    `${scenario.name}: ${list(runs)}${asExpected ? ', as this scenario is about' : `; expected ${list(scenario.expects)}`}`,
+    `${scenario.name}: ${list(runs)}${asExpected ? ', as expected' : `; expected ${list(scenario.expects)}`}`,
   );
   return asExpected ? 0 : 1;
 }

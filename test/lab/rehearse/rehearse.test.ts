@@ -7,7 +7,7 @@ import { scenarios } from './scenarios.ts';
 const program = (name: string) => ['--import', 'tsx', fileURLToPath(new URL(name, import.meta.url))];
 
 describe('the rehearsal', () => {
-  it('lists its scenarios with a sentence each', () => {
+  it('lists its scenarios with their summaries', () => {
     const { stdout, status } = spawnSync(process.execPath, [...program('main.ts'), '--scenario', 'list'], {
       encoding: 'utf8',
     });
@@ -20,7 +20,7 @@ describe('the rehearsal', () => {
     ).toEqual(scenarios.map(({ name, summary }) => [name, summary].flatMap((text) => text.split(/ {2,}/))));
   });
 
-  it('refuses a scenario that it does not have, by name', () => {
+  it('refuses an unknown scenario and names it', () => {
     const { stderr, status } = spawnSync(process.execPath, [...program('main.ts'), '--scenario', 'fire'], {
       encoding: 'utf8',
     });
@@ -29,11 +29,11 @@ describe('the rehearsal', () => {
   });
 });
 
-describe('the lab by hand', () => {
+describe('make lab', () => {
   let child: ChildProcess | undefined;
   afterEach(() => child?.kill('SIGKILL'));
 
-  it('prints how to reach it, works, and ends with Ctrl-C', async () => {
+  it('prints how to reach the lab, which works and ends with Ctrl-C', async () => {
     child = spawn(process.execPath, program('serve.ts'), { stdio: ['ignore', 'pipe', 'inherit'] });
     let printed = '';
     for await (const chunk of child.stdout ?? []) {

@@ -1,27 +1,33 @@
 import type { RunEvent } from '../../../runtime/src/report/events.ts';
 import type { AnyLab, LabOptions } from '../lab.ts';
 
-/** What a scenario tells while it plays. */
+/** Prints what a scenario does. */
 export interface Narrator {
-  /** What happens around the pipeline. */
+  /** Prints something that happens outside of the pipeline. */
   say(text: string): void | Promise<void>;
 }
 
-/** Exit code of each run of the executor, in order; a detection that dispatches nothing has none. */
+/** How a scenario ended. */
 export interface Played {
+  /** Exit codes of the executor's runs, in order; a detection that dispatches nothing adds none. */
   readonly runs: readonly number[];
 }
 
+/** What `make rehearse SCENARIO=…` plays. */
 export interface Scenario {
+  /** As in `SCENARIO=…`. */
   readonly name: string;
+  /** One line for the list of scenarios. */
   readonly summary: string;
+  /** The cluster that it starts with. */
   readonly options: LabOptions;
-  /** The exit codes that this scenario is about. */
+  /** The exit codes that {@link Played.runs} must have. */
   readonly expects: readonly number[];
+  /** Plays it once, in a new lab. */
   play(lab: AnyLab, narrator: Narrator): Promise<Played>;
 }
 
-/** One detection as the CronJob would, and the run that it dispatches. */
+/** Plays one detection of the CronJob, and the run that it dispatches. */
 async function pipeline(lab: AnyLab): Promise<Played> {
   const before = lab.agentService.jobs.length;
   const detection = await lab.detect();
@@ -30,8 +36,8 @@ async function pipeline(lab: AnyLab): Promise<Played> {
   return { runs: await Promise.all(dispatched.map((job) => lab.agentJobEnd(job.id))) };
 }
 
-/** Two pipelines, and between them somebody repairs what stopped the first. */
-async function stopAndContinue(
+/** Plays the pipeline until it stops, then the repair, and the pipeline again. */
+async function stopAndResume(
   lab: AnyLab,
   narrator: Narrator,
   repair: string,
@@ -44,6 +50,7 @@ async function stopAndContinue(
   return { runs: [...first.runs, ...second.runs] };
 }
 
+/** Calls `action` once, at the first event that matches. */
 const when = (lab: AnyLab, matches: (event: RunEvent) => boolean, action: () => void): void => {
   const listener = (event: RunEvent) => {
     if (!matches(event)) return;
@@ -53,6 +60,7 @@ const when = (lab: AnyLab, matches: (event: RunEvent) => boolean, action: () => 
   lab.events.on('run-event', listener);
 };
 
+/** Every scenario; the first is the default. */
 export const scenarios: readonly Scenario[] = [
   {
     name: 'patch',
@@ -70,7 +78,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'dry-run',
-    summary: 'the same patch with dry_run: every step is said, nothing is changed',
+    summary: 'the same patch with dry_run: every step is reported, nothing is changed',
     options: {},
     expects: [0],
     async play(lab) {
@@ -91,7 +99,7 @@ export const scenarios: readonly Scenario[] = [
         void narrator.say('the alert NodeMemoryPressure starts firing');
         lab.prometheus.fire('NodeMemoryPressure', { node: 'k8s-node1' });
       });
-      return stopAndContinue(lab, narrator, 'the alert clears', () =>
+      return stopAndResume(lab, narrator, 'the alert clears', () =>
         lab.prometheus.clear('NodeMemoryPressure'),
       );
     },
@@ -104,7 +112,7 @@ export const scenarios: readonly Scenario[] = [
     expects: [1, 0],
     play(lab, narrator) {
       lab.node('k8s-node3').faults.set('kubeadm-fails', { times: 99 });
-      return stopAndContinue(lab, narrator, 'somebody repairs k8s-node3', () =>
+      return stopAndResume(lab, narrator, 'somebody repairs k8s-node3', () =>
         lab.node('k8s-node3').faults.clear('kubeadm-fails'),
       );
     },
@@ -122,7 +130,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'up-to-date',
-    summary: 'nothing newer is out: the detection says so and dispatches nothing',
+    summary: 'nothing newer is out: the detection reports that and dispatches nothing',
     options: { release: '1.34.5' },
     expects: [],
     play: pipeline,
@@ -154,5 +162,6 @@ const neverAllowed = [
   },
 ];
 
+/** Undefined when there is no such scenario. */
 export const scenarioNamed = (name: string): Scenario | undefined =>
   scenarios.find((one) => one.name === name);

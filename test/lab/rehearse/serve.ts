@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { bundle, Lab } from '../lab.ts';
 import { LabNode } from '../nodes/node.ts';
 
-/** Keeps a lab running until Ctrl-C, and says how to reach each part of it. */
+/** Keeps a lab running until Ctrl-C, and prints how to reach each part of it. */
 const lab = await Lab.start({ pace: 'visible' });
 const kubeconfig = await lab.kubeconfig();
 const knownHosts = join(lab.dir, 'operator', 'known_hosts');
@@ -20,7 +20,7 @@ The lab is up: five nodes at 1.34.2, and 1.34.5 is out.
   kubectl get nodes -o wide
   ${cli} plan --settings ${lab.settingsFile}
   ${cli} run --target-version 1.34.5 --kind patch --settings ${lab.settingsFile}
-  kubectl -n k8s-upgrade create job --from=cronjob/k8s-version-check by-hand
+  kubectl -n k8s-upgrade create job --from=cronjob/k8s-version-check manual-check
 
 Nodes
 ${[...lab.nodes.values()].map((node) => `  ${node.name.padEnd(12)}${ssh(node)}`).join('\n')}
@@ -33,7 +33,7 @@ Services
   Slack         ${lab.slack.webhook}
   agent         ${lab.agentService.url}
 
-Ctrl-C ends it.
+Ctrl-C stops it.
 `);
 lab.slack.events.on('message', ({ text }) => console.log(`slack  ${text}`));
 const stop = () => void lab.stop().finally(() => process.exit(0));

@@ -31,7 +31,7 @@ const started: RunEvent = {
   ],
 };
 
-/** As a run tells it that fails on its second node; each a second after the one before. */
+/** The events of a run that fails on its second worker. */
 const recorded: readonly RunEvent[] = [
   { type: 'in-flight', startedAt: undefined, snapshotTaken: false },
   started,
@@ -63,7 +63,7 @@ const table = [
 ];
 
 /**
- * What stands on a screen, of what was written to it: as much of a terminal as a block that is redrawn needs.
+ * What a terminal shows of the text written to it. It knows only the sequences that a redrawn block needs.
  */
 class Screen {
   readonly columns = 100;
@@ -88,7 +88,7 @@ class Screen {
     return true;
   }
 
-  /** Without what is blank below. */
+  /** Without blank lines at the end. */
   get lines(): string[] {
     return this.#lines.join('\n').trimEnd().split('\n');
   }
@@ -140,8 +140,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('elsewhere than on a terminal', () => {
-  it('there is a line for each event that says something, with its time, and then the table', () => {
+describe('when the output is not a terminal', () => {
+  it('prints a line with its time for each event that has a text, and then the table', () => {
     const { screen, terminal } = open(false);
     terminal.print('the lab is up');
     play(terminal, recorded);
@@ -161,7 +161,7 @@ describe('elsewhere than on a terminal', () => {
     expect(screen.cells).toEqual(table);
   });
 
-  it('nothing is drawn over: no sequence but colours, and nothing with time alone', () => {
+  it('redraws nothing: writes no sequences except colours, and nothing between events', () => {
     const { screen, terminal } = open(false);
     play(terminal, recorded.slice(0, 6));
     const { written } = screen;
@@ -171,8 +171,8 @@ describe('elsewhere than on a terminal', () => {
   });
 });
 
-describe('on a terminal', () => {
-  it('the nodes stand once below what has scrolled by, each with how far it is', () => {
+describe('when the output is a terminal', () => {
+  it('shows each node once below the lines that have scrolled by, with its phase', () => {
     const { screen, terminal } = open(true);
     terminal.print('the lab is up');
     play(terminal, recorded.slice(0, 11));
@@ -187,7 +187,7 @@ describe('on a terminal', () => {
     expect(screen.lines.filter((line) => /^[▶✔·]/.test(line))).toHaveLength(4);
   });
 
-  it('the time that a node takes runs on without an event', () => {
+  it('updates the time of a phase between events', () => {
     const { screen, terminal } = open(true);
     play(terminal, recorded.slice(0, 11));
     const before = screen.lines;
@@ -197,7 +197,7 @@ describe('on a terminal', () => {
     expect(screen.lines).toHaveLength(before.length);
   });
 
-  it('in the end the block is gone for good, and the table stands in its place', () => {
+  it('replaces the block by the table at the end, and redraws nothing afterwards', () => {
     const { screen, terminal } = open(true);
     play(terminal, recorded);
     terminal.finish();
@@ -212,7 +212,7 @@ describe('on a terminal', () => {
   });
 });
 
-it.each([true, false])('nothing was done to any node: there is no table (on a terminal: %s)', (isTTY) => {
+it.each([true, false])('prints no table when no node was changed (on a terminal: %s)', (isTTY) => {
   const { screen, terminal } = open(isTTY);
   play(terminal, [started, { type: 'run-ended', outcome: 'blocked', target: to, message: 'a gate' }]);
   terminal.finish();

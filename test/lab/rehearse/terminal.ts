@@ -7,7 +7,7 @@ import type { RunEvent } from '../../../runtime/src/report/events.ts';
 
 type NodeEvent = Extract<RunEvent, { type: 'node' }>;
 
-/** What is known of one node's upgrade, from the events. Times in milliseconds. */
+/** One node's upgrade, from the events. Times in milliseconds. */
 interface NodeRow {
   from: string;
   to: string;
@@ -20,8 +20,8 @@ interface NodeRow {
 }
 
 /**
- * Progress of a run: on a terminal the nodes as a block that is redrawn, below what has scrolled by;
- * elsewhere a plain line for everything. /
+ * Prints the progress of a run: a line for each event, and on a terminal a redrawn block of the nodes below
+ * the lines.
  */
 export class Terminal {
   readonly #rows = new Map<string, NodeRow>();
@@ -30,6 +30,7 @@ export class Terminal {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #started = Date.now();
 
+  /** @param out decides by `isTTY` whether there is a block. */
   constructor(out: NodeJS.WriteStream) {
     this.#out = out;
     if (!out.isTTY) return;
@@ -38,7 +39,7 @@ export class Terminal {
     this.#timer.unref();
   }
 
-  /** A line of its own. */
+  /** Prints a line with the time since the start. */
   print(line: string): void {
     const time = ((Date.now() - this.#started) / 1000).toFixed(1).padStart(5);
     this.#update?.clear();
@@ -46,6 +47,7 @@ export class Terminal {
     this.#redraw();
   }
 
+  /** Updates the block, and prints the event unless it has no text. */
   event(event: RunEvent): void {
     if (event.type === 'run-started')
       for (const { name, release } of event.nodes) this.#row(name, release, event.target);
@@ -54,7 +56,7 @@ export class Terminal {
     this.print(colored(event)(describe(event)));
   }
 
-  /** Ends the live block and prints the table of what was done. */
+  /** Removes the block and prints the table of the changed nodes. */
   finish(): void {
     clearInterval(this.#timer);
     this.#update?.clear();
@@ -106,8 +108,8 @@ export class Terminal {
     const lines = [...this.#rows].map(([name, row]) => {
       const busy = row.phase !== 'waiting' && row.phase !== 'done';
       const time = busy ? formatDuration(Date.now() - row.since) : '';
-      const mark = row.phase === 'done' ? pc.green('✔') : busy ? pc.yellow('▶') : pc.dim('·');
-      return `${mark} ${name.padEnd(12)} ${row.from} → ${row.to}  ${row.phase} ${pc.dim(time)}`;
+      const symbol = row.phase === 'done' ? pc.green('✔') : busy ? pc.yellow('▶') : pc.dim('·');
+      return `${symbol} ${name.padEnd(12)} ${row.from} → ${row.to}  ${row.phase} ${pc.dim(time)}`;
     });
     this.#update(lines.join('\n'));
   }
