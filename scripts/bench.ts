@@ -76,7 +76,8 @@ function watchSoaks(lab: Lab): Set<string> {
 const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
 
 /**
- * Prints the time of a run less drains, scripts and soaks, per node. The lab measures these, not the program.
+ * Prints the time of a run minus drains, scripts and soaks, per node. The lab measures these, not the
+ * program.
  */
 async function overhead(): Promise<void> {
   const lab = await Lab.start();

@@ -1,9 +1,10 @@
 /**
- * `node scripts/comments.mjs`, in the root of the project, is part of `make check`. It prints file and line of each fault:
+ * `node scripts/comments.mjs`, run in the root of the project, is part of `make check`. Prints file and line
+ * of each fault, and exits with 1 when there is one:
  *
- * - a comment wider than the code, whose width is in biome.json; Biome checks the code itself;
+ * - a comment wider than the line width in biome.json; Biome checks the code itself;
  * - a word of `words.mjs` in code, comments, strings, names or the prose of a document;
- * - in an area of `documented.mjs`, too many members without a doc comment.
+ * - members without a doc comment, when an area of `documented.mjs` has too many of them.
  */
 import { execFileSync } from 'node:child_process';
 import { lstatSync, readFileSync } from 'node:fs';
@@ -14,20 +15,23 @@ import { aboutWords, words } from './words.mjs';
 const scriptName = /\.([cm]?[jt]s|jsonc)$/;
 const hashName = /\.(sh|ya?ml)$|(^|\/)(Makefile|Dockerfile|\.shellcheckrc)$/;
 
-/** How its comments are written: as in JavaScript or with `#`; or a document. Undefined for any other file. */
+/**
+ * `script` for comments as in JavaScript, `hash` for `#`, `document` for Markdown; undefined for any other
+ * file.
+ */
 function syntaxOf(file, text) {
   if (file.endsWith('.md')) return 'document';
   if (scriptName.test(file)) return 'script';
   return hashName.test(file) || /^#!.*\b(ba)?sh\b/.test(text) ? 'hash' : undefined;
 }
 
-/** Where in a line of bash, YAML or a Makefile its comment starts; quotes are followed within the line only. */
+/** Where in a line of bash, YAML or a Makefile the comment starts. Does not know quotes that span lines. */
 function hashComment(line) {
   const [before] = /^(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<!\s|^)#|[^#])*/.exec(line) ?? [''];
   return before.length < line.length ? before.length : undefined;
 }
 
-/** For each line that ends in a comment: its index, and the parts of the comment in it, apart by spaces. */
+/** The index of each line that ends in a comment, and the words of that comment. */
 function commentLines(file, text, syntax) {
   if (syntax === 'document') return [];
   if (syntax === 'hash') {
@@ -39,13 +43,13 @@ function commentLines(file, text, syntax) {
   const lineOf = lineIndex(text);
   return commentsOf(file, text).flatMap(({ start, end }) => {
     const lines = text.slice(start, end).split('\n');
-    // Where code follows the comment, the width of its last line is Biome's business.
+    // When code follows the comment, Biome checks the width of that line.
     if (/^[^\n]*\S/.test(text.slice(end))) lines.pop();
     return lines.map((line, n) => ({ index: lineOf(start) + n, parts: partsOf(line) }));
   });
 }
 
-/** Without what marks a comment as one. */
+/** The words of a comment, without its delimiters. */
 const partsOf = (comment) =>
   comment
     .replace(/^\s*(\/\/|\/\*+|\*(?!\/)|#+)|\*+\/$/g, '')
@@ -54,18 +58,20 @@ const partsOf = (comment) =>
 
 function commentsOf(file, text) {
   if (!file.endsWith('.jsonc')) return parseSync(file, text).comments;
-  // As an expression, JSON is JavaScript.
+  // In parentheses, JSON is a JavaScript expression.
   const { comments } = parseSync(`${file}.js`, `(${text})`);
   return comments.map(({ start, end }) => ({ start: start - 1, end: end - 1 }));
 }
 
-/** Offset in the text → index of its line. */
+/** Returns a function: offset in the text → index of its line. */
 function lineIndex(text) {
   const starts = [0, ...[...text.matchAll(/\n/g)].map(({ index }) => index + 1)];
   return (offset) => starts.findLastIndex((start) => start <= offset);
 }
 
-/** A line that holds one word and nothing else, such as a URL, cannot be broken. */
+/**
+ * Comment lines that are too wide. A line of a single word, such as a URL, cannot be broken and is allowed.
+ */
 function wideComments(file, text, syntax, width) {
   const lines = text.split('\n').map((line) => [...line].length);
   return commentLines(file, text, syntax)
@@ -73,9 +79,12 @@ function wideComments(file, text, syntax, width) {
     .map(({ index }) => ({ index, what: `a comment ${lines[index]} wide, expected at most ${width}` }));
 }
 
-/** Words in prose, and parts of names: `nextNode`, `NODE_NAME` and `Nodes` hold one of a node each. */
+/** Words in prose and parts of names: matches `node` in `nextNode` and `NODE` in `NODE_NAME`. */
 const wordParts = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g;
-/** What may stand between two words of a phrase: nothing in a name, a line of comment ends in prose. */
+/**
+ * What may separate two words of a phrase: nothing or `_` in a name, white space or a new comment line in
+ * prose.
+ */
 const gap = /^(_|\s*([*#]|\/\/)?\s*)$/;
 
 function wrongWords(text) {
@@ -99,13 +108,13 @@ function wrongWords(text) {
   );
 }
 
-/** The prose of a document: its code is blank, and its lines keep their numbers. */
+/** The prose of a document: replaces code by blanks, so that offsets and lines stay the same. */
 function proseOf(markdown) {
   const blank = (code) => code.replace(/[^\n]/g, ' ');
   return markdown.replace(/^ *```[\s\S]*?^ *```$/gm, blank).replace(/`[^`\n]*`/g, blank);
 }
 
-/** Whether the offset is in something that the line may say. */
+/** Whether the offset is within a match of the pattern `allowed` in its line. */
 function isWithin(text, offset, allowed) {
   const from = text.lastIndexOf('\n', offset - 1) + 1;
   const [line] = text.slice(from).split('\n', 1);
@@ -114,7 +123,7 @@ function isWithin(text, offset, allowed) {
   );
 }
 
-/** The tracked files that hold code, and the documents. */
+/** The tracked files of code, and the documents. */
 function readSources() {
   const names = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
   return names
@@ -124,7 +133,7 @@ function readSources() {
     .filter(({ syntax }) => syntax !== undefined);
 }
 
-/** Prints how much of each area is documented, and returns what is not where that is too much. */
+/** Prints how many members of each area have a doc comment. Returns the others where too few have one. */
 function undocumented(sources) {
   return areas.flatMap(({ name }) => {
     const members = sources

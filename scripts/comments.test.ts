@@ -8,7 +8,7 @@ import { root } from '../test/docs/markdown.ts';
 const projects = mkdtempSync(join(tmpdir(), 'k8s-upgrade-comments-'));
 afterAll(() => rmSync(projects, { recursive: true, force: true }));
 
-/** What `scripts/comments.mjs` prints in a repository of these files, whose code is 40 wide. */
+/** Runs `scripts/comments.mjs` in a repository of these files, with a line width of 40. */
 function check(files: readonly (readonly [file: string, text: string])[]) {
   const project = mkdtempSync(join(projects, 'project-'));
   for (const [file, text] of [['biome.json', '{"formatter":{"lineWidth":40}}'], ...files] as const) {
@@ -30,11 +30,11 @@ function check(files: readonly (readonly [file: string, text: string])[]) {
 
 const passes = { status: 0, faults: [] };
 
-describe('the width of a comment', () => {
+describe('the width of comments', () => {
   const long = 'a comment that goes beyond the fortieth column';
   const url = `https://example.com/${'a'.repeat(40)}`;
 
-  it('fails where it is more than that of code', () => {
+  it('fails when a comment is wider than code may be', () => {
     const { status, faults } = check([
       ['whole.ts', `\n// ${long}\n`],
       ['behind.ts', `const a = 1; // ${long}\n`],
@@ -64,7 +64,7 @@ describe('the width of a comment', () => {
     ]);
   });
 
-  it('passes what is no comment, is no wider, or cannot be broken', () => {
+  it('passes what is not a comment, is no wider, or cannot be broken', () => {
     const result = check([
       ['forty.ts', `// ${'a '.repeat(18)}a\n`],
       ['url.ts', `/**\n * ${url}\n */\n`],
@@ -78,7 +78,7 @@ describe('the width of a comment', () => {
   });
 });
 
-describe('the words', () => {
+describe('words that this project avoids', () => {
   it('fail in comments, strings and names', () => {
     const { status, faults } = check([
       ['1.ts', '\n// The next leg.\n'],
@@ -112,7 +112,7 @@ describe('the words', () => {
     expect(faults).toEqual(['a.md:1: "leg", say: Job', 'a.md:5: "leg", say: Job']);
   });
 
-  it('pass in other words, and in contracts', () => {
+  it('pass as parts of other words, and in contracts', () => {
     const result = check([
       ['longer.ts', '// legal, delegated, retouched\n'],
       ['apart.ts', '// It goes: on and on.\n'],
@@ -133,26 +133,26 @@ describe('the doc comments', () => {
     ['settings', 'runtime/src/settings/a.ts'],
     ['ports', 'runtime/src/gates/a.ts'],
   ] as const;
-  /** So many members with a doc comment, and one without. */
+  /** An interface of this many members with a doc comment, and one without. */
   const members = (documented: number) => {
     const lines = Array.from({ length: documented }, (_, n) => `/** Of ${n}. */ a${n}: string;\n`);
     return `export interface A {\n${lines.join('')}b: string;\n}\n`;
   };
 
-  it('pass where nine of ten members have one', () => {
+  it('pass when nine of ten members have one', () => {
     const result = check(areas.map(([, file]) => [file, members(9)]));
     expect(result).toMatchObject(passes);
     const lines = areas.map(([area]) => `doc comments in ${area}: 9 of 10, at least 9 expected\n`);
     expect(result.coverage).toBe(lines.join(''));
   });
 
-  it('fail where fewer have one', () => {
+  it('fail when fewer have one', () => {
     const { status, faults } = check(areas.map(([, file]) => [file, members(8)]));
     expect(status).toBe(1);
     expect(faults).toEqual(areas.map(([, file]) => `${file}:10: A.b has no doc comment`));
   });
 
-  it('are wanted of interfaces and of the keys of schemas, in front of each', () => {
+  it('are required in front of each member of an interface and each key of a schema', () => {
     const { faults } = check([
       ['alerts/1.ts', 'export interface A { b(): void }'],
       ['alerts/2.ts', 'export interface A {\n// Of a.\nb: 1 }'],
@@ -171,7 +171,7 @@ describe('the doc comments', () => {
     ]);
   });
 
-  it('are wanted of nothing else', () => {
+  it('are required nowhere else', () => {
     const result = check([
       ['constructs/a.ts', 'interface NotExported { b: 1 }'],
       ['constructs/a.test.ts', 'export interface OfTest { b: 1 }'],

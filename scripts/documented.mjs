@@ -1,12 +1,12 @@
 /**
- * Which members that others read carry a doc comment, by area. An exported interface is read by its name, a setting by its key.
+ * Finds which members have a doc comment, by area: members of exported interfaces, and the keys of settings.
  */
 import { parseSync } from 'oxc-parser';
 
-/** The least part of an area's members that has a doc comment. */
+/** The smallest allowed proportion of an area's members with a doc comment. */
 export const leastDocumented = 0.9;
 
-/** Each member belongs to the first area that its file is in. */
+/** A member belongs to the first area that matches its file. */
 export const areas = [
   { name: 'constructs', files: /^constructs\// },
   { name: 'alerts', files: /^alerts\// },
@@ -14,10 +14,15 @@ export const areas = [
   { name: 'ports', files: /^runtime\/src\/(?!testing\/)/ },
 ];
 
+/** The name of the file's area; undefined when it is in none, as tests are. */
 export const areaOf = (file) =>
   file.endsWith('.test.ts') ? undefined : areas.find(({ files }) => files.test(file))?.name;
 
-/** The members of a file's exported interfaces, and the keys of its Zod objects. */
+/**
+ * The members of a file's exported interfaces, and the keys of its Zod objects.
+ *
+ * @throws Error when the file cannot be parsed.
+ */
 export function membersOf(file, text) {
   const { program, comments, errors } = parseSync(file, text);
   if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`);
@@ -40,7 +45,7 @@ function memberNodes(node) {
   return node.arguments[0].properties.map((property) => ({ node: property }));
 }
 
-/** `z.strictObject({ … })` and its like. */
+/** Whether the node is `z.object({ … })`, `z.strictObject({ … })` or similar. */
 function isZodObject({ type, callee, arguments: [first] = [] }) {
   return (
     type === 'CallExpression' &&
@@ -50,7 +55,7 @@ function isZodObject({ type, callee, arguments: [first] = [] }) {
   );
 }
 
-/** A node of the syntax and all nodes in it. */
+/** A syntax node and all nodes within it. */
 function* walk(node) {
   if (node === null || typeof node !== 'object') return;
   if (typeof node.type === 'string') yield node;

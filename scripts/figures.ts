@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { figuresOf, readCounted, render } from '../test/docs/figures.ts';
 import { readDocument, root } from '../test/docs/markdown.ts';
 
-/** Writes what the last whole run has counted into docs/testing.md. */
+/** Writes the counts of the last complete run into docs/testing.md. */
 const path = 'docs/testing.md';
 try {
   const document = readDocument(path);

@@ -36,7 +36,7 @@ function isReachedThroughOthers(imports, from, to) {
   return [...imports.get(from)].some((other) => other !== to && reaches(other));
 }
 
-/** Leaves out an arrow where a path through other rooms exists; the table has all imports. */
+/** A flow chart. Omits an arrow when a path through other rooms exists; the table has all imports. */
 function picture(imports) {
   const floors = [...new Set(rooms.map(({ floor }) => floor))].sort((a, b) => b - a);
   const arrows = [...imports].flatMap(([from, all]) =>

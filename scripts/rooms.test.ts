@@ -68,7 +68,7 @@ const wrong: readonly (readonly [rule: string, ...Files[number]])[] = [
 ];
 const refused = check('wrong', [
   ...wrong.map(([, ...one]) => one),
-  // The other half of the circle.
+  // Together with the import above, this is a circle.
   [`${src}/drain/eviction.ts`, './drain.ts'],
 ]);
 

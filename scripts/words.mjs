@@ -1,12 +1,13 @@
 /**
- * Words that this project does not use, with what to say instead: in code, comments, strings, names and documents.
- * Each is matched as whole words and as parts of camelCase and snake_case names.
+ * Words that this project does not use in code, comments, strings, names and documents, and what to say
+ * instead. Matched as whole words and as parts of camelCase and snake_case names, except within a match of
+ * `except`.
  */
 export const words = [
   {
     never: ['leg', 'legs'],
     say: 'Job',
-    // The label, the flag, what is read of it and the key are contracts and stay.
+    // The label, the flag with its variable, and the JSON key are contracts and stay.
     except: [
       /k8s-upgrade\/leg\b/,
       /--leg\b/,
@@ -22,7 +23,7 @@ export const words = [
     say: 'in-flight annotation',
     except: [/K8sUpgradeLatchWithoutRun/],
   },
-  // So does the annotation on a node; effects in tests name it without its prefix.
+  // So does the annotation on a node, which tests also name without its prefix.
   {
     never: ['touched', 'untouched'],
     say: 'changed',

@@ -3,25 +3,26 @@ import type { Rest } from '../lab/api/contract/rest.ts';
 import type { PolicyRule, Role } from '../lab/api/types.ts';
 import type { AuditEvent } from './real-cluster.ts';
 
-/** What the audit log says of the pipeline's own accounts. */
-
+/** The service accounts of the pipeline. */
 const accounts: string[] = [
   objectNames.detectorServiceAccount,
   objectNames.executorServiceAccount,
   objectNames.submitterServiceAccount,
 ].map((name) => `system:serviceaccount:${objectNames.namespace}:${name}`);
 
+/** The events of the pipeline's accounts. */
 export const ofPipeline = (events: readonly AuditEvent[]): AuditEvent[] =>
   events.filter(({ user }) => accounts.includes(user.username));
 
-/** One verb on one kind of object, or on one object, that one rule of one role grants. */
+/** A permission from one rule of a role: one verb on a resource, or on one object of it. */
 interface Grant {
   /** `ClusterRole k8s-version-check: list nodes`. */
   readonly text: string;
+  /** Whether the request was allowed by this permission. */
   readonly uses: (event: AuditEvent) => boolean;
 }
 
-/** Every grant of the deployed roles, those of {@link accounts} and no others. */
+/** Every permission of the pipeline's deployed roles. */
 export async function grantsOf(rest: Rest): Promise<Grant[]> {
   const base = '/apis/rbac.authorization.k8s.io/v1';
   const [clusterRoles, roles] = await Promise.all([

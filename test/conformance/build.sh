@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and
-# prints its directory.
-# Those that a directory named in KUBEBUILDER_ASSETS has, as for envtest, are taken from there.
+# Builds the control plane that the lab is compared with, once for each pair of versions in go.mod, and prints
+# its directory. Uses the programs in the directory KUBEBUILDER_ASSETS instead, if set, as envtest does.
 set -euo pipefail
 assets=${KUBEBUILDER_ASSETS:+$(realpath "$KUBEBUILDER_ASSETS")}
 cd "$(dirname "$0")"
@@ -10,7 +9,7 @@ programs=(
   kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver
   kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager
   kube-scheduler=k8s.io/kubernetes/cmd/kube-scheduler
-  # The same server as the other releases that a cluster is upgraded from or to.
+  # The same server, reporting the other releases that clusters are upgraded from and to.
   kube-apiserver-1.33.9=k8s.io/kubernetes/cmd/kube-apiserver
   kube-apiserver-1.34.2=k8s.io/kubernetes/cmd/kube-apiserver
   kube-apiserver-1.34.5=k8s.io/kubernetes/cmd/kube-apiserver
@@ -20,7 +19,7 @@ programs=(
   etcdutl=go.etcd.io/etcd/etcdutl/v3
 )
 
-# usage: version_of MODULE — as go.mod requires it, with its v
+# usage: version_of MODULE — prints the version in go.mod, such as v1.34.4
 version_of() {
   awk -v module="$1" '$1 == "require" { $1 = $2; $2 = $3 } $1 == module && $2 ~ /^v/ { print $2; exit }' go.mod
 }
@@ -30,7 +29,7 @@ etcd=$(version_of go.etcd.io/etcd/server/v3)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade/envtest-$kubernetes-$etcd
 bin=$cache/bin
 
-# usage: stamp_of PROGRAM — linker flags; -1.33.9 at the end of its name is the release that it says it is
+# usage: stamp_of PROGRAM — prints linker flags; a name that ends in -1.33.9 makes it report that release
 stamp_of() {
   local release=$kubernetes package=k8s.io/component-base/version
   if [[ $1 =~ -([0-9.]+)$ ]]; then release=v${BASH_REMATCH[1]}; fi
@@ -39,12 +38,13 @@ stamp_of() {
     "$package" "$release" "$package" "$package" "${minor%%.*}"
 }
 
-# usage: is_given PROGRAM — an API server of another release is not what the tests upgrade to
+# usage: is_given PROGRAM — whether KUBEBUILDER_ASSETS has it; an API server must be of the release in go.mod
 is_given() {
   [[ -n $assets && -x $assets/$1 ]] || return 1
   [[ $1 != kube-apiserver || $("$assets/$1" --version) == "Kubernetes $kubernetes" ]]
 }
 
+# Prints the entries of `programs` that have to be built.
 missing() {
   local program
   for program in "${programs[@]}"; do
@@ -52,7 +52,7 @@ missing() {
   done
 }
 
-# Prints a directory with what is given and what was built.
+# Links the given and the built programs into one directory and prints it.
 together() {
   local program directory
   directory=$cache/with-$(sha256sum <<<"$assets" | cut -c1-12)
@@ -65,16 +65,16 @@ together() {
 
 main() {
   if [[ -n $assets && -x $assets/kube-apiserver ]] && ! is_given kube-apiserver; then
-    printf 'conformance: kube-apiserver in %s is not of %s: it is not taken\n' "$assets" "$kubernetes" >&2
+    printf 'conformance: kube-apiserver in %s is not of %s and is not used\n' "$assets" "$kubernetes" >&2
   fi
   mapfile -t wanted < <(missing)
   if ((${#wanted[@]} > 0)); then
     if ! command -v go >/dev/null; then
-      printf 'conformance: no Go to build with: %s\n' "${wanted[*]%%=*}" >&2
+      printf 'conformance: Go is not installed; it is needed to build %s\n' "${wanted[*]%%=*}" >&2
       exit 1
     fi
     mkdir -p "$bin"
-    # Two builds at once would write the same files: the second waits, and then finds them.
+    # Two concurrent builds would write the same files, so the second waits and then finds them.
     exec 9>"$bin/.lock"
     flock 9
     mapfile -t wanted < <(missing)
@@ -90,5 +90,5 @@ main() {
   if [[ -n $assets ]]; then together; else printf '%s\n' "$bin"; fi
 }
 
-# Bash reads a script as it goes: in a function, an edit does not reach a build that is under way.
+# Bash reads a script while it runs it. Inside a function, an edit does not affect a running build.
 main; exit

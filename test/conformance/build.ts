@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('build.sh', import.meta.url));
 let directory: string | undefined;
 
-/** Of kube-apiserver as go.mod has it; `build.sh` has the same server under other releases, too. */
+/** The release of kube-apiserver in go.mod. `build.sh` also builds it labelled with other releases. */
 export const builtRelease = releaseOf('k8s.io/kubernetes');
 
 function releaseOf(module: string): string {
@@ -17,9 +17,9 @@ function releaseOf(module: string): string {
 
 /**
  * The directory of kube-apiserver, kube-controller-manager, kube-scheduler, etcd, etcdctl and etcdutl. Builds
- * what is missing, which takes many minutes the first time.
+ * those that are missing, which takes many minutes the first time.
  *
- * @throws Error with the one line that says what is missing on this machine. /
+ * @throws Error with one line, which names what this machine lacks.
  */
 export function realPrograms(): string {
   if (directory !== undefined) return directory;

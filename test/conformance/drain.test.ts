@@ -14,7 +14,7 @@ import { RealCluster } from './real-cluster.ts';
 
 if (!hasKubectl) throw new Error('conformance: no kubectl on this machine (1.28 or newer)');
 
-/** Nodes with the same pods: kubectl drains the first of a pair, this project the second. */
+/** Pairs of nodes with the same pods: kubectl drains the first, this project the second. */
 const pairs = { easy: ['easy-theirs', 'easy-ours'], hard: ['hard-theirs', 'hard-ours'] } as const;
 const nodes = Object.values(pairs).flat();
 const apps = '/api/v1/namespaces/apps/pods';
@@ -66,7 +66,7 @@ const mirror = {
   annotations: { 'kubernetes.io/config.mirror': 'abc', 'kubernetes.io/config.source': 'file' },
 };
 
-/** Pods that go. */
+/** Pods that a drain removes, or leaves because they are static. */
 const easy = (node: string): KubeObject[] => [
   bound(node, 'bare'),
   bound(node, 'scratch', scratch),
@@ -77,7 +77,7 @@ const easy = (node: string): KubeObject[] => [
   replicaSet(node, 3),
 ];
 
-/** And pods that do not. */
+/** Those, and pods that a drain cannot remove. */
 const hard = (node: string): KubeObject[] => [
   ...easy(node),
   bound(node, 'blocked'),
@@ -89,14 +89,15 @@ const hard = (node: string): KubeObject[] => [
 ];
 
 interface Outcome {
+  /** Whether the drain succeeded. */
   readonly drained: boolean;
-  /** Kind of pod → the codes that its evictions were answered with. */
+  /** Kind of pod → the status codes of its evictions. */
   readonly evictions: Record<string, number[]>;
   /** Kinds of the pods that are still there. */
   readonly left: string[];
 }
 
-describe('drains on a real control plane, beside kubectl', () => {
+describe('a drain on a real control plane, compared with kubectl', () => {
   let cluster: RealCluster;
   let hollow: HollowNodes;
   let rest: Rest;
@@ -178,7 +179,7 @@ describe('drains on a real control plane, beside kubectl', () => {
   };
 
   it.each(Object.entries(pairs))(
-    'the same pods go and stay, with the same answers: %s',
+    'evicts and leaves the same pods as kubectl, with the same answers: %s',
     { timeout: 120_000 },
     async (kind, [first, second]) => {
       const theirs = await outcomeOf(first, byKubectl);

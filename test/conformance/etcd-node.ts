@@ -15,7 +15,7 @@ const exec = promisify(execFile);
 const pki = '/etc/kubernetes/pki/etcd';
 const script = join(assembledScripts, 'snapshot_etcd.sh');
 
-/** What a container sees is below the node's root, and its etcd has a port of its own. */
+/** A crictl whose container has its files below the node's root, and whose etcd has another port. */
 const crictl = (root: string, bin: string, port: number) => `#!/bin/bash
 set -euo pipefail
 [[ $1 != ps ]] || { echo 3f2a9c0d1e77; exit; }
@@ -53,11 +53,11 @@ interface Contents {
 }
 
 /**
- * A control-plane node as far as snapshot_etcd.sh sees it: the real etcd with TLS, in a container that crictl
- * enters.
+ * The parts of a control-plane node that snapshot_etcd.sh uses: crictl, and a real etcd with TLS in a
+ * container.
  */
 export class EtcdNode {
-  /** What would be `/` there. */
+  /** The directory that is the node's `/`. */
   readonly root: string;
   readonly #port: number;
   readonly #etcd: Program;
@@ -68,6 +68,7 @@ export class EtcdNode {
     this.#etcd = etcd;
   }
 
+  /** Resolves when etcd answers. @throws Error when it does not. */
   static async start(): Promise<EtcdNode> {
     const root = await mkdtemp(join(tmpdir(), 'etcd-node-'));
     const [port = 0, peerPort = 0] = await freePorts(2);
@@ -75,7 +76,7 @@ export class EtcdNode {
     for (const directory of ['etc/kubernetes/manifests', 'bin']) await mkdir(join(root, directory));
     await writeFile(join(root, 'etc/kubernetes/manifests/etcd.yaml'), manifest);
     await writeFile(join(root, 'bin/crictl'), crictl(root, realPrograms(), port), { mode: 0o755 });
-    // Nothing here belongs to root.
+    // The files belong to the user of the test, so root is not needed.
     await writeFile(join(root, 'bin/sudo'), '#!/bin/bash\nshift 2\nexec "$@"\n', { mode: 0o755 });
     const node = new EtcdNode(root, port, server(root, join(root, 'var/lib/etcd'), port, peerPort));
     try {
@@ -87,13 +88,13 @@ export class EtcdNode {
     return node;
   }
 
-  /** What was called in the container. */
+  /** The command lines run in the container. */
   get calls(): readonly string[] {
     const file = join(this.root, 'calls');
     return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
   }
 
-  /** Runs snapshot_etcd.sh on the node. */
+  /** Runs snapshot_etcd.sh on the node. `output` is stdout and stderr. */
   async script(...args: string[]): Promise<{ exitCode: number; output: string }> {
     const env = { ...process.env, K8S_UPGRADE_ROOT: this.root, PATH: `${this.root}/bin:/usr/bin:/bin` };
     try {
@@ -105,7 +106,7 @@ export class EtcdNode {
     }
   }
 
-  /** Writes keys, every fifth of them twice; every seventh is gone again. */
+  /** Writes this many keys, every fifth of them twice, and deletes every seventh. */
   async fill(count: number): Promise<void> {
     for (let n = 0; n < count; n++) {
       const key = `/registry/configmaps/default/c${n}`;
@@ -115,12 +116,12 @@ export class EtcdNode {
     }
   }
 
-  /** Every key, in order, and the revision of the whole. */
+  /** Every key in order, and the revision. */
   keys(): Promise<Contents> {
     return this.#contents(this.#port);
   }
 
-  /** What is in a snapshot, once etcdutl has restored it into an etcd of its own. */
+  /** The contents of a snapshot, restored by etcdutl into a second etcd. Call it once. */
   async restored(snapshot: string): Promise<Contents> {
     const data = join(this.root, 'restored');
     const [port = 0, peerPort = 0] = await freePorts(2);
@@ -137,12 +138,14 @@ export class EtcdNode {
     }
   }
 
+  /** The file's SHA-256 in hexadecimal. */
   async sha256(file: string): Promise<string> {
     return createHash('sha256')
       .update(await readFile(file))
       .digest('hex');
   }
 
+  /** Stops etcd and deletes the node's files. */
   async stop(): Promise<void> {
     await this.#etcd.stop();
     await rm(this.root, { recursive: true, force: true });

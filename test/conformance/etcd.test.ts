@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EtcdNode } from './etcd-node.ts';
 
-/** snapshot_etcd.sh with the etcd, etcdctl and etcdutl that kubeadm of the target's release brings. */
+/** Runs snapshot_etcd.sh with etcd, etcdctl and etcdutl of the version that the target's kubeadm deploys. */
 describe('a snapshot of a real etcd 3.6', () => {
   let node: EtcdNode;
   beforeAll(async () => {
@@ -12,7 +12,7 @@ describe('a snapshot of a real etcd 3.6', () => {
   });
   afterAll(() => node?.stop());
 
-  /** Saves one. Gives the script's result, and where the file is. */
+  /** Saves a snapshot. Returns the script's result and the path of the file. */
   const save = async () => {
     const { exitCode, output } = await node.script('--save', '/backup', '--release', '1.34.5');
     expect(exitCode, output).toBe(0);
@@ -20,7 +20,7 @@ describe('a snapshot of a real etcd 3.6', () => {
     return { result, file: join(node.root, result.path) };
   };
 
-  it('is saved, checked by etcdutl, and restored by etcdutl with every key, revision and version', async () => {
+  it('is saved, verified and restored by etcdutl with every key, revision and version', async () => {
     const before = await node.keys();
     const { result, file } = await save();
     expect(result.path).toMatch(/^\/backup\/k8s-upgrade-pre-1\.34\.5-\d+\.db$/);
@@ -33,14 +33,14 @@ describe('a snapshot of a real etcd 3.6', () => {
     ]);
     const verified = await node.script('--verify', result.path);
     expect(verified, verified.output).toMatchObject({ exitCode: 0 });
-    // Whoever reads the running etcd instead would see this.
+    // Changes the running etcd, so that reading it instead of the snapshot fails the test.
     await node.fill(1);
     const restored = await node.restored(file);
     expect(restored.keys.length).toBeGreaterThan(80);
     expect(restored).toEqual(before);
   });
 
-  it('that is torn is refused, and so is one that changed', async () => {
+  it('is refused when it is truncated or has changed', async () => {
     const { result, file } = await save();
     await appendFile(file, 'x');
     const changed = await node.script('--verify', result.path);

@@ -35,15 +35,15 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
   });
   afterAll(() => lab?.stop());
 
-  it('what is deployed is taken, and its pods are admitted as restricted', async () => {
+  it('accepts what is deployed, and admits its pods as restricted', async () => {
     const { metadata } = await rest.get(namespace);
     expect(metadata.labels['pod-security.kubernetes.io/enforce']).toBe('restricted');
     for (const name of [objectNames.detectionCronJob, objectNames.executionCronJob]) {
       const cronJob = await rest.get(`/apis/batch/v1/namespaces/${objectNames.namespace}/cronjobs/${name}`);
       const { metadata: template, spec } = cronJob.spec.jobTemplate.spec.template;
       const pod = { metadata: { ...template, name: 'admitted' }, spec };
-      const taken = await rest.send('POST', `${namespace}/pods?dryRun=All`, pod);
-      expect(taken.code, JSON.stringify(taken.body)).toBe(201);
+      const accepted = await rest.send('POST', `${namespace}/pods?dryRun=All`, pod);
+      expect(accepted.code, JSON.stringify(accepted.body)).toBe(201);
       const privileged = structuredClone(pod);
       privileged.spec.containers[0].securityContext = { privileged: true };
       const refused = await rest.send('POST', `${namespace}/pods?dryRun=All`, privileged);
@@ -54,15 +54,15 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     }
   });
 
-  it('preflight by hand passes', { timeout: 120_000 }, async () => {
+  it('passes preflight when it is run manually', { timeout: 120_000 }, async () => {
     const inputs = { target_version: target, kind, stages: 'preflight' };
     const { exitCode, output } = await lab.submit(JSON.stringify(inputs));
     expect(exitCode, output).toBe(0);
-    // Every program is to meet the nodes anew.
+    // Deletes the host keys, so that the following programs see the nodes for the first time.
     await rest.send('DELETE', `${namespace}/configmaps/${objectNames.knownHosts}`);
   });
 
-  it('goes from detection to completion', { timeout: 600_000 }, async () => {
+  it('upgrades from detection to completion', { timeout: 600_000 }, async () => {
     expect(await lab.detect(), await lab.story()).toBe(0);
     const jobs = await lab.runEnd(3);
     expect(jobs.map(endOf), await lab.story()).toEqual(['Complete', 'Complete', 'Complete']);
@@ -77,7 +77,7 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     expect(status.exitCode, status.stderr).toBe(0);
   });
 
-  it('every request was allowed, and every permission was used', async () => {
+  it('allows every request, and every permission was used', async () => {
     const events = ofPipeline(await lab.api.cluster.auditEvents());
     expect(events.length).toBeGreaterThan(100);
     const refused = events.filter(
@@ -90,7 +90,7 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     expect(unused.map(({ text }) => text)).toEqual([]);
   });
 
-  it('admission takes a Job as it was submitted, and no Job that differs', async () => {
+  it('admits a Job as it was submitted, and no Job that differs', async () => {
     const { items } = await rest.get(`${jobs}?labelSelector=k8s-upgrade%2Frun`);
     const [job] = items as Job[];
     const create = async (change: (pod: Container) => void) => {

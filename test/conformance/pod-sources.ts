@@ -5,15 +5,15 @@ import type { Pod, Stored } from '../lab/api/types.ts';
 import type { RealCluster } from './real-cluster.ts';
 
 /**
- * What a kubelet looks up for a pod: its volumes' sources, its token, and the processes that stand for its
- * containers.
+ * What a kubelet needs for a pod: the sources of its volumes, its token, and the processes of its containers.
  */
 export class PodSources {
+  /** Runs a process for each container. */
   readonly runner: PodRunner;
   readonly #rest: Rest;
   readonly #found = new Map<string, Stored>();
 
-  /** @param entrypoints image prefix → the command that stands for it. */
+  /** @param entrypoints image prefix → the command that is run for it. */
   constructor(cluster: RealCluster, rest: Rest, entrypoints: Readonly<Record<string, readonly string[]>>) {
     this.#rest = rest;
     const { url, caPem, dir } = cluster;
@@ -33,14 +33,14 @@ export class PodSources {
     });
   }
 
-  /** The pod as it is now; undefined when it is gone. */
+  /** Stores the current state of the pod, or forgets it when it is gone. */
   note(pod: Pod, gone = false): void {
     const { namespace, name } = pod.metadata;
     if (gone) this.#found.delete(key('pods', namespace, name));
     else this.#found.set(key('pods', namespace, name), pod as unknown as Stored);
   }
 
-  /** Fetches the ConfigMaps and Secrets that the pod mounts or takes its environment from. */
+  /** Fetches the ConfigMaps and Secrets that the pod's volumes and environment use. Ignores missing ones. */
   async fetch(pod: Pod): Promise<void> {
     const { namespace } = pod.metadata;
     for (const [resource, name] of sourcesOf(pod)) {

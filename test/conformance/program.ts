@@ -8,16 +8,22 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * A server program that runs until it is stopped; its output goes to a log in `dir`, its last lines into
+ * A server that runs until it is stopped. Writes its output to a log in `dir`, and its last lines into
  * errors.
  */
 export class Program {
+  /** The file name of the program; its log is `NAME.log`. */
   readonly name: string;
   readonly #child: ChildProcess;
   #tail = '';
   #stopping = false;
 
-  /** @param env beside this process' own: what is no business of an argument. */
+  /**
+   * Starts the program.
+   *
+   * @param dir its working directory.
+   * @param env additional environment, such as secrets, which must not be in arguments.
+   */
   constructor(
     path: string,
     args: readonly string[],
@@ -44,14 +50,14 @@ export class Program {
     process.once('exit', this.#kill);
   }
 
-  /** @throws Error with its last words when it has ended by itself. */
+  /** @throws Error with its last output when the program ended without {@link stop}. */
   check(): void {
     const { exitCode, signalCode, pid } = this.#child;
     if (this.#stopping || (exitCode === null && signalCode === null && pid !== undefined)) return;
     throw new Error(`${this.name} ended (${exitCode ?? signalCode ?? 'not started'}):\n${this.#tail}`);
   }
 
-  /** SIGTERM; after 5 s, SIGKILL. */
+  /** Sends SIGTERM, and after 5 s SIGKILL. Resolves when the program has ended; may be called twice. */
   async stop(): Promise<void> {
     this.#stopping = true;
     process.removeListener('exit', this.#kill);
@@ -69,10 +75,7 @@ export class Program {
   };
 }
 
-/**
- * Ports of 127.0.0.1 that nobody listens on. The kernel gives them to nobody else: those of connections begin
- * at 32768.
- */
+/** Unused ports of 127.0.0.1, below 32768, so that the kernel does not assign them to connections. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   while (ports.size < count) {
@@ -90,8 +93,9 @@ function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * Asks again until `test` answers true; what it throws counts as not yet. @throws Error after 60 s, or when a
- * program ended.
+ * Repeats `test` until it resolves to true. An error counts as false.
+ *
+ * @throws Error after 60 s, or when one of the programs has ended.
  */
 export async function until(
   what: string,
@@ -110,7 +114,7 @@ export async function until(
   throw new Error(`${what} was not ready after 60 s`, { cause: last });
 }
 
-/** What a GET is answered with. */
+/** The status that a GET is answered with. */
 export function statusOf(url: string, ca: string, token: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { ca, headers: { Authorization: `Bearer ${token}` } }, (response) => {

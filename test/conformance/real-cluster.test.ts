@@ -11,7 +11,7 @@ describe('the real control plane', () => {
 
   const version = async () => (await (await cluster.config()).makeApiClient(VersionApi).getCode()).gitVersion;
 
-  it('comes back as another release, with what it held', async () => {
+  it('restarts as another release and keeps its objects', async () => {
     expect(await version()).toBe('v1.34.2');
     const core = (await cluster.config()).makeApiClient(CoreV1Api);
     await core.createNamespace({ body: { metadata: { name: 'kept' } } });
@@ -20,7 +20,7 @@ describe('the real control plane', () => {
     expect((await core.readNamespace({ name: 'kept' })).status?.phase).toBe('Active');
   });
 
-  it('knows service accounts by their tokens, and writes down why it let them', async () => {
+  it('authenticates service accounts by their tokens, and logs why it refused a request', async () => {
     const user = { namespace: 'default', serviceAccount: 'default' };
     const core = (await cluster.config(user)).makeApiClient(CoreV1Api);
     await expect(core.listNode()).rejects.toMatchObject({ code: 403 });

@@ -15,7 +15,7 @@ import { agentToken, secrets, Vault } from './vault.ts';
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-/** What keeps these tests from being run, a word each. */
+/** What these tests need and this machine lacks. */
 async function missingHere(): Promise<string[]> {
   const { vault, definitions } = parts();
   const others = [
@@ -25,7 +25,7 @@ async function missingHere(): Promise<string[]> {
     spawnSync('terraform', ['version']).status !== 0 && 'terraform',
   ].filter((name) => name !== false);
   if (others.length > 0) return others;
-  // This one asks for all of them.
+  // Of the two apps, this one needs all providers.
   const checkout = new Project({ app: pathOf('other-cluster.ts'), env: {} });
   const providers = await checkout.useProviders('other', parts());
   checkout.remove();
@@ -82,10 +82,10 @@ function project(app: string): Project {
   return made;
 }
 
-/** Where an object is. */
+/** The path of an object in the API. */
 const at = (object: KubeObject) => `${collectionOf(object)}/${object.metadata?.name}`;
 
-/** With every list of words in order: a role's verbs are a set to Terraform. */
+/** Sorts every list of strings: to Terraform, a role's verbs are a set. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) {
     const words = value.every((one) => typeof one === 'string');
@@ -105,8 +105,7 @@ const courses: [what: string, stack: string, app: string][] = [
   ['an app with the other choices', 'other', 'other-cluster.ts'],
 ];
 
-// In their name, so that the report of a run has it: `.ci/count.mjs` lets providers be missing, and nothing
-// else.
+// Part of the test names, and so of the report: `.ci/count.mjs` accepts missing providers and nothing else.
 const unless = missing.length === 0 ? '' : ` (missing: ${missing.join(', ')})`;
 
 describe.skipIf(missing.length > 0).each(courses)(
@@ -127,12 +126,12 @@ describe.skipIf(missing.length > 0).each(courses)(
       expect(objects.length).toBeGreaterThan(20);
     });
 
-    it('into objects as the lab has them', async () => {
+    it('creates the objects that the lab has', async () => {
       for (const object of objects)
         expect(sorted(await rest.get(at(object))), at(object)).toMatchObject(sorted(object) as object);
     });
 
-    it('whose Jobs and pods are admitted, and no others', async () => {
+    it('admits their Jobs and pods, and no other Job', async () => {
       const cronJobs = objects.filter(({ kind }) => kind === 'CronJob').map(at);
       expect(cronJobs).toHaveLength(2);
       for (const path of cronJobs) {
@@ -142,7 +141,7 @@ describe.skipIf(missing.length > 0).each(courses)(
         const jobs = `${path.replace(/cronjobs\/.*$/, 'jobs')}?dryRun=All`;
         const other = structuredClone(job);
         other.template.spec.containers[0].image = 'registry.invalid/other:1';
-        // The API server compiles a policy, and reads what it is given, a moment after it has taken it.
+        // The API server uses a policy and its parameters only a moment after it has accepted them.
         const answers = async () => {
           const both = [job, other].map((one) => rest.send('POST', jobs, { ...named, spec: one }));
           return (await Promise.all(both)).map(({ code }) => code);
@@ -155,7 +154,7 @@ describe.skipIf(missing.length > 0).each(courses)(
       }
     });
 
-    it('and finds no change afterwards, not even while a run is in flight', {
+    it('finds no change afterwards, not even while a run is in flight', {
       timeout: 300_000,
     }, async () => {
       const namespace = objects.find(({ kind }) => kind === 'Namespace') ?? {};
@@ -168,7 +167,7 @@ describe.skipIf(missing.length > 0).each(courses)(
       expect((await rest.get(at(namespace))).metadata.annotations).toMatchObject(annotations);
     });
 
-    it('lets no secret into the state', () => {
+    it('keeps secrets out of the state', () => {
       const state = postgres.query(`select data from "${stack}".states`);
       expect(state).toContain('k8s-upgrade-creds');
       const written = [...Object.values(secrets), agentToken, vault.token, postgres.password];
@@ -179,7 +178,7 @@ describe.skipIf(missing.length > 0).each(courses)(
     });
 
     if (stack === 'other') {
-      it('brings the rules to Prometheus as they were written, beside those of the owner', async () => {
+      it('configures Prometheus with the rules as they were written, and keeps those of the owner', async () => {
         const { data } = await rest.get('/api/v1/namespaces/monitoring/configmaps/prometheus-server');
         const files = Object.values(data as Record<string, string>).map((text) => parse(text));
         const rule = objects.find(({ kind }) => kind === 'PrometheusRule') as { spec: { groups: object[] } };
@@ -193,7 +192,7 @@ describe.skipIf(missing.length > 0).each(courses)(
       const { status, output } = await checkout.tg('destroy', '--non-interactive');
       expect(status, output).toBe(0);
       expect(await absent(objects)).toEqual(objects.map(at));
-      expect((await vault.ask('GET', 'sys/policies/acl/k8s-upgrade-read')).status).toBe(404);
+      expect((await vault.request('GET', 'sys/policies/acl/k8s-upgrade-read')).status).toBe(404);
       expect(JSON.parse(postgres.query(`select data from "${stack}".states`)).resources).toEqual([]);
     });
   },

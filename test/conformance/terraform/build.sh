@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Builds what a real apply needs beside terraform and the control plane, once for each version, and prints
+# Builds what a real apply needs besides terraform and the control plane, once for each version, and prints
 # its directory:
-#   vault            Vault, without the engines that no part of this project uses
-#   providers/       Terraform's providers, at the commits of the releases that the stack asks for
+#   vault            Vault, without the engines that this project does not use
+#   providers/       Terraform's providers, at the commits of the releases that the stack requires
 #   crds/            the definitions of External Secrets and of the Prometheus operator
-# TERRAFORM_PROVIDERS names a directory that has the providers already, as `terraform providers mirror DIR`
-# makes it.
-# What cannot be built here is said in a line of its own and left out; what needs it says so again.
+# If TERRAFORM_PROVIDERS names a directory made by `terraform providers mirror DIR`, no provider is built.
+# For each part that cannot be built, prints a line on stderr and continues without it.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,7 +19,7 @@ providers=(
 )
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/k8s-version-upgrade/terraform-$vault-$external_secrets-$prometheus_operator
 
-# usage: cannot WHAT LOG — one line, with Go's last word on it
+# usage: cannot WHAT LOG — prints one line, with the last line of Go's log
 cannot() {
   printf 'terraform: %s cannot be built here: %s\n' "$1" "$(grep -v '^[[:space:]]*$' "$2" | tail -n 1 | sed 's/^[[:space:]]*//')" >&2
 }
@@ -44,13 +43,13 @@ build_provider() {
   mv "$cache/bin/${module##*/}" "$program"
 }
 
-# usage: fetch_crd MODULE@VERSION PATH — a file of a module
+# usage: fetch_crd MODULE@VERSION PATH — copies a file of a module
 fetch_crd() {
   [[ ! -e $cache/crds/${2##*/} ]] || return 0
   local directory
   directory=$(GOFLAGS=-mod=mod go mod download -json "$1" 2>"$cache/crds.log" | sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p')
   if [[ -z $directory ]]; then
-    printf 'terraform: no %s in the Go modules that are served here\n' "$1" >&2
+    printf 'terraform: %s is not available as a Go module here\n' "$1" >&2
     return 0
   fi
   install -m 644 "$directory/$2" "$cache/crds/${2##*/}"
@@ -71,10 +70,10 @@ main() {
     fetch_crd "github.com/prometheus-operator/prometheus-operator@$prometheus_operator" \
       example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml
   else
-    echo 'terraform: no Go to build vault and the providers with' >&2
+    echo 'terraform: Go is not installed; it is needed to build vault and the providers' >&2
   fi
   printf '%s\n' "$cache"
 }
 
-# Bash reads a script as it goes: in a function, an edit does not reach a build that is under way.
+# Bash reads a script while it runs it. Inside a function, an edit does not affect a running build.
 main; exit

@@ -6,15 +6,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** The version of the only chart in the repository. */
 export const chartVersion = '27.0.0';
 
-/** What the owner of the release has in it already. */
+/** The rules that the owner's Helm release already has. */
 export const ownGroup = { name: 'of the owner', rules: [{ alert: 'Own', expr: 'vector(1)' }] };
 
-/**
- * The part of the chart `prometheus` that takes rules: each of `serverFiles` is a key of the server's
- * ConfigMap.
- */
+/** The part of the chart `prometheus` for rules: each of `serverFiles` is a key of the server's ConfigMap. */
 const template = `apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -27,7 +25,7 @@ data:
 {{- end }}
 `;
 
-/** A repository of charts on loopback, as Helm reads one: an index and an archive. */
+/** A Helm repository on loopback: an index and the archive of one chart. */
 export class ChartRepository {
   readonly #server: Server;
 
@@ -35,6 +33,7 @@ export class ChartRepository {
     this.#server = server;
   }
 
+  /** Resolves when the repository is listening. */
   static async start(): Promise<ChartRepository> {
     const dir = mkdtempSync(join(tmpdir(), 'charts-'));
     mkdirSync(join(dir, 'prometheus/templates'), { recursive: true });
@@ -53,10 +52,12 @@ export class ChartRepository {
     return new ChartRepository(server);
   }
 
+  /** `http://127.0.0.1:<port>`. */
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** Stops serving and closes every connection. */
   stop(): void {
     this.#server.close();
     this.#server.closeAllConnections();

@@ -15,7 +15,7 @@ if (definitions.length === 0)
 
 const customGroups = ['external-secrets.io/', 'monitoring.coreos.com/'];
 
-/** The objects of a synthesized stack that operators take up. */
+/** The custom resources of a synthesized stack. */
 async function customObjects(app: string, stack: string): Promise<KubeObject[]> {
   const checkout = new Project({ app: fileURLToPath(new URL(app, import.meta.url)), env: {} });
   try {
@@ -28,13 +28,13 @@ async function customObjects(app: string, stack: string): Promise<KubeObject[]> 
   }
 }
 
-/** With one more field in `spec`. */
+/** A copy with one more field in `spec`. */
 const withUnknownField = (object: KubeObject): KubeObject => ({
   ...object,
   spec: { ...(object.spec as object), noSuchField: 1 },
 });
 
-describe.skipIf(definitions.length === 0)('by the definitions of the operators themselves', () => {
+describe.skipIf(definitions.length === 0)('with the operators’ own definitions', () => {
   let cluster: RealCluster;
   let rest: Rest;
   beforeAll(async () => {
@@ -54,7 +54,7 @@ describe.skipIf(definitions.length === 0)('by the definitions of the operators t
   it.each([
     ['main.ts', 'k8s-version-upgrade', '../../../main.ts', ['ExternalSecret']],
     ['an app with the other choices', 'other', 'other-cluster.ts', ['ExternalSecret', 'PrometheusRule']],
-  ])('the custom resources of %s are as they have to be, every field known', async (_, stack, app, kinds) => {
+  ])('the custom resources of %s are valid, and every field is known', async (_, stack, app, kinds) => {
     const objects = await customObjects(app, stack);
     expect(objects.map(({ kind }) => kind).sort()).toEqual(kinds);
     for (const object of objects) {
@@ -66,10 +66,10 @@ describe.skipIf(definitions.length === 0)('by the definitions of the operators t
         400,
         expect.stringContaining('unknown field "spec.noSuchField"'),
       ]);
-      const taken = await rest.send('POST', strict, object);
-      expect(taken.code, JSON.stringify(taken.body)).toBe(201);
-      // And nothing of it was dropped or written otherwise: the next plan finds no change.
-      expect(taken.body).toMatchObject(object);
+      const accepted = await rest.send('POST', strict, object);
+      expect(accepted.code, JSON.stringify(accepted.body)).toBe(201);
+      // No field was dropped or changed, so the next plan finds no change.
+      expect(accepted.body).toMatchObject(object);
     }
   });
 });

@@ -6,7 +6,7 @@ import { stateBackend, UpgradeGates, UpgradePipeline } from '../../../constructs
 import { chartVersion, ownGroup } from './chart-repository.ts';
 
 // An app with the choices that main.ts does not make: the Prometheus operator, Jobs of the detector, pinned
-// host keys, a namespace of its own; and the rules once more as a release of the chart, from
+// host keys and another namespace. It also deploys the rules a second time, as a Helm release from
 // CHART_REPOSITORY.
 const app = new App({ stackTraces: false });
 const stack = new TerraformStack(app, 'other');

@@ -8,10 +8,11 @@ import type { Parts } from './parts.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
+/** What to synthesize, and with what environment. */
 export interface ProjectOptions {
   /** Path of the program that synthesizes, such as `main.ts`. */
   readonly app: string;
-  /** What the operator's shell has beside PATH and HOME. */
+  /** The environment of the operator's shell, in addition to PATH and HOME. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -27,12 +28,12 @@ export class Project {
     this.#env = { PATH: process.env.PATH ?? '', HOME: this.#dir, NO_COLOR: '1', ...env };
   }
 
-  /** Sets a variable for all that follows. */
+  /** Sets an environment variable for every later program. */
   set(name: string, value: string): void {
     this.#env[name] = value;
   }
 
-  /** Runs a program in the project; its exit code and both of its streams. */
+  /** Runs a program in the project. `status` is null after a signal; `output` is stdout and stderr. */
   run(program: string, args: readonly string[]): Promise<{ status: number | null; output: string }> {
     const child = spawn(program, args, {
       cwd: this.#dir,
@@ -49,11 +50,14 @@ export class Project {
     });
   }
 
+  /** Runs `scripts/tg`, as {@link run} does. */
   tg(...args: string[]): Promise<{ status: number | null; output: string }> {
     return this.run('bash', [join(this.#dir, 'scripts/tg'), ...args]);
   }
 
-  /** The Terraform of a stack, as JSON text. */
+  /**
+   * Synthesizes and returns the stack's Terraform as JSON text. @throws Error with the output when it fails.
+   */
   async synthesized(stack: string): Promise<string> {
     const path = join(this.#dir, 'cdktf.out/stacks', stack, 'cdk.tf.json');
     const { app } = JSON.parse(readFileSync(join(this.#dir, 'cdktf.json'), 'utf8'));
@@ -63,9 +67,9 @@ export class Project {
   }
 
   /**
-   * Lets terraform take the providers that the stack asks for from this machine, and from nowhere else.
+   * Lets terraform install the stack's providers only from this machine. Call it once.
    *
-   * @returns the releases that are not there, `kubernetes_v2.38.0`.
+   * @returns the missing releases, such as `kubernetes 2.38.0`.
    */
   async useProviders(stack: string, parts: Parts): Promise<string[]> {
     const mirror = process.env.TERRAFORM_PROVIDERS ?? join(this.#dir, 'providers');
@@ -78,11 +82,11 @@ export class Project {
     if (process.env.TERRAFORM_PROVIDERS !== undefined) return [];
 
     const { required_providers } = JSON.parse(await this.synthesized(stack)).terraform;
-    await mkdir(join(this.#dir, 'asked'));
+    await mkdir(join(this.#dir, 'required'));
     const configuration = JSON.stringify({ terraform: { required_providers } });
-    writeFileSync(join(this.#dir, 'asked/main.tf.json'), configuration);
-    const { output } = await this.run('terraform', ['-chdir=asked', 'providers']);
-    const wanted = [...output.matchAll(asked)];
+    writeFileSync(join(this.#dir, 'required/main.tf.json'), configuration);
+    const { output } = await this.run('terraform', ['-chdir=required', 'providers']);
+    const wanted = [...output.matchAll(requirement)];
     const missing: string[] = [];
     for (const { 1: address = '', 2: name, 3: version } of wanted) {
       const program = parts.provider(`${name}_v${version}`);
@@ -97,18 +101,16 @@ export class Project {
     return missing;
   }
 
-  /** @param directory of programs that come first. */
+  /** Puts a directory first in PATH. */
   addToPath(directory: string): void {
     this.set('PATH', `${directory}${delimiter}${this.#env.PATH}`);
   }
 
+  /** Deletes the checkout. */
   remove(): void {
     rmSync(this.#dir, { recursive: true, force: true });
   }
 }
 
-/**
- * `provider[HOST/hashicorp/kubernetes] 2.38.0`, as `terraform providers` prints what a configuration asks
- * for.
- */
-const asked = /provider\[(\S+\/([a-z]+))\] (\d+\.\d+\.\d+)/g;
+/** A line of `terraform providers`: `provider[HOST/hashicorp/kubernetes] 2.38.0`. */
+const requirement = /provider\[(\S+\/([a-z]+))\] (\d+\.\d+\.\d+)/g;

@@ -41,7 +41,7 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     await Promise.all([vault?.stop(), postgres?.stop()]);
   });
 
-  it('scripts/tg takes the credentials of the state from it, and lets them go nowhere', async () => {
+  it('scripts/tg reads the credentials of the state from it, and does not print them', async () => {
     const { status, output } = await checkout.tg('apply', '--non-interactive');
     expect(status, output).toBe(0);
     expect(postgres.query('select count(*) from plain.states')).toBe('1');
@@ -50,7 +50,7 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     expect((await checkout.tg('diff')).status).toBe(0);
   });
 
-  it('scripts/tg says to log in when the token is none', async () => {
+  it('scripts/tg refuses an invalid token with a hint to log in', async () => {
     checkout.set('VAULT_TOKEN', 'hvs.none');
     const { status, output } = await checkout.tg('plan');
     checkout.set('VAULT_TOKEN', vault.token);
@@ -58,23 +58,23 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     expect(output).toContain(`Vault at ${vault.url} does not accept your token`);
   });
 
-  it('the policy of main.ts lets its holder read what External Secrets fetches, and nothing else', async () => {
+  it('the policy of main.ts allows reading what External Secrets fetches, and nothing else', async () => {
     const main = new Project({ app: pathOf('../../../main.ts'), env: {} });
     const { resource } = JSON.parse(await main.synthesized('k8s-version-upgrade'));
     main.remove();
     const [{ name, policy }] = Object.values<{ name: string; policy: string }>(resource.vault_policy) as [
       { name: string; policy: string },
     ];
-    expect((await vault.ask('PUT', `sys/policies/acl/${name}`, { policy })).status).toBe(204);
+    expect((await vault.request('PUT', `sys/policies/acl/${name}`, { policy })).status).toBe(204);
     const token = await vault.tokenWith([name]);
     const answers = async (method: string, path: string, body?: object) =>
-      (await vault.ask(method, path, body, token)).status;
+      (await vault.request(method, path, body, token)).status;
 
     const [wanted] = Object.values<{ manifest: { kind: string; spec: { data: { remoteRef: Ref }[] } } }>(
       resource.kubernetes_manifest,
     ).filter(({ manifest }) => manifest.kind === 'ExternalSecret');
     for (const { remoteRef } of wanted?.manifest.spec.data ?? []) {
-      const { status, data } = await vault.ask('GET', `secret/data/${remoteRef.key}`, undefined, token);
+      const { status, data } = await vault.request('GET', `secret/data/${remoteRef.key}`, undefined, token);
       expect(status).toBe(200);
       expect(data?.data).toHaveProperty(remoteRef.property);
     }
@@ -84,29 +84,29 @@ describe.skipIf(missing.length > 0)('with a real Vault', { timeout: 120_000 }, (
     expect(await answers('GET', 'database/static-creds/pg-terraform-state')).toBe(403);
   });
 
-  it('the command of the runbook adds the policy to those of the role, once', async () => {
+  it('the command of the runbook adds the policy to those of the role, and may be run twice', async () => {
     const runbook = bashBlocks(readDocument('docs/runbooks/k8s-version-upgrade.md'));
     const { text = '' } = runbook.find((block) => block.text.includes('token_policies')) ?? {};
     const [command = ''] = /^vault write .+$/m.exec(text) ?? [];
-    // This build of Vault has roles of another method only; a role's policies are the same in each.
-    await vault.ask('POST', 'sys/auth/kubernetes', { type: 'approle' });
+    // This build of Vault lacks the Kubernetes auth method. Policies of AppRole's roles behave the same.
+    await vault.request('POST', 'sys/auth/kubernetes', { type: 'approle' });
     const role = 'auth/kubernetes/role/external-secrets';
-    await vault.ask('POST', role, { token_policies: ['own'], token_ttl: '600s' });
+    await vault.request('POST', role, { token_policies: ['own'], token_ttl: '600s' });
     for (const _ of ['once', 'again']) {
       const { status, output } = await checkout.run('bash', ['-c', `ROLE=external-secrets\n${command}`]);
       expect(status, output).toBe(0);
-      expect((await vault.ask('GET', role)).data).toMatchObject({
+      expect((await vault.request('GET', role)).data).toMatchObject({
         token_policies: ['k8s-upgrade-read', 'own'],
         token_ttl: 600,
       });
     }
   });
 
-  it('a rotated key replaces the old one, and leaves the webhook', async () => {
+  it('the command that rotates the key replaces it and keeps the webhook', async () => {
     const rotate = 'vault kv patch secret/k8s-upgrade ssh_key=@/dev/stdin <<<"another key" >/dev/null';
     const { status, output } = await checkout.run('bash', ['-c', rotate]);
     expect(status, output).toBe(0);
-    const { data } = await vault.ask('GET', 'secret/data/k8s-upgrade');
+    const { data } = await vault.request('GET', 'secret/data/k8s-upgrade');
     expect(data?.data).toEqual({ ...secrets, ssh_key: 'another key\n' });
   });
 });

@@ -4,19 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts, Program, until } from '../program.ts';
 
-/** What is in Vault, and must be in no state. */
+/** The secrets in Vault, which must not be in any Terraform state. */
 export const secrets = {
   ssh_key: '-----BEGIN OPENSSH PRIVATE KEY-----\nnot-a-real-key\n-----END OPENSSH PRIVATE KEY-----\n',
   ssh_key_pub: 'ssh-ed25519 not-a-real-public-key',
   slack_webhook: 'https://hooks.slack.invalid/services/not-a-real-webhook',
 };
+/** Secret, too: the token of the agent service. */
 export const agentToken = 'not-a-real-agent-token';
 
 /** A real Vault in dev mode: everything in memory, the key-value store (version 2) at `secret/`. */
 export class Vault {
   /** `http://127.0.0.1:<port>`. */
   readonly url: string;
-  /** May do everything. */
+  /** The root token. */
   readonly token: string;
   readonly #dir: string;
   readonly #server: Program;
@@ -28,7 +29,7 @@ export class Vault {
     this.#server = server;
   }
 
-  /** @param directory of the program `vault`. */
+  /** Resolves when Vault answers. @param directory where the program `vault` is. */
   static async start(directory: string): Promise<Vault> {
     const dir = await mkdtemp(join(tmpdir(), 'vault-'));
     const [port = 0] = await freePorts(1);
@@ -44,8 +45,8 @@ export class Vault {
     return new Vault(url, token, dir, server);
   }
 
-  /** The answer's status and data. @param path below `/v1/`. */
-  async ask(
+  /** Returns the answer's status and content; an error status does not throw. @param path below `/v1/`. */
+  async request(
     method: string,
     path: string,
     body?: object,
@@ -60,30 +61,31 @@ export class Vault {
     return { ...(text === '' ? {} : JSON.parse(text)), status: answer.status };
   }
 
-  /** Writes a secret of the store at `secret/`. */
+  /** Writes a secret of the store at `secret/`. @throws Error when Vault refuses it. */
   async put(path: string, data: Readonly<Record<string, string>>): Promise<void> {
-    const { status } = await this.ask('POST', `secret/data/${path}`, { data });
-    if (status >= 300) throw new Error(`vault does not take secret/${path}: ${status}`);
+    const { status } = await this.request('POST', `secret/data/${path}`, { data });
+    if (status >= 300) throw new Error(`vault refuses secret/${path}: ${status}`);
   }
 
   /**
-   * What the operator has put into it. The state's credentials are answered with as the database engine
-   * would; that one is not in this build. /
+   * Writes the operator's secrets. The state's credentials are in a key-value store, which answers like the
+   * database engine; this build lacks that engine.
    */
   async fill({ user: username, password }: { user: string; password: string }): Promise<void> {
     await this.put('k8s-upgrade', secrets);
     await this.put('claude-agent-service', { api_bearer_token: agentToken });
-    await this.ask('POST', 'sys/mounts/database', { type: 'kv', options: { version: '1' } });
-    await this.ask('POST', 'database/static-creds/pg-terraform-state', { username, password });
+    await this.request('POST', 'sys/mounts/database', { type: 'kv', options: { version: '1' } });
+    await this.request('POST', 'database/static-creds/pg-terraform-state', { username, password });
   }
 
-  /** A token that may do what these policies say and nothing else. */
+  /** A token with only these policies. */
   async tokenWith(policies: readonly string[]): Promise<string> {
-    const { auth } = await this.ask('POST', 'auth/token/create', { policies, no_default_policy: true });
-    if (auth === undefined) throw new Error('vault gives no token');
+    const { auth } = await this.request('POST', 'auth/token/create', { policies, no_default_policy: true });
+    if (auth === undefined) throw new Error('vault returned no token');
     return auth.client_token;
   }
 
+  /** Stops Vault and deletes its files. */
   async stop(): Promise<void> {
     await this.#server.stop();
     await rm(this.#dir, { recursive: true, force: true });
