@@ -68,7 +68,7 @@ const wrong: readonly (readonly [rule: string, ...Files[number]])[] = [
 ];
 const refused = check('wrong', [
   ...wrong.map(([, ...one]) => one),
-  // Together with the import above, this is a circle.
+  // Completes the circle of the case "no circular imports".
   [`${src}/drain/eviction.ts`, './drain.ts'],
 ]);
 
