@@ -22,11 +22,12 @@ lab: $(bundle) ## start the lab and keep it running, to use kubectl, ssh and the
 
 test: setup $(bundle) check unit ## the static checks, unit and lab tests
 
-check: $(installed) ## static checks only: format, lint, types, dead code, imports, shellcheck
+check: $(installed) ## static checks only: format, lint, types, dead code, imports, comments, shellcheck
 	$(RUN) lint
 	$(RUN) types
 	$(RUN) deadcode
 	$(RUN) rooms
+	$(RUN) comments
 	shellcheck --check-sourced $$(git ls-files '*.sh' scripts .ci | xargs grep -lE '^#!.*(bash|sh)$$')
 
 unit: $(bundle) ## the tests of `make test`, without the checks

@@ -102,7 +102,7 @@ describe('words that this project avoids', () => {
       '6.sh:1: "untaken", say: unscheduled',
       '7.ts:1: "goes on", say: continues, resumes',
       '8.ts:2: "goes on", say: continues, resumes',
-      '9.ts:1: "not to be had", say: not available, not offered',
+      '9.ts:1: "to be had", say: not available, not offered',
       'beside-a-contract.ts:1: "leg", say: Job',
     ]);
   });

@@ -34,8 +34,11 @@ export const words = [
   { never: ['mend', 'mends', 'mended'], say: 'fix, repair' },
   { never: ['goes on', 'go on', 'going on'], say: 'continues, resumes' },
   { never: ['begun'], say: 'in progress; started' },
-  { never: ['not to be had'], say: 'not available, not offered' },
+  { never: ['to be had'], say: 'not available, not offered' },
   { never: ['vigil'], say: 'LeaseObserver' },
+  { never: ['anew', 'all the same', 'for ever'], say: 'again; nevertheless; forever' },
+  { never: ['half way'], say: 'halfway; in progress, unfinished' },
+  { never: ['at work'], say: 'running, in progress' },
 ];
 
 /** Files that are about the words themselves. */
