@@ -38,7 +38,8 @@ export const words = [
   { never: ['vigil'], say: 'LeaseObserver' },
   { never: ['anew', 'all the same', 'for ever'], say: 'again; nevertheless; forever' },
   { never: ['half way'], say: 'halfway; in progress, unfinished' },
-  { never: ['at work'], say: 'running, in progress' },
+  // The key in what `status --json` prints stays.
+  { never: ['at work'], say: 'running, in progress', except: [/\batWork\b/] },
 ];
 
 /** Files that are about the words themselves. */

@@ -122,7 +122,7 @@ export class RealCluster {
     if (this.#options.controllers !== false) await this.#accountsAreMade();
   }
 
-  /** The controllers and the scheduler. Resolves when they are at work. */
+  /** The controllers and the scheduler. Resolves when they are running. */
   async #startOthers(version: string = builtRelease): Promise<void> {
     const bin = realPrograms();
     const [managerPort = 0, schedulerPort = 0] = await freePorts(2);
@@ -147,7 +147,7 @@ export class RealCluster {
 
   /**
    * Another release of the control plane takes its place, as when kubeadm replaces its static pods. Resolves
-   * when all of it is at work: controllers that only saw the API server go would wait for it, and for up to
+   * when all of it is running: controllers that only saw the API server go would wait for it, and for up to
    * half a minute not see what changes. /
    */
   async restartServer(version?: string): Promise<void> {

@@ -90,7 +90,7 @@ it('F5 F24: the upgrade continues after a held dpkg lock, a network outage and a
   const upgrades = node2.history.filter(({ program, args }) => program === 'kubeadm' && args[1] === 'node');
   expect(upgrades).toHaveLength(1);
   expect(log).toContain('update_k8s on k8s-node1 was interrupted (a reboot?); starting it again');
-  expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
+  expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
   for (const host of lab.nodes.values()) {
     expect(await host.packages('kubeadm', 'kubectl', 'kubelet'), host.name).toEqual(
       ['kubeadm', 'kubectl', 'kubelet'].map((name) => `${name} 1.34.5-1.1 hold ok installed`),

@@ -38,7 +38,7 @@ it('a patch upgrades all packages and holds them again; containerd keeps the ope
   const { exitCodes, log } = await pipeline(lab);
   expect(exitCodes, log).toEqual([0, 0]);
   await expectHeldAt('1.34.5');
-  expect(drained(lab)).toEqual(['k8s-master', ...workers]);
+  expect(await drained(lab)).toEqual(['k8s-master', ...workers]);
   const master = lab.node('k8s-master');
   expect(await master.packages('containerd.io')).toEqual(['containerd.io 2.1.5-1 install ok installed']);
   expect(master.read('/etc/containerd/config.toml')).toBe('version = 3\n');

@@ -63,7 +63,7 @@ describe('a lab notices', () => {
     ] as never);
   };
 
-  it('a cordon of the node under the Job at work', () => {
+  it('a cordon of the node under the running Job', () => {
     job(1, 'k8s-node1');
     mark('k8s-node2', keys.cordoned);
     expect(invariants.broken).toEqual([]);
@@ -71,7 +71,7 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual(['k8s-node1 is drained (its cordon) under job-1']);
   });
 
-  it('the eviction of a pod on the node under the Job at work', async () => {
+  it('the eviction of a pod on the node under the running Job', async () => {
     job(1, 'k8s-node1');
     const evict = async (node: string) => {
       const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: `pod-of-${node}`, namespace } };

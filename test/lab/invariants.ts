@@ -7,7 +7,7 @@ import type { ApiServer } from './api-server.ts';
 const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 
 /**
- * What holds at every moment in every lab, whatever is played there: no node is drained while the Job at work
+ * What holds at every moment in every lab, whatever is played there: no node is drained while the running Job
  * runs on it (F1), of several control-plane nodes never two are down at once, no kubelet becomes newer than
  * the API server, and no program of the pipeline asks for what its roles do not allow (F30). /
  */
@@ -79,7 +79,7 @@ export class Invariants {
   }
 
   /**
-   * The pods of the Job at work: the last one of the run that holds the lease. An earlier one has handed over
+   * The pods of the running Job: the last one of the run that holds the lease. An earlier one has handed over
    * and only ends.
    */
   #runningJob(): Pod[] {

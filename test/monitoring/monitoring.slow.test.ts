@@ -118,7 +118,7 @@ it('an alert of a gate stops the run before the second worker; the next run fini
   const stopped = await first;
   expect(stopped.exitCode, stopped.stdout).toBe(3);
   expect(lab.slack.messages.at(-1)?.text).toContain('PVCStuckPending');
-  expect(drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
+  expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2']);
   await eventually(isNotified('K8sUpgradeBlocked'), true);
   expect(await value('k8s_upgrade_in_flight')()).toBe(1);
 

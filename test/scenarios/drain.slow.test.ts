@@ -85,7 +85,7 @@ describe('F17: a budget that never allows an eviction', () => {
     let announced: number | undefined;
     lab.api.view.subscribe(({ resource, object }) => {
       if (resource !== 'nodes' || !(object.spec as { unschedulable?: boolean })?.unschedulable) return;
-      announced ??= texts().filter((text) => text.includes('will be deleted where')).length;
+      announced ??= texts().filter((text) => text.includes('will be deleted if')).length;
     });
     const { exitCode, output } = await lab.submit(inputs);
     expect(exitCode, output).toBe(0);
@@ -99,7 +99,7 @@ describe('F17: a budget that never allows an eviction', () => {
     }
     const pod = deleted[0]?.name;
     const about = texts().filter((text) => text.includes(`apps/${pod}`));
-    const order = ['will be deleted where', 'because drain.blockedPods.0 names it', `deleting apps/${pod}`];
+    const order = ['will be deleted if', 'because drain.blockedPods.0 names it', `deleting apps/${pod}`];
     const positions = order.map((text) => about.findIndex((one) => one.includes(text)));
     expect(positions).toEqual([...positions].sort((a, b) => a - b));
     expect(positions[0]).toBe(0);
@@ -120,7 +120,7 @@ describe('F17: a budget that never allows an eviction', () => {
     expect(await podsDeleted()).toEqual([]);
   });
 
-  it('killed while it waits, the next process waits anew, and deletes no more than is named', async () => {
+  it('killed while it waits, the next process waits again, and deletes no more than is named', async () => {
     await start([{ ...rule, deleteAfter: '3s' }], 'ledger');
     const announcement = new Promise<void>((resolve) => {
       lab.events.on('run-event', (event: RunEvent) => {
@@ -136,7 +136,7 @@ describe('F17: a budget that never allows an eviction', () => {
     const deleted = await podsDeleted();
     const [first] = deleted;
     expect(Number(first?.time) - killed).toBeGreaterThanOrEqual(4_000);
-    expect(texts().filter((text) => text.includes('will be deleted where')).length).toBeGreaterThan(1);
+    expect(texts().filter((text) => text.includes('will be deleted if')).length).toBeGreaterThan(1);
     expect(new Set(deleted.map((one) => one.name.replace(/-.*/, '')))).toEqual(new Set(['ledger']));
     await expectFinished();
   });
@@ -145,9 +145,9 @@ describe('F17: a budget that never allows an eviction', () => {
     await start([rule], 'ledger');
     const { exitCode } = await lab.submit(JSON.stringify({ ...JSON.parse(inputs), dry_run: true }));
     expect(exitCode).toBe(0);
-    expect(
-      texts().some((text) => text.startsWith('[dry-run] ') && text.includes('will be deleted where')),
-    ).toBe(true);
+    expect(texts().some((text) => text.startsWith('[dry-run] ') && text.includes('will be deleted if'))).toBe(
+      true,
+    );
     const tried = await deletions();
     expect(tried.length).toBeGreaterThan(1);
     expect(tried.every((one) => one.dryRun && one.status === 200)).toBe(true);

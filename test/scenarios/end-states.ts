@@ -69,7 +69,7 @@ const betweenRuns: Record<
   alert: {
     said: 'the alert clears',
     async assert(lab) {
-      await expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged: nodesAfterTheSecond });
+      await expectUnfinished(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged: nodesAfterTheSecond });
       expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node4']);
       expect(lab.pushgateway.value(metrics.outcome.name, { outcome: 'blocked' })).toBe(1);
       expect(lab.slack.messages.at(-1)?.text).toContain('alert NodeMemoryPressure is firing');
@@ -79,7 +79,7 @@ const betweenRuns: Record<
     said: 'somebody repairs k8s-node3',
     async assert(lab) {
       const unchanged = nodesAfterTheSecond.filter((name) => name !== 'k8s-node3');
-      await expectHalfWay(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged });
+      await expectUnfinished(lab, { upgraded: ['k8s-master', 'k8s-node4'], unchanged });
       const failed = (await cluster(lab)).nodes.find(({ name }) => name === 'k8s-node3');
       expect(failed).toMatchObject({ release: '1.34.2', unschedulable: true });
       expect(Object.keys(failed?.annotations ?? {})).toContain(keys.cordoned);
@@ -93,7 +93,7 @@ const betweenRuns: Record<
 /** By name, which is not their order. */
 const nodesAfterTheSecond = ['k8s-node1', 'k8s-node2', 'k8s-node3'];
 
-async function expectHalfWay(
+async function expectUnfinished(
   lab: AnyLab,
   expected: { upgraded: readonly string[]; unchanged: readonly string[] },
 ) {

@@ -178,7 +178,7 @@ describe('state', () => {
     expect(lab.pushgateway.value(metrics.inFlight.name)).toBe(0);
   });
 
-  it('F8 F9 F10: a rollout that stands half way is finished, through its own alerts', async () => {
+  it('F8 F9 F10: a rollout that is unfinished is finished, through its own alerts', async () => {
     const done = { 'k8s-master': '1.34.5', 'k8s-node2': '1.34.5' };
     await start({ releases: done });
     await lab.api.setVersion('1.34.5');

@@ -96,7 +96,7 @@ describe('a drain that fails', () => {
   });
 });
 
-describe('a minor that stands half way', () => {
+describe('a minor that is unfinished', () => {
   it('F9 F10: with the control plane at the target, only what is left is asked for, and it is finished', async () => {
     await start({
       release: '1.34.5',

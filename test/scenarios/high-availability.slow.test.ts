@@ -73,7 +73,7 @@ it('an unhealthy etcd member after the first node stops the rollout and is named
   expect(upgrades().slice(0, 3)).toEqual(['k8s-master apply', 'k8s-master2 node', 'k8s-master3 node']);
 });
 
-it('a control-plane node that fails in its script stops the rollout with the others at work; the next run finishes it first', async () => {
+it('a control-plane node that fails in its script stops the rollout while the other two serve; the next run finishes it first', async () => {
   await start();
   lab.node('k8s-master2').faults.set('kubeadm-fails', { times: 99 });
   const first = await lab.cli(['run', ...patch]);

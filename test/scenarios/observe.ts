@@ -100,7 +100,7 @@ export function changesByPrograms(lab: WithNodes): string[] {
   );
 }
 
-/** Nodes whose package lists were fetched anew: what detection does, and what only looks does not. */
+/** Nodes whose package lists were fetched again: what detection does, and what only looks does not. */
 export const refreshed = (lab: WithNodes): string[] =>
   [...lab.nodes.values()]
     .filter((node) => node.history.some((run) => run.program === 'apt-get' && run.args.includes('update')))

@@ -16,7 +16,7 @@ import {
 import { atLeast, startLab } from './start-lab.ts';
 
 /**
- * A second person, Job or detection, while one is at work. A process that was stopped for longer than its
+ * A second person, Job or detection, while one is in progress. A process that was stopped for longer than its
  * lease: test/lab/crash.
  */
 
@@ -48,7 +48,7 @@ it("while a Job runs, a person's run reports who and since when, and exits 3", a
   expect(person.exitCode).toBe(3);
   const holder = `${pod.metadata.labels?.[jobLabels.run]}/${pod.metadata.name}`;
   expect(person.stderr).toContain(`cannot start: ${holder} holds the lease ${objectNames.lease} since 20`);
-  // The same target joins the run at work; another one is refused, with the Job that is in its way.
+  // The same target joins the run in progress; another one is refused, with the Job that is in its way.
   const other = await lab.submit(
     JSON.stringify({ target_version: '1.34.5', kind: 'patch', stages: 'preflight' }),
   );
