@@ -107,7 +107,7 @@ export class HollowNodes {
 }
 
 /** The API server may be away for a while. */
-async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+export async function retried<T>(attempt: () => Promise<T>): Promise<T> {
   for (const deadline = Date.now() + 60_000; ; ) {
     try {
       return await attempt();

@@ -14,7 +14,7 @@ import type { LabNode, NodeHooks } from '../lab/nodes/node.ts';
 import { until } from '../lab/waits.ts';
 import { identities } from './control-plane.ts';
 import { deploy } from './deployment.ts';
-import { HollowNodes } from './hollow-nodes.ts';
+import { HollowNodes, retried } from './hollow-nodes.ts';
 import { OrderedView } from './ordered-view.ts';
 import { PodSources } from './pod-sources.ts';
 import { type AuditEvent, RealCluster } from './real-cluster.ts';
@@ -101,11 +101,12 @@ export class RealApi implements ApiServer {
     namespace: string | undefined,
     name: string,
   ): Promise<TypeOf<R> | undefined> {
-    return this.rest.find(pathOf(resourceNamed(resource), namespace, name));
+    return retried(() => this.rest.find(pathOf(resourceNamed(resource), namespace, name)));
   }
 
   async list<R extends string>(resource: R, namespace?: string): Promise<TypeOf<R>[]> {
-    return (await this.rest.get(pathOf(resourceNamed(resource), namespace))).items;
+    const path = pathOf(resourceNamed(resource), namespace);
+    return (await retried(() => this.rest.get(path))).items;
   }
 
   async apply(objects: readonly KubeObject[]): Promise<void> {
@@ -201,7 +202,7 @@ export class RealApi implements ApiServer {
     for (const [component, image] of controlPlaneImages(release)) {
       const containers = [{ name: component, image }];
       const path = `/api/v1/namespaces/kube-system/pods/${component}-${node}`;
-      await this.rest.patch(path, { spec: { containers } }, 'strategic');
+      await retried(() => this.rest.patch(path, { spec: { containers } }, 'strategic'));
     }
   }
 
