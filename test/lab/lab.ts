@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
@@ -242,26 +244,22 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     return path;
   }
 
-  /** Runs the bundled program from outside the cluster. */
+  /** Runs the bundled program from outside the cluster. `onLine` gets each line of both streams as it arrives. */
   async cli(
     args: readonly string[],
     options: { user?: UserRef; env?: Record<string, string>; onLine?: (line: string) => void } = {},
   ): Promise<CliResult> {
     const child = await this.spawnCli(args, options);
-    let stdout = '';
-    let stderr = '';
-    let rest = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      stdout += chunk;
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) options.onLine?.(line);
-    });
-    child.stderr?.on('data', (chunk: Buffer) => {
-      stderr += chunk;
-    });
+    const texts = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      const stream = child[name] as Readable;
+      stream.on('data', (chunk: Buffer) => {
+        texts[name] += chunk;
+      });
+      if (options.onLine) createInterface({ input: stream }).on('line', options.onLine);
+    }
     const [code] = await once(child, 'close');
-    return { exitCode: code ?? -1, stdout, stderr };
+    return { exitCode: code ?? -1, ...texts };
   }
 
   async spawnCli(
@@ -313,7 +311,6 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     await writeFile(settings, map.data?.['settings.yaml'] ?? '');
     const args = ['submit', '--inputs', inputs, '--settings', settings];
     const { exitCode, stdout, stderr } = await this.cli(args, { user, onLine });
-    if (stderr) this.events.emit('log', stderr.trimEnd());
     return { exitCode, output: stdout + stderr };
   }
 
