@@ -29,7 +29,7 @@ function standIn({ group, version, kind, plural }: (typeof customKinds)[number])
 
 /**
  * Creates what `scripts/tg apply` would, in the order of Terraform's references. No object has a field that
- * the API server does not know. Resolves when admission goes by it. /
+ * the API server does not know. Resolves when admission goes by it.
  */
 export async function deploy(rest: Rest, objects: readonly KubeObject[]): Promise<void> {
   const real = parts().definitions?.map((path) => parse(readFileSync(path, 'utf8')) as KubeObject);

@@ -29,7 +29,7 @@ const startDelay = 300;
 /**
  * From the end of a pod until it is gone, milliseconds; a real kubelet takes longer. A pod of a StatefulSet
  * comes back under its name. Were it gone at once, the disruption controller could miss that, and would count
- * the new one as evicted for two minutes (DeletionTimeout in pkg/controller/disruption). /
+ * the new one as evicted for two minutes (DeletionTimeout in pkg/controller/disruption).
  */
 const stopDelay = 1000;
 

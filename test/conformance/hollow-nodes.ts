@@ -27,7 +27,7 @@ export class HollowNodes {
    * and takes pods.
    *
    * @param node what it reports. Its InternalIP is one of the loopback interface: the API server fetches logs
-   * there. /
+   * there.
    */
   async add(node: KubeObject): Promise<void> {
     const { name = '', labels, annotations } = node.metadata ?? {};

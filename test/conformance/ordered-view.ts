@@ -26,7 +26,7 @@ interface Waiting {
 /**
  * What the watches of several resources report, as one sequence. A watch says nothing about the order of two
  * resources, but etcd counts the versions of all objects together: changes are held for a moment and
- * delivered in the order of their versions. /
+ * delivered in the order of their versions.
  */
 export class OrderedView implements ClusterView {
   readonly #rest: Rest;

@@ -148,7 +148,7 @@ export class RealCluster {
   /**
    * Another release of the control plane takes its place, as when kubeadm replaces its static pods. Resolves
    * when all of it is running: controllers that only saw the API server go would wait for it, and for up to
-   * half a minute not see what changes. /
+   * half a minute not see what changes.
    */
   async restartServer(version?: string): Promise<void> {
     const from = Date.now();

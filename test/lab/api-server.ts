@@ -15,7 +15,7 @@ export type ViewedResource = 'nodes' | 'pods' | 'jobs' | 'leases';
 /**
  * Nodes, pods, and the Jobs and Leases of the pipeline's namespace, and every change of them, in the order in
  * which they were written. While a listener runs, `get` and `list` return the objects as they were right
- * after that change. /
+ * after that change.
  */
 export interface ClusterView {
   get<R extends ViewedResource>(
@@ -31,7 +31,7 @@ export interface ClusterView {
 /**
  * What the lab needs of an API server, of the controllers behind it and of the kubelets in front of it.
  * `LabApi` is the embedded one; `test/conformance/real-api.ts` is kube-apiserver. What differs between the
- * two is a defect of the lab: see `api/contract`. /
+ * two is a defect of the lab: see `api/contract`.
  */
 export interface ApiServer {
   /** `https://127.0.0.1:<port>`. */

@@ -43,7 +43,7 @@ const ago = (ms: number): string => new Date(Date.now() - ms).toISOString().repl
 
 /**
  * Fills the lab as a small kubeadm cluster: nodes, the control plane's mirror pods, add-ons, and ordinary
- * workload. Resolves when all of it runs. /
+ * workload. Resolves when all of it runs.
  */
 export async function seedCluster(api: ApiServer, options: SeedOptions): Promise<void> {
   const nodes = options.nodes ?? labNodes;

@@ -9,7 +9,7 @@ const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 /**
  * What holds at every moment in every lab, whatever is played there: no node is drained while the running Job
  * runs on it (F1), of several control-plane nodes never two are down at once, no kubelet becomes newer than
- * the API server, and no program of the pipeline asks for what its roles do not allow (F30). /
+ * the API server, and no program of the pipeline asks for what its roles do not allow (F30).
  */
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */

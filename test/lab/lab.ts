@@ -90,7 +90,7 @@ export interface CliResult {
 
 /**
  * The whole lab: a cluster, its nodes and the services around it, each reached over its real protocol. Holds
- * what `scripts/tg apply` would deploy with the lab's settings. /
+ * what `scripts/tg apply` would deploy with the lab's settings.
  */
 export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
   readonly dir: string;

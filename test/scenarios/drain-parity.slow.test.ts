@@ -13,7 +13,7 @@ import { embedded } from './start-lab.ts';
 /**
  * The same twenty nodes, full of pods of every kind, drained once by `kubectl drain` and once by this
  * project: the same pods evicted, the same left, the same refusals. The seed is in the titles; `DRAIN_SEED`
- * plays another. /
+ * plays another.
  */
 
 const seed = Number(process.env.DRAIN_SEED ?? 20261122);

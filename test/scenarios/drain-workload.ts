@@ -171,7 +171,7 @@ function numbers(seed: number): () => number {
 /**
  * Pods of every kind over the nodes: each kind at least once, the rest by chance; those that a drain waits
  * for in vain on every third node only. A DaemonSet has a pod everywhere, and a group of four under a budget
- * of a half goes bit by bit. /
+ * of a half goes bit by bit.
  */
 export function drainWorkload(
   seed: number,

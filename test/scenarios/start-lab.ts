@@ -5,7 +5,7 @@ import { type AnyLab, Lab, type LabOptions } from '../lab/lab.ts';
 /**
  * Where scenarios are played: in a lab with the embedded API server, or with `LAB_API=real` in one with a
  * real control plane, as `LAB_API=real npx vitest run test/scenarios/skew.slow.test.ts`. A real one is built
- * by `test/conformance/build.sh`. /
+ * by `test/conformance/build.sh`.
  */
 const choice = process.env.LAB_API ?? 'embedded';
 if (choice !== 'embedded' && choice !== 'real')
@@ -20,7 +20,7 @@ export async function startLab(options: LabOptions = {}): Promise<AnyLab> {
 
 /**
  * For scenarios that need what only the embedded API server has, such as its faults: the type of `startLab`'s
- * lab has that, too. With `LAB_API=real` they are skipped, by name. /
+ * lab has that, too. With `LAB_API=real` they are skipped, by name.
  */
 export const embedded = {
   startLab: (options: LabOptions = {}): Promise<Lab> => Lab.start(options),
