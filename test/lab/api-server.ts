@@ -80,7 +80,7 @@ export interface ApiServer {
   /** Kills the processes of a pod with SIGKILL. False when none runs. */
   killPod(name: string): boolean;
 
-  /** The requests of clients that are no part of the cluster, oldest first. */
+  /** The requests of clients that are no part of the cluster, oldest first; also after {@link stop}. */
   requestLog(): Answer<readonly RequestRecord[]>;
   /** Resolves when the controllers have nothing left to do. */
   settled(): Promise<void>;

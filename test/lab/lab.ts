@@ -395,17 +395,21 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     }
   }
 
-  /** @throws Error when an invariant of every lab did not hold. */
+  /**
+   * Stops everything, then checks the requests: until the API server has stopped, more may arrive.
+   *
+   * @throws Error when an invariant of every lab did not hold, or the requests cannot be read.
+   */
   async stop(): Promise<void> {
     const closing = [...this.#children].map((child) => once(child, 'close'));
     for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(closing);
-    this.invariants.check(await this.api.requestLog());
     await this.api.stop();
     const services = [this.packages, this.prometheus, this.pushgateway, this.slack, this.agentService];
     await Promise.all([...services, ...this.nodes.values()].map((part) => part.stop()));
     // A pod that was being started may still write its files.
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
+    this.invariants.check(await this.api.requestLog());
     const { broken } = this.invariants;
     if (broken.length > 0) throw new Error(`it did not hold in the lab: ${broken.join('; ')}`);
   }
