@@ -126,6 +126,14 @@ export async function runningPod({ api }: Pick<AnyLab, 'api'>): Promise<Pod> {
   return pod;
 }
 
-/** Resolves once a lease that nobody renews any more has run out. */
-export const leaseHasRunOut = ({ settings }: Pick<AnyLab, 'settings'>): Promise<void> =>
-  sleep((parseDuration(settings.timing?.lease ?? '') ?? Number.NaN) + 500);
+/**
+ * Resolves once a lease that nobody renews any more has run out.
+ *
+ * @throws Error when the settings have no readable `timing.lease`.
+ */
+export async function leaseHasRunOut({ settings }: Pick<AnyLab, 'settings'>): Promise<void> {
+  const written = settings.timing?.lease;
+  const lease = parseDuration(written ?? '');
+  if (lease === undefined) throw new Error(`timing.lease of the lab's settings is ${written}`);
+  await sleep(lease + 500);
+}
