@@ -6,7 +6,7 @@
  * - a word of `words.mjs` in code, comments, strings, names or the prose of a document;
  * - members without a doc comment, when an area of `documented.mjs` has too many of them.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { lstatSync, readFileSync } from 'node:fs';
 import { parseSync } from 'oxc-parser';
 import { areaOf, areas, leastDocumented, membersOf } from './documented.mjs';
@@ -123,10 +123,18 @@ function isWithin(text, offset, allowed) {
   );
 }
 
-/** The tracked files of code, and the documents. */
+/**
+ * The files of code, and the documents: those that git tracks, and new ones that it does not ignore.
+ *
+ * @returns undefined outside a git checkout.
+ */
 function readSources() {
-  const names = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(Boolean);
-  return names
+  const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const { status, stdout } = spawnSync('git', args, { encoding: 'utf8' });
+  if (status !== 0) return undefined;
+  return stdout
+    .split('\0')
+    .filter(Boolean)
     .filter((file) => lstatSync(file, { throwIfNoEntry: false })?.isFile())
     .map((file) => ({ file, text: readFileSync(file, 'utf8') }))
     .map((source) => ({ ...source, syntax: syntaxOf(source.file, source.text) }))
@@ -155,6 +163,11 @@ function undocumented(sources) {
 function main() {
   const { lineWidth } = JSON.parse(readFileSync('biome.json', 'utf8')).formatter;
   const sources = readSources();
+  if (sources === undefined) {
+    console.error('comments.mjs lists the files with git: run it in a git checkout');
+    process.exitCode = 1;
+    return;
+  }
   const faults = sources.flatMap(({ file, text, syntax }) => {
     const prose = syntax === 'document' ? proseOf(text) : text;
     const wrong = aboutWords.test(file) ? [] : wrongWords(prose);

@@ -8,19 +8,19 @@ import { root } from '../test/docs/markdown.ts';
 const projects = mkdtempSync(join(tmpdir(), 'k8s-upgrade-comments-'));
 afterAll(() => rmSync(projects, { recursive: true, force: true }));
 
+type Files = readonly (readonly [file: string, text: string])[];
+
 /** Runs `scripts/comments.mjs` in a repository of these files, with a line width of 40. */
-function check(files: readonly (readonly [file: string, text: string])[]) {
+const check = (files: Files) => checkAfter([['init'], ['add', '.']], files);
+
+/** The same after these commands of git. */
+function checkAfter(commands: readonly (readonly string[])[], files: Files) {
   const project = mkdtempSync(join(projects, 'project-'));
   for (const [file, text] of [['biome.json', '{"formatter":{"lineWidth":40}}'], ...files] as const) {
     mkdirSync(dirname(join(project, file)), { recursive: true });
     writeFileSync(join(project, file), text);
   }
-  for (const words of [
-    ['init', '--quiet'],
-    ['add', '.'],
-  ]) {
-    expect(spawnSync('git', words, { cwd: project }).status).toBe(0);
-  }
+  for (const words of commands) expect(spawnSync('git', words, { cwd: project }).status).toBe(0);
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/comments.mjs')], {
     cwd: project,
     encoding: 'utf8',
@@ -29,6 +29,24 @@ function check(files: readonly (readonly [file: string, text: string])[]) {
 }
 
 const passes = { status: 0, faults: [] };
+
+describe('the checked files', () => {
+  const wrong = [['a.ts', '// The next leg.\n']] as const;
+
+  it('include new ones, except those that git ignores', () => {
+    const { faults } = checkAfter(
+      [['init']],
+      [...wrong, ['.gitignore', 'ignored.ts\n'], ['ignored.ts', '// The next leg.\n']],
+    );
+    expect(faults).toEqual(['a.ts:1: "leg", say: Job']);
+  });
+
+  it('cannot be listed outside a git checkout', () => {
+    const { status, faults } = checkAfter([], wrong);
+    expect(status).toBe(1);
+    expect(faults).toEqual(['comments.mjs lists the files with git: run it in a git checkout']);
+  });
+});
 
 describe('the width of comments', () => {
   const long = 'a comment that goes beyond the fortieth column';
@@ -91,6 +109,8 @@ describe('words that this project avoids', () => {
       ['8.ts', '/**\n * It goes\n * on.\n */\n'],
       ['9.ts', 'const notToBeHad = 1;\n'],
       ['beside-a-contract.ts', "const leg = 'k8s-upgrade/leg';\n"],
+      ['with-a-colon.ts', '// The next leg: a Job.\n'],
+      ['with-quotes.ts', `const a = 'the "leg" of a run';\n`],
     ]);
     expect(status).toBe(1);
     expect(faults).toEqual([
@@ -104,6 +124,8 @@ describe('words that this project avoids', () => {
       '8.ts:2: "goes on", say: continues, resumes',
       '9.ts:1: "to be had", say: not available, not offered',
       'beside-a-contract.ts:1: "leg", say: Job',
+      'with-a-colon.ts:1: "leg", say: Job',
+      'with-quotes.ts:1: "leg", say: Job',
     ]);
   });
 
@@ -157,13 +179,15 @@ describe('the doc comments', () => {
       ['alerts/1.ts', 'export interface A { b(): void }'],
       ['alerts/2.ts', 'export interface A {\n// Of a.\nb: 1 }'],
       ['alerts/3.ts', 'export interface A {\n/** */\nb: 1 }'],
+      ['alerts/3-letter.ts', 'export interface A {\n/** b */\nb: 1 }'],
       ['alerts/4.ts', 'export interface A {\n/** Of a. */\n/** Of b. */ b: 1;\nc: 1 }'],
       ['alerts/5.ts', 'const a = z.strictObject({ b: z.string() });'],
-      ['alerts/6.ts', 'const a = z.object({ /** B. */ b: z.strictObject({ c: 1 }).optional() });'],
+      ['alerts/6.ts', 'const a = z.object({ /** Of b. */ b: z.strictObject({ c: 1 }).optional() });'],
     ]);
     expect(faults.map((fault) => fault.replace(' has no doc comment', ''))).toEqual([
       'alerts/1.ts:1: A.b',
       'alerts/2.ts:3: A.b',
+      'alerts/3-letter.ts:3: A.b',
       'alerts/3.ts:3: A.b',
       'alerts/4.ts:4: A.c',
       'alerts/5.ts:1: b',

@@ -26,7 +26,7 @@ export const areaOf = (file) =>
 export function membersOf(file, text) {
   const { program, comments, errors } = parseSync(file, text);
   if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`);
-  const docs = comments.filter(({ type, value }) => type === 'Block' && /^\*[\s\S]*\w/.test(value));
+  const docs = comments.filter(({ type, value }) => type === 'Block' && /^\*[\s\S]*[a-z]{2}/i.test(value));
   const isDocumented = ({ start }) =>
     docs.some(({ end }) => end <= start && text.slice(end, start).trim() === '');
   return [...walk(program)].flatMap(memberNodes).map(({ owner, node }) => ({

@@ -8,14 +8,7 @@ export const words = [
     never: ['leg', 'legs'],
     say: 'Job',
     // The label, the flag with its variable, and the JSON key are contracts and stay.
-    except: [
-      /k8s-upgrade\/leg\b/,
-      /--leg\b/,
-      /\bleg\?: string\b/,
-      /\boptions\.leg\b/,
-      /\bleg:/,
-      /(['"])leg\1/,
-    ],
+    except: [/k8s-upgrade\/leg\b/, /--leg\b/, /\bleg\?: string\b/, /\boptions\.leg\b/, /\{ leg:/],
   },
   // The name of an alert stays, too.
   {

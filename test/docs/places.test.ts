@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { basename, dirname } from 'node:path';
 import { expect, it, test } from 'vitest';
 import { root } from './markdown.ts';
@@ -37,7 +37,9 @@ const parentsOf = (file: string): string[] =>
   dirname(file) === '.' ? [] : [dirname(file), ...parentsOf(dirname(file))];
 
 const words = ['ls-files', '--cached', '--others', '--exclude-standard'];
-const project = execFileSync('git', words, { cwd: root, encoding: 'utf8' }).split('\n');
+const listed = spawnSync('git', words, { cwd: root, encoding: 'utf8' });
+if (listed.status !== 0) throw new Error('this test lists the files with git: run it in a git checkout');
+const project = listed.stdout.split('\n');
 
 it('every test is beside what it tests, and has its name', () => {
   expect(project.filter(isTest).length).toBeGreaterThan(100);
