@@ -23,8 +23,16 @@ it('is closed for every node without the target, and names the newest release it
   const { open, outcomeWhenClosed, reasons } = await checkOneGate(upgradable, { ...patch, offered });
   expect({ open, outcomeWhenClosed }).toEqual({ open: false, outcomeWhenClosed: 'blocked' });
   expect(reasons).toEqual([
-    'https://pkgs.example/v1.34 offers k8s-master no kubeadm 1.34.5; its newest is 1.34.50',
-    'https://pkgs.example/v1.34 offers k8s-node1 no kubeadm 1.34.5; its newest is none',
+    'the package manager of k8s-master offers no kubeadm 1.34.5 from https://pkgs.example/v1.34; its newest is 1.34.50',
+    'the package manager of k8s-node1 offers no kubeadm 1.34.5 from https://pkgs.example/v1.34; it offers no other',
+  ]);
+});
+
+it('names no repository that the node does not report', async () => {
+  const offered = { 'k8s-master': ['1.34.4-1.1'], 'k8s-node1': has };
+  const { reasons } = await checkOneGate(upgradable, { ...patch, offered, unreportedRepository: true });
+  expect(reasons).toEqual([
+    'the package manager of k8s-master offers no kubeadm 1.34.5; its newest is 1.34.4',
   ]);
 });
 
@@ -37,7 +45,7 @@ it('is closed for an unreachable node (F25), along with the reasons of the other
   const { open, unknown, reasons } = await checkOneGate(upgradable, { ...patch, offered });
   expect({ open, unknown }).toEqual({ open: false, unknown: false });
   expect(reasons).toEqual([
-    expect.stringContaining('offers k8s-master no kubeadm'),
+    expect.stringContaining('of k8s-master offers no kubeadm'),
     'SSH to k8s-node1 (10.0.20.5): no answer',
   ]);
 });

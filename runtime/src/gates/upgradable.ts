@@ -58,8 +58,10 @@ async function judgePackages({ shell, target }: GateContext, node: ClusterNode):
   if (list === undefined)
     return { reasons: [], notes: ['a dry-run does not check what the nodes’ package managers offer'] };
   if (list.releases.includes(target)) return { reasons: [] };
-  const newest = list.releases[0] ?? 'none';
+  const [newest] = list.releases;
+  const from = list.repository === undefined ? '' : ` from ${list.repository}`;
+  const instead = newest === undefined ? 'it offers no other' : `its newest is ${newest}`;
   return {
-    reasons: [`${list.repository} offers ${node.name} no kubeadm ${target}; its newest is ${newest}`],
+    reasons: [`the package manager of ${node.name} offers no kubeadm ${target}${from}; ${instead}`],
   };
 }

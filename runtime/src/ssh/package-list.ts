@@ -10,8 +10,8 @@ const listTimeout = 20 * 60_000;
 export interface PackageList {
   /** Newest first. */
   readonly releases: readonly Release[];
-  /** URL of the repository that offers the newest; `unknown` when the node does not report it. */
-  readonly repository: string;
+  /** URL of the repository that offers the newest; undefined when the node does not report it. */
+  readonly repository: string | undefined;
 }
 
 /**
@@ -27,6 +27,6 @@ export async function packageList(shell: NodeShell, node: ClusterNode): Promise<
   const versions = Array.isArray(result.versions) ? result.versions.map(String) : [];
   return {
     releases: newestFirst(versions.map(releaseOfPackage)),
-    repository: String(result.repository ?? 'unknown'),
+    repository: result.repository === undefined ? undefined : String(result.repository),
   };
 }

@@ -33,6 +33,8 @@ interface GateCase {
   readonly published?: readonly string[];
   /** By node: the versions that its package manager offers, an error, or null for a dry-run. @default none */
   readonly offered?: Readonly<Record<string, readonly string[] | Error | null>>;
+  /** Whether the nodes do not report the repository of their packages. @default they report it */
+  readonly unreportedRepository?: boolean;
   /** @default no rollout in flight */
   readonly inFlight?: Partial<InFlight>;
   /** The answers of Prometheus by query; any other query fails. @default none */
@@ -94,7 +96,11 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
         contacted.push(node);
         const versions = given.offered?.[node] === undefined ? [] : given.offered[node];
         if (versions instanceof Error) throw versions;
-        return versions === null ? { dryRun: true } : { versions, repository: 'https://pkgs.example/v1.34' };
+        if (versions === null) return { dryRun: true };
+        return {
+          versions,
+          ...(!given.unreportedRepository && { repository: 'https://pkgs.example/v1.34' }),
+        };
       },
     },
   } as unknown as GateContext;
