@@ -36,7 +36,8 @@ function whyNotAsked(ctx: GateContext, scope: Scope): string | undefined {
   const { server, target } = ctx;
   const controlPlane = minorOf(server) !== minorOf(target);
   const nodes = crossingNodes(ctx).length > 0;
-  if (!controlPlane && !nodes) return `not checked: ${target} is a patch, and a patch removes nothing`;
+  if (!controlPlane && !nodes)
+    return `not checked: the control plane and every kubelet are at ${minorOf(target)} already`;
   if (scope === 'control plane' && !controlPlane)
     return `not checked: the control plane is at ${server} already`;
   if (scope === 'nodes' && !nodes) return `not checked: every kubelet is at ${minorOf(target)} already`;

@@ -147,6 +147,11 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     const { contacted, notAsked } = await checkOneGate(removedFlags, { nodes: done, server: '1.34.5' });
     expect([contacted, notAsked]).toEqual([[], 'not checked: every kubelet is at 1.35 already']);
     expect((await checkOneGate(removedFlags, { to: '1.34.7' })).contacted).toEqual([]);
+    const resumed = await checkOneGate(removedFlags, { nodes: done, server: '1.35.3' });
+    expect([resumed.contacted, resumed.notAsked]).toEqual([
+      [],
+      'not checked: the control plane and every kubelet are at 1.35 already',
+    ]);
   });
 
   const unknown: [what: string, code: number, output: string, message: RegExp][] = [
