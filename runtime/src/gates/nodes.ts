@@ -28,7 +28,7 @@ export const nodesGate: Gate = {
         ),
         ...nodes
           .filter((n) => n.unschedulable && !n.cordonedByUs)
-          .map((n) => `node ${n.name} was cordoned by somebody and stays cordoned`),
+          .map((n) => `node ${n.name} was cordoned by a person and stays cordoned`),
       ],
     };
   },
