@@ -38,7 +38,9 @@ describe('list_packages.sh', () => {
     bench.node.write(source, 'deb [trusted=yes] https://pkgs.k8s.io/addons:/cri-o:/stable:/v1.34/deb/ /\n');
     const { exit, lastError } = await list();
     expect(exit).toBe(1);
-    expect(lastError).toContain('no file in /etc/apt/sources.list.d names a Kubernetes repository; add one');
+    expect(lastError).toContain(
+      'neither /etc/apt/sources.list nor a file in /etc/apt/sources.list.d names a Kubernetes repository; add one',
+    );
   });
 
   test.each([

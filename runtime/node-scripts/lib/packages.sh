@@ -1,4 +1,4 @@
-# How long to wait for apt's locks, in seconds: unattended-upgrades may hold them for long.
+# How long to wait for apt's locks, in seconds: unattended-upgrades may hold them for a long time.
 lock_timeout=900
 
 # How long to wait for the network, in seconds: a cable may be unplugged, a switch may restart.
@@ -36,9 +36,9 @@ configured_minors() {
 check_update() {
   local file=$1 code=$2 output=$3 line
   line=$(grep -Em 1 'EXPKEYSIG|KEYEXPIRED' <<<"$output") &&
-    die "the signing key of the repository in ${file#"$root"} has expired; fetch the current one with set_repository.sh ($line)"
+    die "the signing key of the repository in ${file#"$root"} has expired: $line; fetch the current one with set_repository.sh"
   line=$(grep -Em 1 'NO_PUBKEY|is not signed' <<<"$output") &&
-    die "the signing key of the repository in ${file#"$root"} is missing; fetch it with set_repository.sh ($line)"
+    die "the signing key of the repository in ${file#"$root"} is missing: $line; fetch it with set_repository.sh"
   line=$(grep -Em 1 '^(E|W|Err)[:0-9]' <<<"$output" || true)
   if ((code != 0)) || grep -q 'Failed to fetch' <<<"$output"; then
     die "apt-get update failed for ${file#"$root"}: ${line:-exit $code}; check that the node reaches the repository"
@@ -46,7 +46,8 @@ check_update() {
 }
 
 network_reported=false
-# wait_for_network WHY DEADLINE: waits 2 seconds, and prints WHY the first time; false after DEADLINE.
+# wait_for_network WHY DEADLINE: waits 2 seconds, so that the caller can retry. Prints WHY at the first call
+# only. False, without waiting, once $SECONDS has reached DEADLINE.
 wait_for_network() {
   ((SECONDS < $2)) || return 1
   $network_reported || say "waiting for the network: $1"
@@ -58,9 +59,9 @@ wait_for_network() {
 unreachable='(Could not|Unable to) connect to|Cannot initiate the connection to|Connection (failed|timed out)'
 unreachable+="|Could not resolve '|(Temporary failure|System error|Something wicked happened) resolving '"
 
-# network_is_away OUTPUT DEADLINE: waits 2 seconds and is true when OUTPUT shows that the network is down,
-# until DEADLINE.
-network_is_away() {
+# wait_if_unreachable OUTPUT DEADLINE: when apt's OUTPUT shows that it did not reach a server, waits as
+# wait_for_network does. False when OUTPUT shows no such failure, or after DEADLINE.
+wait_if_unreachable() {
   local line
   line=$(grep -Em 1 "$unreachable" <<<"$1") && wait_for_network "${line#*: }" "$2"
 }
@@ -74,7 +75,7 @@ refresh_source() {
     code=0
     output=$(apt_get update -o "Dir::Etc::sourcelist=$file" -o Dir::Etc::sourceparts=- \
       -o APT::Get::List-Cleanup=0 2>&1) || code=$?
-    if network_is_away "$output" "$network"; then continue; fi
+    if wait_if_unreachable "$output" "$network"; then continue; fi
     holder=$(grep -m 1 'Could not get lock' <<<"$output" || true)
     [[ -n $holder ]] || break
     ((SECONDS < deadline)) || die "apt is still locked after ${lock_timeout}s: $holder; see which process holds it"
@@ -90,7 +91,7 @@ refresh_source() {
 refresh_kubernetes_source() {
   local file files
   files=$(kubernetes_sources)
-  [[ -n $files ]] || die "no file in /etc/apt/sources.list.d names a Kubernetes repository; add one, for example kubernetes.list with: deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/vX.Y/deb/ /"
+  [[ -n $files ]] || die "neither /etc/apt/sources.list nor a file in /etc/apt/sources.list.d names a Kubernetes repository; add one, for example /etc/apt/sources.list.d/kubernetes.list with: deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/vX.Y/deb/ /"
   while read -r file; do
     if $dry_run; then
       printf 'WOULD: apt-get update (only %s)\n' "${file#"$root"}"
@@ -163,9 +164,9 @@ install_packages() {
     run_shown apt_get install --no-install-recommends \
       -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
     ((code != 0)) || return 0
-    network_is_away "$output" "$network" || break
+    wait_if_unreachable "$output" "$network" || break
   done
   grep -q 'Held packages' <<<"$output" &&
-    die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); see which with: apt-get install --dry-run $*, then apt-mark unhold it"
+    die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); find out which with: apt-get install --dry-run $*, and release them with apt-mark unhold"
   die "apt-get install $* failed: $(grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$code")"
 }

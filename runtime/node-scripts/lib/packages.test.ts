@@ -4,9 +4,10 @@ import { describe, expect, test } from 'vitest';
 
 const sources = join(import.meta.dirname, '..');
 
-describe('network_is_away', () => {
+describe('wait_if_unreachable', () => {
   const isAway = (output: string) => {
-    const script = 'source lib/common.sh; source lib/packages.sh; sleep() { :; }; network_is_away "$1" 60';
+    const script =
+      'source lib/common.sh; source lib/packages.sh; sleep() { :; }; wait_if_unreachable "$1" 60';
     return spawnSync('bash', ['-c', script, '-', output], { cwd: sources }).status === 0;
   };
   const failed = (why: string) =>
