@@ -10,7 +10,7 @@ import { parseSettings, type SettingsInput } from '../runtime/src/settings/setti
 import { checked, notAllowed, placeholderSettings, port } from './checked.ts';
 import { labelsOf } from './labels.ts';
 
-/** The addresses that the network policies are made of. */
+/** Addresses and ports that the network policies allow. */
 export interface EgressProps {
   /** The runtime's settings as written; they name every service that the programs connect to. */
   readonly settings: SettingsInput;
@@ -29,7 +29,8 @@ export interface EgressProps {
    */
   readonly dnsCidrs?: readonly string[];
   /**
-   * Ports on which the pods behind the in-cluster services listen: a policy sees these, not the service's.
+   * Ports on which the pods of the in-cluster services listen: a policy applies to these, not to the ports of
+   * the services.
    * @default - the usual port, and the port in the URL, as many services use the port of their pods
    */
   readonly podPorts?: {
@@ -85,7 +86,7 @@ export class Egress extends Construct {
       toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
       to(settings.pushgateway.url, 'pushgateway'),
       toPlace(settings.packages.repository, [portOf(settings.packages.repository)]),
-      // Slack's addresses change.
+      // Slack has no fixed addresses, so 443 is open to everywhere while Slack is enabled.
       ...(settings.slack.enabled ? [toAnywhere(443)] : []),
     ];
     // Only a run reads alerts.

@@ -81,7 +81,7 @@ export class ExecutionCronJob extends Construct {
             podFailurePolicy: {
               rule: [
                 // An eviction or a reboot does not count as a failure. A node that never comes back keeps its
-                // pod, and with it the Job: detection and submit name the pod to delete.
+                // pod, and with it the Job: detection and submit name the Job to delete.
                 { action: 'Ignore', onPodCondition: [{ type: 'DisruptionTarget', status: 'True' }] },
                 // The executor ended as failed, bad input or blocked: a retry would change nothing (F15).
                 {

@@ -90,7 +90,7 @@ export function annotationKeys(prefix: string) {
      * annotation is never uncordoned.
      */
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
-    /** Node: when a rollout started to change it, RFC 3339. */
+    /** Node: when a rollout started to change it, RFC 3339. Its name stays `k8s-upgrade-touched`. */
     changed: `${prefix}/k8s-upgrade-touched`,
     /** Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd). */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,

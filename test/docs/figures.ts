@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { parts } from '../lab/crash/round.ts';
 
-/** The figures in the README's section on reliability. */
+/** The figures in docs/testing.md. */
 export interface Counted {
   /** Points of a round of `make crash-test`, by part. */
   readonly crash: Readonly<Record<string, number>>;

@@ -154,7 +154,7 @@ describe('a cluster of one node', () => {
     const { exitCode, output } = await lab.submit(inputs);
     expect(exitCode).toBe(3);
     expect(output).toContain('no node can run the next Job');
-    expect(output).toContain('k8s-master: it is drained first');
+    expect(output).toContain('k8s-master: the next Job drains it');
     expect(output).toMatch(
       /from outside the cluster: k8s-upgrade run --inputs '\{"target_version":"1\.34\.5"/,
     );

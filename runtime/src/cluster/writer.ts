@@ -54,7 +54,7 @@ export interface ClusterWriter {
 export function clusterWriter(
   client: KubernetesClient,
   namespace: string,
-  announce?: (announce: string) => void,
+  announce?: (action: string) => void,
 ): ClusterWriter {
   const dry = announce && { dryRun: 'All' };
   return {

@@ -34,8 +34,9 @@ export async function reasonNotToDispatch(
   const at = Date.parse(time);
   const age = Date.now() - at;
   if (release !== target || !(age < longestRun(nodeCount, ctx.settings))) return undefined;
-  // The detector may have been killed before it created the Job. The list of Jobs shows that once no creation
-  // can be pending any more. Whether the agent service accepted a dispatch cannot be checked.
+  // The detector may have been killed between the claim and creating the Job. Once no create request can
+  // still be pending, a missing Job proves it. Whether the agent service accepted a dispatch cannot be
+  // checked.
   const lastJobAt = timeOf(rollout.inProgress.jobs[0]?.metadata?.creationTimestamp) ?? 0;
   const neverStarted = age > timing.apiOutage + timing.apiRequest && lastJobAt < Math.floor(at / 1000) * 1000;
   if (dispatch.mode === 'job' && neverStarted) return undefined;
@@ -48,7 +49,7 @@ export async function reasonNotToDispatch(
  * killed.
  *
  * @returns undefined when it is recorded; the current rollout when the namespace has changed since `version`,
- *   for example because another detection was faster.
+ *   for example because another detection claimed it first.
  */
 export async function claim(
   ctx: DetectContext,
@@ -86,7 +87,8 @@ export interface HandOut {
 /**
  * Dispatches the upgrade. Must be called once, after `claim`.
  *
- * @throws UpgradeError when it failed. The claim stays if the agent service may have accepted the dispatch.
+ * @throws UpgradeError when the dispatch failed. The claim is then removed, unless the agent service may have
+ *   accepted the dispatch.
  */
 export async function handOut(
   ctx: DetectContext,
@@ -120,8 +122,10 @@ async function createJob(ctx: DetectContext, request: UpgradeRequest): Promise<H
 }
 
 /**
- * Waits until the Job is scheduled, and otherwise describes why it is not. Nobody follows a Job that the
- * detector created, so the detector has to report this (F4).
+ * Waits until the Job is scheduled. Nobody follows a Job that the detector created, so the detector has to
+ * report one that is not (F4).
+ *
+ * @returns why it is not scheduled in time; undefined when it is.
  */
 export async function describeIfUnscheduled(
   { client, settings, signal }: DetectContext,

@@ -7,7 +7,7 @@ import { type ObjectSource, waitForObjects } from '../cluster/watch.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import { TimeoutError, type Wait, within } from '../wait.ts';
-import { type EvictionOptions, evictUntilAccepted, type Leaving } from './eviction.ts';
+import { type EvictionOptions, evictUntilAccepted, type PodEviction } from './eviction.ts';
 import { controllingDaemonSet, judgePod, type PodVerdict } from './filter.ts';
 
 /** Limits and callbacks of one drain. */
@@ -94,7 +94,7 @@ export async function drain(
   return { evicted };
 }
 
-async function choosePods(client: KubernetesClient, node: string): Promise<Leaving[]> {
+async function choosePods(client: KubernetesClient, node: string): Promise<PodEviction[]> {
   const judged = await judgePods(client, node);
   const refused = judged.filter(({ verdict }) => verdict.action === 'refuse');
   if (refused.length > 0) {
@@ -108,7 +108,7 @@ async function emptyNode(
   client: KubernetesClient,
   writer: ClusterWriter,
   node: string,
-  leaving: readonly Leaving[],
+  leaving: readonly PodEviction[],
   options: DrainOptions,
   wait: Wait,
   onUncordoned: () => void,
@@ -139,10 +139,10 @@ async function emptyNode(
 }
 
 /** Not a failure of the drain: another process continues it, and this one must not write any more. */
-const leaseLost = (leaving: readonly Leaving[]): Error | undefined =>
+const leaseLost = (leaving: readonly PodEviction[]): Error | undefined =>
   leaving.find((one) => one.fatal instanceof LeaseHeldError)?.fatal;
 
-const hintFor = (leaving: readonly Leaving[]): string =>
+const hintFor = (leaving: readonly PodEviction[]): string =>
   leaving.some((one) => one.heldBackBy !== undefined)
     ? 'Free the named pods, raise drain.timeout, or name them in drain.blockedPods; then run again.'
     : 'Free the named pods, or raise drain.timeout; then run again.';
@@ -151,7 +151,7 @@ const hintFor = (leaving: readonly Leaving[]): string =>
 async function waitUntilEmpty(
   client: KubernetesClient,
   node: string,
-  leaving: readonly Leaving[],
+  leaving: readonly PodEviction[],
   options: DrainOptions,
   wait: Wait,
   evictions: Promise<unknown>,
@@ -189,7 +189,7 @@ async function waitUntilEmpty(
 }
 
 /** Fires when no more evictions are sent and at least one was refused for good: no watch reports that. */
-function settledWithFatal(leaving: readonly Leaving[], evictions: Promise<unknown>): AbortSignal {
+function settledWithFatal(leaving: readonly PodEviction[], evictions: Promise<unknown>): AbortSignal {
   const settled = new AbortController();
   void evictions.then(() => {
     if (leaving.some((one) => one.fatal !== undefined)) settled.abort();
@@ -198,7 +198,7 @@ function settledWithFatal(leaving: readonly Leaving[], evictions: Promise<unknow
 }
 
 /** What a person needs to know to free a pod: what holds it back, or which finalizers it waits for. */
-function describeLeft({ pod, heldBackBy, fatal }: Leaving): string {
+function describeLeft({ pod, heldBackBy, fatal }: PodEviction): string {
   const { deletionTimestamp, finalizers = [] } = pod.metadata ?? {};
   const why = fatal?.message ?? heldBackBy;
   if (deletionTimestamp === undefined) return podName(pod) + (why ? ` (${why})` : '');

@@ -6,7 +6,7 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import { UpgradeError } from '../errors.ts';
 import { pod } from '../testing/cluster.ts';
 import { within } from '../wait.ts';
-import { evictUntilAccepted, type Leaving } from './eviction.ts';
+import { evictUntilAccepted, type PodEviction } from './eviction.ts';
 
 interface Answer {
   readonly code: number;
@@ -33,7 +33,7 @@ async function evict(answers: readonly (Answer | Error)[], budgets = [budget], t
   const times: number[] = [];
   const deleted: string[] = [];
   const notices: string[] = [];
-  const one: Leaving = { pod: pod('web', { metadata: { labels: { app: 'web' } } }) };
+  const one: PodEviction = { pod: pod('web', { metadata: { labels: { app: 'web' } } }) };
   const writer = {
     async evict() {
       times.push(Date.now());

@@ -9,8 +9,8 @@ import type { BlockedPodRule } from '../settings/blocked-pods.ts';
 import { pause, type Wait } from '../wait.ts';
 import { ruleFor, settingOf } from './rules.ts';
 
-/** A pod that is being evicted. */
-export interface Leaving {
+/** The eviction of one pod. */
+export interface PodEviction {
   /** As last read. */
   pod: V1Pod;
   /** The budget or error that currently holds it back. */
@@ -28,16 +28,17 @@ export interface EvictionOptions {
   /** Which pods may be deleted when their eviction stays refused. */
   readonly blockedPods: readonly BlockedPodRule[];
   /**
-   * Called once for each pod that a budget holds back, before such a pod is deleted, and after an uncordon.
+   * Called when a pod has been refused three times, before and when a rule deletes a pod, and when somebody
+   * uncordons the node.
    */
   readonly onNotice: (notice: string) => void;
 }
 
-/** Since when a pod's eviction has been refused; epoch milliseconds. The next drain starts again. */
+/** How often, and since when, a pod's eviction has been refused in this drain; epoch milliseconds. */
 interface Refusals {
   count: number;
   since?: number;
-  /** When Slack was notified that the pod will be deleted. */
+  /** When the coming deletion was announced. */
   announced?: number;
 }
 
@@ -47,7 +48,7 @@ interface Hold {
   readonly rule: BlockedPodRule | undefined;
 }
 
-const lastingRefusals = 3;
+const refusalsBeforeNotice = 3;
 
 /**
  * Requests the eviction of one pod until it is accepted, is refused for good (then `one.fatal` is set), or
@@ -57,7 +58,7 @@ const lastingRefusals = 3;
 export async function evictUntilAccepted(
   client: KubernetesClient,
   writer: ClusterWriter,
-  one: Leaving,
+  one: PodEviction,
   options: EvictionOptions,
   wait: Wait,
 ): Promise<void> {
@@ -81,7 +82,7 @@ export async function evictUntilAccepted(
 /** Counts and reports one more refusal, and deletes the pod once a rule says so. */
 async function handleRefusal(
   writer: ClusterWriter,
-  one: Leaving,
+  one: PodEviction,
   { by, rule }: Hold,
   refusals: Refusals,
   options: EvictionOptions,
@@ -89,7 +90,7 @@ async function handleRefusal(
 ): Promise<'leaving' | Error | undefined> {
   refusals.count += 1;
   // A budget that allows one disruption at a time refuses now and then; report only a lasting refusal.
-  if (refusals.count === lastingRefusals && refusals.announced === undefined)
+  if (refusals.count === refusalsBeforeNotice && refusals.announced === undefined)
     options.onNotice(`${podName(one.pod)} is held back by ${by}`);
   if (rule === undefined) return undefined;
   const now = Date.now();
@@ -112,8 +113,8 @@ async function handleRefusal(
 }
 
 /**
- * Milliseconds until the next attempt: the settings' interval, at least `Retry-After`, and no later than a
- * rule is due.
+ * Milliseconds until the next attempt: the longer of `evictionRetry` and `Retry-After`, but no longer than
+ * until the rule announces or makes the deletion.
  */
 function nextAttempt(
   answer: Error,

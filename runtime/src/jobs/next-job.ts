@@ -69,9 +69,10 @@ export async function successorOf(
 }
 
 /**
- * Submits the first Job of a new run. The submitter is not allowed to list pods, so every API server counts
- * as being at the release of the one that answers. At worst the Job runs on a node that still has to be
- * drained, and another Job follows it (F1).
+ * Submits the first Job of a new run. The submitter and the detector may list the pods of the pipeline's
+ * namespace, but not the cluster's, so every API server counts as being at the release of the one that
+ * answers. At worst the Job runs beside an old API server, on a node that still has to be drained, and
+ * another Job follows it (F1).
  *
  * @throws BlockedError when no node can run it.
  */

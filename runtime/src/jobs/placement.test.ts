@@ -97,17 +97,17 @@ describe('placing a Job', () => {
     ];
     expect(placeJob(pending, [], tolerations, 'own')).toEqual({
       reasons: [
-        'master: it is drained first',
+        'master: the next Job drains it',
         'gpu: taint nvidia.com/gpu=present:NoSchedule',
         'cordoned: cordoned',
         'down: not Ready',
-        'own: it is the node to be drained next',
+        'own: the next Job drains it',
       ],
     });
-    expect(placeJob([master], [], tolerations)).toEqual({ reasons: ['master: it is drained first'] });
+    expect(placeJob([master], [], tolerations)).toEqual({ reasons: ['master: the next Job drains it'] });
     expect(placeJob([one], [master], [])).toEqual({
       reasons: [
-        'node1: it is drained first',
+        'node1: the next Job drains it',
         'master: taint node-role.kubernetes.io/control-plane:NoSchedule',
       ],
     });

@@ -5,7 +5,7 @@ import type { ClusterNode } from '../cluster/nodes.ts';
 export interface Placement {
   /** The nodes that the Job drains, in order. It must not run on any of them. */
   readonly drains: readonly ClusterNode[];
-  /** The nodes that can run it. */
+  /** Ready, schedulable nodes, preferred by the scheduler (not required). */
   readonly prefers: readonly ClusterNode[];
 }
 
@@ -17,12 +17,13 @@ export interface Unplaceable {
 
 /**
  * Chooses where the next Job runs, so that it never runs on a node that it drains (F1) and does not wait for
- * one that cannot run it (F4). Prefers upgraded nodes; without any, the last pending node that can run it,
- * which a further Job then upgrades.
+ * one that cannot run it (F4). Prefers upgraded nodes. If there are none, it picks the last pending node
+ * that can run the Job; a later Job upgrades that one.
  *
  * @param pending the nodes that still have to be upgraded, in the order of the rollout.
  * @param upgraded the others.
- * @param avoid the node that hands over, because this Job drains it.
+ * @param tolerations of the Job's pod.
+ * @param avoid the node that runs the Job that hands over, because this Job drains it.
  */
 export function placeJob(
   pending: readonly ClusterNode[],
@@ -37,11 +38,11 @@ export function placeJob(
     (node) => node.name !== avoid && schedulingObstacle(node, tolerations) === undefined,
   );
   if (host !== undefined) return { drains: pending.filter((node) => node !== host), prefers: [host] };
-  const reasons = [...upgraded, ...later].map((node) => {
-    const why = schedulingObstacle(node, tolerations) ?? 'it is the node to be drained next';
-    return `${node.name}: ${why}`;
-  });
-  if (first !== undefined) reasons.unshift(`${first.name}: it is drained first`);
+  const isDrained = 'the next Job drains it';
+  const reasons = [...upgraded, ...later].map(
+    (node) => `${node.name}: ${schedulingObstacle(node, tolerations) ?? isDrained}`,
+  );
+  if (first !== undefined) reasons.unshift(`${first.name}: ${isDrained}`);
   return { reasons };
 }
 

@@ -1,5 +1,5 @@
 /**
- * A rollout's annotations on nodes: which nodes it has cordoned, changed, not finished, or lets soak. No
+ * A rollout's annotations on nodes: which nodes it cordoned, changed, left unfinished, or is soaking. No
  * other module reads or writes them.
  */
 
@@ -40,8 +40,8 @@ export const isChanged = (node: NodeAnnotations, inFlight: InFlight | undefined)
   inFlight !== undefined && node.changedAt !== undefined && node.changedAt >= inFlight.startedAt;
 
 /**
- * Whether a rollout has started on this node and not finished: the node has our cordon, or the annotation
- * `unfinished` instead of one (a person cordoned it, or the work on it needs no drain).
+ * Whether a rollout has started on this node and not finished: the node has our cordon or, when a person
+ * cordoned it or the work on it needs no drain, the annotation `unfinished`.
  */
 export const isInProgress = (node: NodeAnnotations): boolean => node.cordonedByUs || node.unfinished;
 

@@ -50,9 +50,9 @@ export async function remaining(
 const turnOf = (node: ClusterNode): number => (node.controlPlane ? 0 : 2) + (isInProgress(node) ? 0 : 1);
 
 /**
- * With one control-plane node, the release of its API server is the one that the server reports. With
- * several, any of them may answer, so each pod's image counts; a server whose image cannot be read counts as
- * the one that answered.
+ * With one control-plane node, the release of its API server is the one that the API reports. With several,
+ * any of them may answer, so the image of each one's pod is read. A server whose image has no release tag is
+ * assumed to run the release that the API reports.
  */
 async function serversBehind(
   cluster: RemainingSource,
@@ -72,7 +72,7 @@ const isApiServer = ({ metadata }: V1Pod): boolean =>
 /**
  * Node name → release of its API server, for each pod whose image tag is a release.
  *
- * @param pods of API servers.
+ * @param pods the pods of the API servers.
  */
 export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
@@ -84,7 +84,10 @@ export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   return found;
 }
 
-/** The pod once its node is at the target: an API server with the new image, other pods unchanged. */
+/**
+ * For dry runs: the pod as it will be after its node's upgrade. An API server has the new image; other pods
+ * are unchanged.
+ */
 export function withServerImage(pod: V1Pod, target: Release): V1Pod {
   const [container] = pod.spec?.containers ?? [];
   if (container === undefined || !isApiServer(pod)) return pod;

@@ -89,14 +89,14 @@ describe('a script on a node', () => {
   it('of an earlier process can be waited for, whatever its arguments; without one there is no wait', async () => {
     const { node, target, middle } = await slowNode();
     const { shell, received } = shellOptions(node);
-    await shell.ended(target, 'list_packages', 20_000);
+    await shell.waitForEnd(target, 'list_packages', 20_000);
     const done = shell.script(target, 'list_packages', args, 20_000);
     await middle;
     const later = shellOptions(node);
-    await later.shell.ended(target, 'list_packages', 20_000);
+    await later.shell.waitForEnd(target, 'list_packages', 20_000);
     expect(later.received.lines).toContainEqual(expect.stringContaining('kubeadm | 1.34.5-1.1 |'));
     expect(await done).toEqual(offered);
-    await shell.ended(target, 'list_packages', 20_000);
+    await shell.waitForEnd(target, 'list_packages', 20_000);
     expect([refreshed(node), received.notices]).toEqual([1, []]);
   });
 
@@ -109,7 +109,7 @@ describe('a script on a node', () => {
     const done = shell.script(target, 'list_packages', args, 20_000);
     const later = shellOptions(node);
     await middle;
-    const waiting = later.shell.ended(target, 'list_packages', 20_000);
+    const waiting = later.shell.waitForEnd(target, 'list_packages', 20_000);
     const ended = vi.fn();
     void waiting.then(ended);
     await vi.waitFor(() =>
@@ -139,7 +139,7 @@ describe('a script on a node', () => {
     const later =
       what === 'script'
         ? shell.script(target, 'list_packages', args, 20_000)
-        : shell.ended(target, 'list_packages', 20_000);
+        : shell.waitForEnd(target, 'list_packages', 20_000);
     void later.then(ended, ended);
     await vi.waitFor(() => expect(received.lines).toEqual(['sudo: no fork', 'sudo: no fork']), 5_000);
     expect(ended).not.toHaveBeenCalled();
@@ -159,7 +159,7 @@ describe('a script on a node', () => {
     const { shell } = shellOptions(node);
     // The limit can also end in the middle of an attempt, so the reason may be missing.
     const message = /^SSH to k8s-node1 \(127\.0\.0\.1\): no end within the time limit/;
-    expect(await rejection(shell.ended(target, 'list_packages', 1_500))).toMatchObject({
+    expect(await rejection(shell.waitForEnd(target, 'list_packages', 1_500))).toMatchObject({
       name: 'ConnectionError',
       message: expect.stringMatching(message),
     });

@@ -23,9 +23,9 @@ export interface NodeShell {
    * end first.
    *
    * @param timeout for everything, milliseconds.
-   * @returns its `result: {…}` line, `{}` without one.
-   * @throws ScriptError when the script fails; ConnectionError when the node stays unreachable or at the
-   *   time-out.
+   * @returns the object of its `result: {…}` line; `{}` when it prints none.
+   * @throws ScriptError when the script fails; ConnectionError when the node stays unreachable or `timeout`
+   *   has passed.
    */
   script(
     target: SshTarget,
@@ -38,9 +38,9 @@ export interface NodeShell {
    * arguments and exit code. Returns at once when it is not running.
    *
    * @param timeout milliseconds.
-   * @throws ConnectionError when the node stays unreachable or at the time-out.
+   * @throws ConnectionError when the node stays unreachable or `timeout` has passed.
    */
-  ended(target: SshTarget, name: ScriptName, timeout: number): Promise<void>;
+  waitForEnd(target: SshTarget, name: ScriptName, timeout: number): Promise<void>;
   /**
    * Runs one command that changes nothing; repeats it when the connection is lost.
    *
@@ -82,7 +82,7 @@ export interface ShellOptions extends ConnectionOptions {
   readonly mayWrite: () => Promise<void>;
 }
 
-/** From here on, exit codes mean that a signal ended the command, or are detach.sh's own. */
+/** Exit codes from this one on mean that a signal ended the command, or are detach.sh's own. */
 const killed = 128;
 
 /** Milliseconds until a script is followed again after its follower was killed; doubles each time. */
@@ -116,7 +116,7 @@ export class SshNodeShell implements NodeShell {
     }
   }
 
-  async ended(target: SshTarget, name: ScriptName, timeout: number) {
+  async waitForEnd(target: SshTarget, name: ScriptName, timeout: number) {
     const connection = new NodeConnection(target, this.#options, within(timeout, this.#options.signal));
     try {
       await this.#followToEnd(

@@ -276,7 +276,7 @@ function writing(
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },
-      ended: async (node, name) => record(`${node.name} ${name} ended`),
+      waitForEnd: async (node, name) => record(`${node.name} ${name} ended`),
       async script({ name: node }, name, args) {
         // Changes nothing on the node.
         if (name === 'list_packages') return { versions: [`${target}-1.1`] };

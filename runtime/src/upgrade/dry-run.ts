@@ -54,7 +54,7 @@ export function dryRunPorts(
     cluster: pretend(real.cluster, upgraded, target),
     shell: {
       read: (...args) => real.shell.read(...args),
-      ended: async (node, name) =>
+      waitForEnd: async (node, name) =>
         announce(`wait until ${name}.sh on ${node.name} has ended, if it still runs`),
       async script(node, name, args) {
         announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);

@@ -35,7 +35,7 @@ export async function checkOrder(ctx: Context, nodes: readonly ClusterNode[]): P
 
 /** A script outlives its process. Without this wait, kubeadm could run on two nodes at once. */
 async function awaitScripts(ctx: Context, inProgress: readonly ClusterNode[]): Promise<void> {
-  for (const node of inProgress) await ctx.shell.ended(node, 'update_k8s', ctx.settings.timing.script);
+  for (const node of inProgress) await ctx.shell.waitForEnd(node, 'update_k8s', ctx.settings.timing.script);
 }
 
 /**

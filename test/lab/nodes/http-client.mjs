@@ -1,8 +1,8 @@
-// The HTTP client of the lab nodes' curl, wget and apt-get. It connects to loopback only, directly or as
-// $http_proxy.
+// The HTTP client behind curl, wget and apt-get on the lab's nodes. It connects to loopback only, directly or
+// through the proxy in $http_proxy.
 //   get URL FILE [URL FILE…] | curl ARGS… | wget ARGS…
-// Exit codes are curl's: 5 proxy, 6 host, 7 connection, 22 HTTP status with -f, 28 time-out, 47 redirects, 52
-// cut.
+// Exit codes are curl's: 5 proxy not resolved, 6 host not resolved, 7 connection refused, 22 HTTP status with
+// -f, 28 time-out, 47 too many redirects, 52 connection lost.
 import { createWriteStream } from 'node:fs';
 import { get } from 'node:http';
 import { pipeline } from 'node:stream/promises';

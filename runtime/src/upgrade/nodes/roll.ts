@@ -20,8 +20,8 @@ interface NodeGroup {
 }
 
 /**
- * Upgrades a group of nodes one after the other. Reads the cluster before each, as nodes may join or leave
- * (F26). The node that this process runs on is left to the next Job (F1).
+ * Finishes open soaks, then upgrades the group's nodes one by one. Reads the cluster before each, as nodes
+ * may join or leave (F26). The node that this process runs on is left to the next Job (F1).
  */
 export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEnd> {
   const { belongs, role, soak, before } = group;
@@ -40,7 +40,10 @@ export async function rollNodes(ctx: Context, group: NodeGroup): Promise<StageEn
   }
 }
 
-/** Leaves out a node that was upgraded in this stage and has only its API server still behind. */
+/**
+ * Leaves out a node that this stage upgraded and of which only the API server is still behind: another
+ * attempt would not change that, and the stage would never end.
+ */
 function leftOf(
   { nodes, kubelets, inProgress }: Remaining,
   upgraded: ReadonlySet<string>,
@@ -50,6 +53,7 @@ function leftOf(
   );
 }
 
+/** Submits the Job that upgrades the node that this process runs on. */
 async function handOff(ctx: Context, node: ClusterNode): Promise<StageEnd> {
   const job = await ctx.startNextJob(node.name);
   ctx.report.emit({ type: 'handed-off', job, why: `this process runs on ${node.name}` });
