@@ -59,7 +59,9 @@ describe('a script reports its failure, and the next run repairs it', () => {
     await open();
     await bench.run('list_packages.sh', '--package', 'kubeadm');
     bench.node.expireRepositoryKey();
-    expect((await update('1.34.5')).lastError).toMatch(/has expired: .*; fetch the current one with set_repository\.sh$/);
+    expect((await update('1.34.5')).lastError).toMatch(
+      /has expired: .*; fetch the current one with set_repository\.sh$/,
+    );
     expectUnharmed('1.34.2');
     expect((await setRepository('1.34')).exit).toBe(0);
     await expectRepaired('1.34.5');
