@@ -38,11 +38,11 @@ export function placeJob(
     (node) => node.name !== avoid && schedulingObstacle(node, tolerations) === undefined,
   );
   if (host !== undefined) return { drains: pending.filter((node) => node !== host), prefers: [host] };
-  const isDrained = 'the next Job drains it';
+  const drainedNext = 'the next Job drains it';
   const reasons = [...upgraded, ...later].map(
-    (node) => `${node.name}: ${schedulingObstacle(node, tolerations) ?? isDrained}`,
+    (node) => `${node.name}: ${schedulingObstacle(node, tolerations) ?? drainedNext}`,
   );
-  if (first !== undefined) reasons.unshift(`${first.name}: ${isDrained}`);
+  if (first !== undefined) reasons.unshift(`${first.name}: ${drainedNext}`);
   return { reasons };
 }
 
