@@ -244,7 +244,7 @@ export class Lab<N extends Machine = LabNode, A extends ApiServer = LabApi> {
     return path;
   }
 
-  /** Runs the bundled program from outside the cluster. `onLine` gets each line of both streams as it arrives. */
+  /** Runs the bundled program from outside the cluster. `onLine` gets each line of both streams at once. */
   async cli(
     args: readonly string[],
     options: { user?: UserRef; env?: Record<string, string>; onLine?: (line: string) => void } = {},
