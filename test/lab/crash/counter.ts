@@ -77,7 +77,7 @@ export class CallCounter implements CallGate {
     const nth = (this.#times.get(what) ?? 0) + 1;
     this.#times.set(what, nth);
     const n = this.records.length + 1;
-    const record: CallRecord = { n, what, nth, phase: this.phase, process: owner.name };
+    const record: CallRecord = { n, what, nth, phase: this.phase, processName: owner.name };
     this.records.push(record);
     if (call.kind === 'ssh') this.#connections.set(call.port, record);
     else this.#open.set(call, record);
@@ -102,7 +102,7 @@ export class CallCounter implements CallGate {
     if (isPart(point.action)) return { afterBytes: scriptBytes(record.what, point.action) };
     if (isStatus(point.action))
       return point.action === '429' ? { status: 429, retryAfter: 1 } : { status: 500 };
-    if (point.action === 'kill') this.#lab.api.runner.kill(record.process, 'SIGKILL');
+    if (point.action === 'kill') this.#lab.api.runner.kill(record.processName, 'SIGKILL');
     return 'cut';
   }
 }

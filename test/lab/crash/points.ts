@@ -29,7 +29,7 @@ export interface CallRecord {
   /** How far the run was by its events, such as `workers` or `k8s-node2 draining`. */
   readonly phase: string;
   /** The pod that made the call. */
-  readonly process: string;
+  readonly processName: string;
 }
 
 /** The call that was hit. */

@@ -27,7 +27,7 @@ describe('the plan of a value of CRASH', () => {
 });
 
 describe('the faults of a call', () => {
-  const call = (what: string): CallRecord => ({ n: 1, what, nth: 2, phase: 'p', process: 'x' });
+  const call = (what: string): CallRecord => ({ n: 1, what, nth: 2, phase: 'p', processName: 'x' });
 
   it('are a 500, a 429, a reset and a silence, before its effect, and after it where that differs', () => {
     const points = eachFault([call('patch nodes/k8s-node2')]);
