@@ -1,16 +1,19 @@
+import { run } from '@bufbuild/cel';
 import type { Resource } from '../resources.ts';
 import { matchesSelector } from '../selectors.ts';
 import { deniedByPolicy } from '../status.ts';
 import type { Store } from '../store.ts';
-import type { KubeObject, LabelSelector, Stored } from '../types.ts';
+import type { LabelSelector, Stored } from '../types.ts';
 
-type Run = (expression: string, bindings: Readonly<Record<string, unknown>>) => unknown;
+/** What a policy checks of an object: `spec` of a ValidatingAdmissionPolicy, as far as it is evaluated. */
+export interface PolicyChecks {
+  /** Evaluated in this order; each may use those before it. @default none */
+  readonly variables?: readonly { readonly name: string; readonly expression: string }[];
+  /** The object is refused with the message of the first that does not hold. */
+  readonly validations: readonly { readonly expression: string; readonly message?: string }[];
+}
 
-/** By name: where it could not be installed, policies refuse nothing. */
-const evaluator = '@bufbuild/cel';
-const run = await import(evaluator).then((module: { run: Run }) => module.run).catch(() => undefined);
-
-interface PolicySpec {
+interface PolicySpec extends PolicyChecks {
   readonly matchConstraints: {
     readonly resourceRules: readonly {
       readonly apiGroups: readonly string[];
@@ -18,8 +21,6 @@ interface PolicySpec {
       readonly resources: readonly string[];
     }[];
   };
-  readonly variables?: readonly { readonly name: string; readonly expression: string }[];
-  readonly validations: readonly { readonly expression: string; readonly message?: string }[];
 }
 
 interface BindingSpec {
@@ -30,7 +31,6 @@ interface BindingSpec {
 
 /** ValidatingAdmissionPolicies, for objects that are created. @throws StatusError 422 */
 export function checkPolicies(store: Store, r: Resource, object: Stored): void {
-  if (run === undefined) return;
   for (const binding of store.list('validatingadmissionpolicybindings')) {
     const { policyName, validationActions, matchResources } = binding.spec as BindingSpec;
     const policy = store.get('validatingadmissionpolicies', undefined, policyName)?.spec as
@@ -38,7 +38,7 @@ export function checkPolicies(store: Store, r: Resource, object: Stored): void {
       | undefined;
     if (policy === undefined || !validationActions.includes('Deny')) continue;
     if (!isAbout(policy, r) || !isIn(store, object, matchResources?.namespaceSelector)) continue;
-    const message = refusalOf(run, policy, object);
+    const [message] = refusals(policy, object);
     if (message === undefined) continue;
     const names = `'${policyName}' with binding '${binding.metadata.name}'`;
     const why = `ValidatingAdmissionPolicy ${names} denied request: ${message}`;
@@ -60,24 +60,30 @@ function isIn(store: Store, { metadata }: Stored, selector: LabelSelector | unde
   return matchesSelector(selector, namespace?.metadata.labels ?? {});
 }
 
-/** The message of the first validation that does not hold; an expression that fails does not hold. */
-function refusalOf(evaluate: Run, policy: PolicySpec, given: KubeObject): string | undefined {
-  const object = celValue(given);
+/**
+ * The messages of all validations that do not hold of an object. One whose expression fails does not hold,
+ * nor does one that uses a variable whose expression fails.
+ */
+export function refusals({ variables: given = [], validations }: PolicyChecks, about: object): string[] {
+  const object = celValue(about);
   const variables = new Map<string, unknown>();
-  const holds = (expression: string): boolean => {
+  const evaluated = (expression: string): unknown => {
     try {
-      return evaluate(expression, { object, variables }) === true;
+      return run(expression, { object, variables } as Parameters<typeof run>[1]);
     } catch {
-      return false;
+      return undefined;
     }
   };
-  for (const { name, expression } of policy.variables ?? [])
-    variables.set(name, evaluate(expression, { object, variables }));
-  const broken = policy.validations.find(({ expression }) => !holds(expression));
-  return broken && (broken.message ?? `failed expression: ${broken.expression}`);
+  for (const { name, expression } of given) {
+    const value = evaluated(expression);
+    if (value !== undefined) variables.set(name, value);
+  }
+  return validations
+    .filter(({ expression }) => evaluated(expression) !== true)
+    .map(({ expression, message }) => message ?? `failed expression: ${expression}`);
 }
 
-/** The evaluator's maps are Maps, and its integers are big ones. */
+/** The evaluator needs a Map for each object and a BigInt for each integer. */
 function celValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(celValue);
   if (typeof value === 'number') return BigInt(value);
