@@ -263,6 +263,20 @@ describe('the next Job', () => {
     expect(placement(job)).toEqual({ not: ['node2'], rather: ['master', 'node1'] });
   });
 
+  it('ends this one with the reason when no node accepts it, and stays (F4)', async () => {
+    upgradeAll('master', 'node1');
+    lab.api.setVersion('1.34.5');
+    const unscheduled = new Error('0/4 nodes are available');
+    const awaited: string[] = [];
+    const startNextJob = nextJobStarter(ports(), request, 'run', 1, async (job) => {
+      awaited.push(job);
+      throw unscheduled;
+    });
+    expect(await rejection(startNextJob('node2'))).toBe(unscheduled);
+    expect(awaited).toEqual(jobs().map((job) => job.metadata.name));
+    expect(awaited).toHaveLength(1);
+  });
+
   it('does not run on a control-plane node whose API server is behind, whatever its kubelet', async () => {
     upgradeAll('master', 'master2', 'master3', 'node1');
     lab.api.setVersion('1.34.5');
