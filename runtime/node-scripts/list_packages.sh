@@ -53,7 +53,7 @@ main() {
   refresh_kubernetes_source
   lines=$(offered)
   [[ -n $lines ]] ||
-    die "the Kubernetes repository ($(configured_minors)) offers no $package; check the file in /etc/apt/sources.list.d and run apt-get update on this node"
+    die "the Kubernetes repository ($(configured_minors)) offers no $package; check the apt source file that names it and run apt-get update on this node"
   printf '%s\n' "$lines"
   mapfile -t versions < <(awk -F ' *[|] *' '{ print $2 }' <<<"$lines" | sort -Vru)
   repository=$(awk -F ' *[|] *' 'NR == 1 { split($3, part, " "); print part[1] }' <<<"$lines")
