@@ -1,7 +1,7 @@
 # The two main commands are `make rehearse` and `make test`; both install what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test bench figures rooms picture bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test cluster cluster-test cluster-test-all bench figures rooms picture bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -51,6 +51,18 @@ conformance: setup $(bundle) ## the lab and the pipeline against a real control 
 hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg, etcd, in namespaces (Linux, root)
 	@test/hosts/setup.sh
 	@test/hosts/run.sh
+
+cluster: setup $(bundle) ## boot and keep a real kubeadm cluster; TOPOLOGY=1+2, 3+1, 1+0 (Linux, root, Go)
+	@test/cluster/setup.sh
+	@test/cluster/run.sh serve $(TOPOLOGY)
+
+cluster-test: setup $(bundle) ## upgrade real kubeadm clusters: the part that CI plays (Linux, root, Go)
+	@test/cluster/setup.sh
+	@test/cluster/run.sh test
+
+cluster-test-all: setup $(bundle) ## all upgrades of real kubeadm clusters
+	@test/cluster/setup.sh
+	@CLUSTER=all test/cluster/run.sh test
 
 bench: $(bundle) ## measure cold start, synthesis, overhead per node and rehearsal
 	@$(RUN) bench

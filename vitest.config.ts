@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 const elsewhere = '**/{node_modules,dist,cdktf.out,.cache}/**';
 const slow = '**/*.slow.test.ts';
 const hosts = 'test/hosts/*.hosts.test.ts';
+const cluster = 'test/cluster/*.cluster.test.ts';
 const conformance = 'test/conformance/**/*.test.ts';
 
 /**
@@ -25,7 +26,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'fast', include: ['**/*.test.ts'], exclude: [slow, conformance, hosts, elsewhere] },
+        test: {
+          name: 'fast',
+          include: ['**/*.test.ts'],
+          exclude: [slow, conformance, hosts, cluster, elsewhere],
+        },
       },
       // Whole upgrades: `make test-slow`.
       {
@@ -34,6 +39,17 @@ export default defineConfig({
       },
       // Real hosts, as root: `make hosts-test`.
       { extends: true, test: { name: 'hosts', include: [hosts] } },
+      // Real kubeadm clusters, as root: `make cluster-test`.
+      {
+        extends: true,
+        test: {
+          name: 'cluster',
+          include: [cluster],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
       // Against a real control plane, which `make conformance` builds first.
       {
         extends: true,

@@ -9,7 +9,7 @@ let directory: string | undefined;
 export const builtRelease = releaseOf('k8s.io/kubernetes');
 
 function releaseOf(module: string): string {
-  const text = readFileSync(new URL('go.mod', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../programs/kubernetes-1.34/go.mod', import.meta.url), 'utf8');
   const [, release] = new RegExp(`^\\s*(?:require )?${module} v(\\S+)`, 'm').exec(text) ?? [];
   if (release === undefined) throw new Error(`go.mod requires no ${module}`);
   return release;

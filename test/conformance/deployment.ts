@@ -11,7 +11,9 @@ const customKinds = [
   { group: 'monitoring.coreos.com', version: 'v1', kind: 'PrometheusRule', plural: 'prometheusrules' },
 ];
 
-/** Where the operators' own definitions cannot be had. */
+/** Definitions for where the operators' own are not available. */
+export const standIns = (): KubeObject[] => customKinds.map(standIn);
+
 function standIn({ group, version, kind, plural }: (typeof customKinds)[number]): KubeObject {
   const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
   return {
@@ -30,10 +32,15 @@ function standIn({ group, version, kind, plural }: (typeof customKinds)[number])
 /**
  * Creates what `scripts/tg apply` would, in the order of Terraform's references. No object has a field that
  * the API server does not know. Resolves when admission goes by it.
+ *
+ * @param definitions of the operators' kinds.
  */
-export async function deploy(rest: Rest, objects: readonly KubeObject[]): Promise<void> {
-  const real = parts().definitions?.map((path) => parse(readFileSync(path, 'utf8')) as KubeObject);
-  await rest.create(real ?? customKinds.map(standIn));
+export async function deploy(
+  rest: Rest,
+  objects: readonly KubeObject[],
+  definitions: readonly KubeObject[] = realDefinitions() ?? standIns(),
+): Promise<void> {
+  await rest.create(definitions);
   for (const { group, version, plural } of customKinds)
     await rest.eventually(`/apis/${group}/${version}/${plural}`, (list) => list !== undefined);
   const first = (object: KubeObject) => Number(['Namespace', 'PriorityClass'].includes(object.kind ?? ''));
@@ -41,6 +48,10 @@ export async function deploy(rest: Rest, objects: readonly KubeObject[]): Promis
     await rest.ok('POST', `${collectionOf(object)}?fieldValidation=Strict`, object);
   await policyIsInForce(rest);
 }
+
+/** The operators' own. */
+const realDefinitions = (): KubeObject[] | undefined =>
+  parts().definitions?.map((path) => parse(readFileSync(path, 'utf8')) as KubeObject);
 
 /** The API server compiles a policy a moment after it has taken it. */
 async function policyIsInForce(rest: Rest): Promise<void> {

@@ -10,6 +10,7 @@ const folders: Readonly<Record<string, string>> = {
   'test/conformance': 'the lab, the pipeline and Terraform against real components',
   'test/docs': 'documents',
   'test/hosts': 'complete upgrades of hosts',
+  'test/cluster': 'complete upgrades of real clusters',
   'test/lab/api': 'the API server of the lab as its clients see it',
   'test/node-scripts/courses': 'failures of one script that another one repairs',
   'test/scenarios': 'scenarios of the whole program',
@@ -17,7 +18,7 @@ const folders: Readonly<Record<string, string>> = {
 const isInFolder = (file: string) => Object.keys(folders).some((folder) => file.startsWith(`${folder}/`));
 
 /** `a/b.slow.test.ts` → `a/b`. */
-const subjectOf = (test: string) => test.replace(/(\.slow|\.hosts)?\.test\.ts$/, '');
+const subjectOf = (test: string) => test.replace(/(\.slow|\.hosts|\.cluster)?\.test\.ts$/, '');
 const isTest = (file: string) => file.endsWith('.test.ts');
 
 /** Tests without a file or folder of the same name beside them and whose own folder has another name. */

@@ -31,33 +31,47 @@ export interface DebSpec {
   readonly name: string;
   /** Debian version, including the revision. */
   readonly version: string;
-  /** The lab's program that it contains. @default none */
-  readonly program?: string;
   /** Value of `Depends`. @default none */
   readonly depends?: string;
   /** Contents by path; files below /etc are conffiles. @default none */
   readonly files?: Readonly<Record<string, string>>;
+  /** Programs by path: the files that they are copies of. @default none */
+  readonly programs?: Readonly<Record<string, string>>;
+  /** Maintainer scripts by name. @default none */
+  readonly scripts?: Readonly<Record<string, string>>;
 }
+
+/** A package with the lab's `program`, if any, of which the lab's programs know that it is installed. */
+export const labDeb = (spec: DebSpec, program?: string): DebSpec => ({
+  ...spec,
+  files: {
+    ...spec.files,
+    [`${hostPaths.node}/state/dpkg/${spec.name}`]: spec.version,
+    ...(program !== undefined && { [`/usr/bin/${program}`]: wrapper(program) }),
+  },
+  ...(program !== undefined && {
+    programs: { [`${hostPaths.programs}/bin/${program}`]: join(stubs, 'bin', program) },
+  }),
+  scripts: { preinst: slow('apt-unpack'), postinst: slow('apt-configure') },
+});
 
 /** Builds a package. Resolves with its file name. */
 export async function buildDeb(spec: DebSpec, architecture: string, directory: string): Promise<string> {
   const file = `${spec.name}_${spec.version}_${architecture}.deb`;
   const tree = join(directory, `.${file}`);
-  const files = { ...spec.files, [`${hostPaths.node}/state/dpkg/${spec.name}`]: spec.version };
-  for (const [path, text] of Object.entries(files)) await write(join(tree, path), text);
-  if (spec.program !== undefined) {
-    await write(join(tree, 'usr/bin', spec.program), wrapper(spec.program), 0o755);
-    const stub = join(tree, hostPaths.programs, 'bin', spec.program);
-    await mkdir(dirname(stub), { recursive: true });
-    await copyFile(join(stubs, 'bin', spec.program), stub);
-    await chmod(stub, 0o755);
+  const { files = {}, programs = {}, scripts = {} } = spec;
+  for (const [path, text] of Object.entries(files))
+    await write(join(tree, path), text, path.startsWith('/usr/bin/') ? 0o755 : 0o644);
+  for (const [path, source] of Object.entries(programs)) {
+    await mkdir(dirname(join(tree, path)), { recursive: true });
+    await copyFile(source, join(tree, path));
+    await chmod(join(tree, path), 0o755);
   }
   const conffiles = Object.keys(files).filter((path) => path.startsWith('/etc/'));
   if (conffiles.length > 0) await write(join(tree, 'DEBIAN/conffiles'), `${conffiles.join('\n')}\n`);
-  await write(join(tree, 'DEBIAN/preinst'), slow('apt-unpack'), 0o755);
-  await write(join(tree, 'DEBIAN/postinst'), slow('apt-configure'), 0o755);
+  for (const [name, text] of Object.entries(scripts)) await write(join(tree, 'DEBIAN', name), text, 0o755);
   await write(join(tree, 'DEBIAN/control'), control(spec, architecture));
-  await run('dpkg-deb', ['--root-owner-group', '-Zgzip', '-z1', '--build', tree, join(directory, file)]);
+  await run('dpkg-deb', ['--root-owner-group', '-Znone', '--build', tree, join(directory, file)]);
   await rm(tree, { recursive: true });
   return file;
 }

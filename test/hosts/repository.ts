@@ -2,7 +2,7 @@ import { copyFile, mkdir, readdir, readFile, stat, utimes, writeFile } from 'nod
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 import { HttpService, redirect, send } from '../lab/services/http.ts';
-import { buildDeb, type DebSpec } from './deb.ts';
+import { buildDeb, type DebSpec, labDeb } from './deb.ts';
 import { run } from './shell.ts';
 import type { SigningKey } from './signing-key.ts';
 
@@ -21,22 +21,26 @@ const companions: Readonly<Record<string, { cni: string; tools: string }>> = {
   '1.35': { cni: '1.8.0-1.1', tools: '1.35.0-1.1' },
 };
 
-function specsOf(minor: string, releases: readonly string[]): DebSpec[] {
+/** The packages of a minor's repository. */
+export type Specs = (minor: string, releases: readonly string[]) => readonly DebSpec[];
+
+/** Kubernetes as the lab's programs. */
+const labSpecs: Specs = (minor, releases) => {
   const { cni = '', tools = '' } = companions[minor] ?? {};
-  const specs: DebSpec[] = [
-    { name: 'kubernetes-cni', version: cni },
-    { name: 'cri-tools', version: tools, program: 'crictl' },
+  const tool = { name: 'cri-tools', version: tools };
+  return [
+    labDeb({ name: 'kubernetes-cni', version: cni }),
+    labDeb(tool, 'crictl'),
+    ...releases.flatMap((release) => {
+      const version = `${release}-1.1`;
+      return [
+        labDeb({ name: 'kubeadm', version, depends: 'cri-tools (>= 1.30.0)' }, 'kubeadm'),
+        labDeb({ name: 'kubelet', version, depends: `kubernetes-cni (>= ${cni.split('-')[0]})` }, 'kubelet'),
+        labDeb({ name: 'kubectl', version }, 'kubectl'),
+      ];
+    }),
   ];
-  for (const release of releases) {
-    const version = `${release}-1.1`;
-    specs.push(
-      { name: 'kubeadm', version, program: 'kubeadm', depends: 'cri-tools (>= 1.30.0)' },
-      { name: 'kubelet', version, program: 'kubelet', depends: `kubernetes-cni (>= ${cni.split('-')[0]})` },
-      { name: 'kubectl', version, program: 'kubectl' },
-    );
-  }
-  return specs;
-}
+};
 
 /**
  * Package repositories like pkgs.k8s.io and download.docker.com: real packages, indexes by apt-ftparchive,
@@ -46,12 +50,15 @@ export class DebRepository extends HttpService {
   readonly #directory: string;
   readonly #key: SigningKey;
   readonly #address: string;
+  readonly #specsOf: Specs;
 
-  constructor(address: string, directory: string, key: SigningKey) {
+  /** @param specsOf the packages of Kubernetes. @default those with the lab's programs */
+  constructor(address: string, directory: string, key: SigningKey, specsOf: Specs = labSpecs) {
     super({ address });
     this.#address = address;
     this.#directory = directory;
     this.#key = key;
+    this.#specsOf = specsOf;
   }
 
   /** Base URL as in the settings, ending in `/`; `v1.35/deb/` is appended. */
@@ -71,7 +78,7 @@ export class DebRepository extends HttpService {
   /** Builds the packages of a minor's releases and publishes its repository. */
   async publish(minor: string, releases: readonly string[]): Promise<void> {
     const root = join(this.#directory, cdn, `v${minor}/deb`);
-    const architecture = await this.#build(specsOf(minor, releases), (arch) => join(root, arch));
+    const architecture = await this.#build(this.#specsOf(minor, releases), (arch) => join(root, arch));
     await writeFile(
       join(root, 'Packages'),
       await run('apt-ftparchive', ['packages', architecture], { cwd: root }),
@@ -88,13 +95,13 @@ export class DebRepository extends HttpService {
   /** Builds containerd.io in these versions and publishes Docker's repository. */
   async publishContainerd(versions: readonly string[]): Promise<void> {
     const root = join(this.#directory, docker);
-    const specs = versions.map((version) => ({
-      name: 'containerd.io',
-      version: `${version}-1`,
-      program: 'containerd',
+    const specs = versions.map((version) => {
       // The conffile differs between releases; one that the operator changed must be kept.
-      files: { '/etc/containerd/config.toml': `# as ${version} brings it\ndisabled_plugins = ["cri"]\n` },
-    }));
+      const files = {
+        '/etc/containerd/config.toml': `# as ${version} brings it\ndisabled_plugins = ["cri"]\n`,
+      };
+      return labDeb({ name: 'containerd.io', version: `${version}-1`, files }, 'containerd');
+    });
     const pool = 'pool/stable';
     const architecture = await this.#build(specs, () => join(root, pool));
     const binary = join(root, `dists/bookworm/stable/binary-${architecture}`);

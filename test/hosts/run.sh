@@ -32,7 +32,7 @@ inside() {
   mkdir -p /run/netns
   mount --bind "$work/netns" /run/netns
   ip link set lo up
-  export HOSTS_WORK=$work TMPDIR=$work/tmp
+  export TEST_WORK=$work TMPDIR=$work/tmp
   npx --no-install vitest run --project hosts --reporter=default --reporter=json \
     --outputFile.json=.cache/tests-hosts.json "$@" &
   trap 'kill -TERM $!' TERM INT

@@ -25,7 +25,7 @@ export async function run(
 export const machine = {
   /** Scratch directory in memory; it disappears with the namespaces. */
   get work(): string {
-    return environment('HOSTS_WORK');
+    return environment('TEST_WORK');
   },
   /** Directory with the trees `base` and `etcd` of base.sh. */
   get trees(): string {

@@ -22,13 +22,16 @@ export function synthesize(name: string, fill: (stack: TerraformStack) => void):
   }
 }
 
+/** Nothing can be pulled from there. */
+const noImage = 'registry.invalid/k8s-version-upgrade:0.1.0';
+
 /** Every object that `scripts/tg apply` creates in a cluster with these settings. */
-export function deployedObjects(settings: SettingsInput): KubernetesObject[] {
+export function deployedObjects(settings: SettingsInput, image: string = noImage): KubernetesObject[] {
   const text = synthesize('lab', (stack) => {
     new KubernetesProvider(stack, 'kubernetes');
     new VaultProvider(stack, 'vault');
     new UpgradePipeline(stack, 'pipeline', {
-      image: 'registry.invalid/k8s-version-upgrade:0.1.0',
+      image,
       settings,
       alerts: { runbook: 'https://runbook.invalid' },
     });

@@ -9,7 +9,7 @@ import { labNodes } from '../lab/cluster.ts';
 import { type CliResult, Lab } from '../lab/lab.ts';
 import { during } from '../lab/waits.ts';
 import { drained } from '../scenarios/observe.ts';
-import { ClusterExporter } from './cluster-exporter.ts';
+import { LabExporter } from './lab-exporter.ts';
 import { Monitoring, missingPrograms } from './monitoring.ts';
 import { compressedRules, watchdog } from './rules.ts';
 
@@ -21,7 +21,7 @@ const it = test.skipIf(missing.length > 0);
 
 let monitoring: Monitoring;
 let lab: Lab;
-let cluster: ClusterExporter;
+let cluster: LabExporter;
 
 /** Reads a value until it equals the expected one; fails with the last value. */
 async function eventually<T>(read: () => Promise<T>, expected: T, seconds = 30): Promise<void> {
@@ -70,7 +70,7 @@ beforeEach(async () => {
       gates: { ...base.gates, alertWait: '20s' },
     }),
   });
-  cluster = await new ClusterExporter(lab.api).start();
+  cluster = await new LabExporter(lab.api).start();
   await monitoring.watch([...compressedRules(), watchdog], targets());
   expect(await detect()).toBe(0);
 });

@@ -15,20 +15,38 @@ export const missingPrograms = (): string[] =>
 
 /** What Prometheus scrapes in the cluster. */
 export interface Targets {
-  /** `host:port` of the {@link ClusterExporter}. */
+  /** `host:port` of the exporter: {@link LabExporter} or that of a real cluster. */
   readonly cluster: string;
   /** Names of the nodes. */
   readonly nodes: readonly string[];
 }
 
-/** Also the timeout of a scrape, which must be long: the exporter runs in the test's busy process. */
-const scrapeInterval = '1s';
-const evaluationInterval = '250ms';
+/** Options of {@link Monitoring.start}. */
+export interface MonitoringOptions {
+  /**
+   * Address to listen on; the ports are the usual ones.
+   * @default a random loopback address, so that no other server can take these ports before they are bound
+   */
+  readonly address?: string;
+  /**
+   * Also the timeout of a scrape, which must be long: the exporter runs in the test's busy process.
+   * @default 1s
+   */
+  readonly scrapeInterval?: string;
+  /** @default 250ms */
+  readonly evaluationInterval?: string;
+}
+
+const randomAddress = (): string => `127.${randomInt(16, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
 
 /**
  * Prometheus' configuration, with the chart's job names. The targets in the cluster are in `targets.json`.
  */
-const configuration = (pushgateway: string, alertmanager: string) => ({
+const configuration = (
+  pushgateway: string,
+  alertmanager: string,
+  { scrapeInterval = '1s', evaluationInterval = '250ms' }: MonitoringOptions,
+) => ({
   global: {
     scrape_interval: scrapeInterval,
     scrape_timeout: scrapeInterval,
@@ -63,7 +81,7 @@ function discovered({ cluster, nodes }: Targets): object[] {
   ];
 }
 
-/** Debian's Prometheus, Pushgateway and Alertmanager on a loopback address. */
+/** Debian's Prometheus, Pushgateway and Alertmanager. */
 export class Monitoring {
   readonly prometheusUrl: string;
   readonly pushgatewayUrl: string;
@@ -77,10 +95,9 @@ export class Monitoring {
     this.#programs = programs;
   }
 
-  static async start(): Promise<Monitoring> {
+  static async start(options: MonitoringOptions = {}): Promise<Monitoring> {
     const dir = await mkdtemp(join(tmpdir(), 'k8s-upgrade-monitoring-'));
-    // A random loopback address, so that no other server can take these ports before they are bound.
-    const address = `127.${randomInt(16, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
+    const { address = randomAddress() } = options;
     const [prometheus, pushgateway, alertmanager] = [9090, 9091, 9093].map((port) => `${address}:${port}`);
     await writeFile(
       join(dir, 'alertmanager.yml'),
@@ -88,7 +105,7 @@ export class Monitoring {
     );
     await writeFile(
       join(dir, 'prometheus.yml'),
-      stringify(configuration(pushgateway ?? '', alertmanager ?? '')),
+      stringify(configuration(pushgateway ?? '', alertmanager ?? '', options)),
     );
     await writeFile(join(dir, 'rules.yml'), stringify({ groups: [] }));
     const programs = [

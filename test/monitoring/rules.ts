@@ -1,4 +1,5 @@
 import type { AlertGroup } from '../../alerts/rule.ts';
+import { alertNames } from '../../runtime/src/names.ts';
 import { pipeline } from '../constructs/synthesis.ts';
 
 /** A rule group as Prometheus loads it. */
@@ -45,4 +46,17 @@ export function compressedRules(): AlertGroup[] {
       expr: shorterAges(rule.expr),
     })),
   }));
+}
+
+/**
+ * The groups of the synthesized PrometheusRule, as on a cluster whose nodes have been up for more than an
+ * hour: a reboot counts as recent for `seconds` instead.
+ */
+export function rulesOfAnOldCluster(seconds = 5): AlertGroup[] {
+  const { spec } = pipeline().manifest<{ spec: { groups: AlertGroup[] } }>('PrometheusRule');
+  const shortened = (rule: AlertGroup['rules'][number]) =>
+    rule.alert === alertNames.recentNodeReboot
+      ? { ...rule, expr: rule.expr.replace('< 3600', `< ${seconds}`) }
+      : rule;
+  return spec.groups.map((group) => ({ ...group, rules: group.rules.map(shortened) }));
 }

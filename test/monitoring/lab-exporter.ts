@@ -1,19 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { LabApi, Node, Pod } from '../lab/api/index.ts';
 import { HttpService, send } from '../lab/services/http.ts';
-
-type Labels = Readonly<Record<string, string>>;
-
-const line = (name: string, labels: Labels, value: number): string =>
-  `${name}{${Object.entries(labels)
-    .map(([key, text]) => `${key}=${JSON.stringify(text)}`)
-    .join(',')}} ${value}`;
+import { line, nodeState, podState } from './state-metrics.ts';
 
 /**
  * Exposes those metrics of the lab's cluster that the rules use: kubelets at `/kubelet/NODE`, the API server
  * at `/apiserver`, kube-state-metrics at `/state`.
  */
-export class ClusterExporter extends HttpService {
+export class LabExporter extends HttpService {
   /** Unbound PersistentVolumeClaims to report, `namespace/name`. */
   readonly pendingClaims = new Set<string>();
   readonly #api: LabApi;
@@ -46,7 +40,12 @@ export class ClusterExporter extends HttpService {
   }
 
   #lines(path: string): string[] | undefined {
-    if (path === '/state') return [...this.#nodeState(), ...this.#podState(), ...this.#claims()];
+    if (path === '/state')
+      return [
+        ...nodeState(this.#nodes),
+        ...podState(this.#api.store.list('pods') as Pod[]),
+        ...this.#claims(),
+      ];
     if (path === '/apiserver') {
       const version = this.#nodes.find(
         (n) => 'node-role.kubernetes.io/control-plane' in (n.metadata.labels ?? {}),
@@ -57,32 +56,6 @@ export class ClusterExporter extends HttpService {
     }
     const started = this.#started.get(path.replace('/kubelet/', ''));
     return started && [line('process_start_time_seconds', {}, started.at)];
-  }
-
-  #nodeState(): string[] {
-    return this.#nodes.flatMap((node) => {
-      const { name } = node.metadata;
-      const conditions = (node.status?.conditions ?? []).map(({ type, status }) =>
-        line(
-          'kube_node_status_condition',
-          { node: name, condition: type, status: 'true' },
-          status === 'True' ? 1 : 0,
-        ),
-      );
-      const kubelet_version = node.status?.nodeInfo?.kubeletVersion ?? '';
-      return [line('kube_node_info', { node: name, kubelet_version }, 1), ...conditions];
-    });
-  }
-
-  #podState(): string[] {
-    return (this.#api.store.list('pods') as Pod[]).flatMap((pod) => {
-      const labels = { namespace: pod.metadata.namespace ?? '', pod: pod.metadata.name };
-      const ready = pod.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True');
-      return [
-        line('kube_pod_status_phase', { ...labels, phase: pod.status?.phase ?? 'Unknown' }, 1),
-        line('kube_pod_status_ready', { ...labels, condition: 'true' }, ready ? 1 : 0),
-      ];
-    });
   }
 
   #claims(): string[] {

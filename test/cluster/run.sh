@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Runs real kubeadm clusters in separate namespaces for network, mounts and processes. When the first process
+# in them ends, for whatever reason, everything goes with it.
+#   run.sh test [ARGS OF VITEST…]
+#   run.sh serve [TOPOLOGY]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+work=/tmp/k8s-upgrade-cluster
+lock=/run/lock/k8s-upgrade-cluster
+
+cannot() {
+  printf 'cluster: not run: %s\n' "$1" >&2
+  [[ ${CI:-} != true && $command == test ]] || exit 1
+  exit 0
+}
+
+check_machine() {
+  local tool missing=()
+  [[ $(uname -s) == Linux ]] || cannot "Linux is required, this is $(uname -s)"
+  ((EUID == 0)) || cannot 'root is required for namespaces, cgroups and mounts'
+  [[ -d /sys/fs/cgroup/cpuset && -d /sys/fs/cgroup/unified ]] || cannot 'the cgroup hierarchies of version 1 are required'
+  for tool in go debootstrap ip unshare nsenter gpg apt-ftparchive dpkg-deb flock curl; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+  done
+  ((${#missing[@]} == 0)) || cannot "missing programs: ${missing[*]} (test/cluster/setup.sh installs them, except Go)"
+  unshare --net --mount --pid --fork true 2>/dev/null || cannot 'this machine does not allow namespaces'
+}
+
+# Runs in the background until the lock is free again, that is, until every process of the run has ended.
+remove_cgroups() {
+  (
+    trap '' INT TERM HUP
+    exec 9>>"$lock"
+    flock 9
+    find /sys/fs/cgroup -depth -type d -path '*/k8s-upgrade-cluster*' -exec rmdir {} + 2>/dev/null
+    rmdir "$work" 2>/dev/null
+  ) </dev/null >/dev/null 2>&1 8>&- &
+}
+
+# Runs in the namespaces, as their first process.
+inside() {
+  mount -t tmpfs -o mode=0755,size=20g k8s-upgrade-cluster "$work"
+  mkdir "$work/netns" "$work/tmp"
+  mkdir -p /run/netns
+  mount --bind "$work/netns" /run/netns
+  ip link set lo up
+  sysctl -qw net.ipv4.ip_forward=1
+  export TEST_WORK=$work TMPDIR=$work/tmp
+  case $command in
+    test)
+      npx --no-install vitest run --project cluster --reporter=default --reporter=json \
+        --outputFile.json=.cache/tests-cluster.json "$@" &
+      ;;
+    serve) node --import tsx test/cluster/serve.ts "$@" & ;;
+  esac
+  trap 'kill -TERM $!' TERM INT
+  wait $!
+}
+
+command=$1
+shift
+if [[ $command == --inside ]]; then
+  command=$1
+  shift
+  inside "$@"
+  exit
+fi
+
+mkdir -p .cache
+rm -f .cache/tests-cluster.json
+check_machine
+exec 8>>"$lock"
+flock -n 8 || cannot "already running (find the process: fuser $lock)"
+node --import tsx test/cluster/build.ts 1.34.2 1.34.4
+test/cluster/base.sh >/dev/null
+mkdir -p "$work"
+remove_cgroups
+exec unshare --net --mount --pid --fork --kill-child --mount-proc test/cluster/run.sh --inside "$command" "$@"
