@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Boots a node in namespaces and cgroups of its own. Ends when the node is off.
+# Boots a node in namespaces and cgroups of its own, below the cgroup CLUSTER_NAME. Ends when the node is off.
 #   node-boot.sh ROOT NAME NAMESPACE DISKS
 # ROOT: the mounted file system; NAMESPACE: of the network; DISKS: directory of what no overlay can hold
 set -euo pipefail
@@ -14,7 +14,7 @@ own() { awk -F: -v c="$1" '$2 == c || (c == "" && $1 == 0) { print $3 }' /proc/s
 enter() {
   local parent group
   parent=$cgroups/$1$(own "$2")
-  group=${parent%/}/k8s-upgrade-cluster/$name
+  group=${parent%/}/$CLUSTER_NAME/$name
   mkdir -p "$group"
   if [[ $2 == cpuset ]]; then
     local file level

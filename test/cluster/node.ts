@@ -131,7 +131,10 @@ export class Node {
     this.#boot = spawn(
       join(import.meta.dirname, 'node-boot.sh'),
       [this.#root, this.name, this.namespace, disks],
-      { env: environment, stdio: ['ignore', this.#console, this.#console] },
+      {
+        env: { ...environment, CLUSTER_NAME: process.env.CLUSTER_NAME },
+        stdio: ['ignore', this.#console, this.#console],
+      },
     );
     const isBooted = async () => {
       if (this.#boot?.exitCode !== null)

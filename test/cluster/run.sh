@@ -3,11 +3,13 @@
 # in them ends, for whatever reason, everything goes with it.
 #   run.sh test [ARGS OF VITEST…]
 #   run.sh serve [TOPOLOGY]
+# CLUSTER_NAME: another name lets a second one run beside the first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-work=/tmp/k8s-upgrade-cluster
-lock=/run/lock/k8s-upgrade-cluster
+export CLUSTER_NAME=${CLUSTER_NAME:-k8s-upgrade-cluster}
+work=/tmp/$CLUSTER_NAME
+lock=/run/lock/$CLUSTER_NAME
 
 cannot() {
   printf 'cluster: not run: %s\n' "$1" >&2
@@ -33,14 +35,14 @@ remove_cgroups() {
     trap '' INT TERM HUP
     exec 9>>"$lock"
     flock 9
-    find /sys/fs/cgroup -depth -type d -path '*/k8s-upgrade-cluster*' -exec rmdir {} + 2>/dev/null
+    find /sys/fs/cgroup -depth -type d '(' -name "$CLUSTER_NAME" -o -path "*/$CLUSTER_NAME/*" ')' -exec rmdir {} + 2>/dev/null
     rmdir "$work" 2>/dev/null
   ) </dev/null >/dev/null 2>&1 8>&- &
 }
 
 # Runs in the namespaces, as their first process.
 inside() {
-  mount -t tmpfs -o mode=0755,size=20g k8s-upgrade-cluster "$work"
+  mount -t tmpfs -o mode=0755,size=20g "$CLUSTER_NAME" "$work"
   mkdir "$work/netns" "$work/tmp"
   mkdir -p /run/netns
   mount --bind "$work/netns" /run/netns
