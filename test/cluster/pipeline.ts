@@ -10,11 +10,11 @@ import { Monitoring } from '../monitoring/monitoring.ts';
 import { type RuleGroup, rulesOfAnOldCluster } from '../monitoring/rules.ts';
 import type { KubeadmCluster } from './cluster.ts';
 import { RealExporter } from './exporter.ts';
+import type { ImageArchive } from './product-image.ts';
 
 /** Options of {@link Pipeline.deploy}. */
 export interface PipelineOptions {
-  /** The archive of the image, and the name that it has in it. */
-  readonly image: { readonly archive: string; readonly name: string };
+  readonly image: ImageArchive;
   /** Changes the settings. @default unchanged */
   readonly settings?: (base: SettingsInput) => SettingsInput;
 }

@@ -1,5 +1,15 @@
-/** The image of the runtime: the archive, and the name that it has in it. */
-export const productImage = () => ({
-  archive: '/tmp/h/devimage/dev.tar',
-  name: 'localhost/k8s-version-upgrade:0.1.0',
+import { environment } from '../hosts/shell.ts';
+
+/** An image as an archive of `docker save`. */
+export interface ImageArchive {
+  /** Path of the archive. */
+  readonly archive: string;
+  /** The name that the image has in it. */
+  readonly name: string;
+}
+
+/** The image of the runtime, which run.sh has built from runtime/Dockerfile. */
+export const productImage = (): ImageArchive => ({
+  archive: environment('PRODUCT_IMAGE'),
+  name: environment('PRODUCT_IMAGE_NAME'),
 });

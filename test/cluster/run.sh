@@ -7,6 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# Builds images, which needs the machine's network.
+image_test=test/cluster/product-image.cluster.test.ts
 export CLUSTER_NAME=${CLUSTER_NAME:-k8s-upgrade-cluster}
 work=/tmp/$CLUSTER_NAME
 lock=/run/lock/$CLUSTER_NAME
@@ -22,7 +24,7 @@ check_machine() {
   [[ $(uname -s) == Linux ]] || cannot "Linux is required, this is $(uname -s)"
   ((EUID == 0)) || cannot 'root is required for namespaces, cgroups and mounts'
   [[ -d /sys/fs/cgroup/cpuset && -d /sys/fs/cgroup/unified ]] || cannot 'the cgroup hierarchies of version 1 are required'
-  for tool in go debootstrap ip unshare nsenter gpg apt-ftparchive dpkg-deb flock curl; do
+  for tool in go debootstrap ip unshare nsenter gpg apt-ftparchive dpkg-deb flock curl buildah jq npm; do
     command -v "$tool" >/dev/null || missing+=("$tool")
   done
   ((${#missing[@]} == 0)) || cannot "missing programs: ${missing[*]} (test/cluster/setup.sh installs them, except Go)"
@@ -51,7 +53,7 @@ inside() {
   export TEST_WORK=$work TMPDIR=$work/tmp
   case $command in
     test)
-      npx --no-install vitest run --project cluster --reporter=default --reporter=json \
+      npx --no-install vitest run --project cluster --exclude "$image_test" --reporter=default --reporter=json \
         --outputFile.json=.cache/tests-cluster.json "$@" &
       ;;
     serve) node --import tsx test/cluster/serve.ts "$@" & ;;
@@ -70,12 +72,19 @@ if [[ $command == --inside ]]; then
 fi
 
 mkdir -p .cache
-rm -f .cache/tests-cluster.json
+rm -f .cache/tests-cluster*.json
 check_machine
 exec 8>>"$lock"
 flock -n 8 || cannot "already running (find the process: fuser $lock)"
 node --import tsx test/cluster/build.ts 1.34.2 1.34.4
 test/cluster/base.sh >/dev/null
+export PRODUCT_IMAGE_NAME=docker.io/library/k8s-version-upgrade:0.1.0
+PRODUCT_IMAGE=$(test/cluster/product-image.sh "runtime=$PRODUCT_IMAGE_NAME")
+export PRODUCT_IMAGE
+if [[ $command == test && $# == 0 ]]; then
+  npx --no-install vitest run --project cluster "$image_test" --reporter=default --reporter=json \
+    --outputFile.json=.cache/tests-cluster-image.json
+fi
 mkdir -p "$work"
 remove_cgroups
 exec unshare --net --mount --pid --fork --kill-child --mount-proc test/cluster/run.sh --inside "$command" "$@"

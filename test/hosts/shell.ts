@@ -33,10 +33,11 @@ export const machine = {
   },
 };
 
-function environment(name: string): string {
+/** A variable that run.sh sets. */
+export function environment(name: string): string {
   const value = process.env[name];
   if (value === undefined || value === '')
-    throw new Error(`${name} is not set: run these tests with make hosts-test`);
+    throw new Error(`${name} is not set: run these tests with make hosts-test or make cluster-test`);
   return value;
 }
 
