@@ -240,9 +240,13 @@ export class KubeadmCluster {
   }
 }
 
-const unready = (objects: readonly (NodeObject | Pod)[] = []): string[] =>
+const isFinished = ({ status }: NodeObject | Pod): boolean =>
+  status !== undefined && 'phase' in status && ['Succeeded', 'Failed'].includes(status.phase ?? '');
+
+/** Names of those that should be Ready and are not. */
+export const unready = (objects: readonly (NodeObject | Pod)[] = []): string[] =>
   objects
-    .filter(({ status }) => status === undefined || !('phase' in status) || status.phase !== 'Succeeded')
+    .filter((object) => !isFinished(object))
     .filter(({ status }) => !status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True'))
     .map(({ metadata }) => metadata.name);
 

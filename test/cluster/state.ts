@@ -1,6 +1,6 @@
 import { annotationKeys, objectNames } from '../../runtime/src/names.ts';
 import type { Node as NodeObject, Pod } from '../lab/api/types.ts';
-import type { KubeadmCluster } from './cluster.ts';
+import { type KubeadmCluster, unready } from './cluster.ts';
 import type { Node } from './node.ts';
 
 /** One node, as it is. Empty lists are as they should be. */
@@ -50,7 +50,7 @@ export async function stateOf(cluster: KubeadmCluster): Promise<ClusterState> {
   return {
     inFlight: namespace.metadata.annotations?.[annotationKeys('viktorbarzin.me').inFlight],
     nodes: Object.fromEntries(states),
-    unready: (pods.items as Pod[]).filter(isUnready).map(({ metadata }) => metadata.name),
+    unready: unready(pods.items),
   };
 }
 
@@ -85,11 +85,6 @@ async function nodeState(
     annotations: Object.keys(metadata.annotations ?? {}).filter((key) => key.startsWith('viktorbarzin.me/')),
     images: Object.fromEntries(images),
   };
-}
-
-function isUnready({ status }: Pod): boolean {
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return false;
-  return !status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True');
 }
 
 /** The state that a cluster must have at a release: what that release's own kubeadm says. */
