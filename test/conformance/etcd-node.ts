@@ -45,6 +45,7 @@ spec:
       command:
         - etcd
         - --data-dir=/var/lib/etcd
+        - --feature-gates=InitialCorruptCheck=true
 `;
 
 interface Contents {

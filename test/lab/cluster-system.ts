@@ -46,6 +46,34 @@ export function controlPlaneImages(version: string): [component: string, image: 
   ];
 }
 
+/** The command of a component. That of etcd is as kubeadm 1.34 writes it (`getEtcdCommand`). */
+function commandOf(component: string, { name, address }: LabNodeSpec): string[] {
+  if (component !== 'etcd') return [component];
+  const pki = '/etc/kubernetes/pki/etcd';
+  return [
+    'etcd',
+    `--advertise-client-urls=https://${address}:2379`,
+    `--cert-file=${pki}/server.crt`,
+    '--client-cert-auth=true',
+    '--data-dir=/var/lib/etcd',
+    '--feature-gates=InitialCorruptCheck=true',
+    `--initial-advertise-peer-urls=https://${address}:2380`,
+    `--initial-cluster=${name}=https://${address}:2380`,
+    `--key-file=${pki}/server.key`,
+    `--listen-client-urls=https://127.0.0.1:2379,https://${address}:2379`,
+    '--listen-metrics-urls=http://127.0.0.1:2381',
+    `--listen-peer-urls=https://${address}:2380`,
+    `--name=${name}`,
+    `--peer-cert-file=${pki}/peer.crt`,
+    '--peer-client-cert-auth=true',
+    `--peer-key-file=${pki}/peer.key`,
+    `--peer-trusted-ca-file=${pki}/ca.crt`,
+    '--snapshot-count=10000',
+    `--trusted-ca-file=${pki}/ca.crt`,
+    '--watch-progress-notify-interval=5s',
+  ];
+}
+
 function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObject {
   const startedAt = new Date(Date.now() - 2 * 86_400_000).toISOString().replace(/\.\d+Z$/, 'Z');
   const hash = Buffer.from(`${component}-${image}`).toString('hex').slice(0, 32);
@@ -85,7 +113,7 @@ function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObj
       hostNetwork: true,
       priorityClassName: 'system-node-critical',
       tolerations: [{ effect: 'NoExecute', operator: 'Exists' }],
-      containers: [{ name: component, image }],
+      containers: [{ name: component, image, command: commandOf(component, node) }],
     },
     status: {
       phase: 'Running',

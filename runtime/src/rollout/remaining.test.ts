@@ -115,3 +115,20 @@ it('replaces the image of an API server and of no other pod', () => {
   const shown = withServerImage(apiServer('master1', image('1.34.2')), target);
   expect(shown.spec?.containers[0]?.image).toBe('kube-apiserver:v1.34.5');
 });
+
+it('tells the container of the API server from a sidecar before it', async () => {
+  const withSidecar = (node: string, version: string) => {
+    const pod = apiServer(node, image(version));
+    pod.spec?.containers.unshift({ name: 'kms-plugin', image: 'registry.example/kms:v0.3.0' });
+    return pod;
+  };
+  const nodes = [master(1), master(2)];
+  const pods = [withSidecar('master1', '1.34.5'), withSidecar('master2', '1.34.2')];
+  const found = { ...source({ nodes }), apiServers: async () => pods };
+  expect((await remaining(found, target)).servers.map(({ name }) => name)).toEqual(['master2']);
+  const shown = withServerImage(withSidecar('master2', '1.34.2'), target);
+  expect(shown.spec?.containers.map((one) => one.image)).toEqual([
+    'registry.example/kms:v0.3.0',
+    'kube-apiserver:v1.34.5',
+  ]);
+});

@@ -1,4 +1,4 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, type Release, releaseOf } from '../release.ts';
@@ -69,6 +69,9 @@ async function serversBehind(
 const isApiServer = ({ metadata }: V1Pod): boolean =>
   metadata?.namespace === 'kube-system' && metadata.labels?.component === 'kube-apiserver';
 
+/** The pod's first container may be a sidecar, such as a KMS plugin. */
+const isServer = ({ name }: V1Container): boolean => name === 'kube-apiserver';
+
 /**
  * Node name → release of its API server, for each pod whose image tag is a release.
  *
@@ -77,7 +80,7 @@ const isApiServer = ({ metadata }: V1Pod): boolean =>
 export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
   for (const { spec } of pods) {
-    const tag = spec?.containers[0]?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
+    const tag = spec?.containers.find(isServer)?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
     const release = releaseOf(tag);
     if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);
   }
@@ -89,10 +92,9 @@ export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
  * are unchanged.
  */
 export function withServerImage(pod: V1Pod, target: Release): V1Pod {
-  const [container] = pod.spec?.containers ?? [];
-  if (container === undefined || !isApiServer(pod)) return pod;
-  return {
-    ...pod,
-    spec: { ...pod.spec, containers: [{ ...container, image: `kube-apiserver:v${target}` }] },
-  };
+  if (pod.spec === undefined || !isApiServer(pod)) return pod;
+  const containers = pod.spec.containers.map((container) =>
+    isServer(container) ? { ...container, image: `kube-apiserver:v${target}` } : container,
+  );
+  return { ...pod, spec: { ...pod.spec, containers } };
 }

@@ -24,7 +24,15 @@ render() {
   printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: %s\n    tier: control-plane\n  name: %s\n  namespace: kube-system\n' "$1" "$1"
   printf 'spec:\n  containers:\n  - command:\n    - %s\n' "$1"
   case $1 in
-    etcd) printf '    - --data-dir=/var/lib/etcd\n    - --listen-client-urls=https://127.0.0.1:2379\n' ;;
+    etcd)
+      printf '    - --data-dir=/var/lib/etcd\n'
+      case $2 in
+        3.5.*) printf '    - --experimental-%s\n' initial-corrupt-check=true watch-progress-notify-interval=5s ;;
+        *) printf '    - --feature-gates=InitialCorruptCheck=true\n' ;;
+      esac
+      printf '    - --listen-client-urls=https://127.0.0.1:2379\n'
+      case $2 in 3.5.*) ;; *) printf '    - --watch-progress-notify-interval=5s\n' ;; esac
+      ;;
     kube-apiserver)
       printf '    - --authorization-mode=Node,RBAC\n'
       while read -r flag; do printf '    - %s\n' "$flag"; done <"$LAB_CLUSTER_DIR/apiserver-flags"

@@ -107,6 +107,27 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ]);
   });
 
+  const foreign: [what: string, namespace: string, container: string][] = [
+    ['etcd', 'kube-system', 'etcd'],
+    ['a sidecar', 'kube-system', 'kms-plugin'],
+    ['an API server of another cluster', 'tenant-a', 'kube-apiserver'],
+  ];
+  test.each(foreign)('neither refuses nor notes the feature gates of %s', async (_what, namespace, name) => {
+    const command = [name, '--feature-gates=InitialCorruptCheck=true,ComponentSLIs=true'];
+    const containers = [
+      { name, command },
+      { name: 'kube-scheduler', args: ['--feature-gates=NodeSwap=true'] },
+    ];
+    const metadata = { name: `${name}-k8s-master`, namespace, labels: { tier: 'control-plane' } };
+    const { reasons, notes } = await checkOneGate(removedFlags, {
+      pods: [{ metadata, spec: { containers } }],
+    });
+    expect(reasons).toEqual([]);
+    expect(notes).toEqual(
+      namespace === 'kube-system' ? [expect.stringContaining('has the feature gate NodeSwap is not')] : [],
+    );
+  });
+
   it('collects every reason of every node and of the control plane', async () => {
     const apiServer = {
       metadata: {

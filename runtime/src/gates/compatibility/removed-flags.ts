@@ -55,9 +55,17 @@ function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], 
   );
 }
 
-/** The feature gates of the control-plane components, read from their mirror pods. */
+/** The components whose feature gates are those of Kubernetes; a container of kubeadm's pods has its name. */
+const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
+
+/**
+ * The feature gates of the control-plane components, read from their mirror pods. Every other container has
+ * gates of its own: etcd is started with `--feature-gates=InitialCorruptCheck=true` by kubeadm 1.34.
+ */
 async function featureGatesOfControlPlane({ cluster }: GateContext): Promise<Found[]> {
-  const pods = (await cluster.pods()).filter((pod) => pod.metadata?.labels?.tier === 'control-plane');
+  const pods = (await cluster.pods()).filter(
+    ({ metadata }) => metadata?.namespace === 'kube-system' && metadata.labels?.tier === 'control-plane',
+  );
   return pods.flatMap((pod) =>
     words(pod).flatMap((word) => {
       const [, value] = /^--feature-gates=(.*)$/.exec(word) ?? [];
@@ -67,7 +75,6 @@ async function featureGatesOfControlPlane({ cluster }: GateContext): Promise<Fou
 }
 
 const words = (pod: V1Pod): string[] =>
-  (pod.spec?.containers ?? []).flatMap((container) => [
-    ...(container.command ?? []),
-    ...(container.args ?? []),
-  ]);
+  (pod.spec?.containers ?? [])
+    .filter(({ name }) => components.includes(name))
+    .flatMap(({ command = [], args = [] }) => [...command, ...args]);

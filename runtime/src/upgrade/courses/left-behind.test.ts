@@ -19,7 +19,7 @@ function apiServer(nodeName: string, release: string) {
   return {
     ...made,
     metadata: { ...made.metadata, namespace: 'kube-system', name },
-    spec: { containers: made.spec?.containers ?? [], nodeName },
+    spec: { containers: [{ name: 'kube-apiserver', image }], nodeName },
     status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
   };
 }
