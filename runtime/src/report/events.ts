@@ -26,7 +26,7 @@ export type RunEvent =
       readonly phase: NodePhase;
       readonly from: Release;
       readonly to: Release;
-      /** Duration of the phase that has just ended. */
+      /** Duration of the phase that has just ended; a node that is `done` without a soak has none. */
       readonly seconds?: number;
       /** How many pods were evicted. */
       readonly pods?: number;
