@@ -3,10 +3,11 @@
 #
 #   start NAME [--] ARGS…
 #       Starts the script in $payload (base64) as NAME, or joins it when it already runs with the same ARGS.
-#   follow NAME OFFSET [MARK]
+#   follow NAME OFFSET [MARK [running]]
 #       Prints the line MARK, when given, and NAME's log from byte OFFSET until NAME ends; exits as NAME did.
 #       NAME has ended only when stderr has "ended: CODE" or "ended: lost"; otherwise only this command has
-#       ended.
+#       ended. With "running", prints neither when NAME had ended before, as its log is then old; otherwise
+#       stderr has "running since: TIME" first.
 #
 # Sent over one connection, as root, from runtime/dist/node-scripts:
 #   { printf "payload='%s'\n" "$(base64 -w0 <update_k8s.sh)"; cat detach.sh; } |
@@ -95,12 +96,27 @@ wait_for_end() {
 # True when the script has ended. Checks the locks, as the waiter may have been killed.
 has_ended() { flock -s -n 7 && { recorded || flock -s -n 8; }; }
 
+report_end() {
+  if recorded; then
+    printf 'ended: %s\n' "$(<"$state/exit")" >&2
+    exit "$(<"$state/exit")"
+  fi
+  printf 'ended: lost\n' >&2
+  [[ -e $log ]] || fail "$lost" "$name has not run on this node"
+  fail "$lost" "$name ended without an exit code: the node rebooted or somebody killed it"
+}
+
 follow() {
-  local offset=$1 mark=${2:-} waiter
+  local offset=$1 mark=${2:-} only=${3:-} waiter
   [[ $offset =~ ^[0-9]{1,15}$ ]] || fail 2 "OFFSET: \"$offset\" is not allowed; expected a number of bytes"
   [[ $mark =~ ^[a-z0-9-]{0,64}$ ]] || fail 2 "MARK: \"$mark\" is not allowed; expected lower-case letters, digits and -"
+  [[ -z $only || $only == running ]] || fail 2 "\"$only\" is not an option; expected running"
   open_state
   exec 9>&-
+  if [[ $only == running ]]; then
+    ! has_ended || report_end
+    printf 'running since: %s\n' "$(date -u -r "$state/args" +%FT%TZ || printf unknown)" >&2
+  fi
   wait_for_end </dev/null >/dev/null 2>&1 &
   waiter=$!
   # shellcheck disable=SC2064 # the current process id
@@ -115,13 +131,7 @@ follow() {
     wait "$waiter" || true
   fi
   has_ended || fail "$interrupted" "the process that followed $name was killed"
-  if recorded; then
-    printf 'ended: %s\n' "$(<"$state/exit")" >&2
-    exit "$(<"$state/exit")"
-  fi
-  printf 'ended: lost\n' >&2
-  [[ -e $log ]] || fail "$lost" "$name has not run on this node"
-  fail "$lost" "$name ended without an exit code: the node rebooted or somebody killed it"
+  report_end
 }
 
 main() {
@@ -130,7 +140,7 @@ main() {
   [[ $name =~ ^[a-z][a-z0-9_]{0,31}$ ]] || fail 2 "NAME: \"$name\" is not allowed; expected lower-case letters, digits and _"
   shift 2
   if [[ $command == follow ]]; then
-    (($# == 1 || $# == 2)) || fail 2 "follow: expected NAME and OFFSET, and at most MARK"
+    (($# >= 1 && $# <= 3)) || fail 2 "follow: expected NAME and OFFSET, and at most MARK and running"
   fi
   "$command" "$@"
 }

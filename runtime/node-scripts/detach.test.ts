@@ -23,6 +23,17 @@ const stateFile = (name: string) => join(bench.node.paths.root, 'run/k8s-upgrade
 const pid = () => Number(readFileSync(stateFile('pid'), 'utf8'));
 const log = () => bench.node.read('/var/log/k8s-upgrade/job.log');
 
+const childrenOf = (parent: number) =>
+  readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
+const commandOf = (process: number) => readFileSync(`/proc/${process}/cmdline`, 'utf8');
+/** Whether the follower with this process id prints the log. */
+const isPrinting = (follower: number) =>
+  childrenOf(follower).some((one) => commandOf(one).startsWith('tail'));
+
 /** A script that runs until {@link go} is called. */
 const waiting = 'echo begin; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo end; exit "$1"';
 const go = () => bench.node.write('/home/wizard/go', '');
@@ -54,6 +65,27 @@ describe('detach.sh', () => {
     await start('printf abcdef');
     expect((await follow(0, 'here-it-is')).stdout).toBe('here-it-is\nabcdef');
     expect((await follow(4, 'here-it-is')).stdout).toBe('here-it-is\nef');
+  });
+
+  test('only the log of a running script is printed when that is asked for, with the time of its start', async () => {
+    const running = () => bench.bash(['-s', '--', 'follow', 'job', '0', 'here-it-is', 'running'], detach);
+    const started = Date.now();
+    await start(waiting, '7');
+    const first = running();
+    await expect.poll(() => isPrinting(first.pid)).toBe(true);
+    go();
+    const { exit, stdout, stderr } = await first.ended;
+    expect([exit, stdout]).toEqual([7, 'here-it-is\nbegin\nend\n']);
+    const [, since = ''] = /^running since: (\S+Z)\nended: 7\n$/.exec(stderr) ?? [];
+    expect(Math.abs(Date.parse(since) - started)).toBeLessThan(10_000);
+    expect(await running().ended).toMatchObject({ exit: 7, stdout: '', stderr: 'ended: 7\n' });
+    rmSync(stateFile('exit'));
+    expect(await running().ended).toMatchObject({
+      exit: 200,
+      stdout: '',
+      stderr: expect.stringMatching(/^ended: lost\n/),
+    });
+    expect(await follow(0, 'here-it-is', 'ended')).toMatchObject({ exit: 2 });
   });
 
   test('the end is reported on stderr: the exit code, even if it is 200, or that it is lost', async () => {
@@ -160,18 +192,9 @@ describe('detach.sh', () => {
 
   test('a follower whose waiting process is killed exits with 202, and the script continues', async () => {
     await start(waiting, '7');
-    const waitersOf = (parent: number) =>
-      readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
-        .trim()
-        .split(' ')
-        .filter(Boolean)
-        .map(Number);
     const following = bench.bash(['-s', '--', 'follow', 'job', '0'], detach);
-    const commandOf = (one: number) => readFileSync(`/proc/${one}/cmdline`, 'utf8');
-    await expect
-      .poll(() => waitersOf(following.pid).some((one) => commandOf(one).startsWith('tail')))
-      .toBe(true);
-    for (const one of waitersOf(following.pid))
+    await expect.poll(() => isPrinting(following.pid)).toBe(true);
+    for (const one of childrenOf(following.pid))
       if (!commandOf(one).startsWith('tail')) process.kill(one, 'SIGKILL');
     expect(await following.ended).toMatchObject({
       exit: 202,

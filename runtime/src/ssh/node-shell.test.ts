@@ -95,9 +95,38 @@ describe('a script on a node', () => {
     const later = shellOptions(node);
     await later.shell.waitForEnd(target, 'list_packages', 20_000);
     expect(later.received.lines).toContainEqual(expect.stringContaining('kubeadm | 1.34.5-1.1 |'));
+    expect(later.received.notices).toEqual([
+      expect.stringMatching(
+        /^list_packages of an earlier process has been running on k8s-node1 since 2\S+Z; waiting for its end$/,
+      ),
+    ]);
     expect(await done).toEqual(offered);
     await shell.waitForEnd(target, 'list_packages', 20_000);
     expect([refreshed(node), received.notices]).toEqual([1, []]);
+  });
+
+  it('that failed in an earlier process is not reported again', async () => {
+    const { node, target } = await startNode();
+    await rejection(shellOptions(node).shell.script(target, 'list_packages', ['--nonsense'], 20_000));
+    const later = shellOptions(node);
+    await later.shell.waitForEnd(target, 'list_packages', 20_000);
+    expect(later.received).toMatchObject({ lines: [], notices: [] });
+  });
+
+  it('that ends while a waiting process has no connection is reported to its last line', async () => {
+    const { node, target, middle } = await slowNode();
+    const first = shellOptions(node).shell.script(target, 'list_packages', args, 20_000);
+    await middle;
+    const { shell, received } = shellOptions(node);
+    const waiting = shell.waitForEnd(target, 'list_packages', 20_000);
+    await vi.waitFor(() => expect(received.lines).not.toEqual([]), 5_000);
+    node.ssh.refuse();
+    node.cutConnections();
+    await vi.waitFor(() => expect(node.read('/run/k8s-upgrade/list_packages/exit')).toBe('0\n'), 5_000);
+    await node.ssh.listen();
+    await waiting;
+    expect(received.lines).toEqual(logOf(node));
+    expect(await first).toEqual(offered);
   });
 
   it.each([
@@ -148,6 +177,7 @@ describe('a script on a node', () => {
     expect(received.lines.filter((line) => line !== 'sudo: no fork')).toEqual(logOf(node));
     expect(received.notices).toEqual([
       'on k8s-node1 the process following list_packages ended with exit code 1: sudo: no fork; following it again',
+      ...(what === 'ended' ? [expect.stringContaining('of an earlier process has been running')] : []),
     ]);
     expect(await first).toEqual(offered);
     expect(refreshed(node)).toBe(1);

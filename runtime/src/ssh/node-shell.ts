@@ -10,6 +10,7 @@ import {
   logStart,
   type ScriptEnd,
   type ScriptName,
+  startIn,
   startInput,
 } from './scripts.ts';
 import type { SshSession, SshTarget } from './session.ts';
@@ -35,7 +36,8 @@ export interface NodeShell {
   ): Promise<Record<string, unknown>>;
   /**
    * Waits until a node script that an earlier process may have left running has ended, regardless of its
-   * arguments and exit code. Returns at once when it is not running.
+   * arguments and exit code. Reports its output, after a notice since when it has been running. Returns at
+   * once when it is not running; its log is then old, and is not reported.
    *
    * @param timeout milliseconds.
    * @throws ConnectionError when the node stays unreachable or `timeout` has passed.
@@ -118,13 +120,18 @@ export class SshNodeShell implements NodeShell {
 
   async waitForEnd(target: SshTarget, name: ScriptName, timeout: number) {
     const connection = new NodeConnection(target, this.#options, within(timeout, this.#options.signal));
-    try {
-      await this.#followToEnd(
-        connection,
-        target,
-        name,
-        new ScriptLog(target.name, name, this.#options.onLine),
+    const log = new ScriptLog(target.name, name, this.#options.onLine);
+    let isReported = false;
+    const onRunning = (since: string) => {
+      if (isReported) return;
+      isReported = true;
+      const { onNotice } = this.#options;
+      onNotice(
+        `${name} of an earlier process has been running on ${target.name} since ${since}; waiting for its end`,
       );
+    };
+    try {
+      await this.#followToEnd(connection, target, name, log, onRunning);
     } finally {
       connection.close();
     }
@@ -178,16 +185,22 @@ export class SshNodeShell implements NodeShell {
    * Streams the log, continuing where the last connection stopped, until detach.sh reports the end of the
    * script. Follows the script again when the follower on the node was killed (out of memory) or could not
    * start (sudo, a busy lock), as neither means that the script has ended.
+   *
+   * @param onRunning if given, a script that has ended before is not streamed; otherwise called with the time
+   *   at which it started.
    */
   async #followToEnd(
     connection: NodeConnection,
     target: SshTarget,
     name: ScriptName,
     log: ScriptLog,
+    onRunning?: (since: string) => void,
   ): Promise<ScriptEnd> {
     let reported: string | undefined;
     for (let ms = followAgain.first; ; ms = Math.min(2 * ms, followAgain.longest)) {
-      const followed = await connection.run((session, signal) => follow(session, signal, name, log));
+      const followed = await connection.run((session, signal) =>
+        follow(session, signal, name, log, onRunning),
+      );
       if ('end' in followed) return followed.end;
       const { why } = followed;
       if (why !== reported) this.#options.onNotice(`on ${target.name} ${why}; following it again`);
@@ -203,6 +216,7 @@ async function follow(
   signal: AbortSignal,
   name: ScriptName,
   log: ScriptLog,
+  onRunning?: (since: string) => void,
 ): Promise<{ end: ScriptEnd } | { why: string }> {
   let hasStarted = false;
   let end: ScriptEnd | undefined;
@@ -210,6 +224,8 @@ async function follow(
   const onError = (text: string) => {
     end ??= endIn(text);
     if (end !== undefined) return;
+    const since = startIn(text);
+    if (since !== undefined) return onRunning?.(since);
     error = text;
     log.report(text);
   };
@@ -220,7 +236,9 @@ async function follow(
     else log.report(text);
   };
   log.dropPartialLine();
-  const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logStart];
+  // Once a part of the log has been reported, the rest is, too, even if the script has ended since.
+  const only = onRunning !== undefined && log.bytes === 0 ? ['running'] : [];
+  const words = ['bash', '-s', '--', 'follow', name, String(log.bytes), logStart, ...only];
   const onLine = (text: string, bytes: number) => (bytes === 0 ? onError(text) : onOutput(text, bytes));
   const { code } = await session.run(words, followInput, onLine, signal);
   if (end !== undefined) {

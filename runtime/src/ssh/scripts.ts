@@ -25,7 +25,7 @@ export function startInput(name: ScriptName): string {
   return `payload='${Buffer.from(nodeScripts[name]).toString('base64')}'\n${detachScript}`;
 }
 
-/** Standard input of `bash -s -- follow NAME OFFSET MARK`. */
+/** Standard input of `bash -s -- follow NAME OFFSET MARK [running]`. */
 export const followInput: string = detachScript;
 
 /** MARK of `follow`: the line that detach.sh prints before the log, after any output of the login shell. */
@@ -39,6 +39,13 @@ export function endIn(errorLine: string): ScriptEnd | undefined {
   const end = /ended: (\d+|lost)$/.exec(errorLine)?.[1];
   return end === undefined || end === 'lost' ? end : Number(end);
 }
+
+/**
+ * When the script started, if this line of the error output of `follow … running` reports it: an ISO time by
+ * the node's clock.
+ */
+export const startIn = (errorLine: string): string | undefined =>
+  /^running since: (\S+)$/.exec(errorLine)?.[1];
 
 /** Exit code of `start` when the script already runs with other arguments. */
 export const busyCode = 201;
