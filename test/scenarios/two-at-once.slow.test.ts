@@ -74,9 +74,13 @@ it('a holder that died: its lease is respected until it has run out, and then ta
   const second = await lab.cli(['run', ...patch]);
   expect(second.exitCode).toBe(3);
   expect(second.stderr).toContain(`${dead} holds the lease`);
+  expect(second.stderr).toContain('If its process has died, run again after 20');
   await leaseHasRunOut(lab);
   const third = await lab.cli(['run', ...patch]);
   expect(third.exitCode, third.stdout).toBe(0);
+  expect(third.stdout).toMatch(
+    new RegExp(`waiting for ${dead}, which holds the lease \\S+: until 20\\S+Z if it has died\\b`),
+  );
   await expectFinishedOnce();
 });
 

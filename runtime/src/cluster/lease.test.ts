@@ -27,7 +27,11 @@ function lease(identity: string, duration = 1_000): Lease {
   return made;
 }
 const stored = () => lab.api.store.get('leases', 'k8s-upgrade', 'k8s-version-upgrade')?.spec;
-const acquire = (one: Lease, ms = 3_000) => one.acquire(within(ms, never));
+const acquire = (one: Lease, ms = 3_000, notices: string[] = []) =>
+  one.acquire(within(ms, never), (notice) => notices.push(notice));
+/** Milliseconds from now until a time in a text, with this before it. */
+const untilTime = (text = '', before = '') =>
+  Date.parse(new RegExp(`${before}(20\\S+Z)`).exec(text)?.[1] ?? '') - Date.now();
 /** Blocks this process for `ms`, as SIGSTOP does. */
 const stopProcess = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 /** Another process writes itself as the holder. */
@@ -71,6 +75,38 @@ describe('acquiring the lease', () => {
     expect(error).toMatchObject({ code: 'blocked', holder: { identity: 'run/a', expired: false } });
     expect(error.message).toMatch(/^cannot start: run\/a holds the lease k8s-version-upgrade since 20/);
     expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
+  it('is refused with the time from which on it can be taken over if the holder has died', async () => {
+    await acquire(lease('run/a', 60_000));
+    const notices: string[] = [];
+    const { hint } = (await rejection(acquire(lease('other/b'), 3_000, notices))) as LeaseHeldError;
+    expect(hint).toMatch(/^Wait for it to end .*\. If its process has died, run again after 20\S+Z\.$/);
+    expect(untilTime(hint, 'after ')).toBeGreaterThan(50_000);
+    expect(untilTime(hint, 'after ')).toBeLessThanOrEqual(60_000);
+    expect(notices).toEqual([]);
+    // It has just been renewed, but by a clock that is far behind.
+    takeOver('run/a', 1, 90_000);
+    setTimeout(() => takeOver('run/a', 1, 90_000), 200);
+    const late = (await rejection(acquire(lease('other/c')))) as LeaseHeldError;
+    expect(late.hint).not.toContain('has died');
+  });
+
+  it('reports once for whom it waits and until when', async () => {
+    const notices: string[] = [];
+    await acquire(lease('run/a', 60_000));
+    await rejection(acquire(lease('run/b'), 700, notices));
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^waiting for run\/a, which holds the lease k8s-version-upgrade: until 20\S+Z if it has died, at most until 20\S+Z if not$/,
+      ),
+    ]);
+    expect(untilTime(notices[0], 'upgrade: until ')).toBeGreaterThan(50_000);
+    expect(untilTime(notices[0], 'at most until ')).toBeLessThanOrEqual(700);
+    takeOver('run/a', 1, 61_000);
+    await acquire(lease('other/c'), 3_000, notices);
+    expect(notices[1]).toMatch(/^waiting for run\/a, which holds the lease .*: until 20\S+Z if it has died$/);
+    expect(notices).toHaveLength(2);
   });
 
   it('waits until another process of the same run releases it, at most until the deadline', async () => {

@@ -25,7 +25,9 @@ export interface Holder {
   readonly identity: string;
   /** When it acquired the lease, RFC 3339. */
   readonly since: string;
-  /** The duration since the last renewal is over, by this machine's clock. */
+  /** When the duration since its last renewal is over, RFC 3339: then another process may take over. */
+  readonly expires: string;
+  /** That time has passed, by this machine's clock. */
   readonly expired: boolean;
 }
 
@@ -35,8 +37,10 @@ export class LeaseHeldError extends BlockedError {
   readonly holder: Holder;
 
   constructor(what: string, holder: Holder) {
+    const hints = ['Wait for it to end (k8s-upgrade status), or halt it (k8s-upgrade halt --reason …).'];
+    if (!holder.expired) hints.push(`If its process has died, run again after ${holder.expires}.`);
     super(`${what}: ${holder.identity} holds the lease ${objectNames.lease} since ${holder.since}`, [], {
-      hint: 'Wait for it to end (k8s-upgrade status), or halt it (k8s-upgrade halt --reason …).',
+      hint: hints.join(' '),
     });
     this.name = 'LeaseHeldError';
     this.holder = holder;
@@ -69,7 +73,14 @@ function holderOf(lease: V1Lease): Holder | undefined {
   if (!identity) return undefined;
   const expires = timeOfMicro(lease.spec?.renewTime) + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
   const since = new Date(timeOfMicro(lease.spec?.acquireTime)).toISOString();
-  return { identity, since, expired: expires <= Date.now() };
+  return { identity, since, expires: new Date(expires).toISOString(), expired: expires <= Date.now() };
+}
+
+/** Only a process of the same run is waited for while it is alive. */
+function describeWait({ spec }: V1Lease, { identity }: Holder, sameRun: boolean, wait: Wait): string {
+  const over = new Date(Date.now() + (spec?.leaseDurationSeconds ?? 0) * 1000).toISOString();
+  const alive = sameRun ? `, at most until ${new Date(wait.deadline).toISOString()} if not` : '';
+  return `waiting for ${identity}, which holds the lease ${objectNames.lease}: until ${over} if it has died${alive}`;
 }
 
 /**
@@ -98,12 +109,14 @@ export class Lease {
    * Acquires the lease. Waits for another process of the same run to release it or to expire. Takes over an
    * expired lease of another run once it has been unchanged for its duration.
    *
+   * @param onWait called once if it has to wait, with who holds the lease and until when.
    * @returns whether an earlier process of the same run had not released it: that process was killed.
    * @throws LeaseHeldError when another run holds it, or the same run still does at the deadline.
    */
-  async acquire(wait: Wait): Promise<boolean> {
+  async acquire(wait: Wait, onWait?: (notice: string) => void): Promise<boolean> {
     const observer = new LeaseObserver();
     let sameRun = false;
+    let report = onWait;
     for (;;) {
       const lease = await readLease(this.#client, this.#namespace);
       const holder = lease && holderOf(lease);
@@ -113,6 +126,8 @@ export class Lease {
         const isAlive = !holder.expired || observer.changed;
         if ((isAlive && !sameRun) || Date.now() >= wait.deadline)
           throw new LeaseHeldError('cannot start', holder);
+        report?.(describeWait(lease, holder, sameRun, wait));
+        report = undefined;
         await pause(Math.min(500, this.#duration / 4), wait);
         continue;
       }
@@ -174,7 +189,7 @@ export class Lease {
         clearInterval(this.#timer);
         // Even if the last renewal has time left: another process writes now.
         this.#renewed = never;
-        const unknown = { identity: 'nobody', since: 'an unknown time', expired: true };
+        const unknown = { identity: 'nobody', since: 'an unknown time', expires: '', expired: true };
         throw new LeaseHeldError('stopped before the next write', holder ?? unknown);
       }
       if (await this.#tryHold(lease)) return;

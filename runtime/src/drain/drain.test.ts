@@ -79,7 +79,7 @@ describe('a drain that cannot succeed', () => {
     const client = connect(here().lab);
     const draining = rejection(here().drainOne({}, client));
     await here().reported('web is held back');
-    const holder = { identity: 'other/b', since: 'now', expired: false };
+    const holder = { identity: 'other/b', since: 'now', expires: 'soon', expired: false };
     client.guardWrites(async () => {
       throw new LeaseHeldError('stopped before the next write', holder);
     });

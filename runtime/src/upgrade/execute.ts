@@ -143,7 +143,8 @@ export async function execute(options: ExecuteOptions): Promise<RunResult> {
   const continued = await continuedByNextJob(ctx, options);
   if (continued !== undefined) return continued;
   // The previous Job may still be sending messages to a slow Slack, and releases the lease only after that.
-  const interrupted = await lease.acquire(within(longestRun(nodes.length, settings), options.stop));
+  const wait = within(longestRun(nodes.length, settings), options.stop);
+  const interrupted = await lease.acquire(wait, (text) => report.emit({ type: 'notice', text }));
   ctx.client.guardWrites(() => lease.assertHeld());
   const metrics = new MetricsSink(settings.pushgateway);
   for (const sink of [metrics, nodeEventSink(ctx.writer), ...(post ? [slackSink(post)] : [])]) {

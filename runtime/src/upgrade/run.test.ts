@@ -362,7 +362,12 @@ describe('what ends a run without an outcome', () => {
   it('is a lost lease: nothing more is reported', async () => {
     const { ctx, fake } = fakeContext();
     fake.onDrain = async () => {
-      throw new LeaseHeldError('stopped', { identity: 'other/b', since: 'now', expired: false });
+      throw new LeaseHeldError('stopped', {
+        identity: 'other/b',
+        since: 'now',
+        expires: 'soon',
+        expired: false,
+      });
     };
     expect(await rejection(runUpgrade(ctx))).toBeInstanceOf(LeaseHeldError);
     await ctx.report.flush();
