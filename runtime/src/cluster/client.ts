@@ -16,12 +16,12 @@ import {
   VersionApi,
 } from '@kubernetes/client-node';
 import pRetry, { AbortError } from 'p-retry';
-import { formatDuration } from '../duration.ts';
 import { InputError, UpgradeError } from '../errors.ts';
 import { pause, timeLimit, within } from '../wait.ts';
 import { asForeign, assertApiObject, isNoAnswer, isUntrusted } from './api-answer.ts';
 import { ApiError } from './api-error.ts';
 import { isReady } from './api-ready.ts';
+import { Outage } from './outage.ts';
 
 /** Options of a {@link KubernetesClient}. */
 export interface ClientOptions {
@@ -33,7 +33,7 @@ export interface ClientOptions {
   readonly firstAnswer?: number;
   /** Aborts requests and retries. */
   readonly signal: AbortSignal;
-  /** Called once for each outage, when the first request is retried. @default none */
+  /** Called when a first request is retried, and when the API server answers again. @default none */
   readonly onNotice?: (notice: string) => void;
 }
 
@@ -68,12 +68,13 @@ export class KubernetesClient {
   readonly options: ClientOptions;
   #guard: WriteGuard = async () => {};
   #reached = false;
-  #waiting = false;
+  readonly #outage: Outage;
   #agent: { readonly identity: string; readonly agent: HttpsAgent } | undefined;
 
   constructor(kubeConfig: KubeConfig, options: ClientOptions) {
     this.kubeConfig = kubeConfig;
     this.options = options;
+    this.#outage = new Outage(options.onNotice ?? (() => {}));
     const configuration = this.#configuration();
     this.core = new CoreV1Api(configuration);
     this.apps = new AppsV1Api(configuration);
@@ -112,19 +113,28 @@ export class KubernetesClient {
     const { outage, firstAnswer = outage } = this.options;
     const patience = this.#reached ? outage : firstAnswer;
     const wait = within(patience, signal);
-    return pRetry(() => this.#attempt(what, request), {
-      retries: Number.MAX_SAFE_INTEGER,
-      maxRetryTime: patience,
-      minTimeout: 100,
-      factor: 2,
-      maxTimeout: 5_000,
-      randomize: true,
-      signal,
-      onFailedAttempt: async ({ error }) => {
-        this.#reportWaiting(error, patience);
-        if (error instanceof ApiError && error.retryAfter !== undefined) await pause(error.retryAfter, wait);
-      },
-    });
+    const tracked = this.#outage.track();
+    try {
+      const answer = await pRetry(() => this.#attempt(what, request), {
+        retries: Number.MAX_SAFE_INTEGER,
+        maxRetryTime: patience,
+        minTimeout: 100,
+        factor: 2,
+        maxTimeout: 5_000,
+        randomize: true,
+        signal,
+        onFailedAttempt: async ({ error }) => {
+          tracked.failed(error, patience);
+          if (error instanceof ApiError && error.retryAfter !== undefined)
+            await pause(error.retryAfter, wait);
+        },
+      });
+      tracked.ended(true);
+      return answer;
+    } catch (error) {
+      tracked.ended(error instanceof ApiError && error.final);
+      throw error;
+    }
   }
 
   /**
@@ -157,19 +167,10 @@ export class KubernetesClient {
       });
       assertApiObject(answer);
       this.#reached = true;
-      this.#waiting = false;
       return answer;
     } finally {
       clearInterval(alive);
     }
-  }
-
-  /** Reports an outage once, until the API server answers again. */
-  #reportWaiting(error: Error, patience: number): void {
-    if (!this.#waiting) {
-      this.options.onNotice?.(`${error.message}; trying again for up to ${formatDuration(patience)}`);
-    }
-    this.#waiting = true;
   }
 
   /** Translates an error; an AbortError means that it must not be retried. */
