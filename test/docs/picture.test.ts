@@ -36,6 +36,7 @@ describe('the picture of the rehearsal', () => {
       '  1.5s  slack  last',
       '  1.6s  the run ended: done',
       '  1.7s  read pod: no answer from the API server',
+      '  1.8s  the API server answers again, after 0.1s',
       '│ node │',
       'patch: exit 0',
     ];

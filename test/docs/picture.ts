@@ -11,8 +11,8 @@ const columns = 118;
 const elided = '⋮';
 /** The picture shows only the first and the last of the four workers. */
 const leftOut = /^ *[\d.]+s {2}k8s-node[32]: /;
-/** How often a request is repeated while the API server restarts depends on the machine. */
-const retry = /no answer from the API server|trying again/;
+/** Whether and for how long requests are repeated while the API server restarts depends on the machine. */
+const retry = /no answer from the API server|trying again|the API server answers again/;
 
 /** The code that starts a style in a terminal's output → its class in the picture. */
 const styles: Readonly<Record<string, string>> = {
