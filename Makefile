@@ -93,5 +93,11 @@ $(installed): package.json package-lock.json runtime/package.json .npmrc
 	npm install --no-save --ignore-scripts
 	@touch $@
 
-$(bundle): $(installed) runtime/build.mjs runtime/node-scripts.mjs runtime/package.json $(shell find runtime/src runtime/node-scripts -type f -not -name '*.test.ts')
+# The build also writes the scripts that tests read. It leaves those that are up to date, so their times say
+# nothing; a missing one counts as newer than the bundle.
+scripts := $(patsubst runtime/%,runtime/dist/%,$(wildcard runtime/node-scripts/*.sh))
+missing := $(filter-out $(wildcard $(scripts)),$(scripts))
+$(missing): ;
+
+$(bundle): $(installed) runtime/build.mjs runtime/node-scripts.mjs runtime/package.json $(missing) $(shell find runtime/src runtime/node-scripts -type f -not -name '*.test.ts')
 	$(RUN) bundle

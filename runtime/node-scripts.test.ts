@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { scriptText } from '../test/node-scripts/harness.ts';
 import { assembleAll, assembledScripts } from './node-scripts.mjs';
@@ -17,6 +17,33 @@ test('every script is assembled, and everybody may run it', () => {
   expect(readdirSync(assembledScripts)).toEqual(names);
   for (const name of names) expect(statSync(join(assembledScripts, name)).mode & 0o777).toBe(0o755);
   expect(new Set(names.flatMap(librariesOf))).toEqual(new Set(['lib/common.sh', 'lib/packages.sh']));
+});
+
+test('make builds again when only an assembled script is missing', () => {
+  const root = mkdtempSync(join(tmpdir(), 'makefile-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const files = [
+    ...[
+      'package.json',
+      'package-lock.json',
+      '.npmrc',
+      'node_modules/.package-lock.json',
+      'runtime/package.json',
+    ],
+    ...['runtime/build.mjs', 'runtime/node-scripts.mjs', 'runtime/src/main.ts', 'runtime/node-scripts/a.sh'],
+    ...['runtime/dist/node-scripts/a.sh', 'runtime/dist/k8s-upgrade.cjs'],
+  ].map((name) => join(root, name));
+  for (const file of files) {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, '');
+  }
+  const makefile = join(import.meta.dirname, '../Makefile');
+  const { MAKEFLAGS: _, ...env } = process.env;
+  const planned = () =>
+    spawnSync('make', ['-n', '-f', makefile, 'bundle'], { cwd: root, env, encoding: 'utf8' }).stdout;
+  expect(planned()).toContain('Nothing to be done');
+  rmSync(join(root, 'runtime/dist/node-scripts/a.sh'));
+  expect(planned()).toBe('npm run --silent bundle\n');
 });
 
 describe.each(names)('%s', (name) => {
