@@ -59,3 +59,18 @@ it.each([
   expect(exit, stderr).toBe(70);
   expect(stderr).toContain('Error: boom');
 });
+
+it.each([
+  ['the help', '--help', 0],
+  ['an error', 'status --settings /nowhere 2>&1 >/dev/null', 2],
+])('is finished without a reader: %s', async (_what, args, code) => {
+  const line = `exec 3>&1; "$0" "$1" ${args} | true; echo "\${PIPESTATUS[0]}" >&3`;
+  const child = spawn('bash', ['-c', line, process.execPath, bundle], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text) => {
+      output[name] += text;
+    });
+  await once(child, 'close');
+  expect(output).toEqual({ stdout: `${code}\n`, stderr: '' });
+});

@@ -75,7 +75,7 @@ describe('node-script', () => {
     const { status, stderr } = shell('>/dev/full');
     expect([status, stderr]).toEqual([
       1,
-      expect.stringMatching(/^the script could not be printed: ENOSPC.*\n$/),
+      expect.stringMatching(/^the output could not be written: ENOSPC.*\n$/),
     ]);
   });
 });
