@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { LabNode } from '../../../test/lab/nodes/node.ts';
 import { rejection } from '../testing/files.ts';
 import { shellOptions, startNode } from '../testing/node.ts';
+import { ScriptError } from './node-shell.ts';
 
 const args = ['--package', 'kubeadm'];
 const offered = { versions: ['1.34.5-1.1', '1.34.2-1.1'], repository: expect.stringContaining('v1.34/deb') };
@@ -84,6 +85,17 @@ describe('a script on a node', () => {
     // detach.sh has written the log to that path.
     const [, path = ''] = /(\/\S+)\.$/.exec(error.hint ?? '') ?? [];
     expect(node.read(path)).toBe('error: "--nonsense" is not an option; see --help\n');
+  });
+
+  it('that cannot be started throws an error without the path of a log, as it has none', async () => {
+    const { node, target } = await startNode();
+    before(node, 'sudo', 'if [[ $* == *start* ]]; then echo "sudo: a password is required" >&2; exit 1; fi');
+    const error = await rejection(shellOptions(node).shell.script(target, 'list_packages', args, 20_000));
+    expect(error).toMatchObject({
+      message: 'starting list_packages on k8s-node1 failed with exit code 1: sudo: a password is required',
+      hint: undefined,
+    });
+    expect(new ScriptError('k8s-node1', 'update_k8s --dry-run', 1, []).hint).toBeUndefined();
   });
 
   it('of an earlier process can be waited for, whatever its arguments; without one there is no wait', async () => {

@@ -8,6 +8,7 @@ import {
   followInput,
   logOf,
   logStart,
+  nodeScripts,
   type ScriptEnd,
   type ScriptName,
   startIn,
@@ -58,7 +59,10 @@ export interface NodeShell {
   ): Promise<{ code: number; output: string }>;
 }
 
-/** A script ended with a non-zero exit code, or could not be run. */
+/**
+ * A script ended with a non-zero exit code, or could not be run. Its hint names the log. Only a script that
+ * ran detached, under its own name, has one: `update_k8s --dry-run` has none.
+ */
 export class ScriptError extends UpgradeError {
   /** Exit code of the script; -1 when a signal ended the command. */
   readonly exitCode: number;
@@ -68,9 +72,9 @@ export class ScriptError extends UpgradeError {
       lines.findLast((line) => line.startsWith('error: '))?.slice('error: '.length) ??
       lines.at(-1) ??
       'no output';
-    super('failed', `${name} on ${node} failed with exit code ${exitCode}: ${reason}`, {
-      hint: `Its log is on ${node} in ${logOf(name)}.`,
-    });
+    const hint = Object.hasOwn(nodeScripts, name) && `Its log is on ${node} in ${logOf(name)}.`;
+    const message = `${name} on ${node} failed with exit code ${exitCode}: ${reason}`;
+    super('failed', message, hint ? { hint } : {});
     this.name = 'ScriptError';
     this.exitCode = exitCode;
   }
@@ -177,7 +181,7 @@ export class SshNodeShell implements NodeShell {
       );
       return false;
     }
-    if (code !== 0) throw new ScriptError(target.name, name, code ?? -1, lines);
+    if (code !== 0) throw new ScriptError(target.name, `starting ${name}`, code ?? -1, lines);
     return true;
   }
 
