@@ -4,9 +4,15 @@ import { constants } from 'node:os';
 export interface Signals {
   /** Fires at the first: stop at the next safe point and undo what can be undone. */
   readonly stop: AbortSignal;
-  /** Fires at the second: stop at once. */
+  /** Fires at the second, or 20 s after the first: stop at once. */
   readonly kill: AbortSignal;
 }
+
+/**
+ * Milliseconds after the first signal until the program gives up what it still has to undo, and until it ends
+ * in any case, for example while a service does not answer. The kubelet kills a pod after 30 s, its default.
+ */
+const limits = { kill: 20_000, exit: 25_000 };
 
 /** A signal stopped the program. A Job treats the exit code as a crash and starts a new process. */
 export class Interrupted extends Error {
@@ -27,8 +33,13 @@ export function watchSignals(emitter: NodeJS.Process): Signals {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     emitter.on(signal, () => {
       const reason = new Interrupted(signal);
-      if (stop.signal.aborted) kill.abort(reason);
+      if (stop.signal.aborted) return kill.abort(reason);
       stop.abort(reason);
+      setTimeout(() => kill.abort(reason), limits.kill).unref();
+      setTimeout(() => {
+        emitter.stderr.write(`${reason.message}\n`);
+        emitter.exit(reason.exitCode);
+      }, limits.exit).unref();
     });
   }
   return { stop: stop.signal, kill: kill.signal };

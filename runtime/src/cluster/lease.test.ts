@@ -271,6 +271,27 @@ describe('holding the lease', () => {
     expect(stored()).toMatchObject({ holderIdentity: 'run/a' });
   });
 
+  it.each(['while it is renewed', 'afterwards'])(
+    'gives up the release without the API server %s',
+    async (when) => {
+      const mine = lease('run/a');
+      await acquire(mine);
+      lab.api.faults.add({ match: { resource: 'leases' }, action: { reset: 'before' } });
+      if (when === 'while it is renewed') {
+        stopProcess(1_100);
+        void mine.assertHeld().catch(() => {});
+      }
+      const started = performance.now();
+      await mine.release();
+      expect(performance.now() - started).toBeLessThan(4_000);
+      lab.api.faults.clear();
+      // Nothing is retried in the background, which would keep the process alive.
+      lab.api.requests.clear();
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      expect(lab.api.requests.matching({ resource: 'leases' })).toEqual([]);
+    },
+  );
+
   it('stops the writes of a client once another process has taken over', async () => {
     const mine = lease('run/a');
     await acquire(mine);

@@ -53,11 +53,14 @@ export async function readHolder(client: KubernetesClient, namespace: string): P
   return lease && holderOf(lease);
 }
 
-async function readLease(client: KubernetesClient, namespace: string): Promise<V1Lease | undefined> {
+async function readLease(
+  client: KubernetesClient,
+  namespace: string,
+  signal?: AbortSignal,
+): Promise<V1Lease | undefined> {
+  const read = () => client.coordination.readNamespacedLease({ name: objectNames.lease, namespace });
   try {
-    return await client.call(`read lease ${objectNames.lease}`, () =>
-      client.coordination.readNamespacedLease({ name: objectNames.lease, namespace }),
-    );
+    return await client.call(`read lease ${objectNames.lease}`, read, signal);
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -97,9 +100,13 @@ export class Lease {
   #renewed: Moment = never;
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
+  readonly #end = new AbortController();
+  /** Ends the retries of every request. */
+  readonly #signal: AbortSignal;
 
   constructor(client: KubernetesClient, namespace: string, identity: Identity, durationMs: number) {
     this.#client = client;
+    this.#signal = AbortSignal.any([client.options.signal, this.#end.signal]);
     this.#namespace = namespace;
     this.#identity = `${identity.runId}/${identity.processName}`;
     this.#duration = Math.max(1, Math.round(durationMs / 1000)) * 1000;
@@ -118,7 +125,7 @@ export class Lease {
     let sameRun = false;
     let report = onWait;
     for (;;) {
-      const lease = await readLease(this.#client, this.#namespace);
+      const lease = await this.#read();
       const holder = lease && holderOf(lease);
       const isOther = lease !== undefined && holder !== undefined && holder.identity !== this.#identity;
       sameRun = isOther && holder.identity.split('/')[0] === this.#identity.split('/')[0];
@@ -161,13 +168,23 @@ export class Lease {
     return Promise.race([renewed, sleep(5_000, false, { ref: false })]);
   }
 
-  /** Releases the lease, so that the next Job need not wait. Does nothing if it is not held. */
+  /**
+   * Releases the lease, so that the next Job need not wait. Does nothing if it is not held. Tries for as long
+   * as the lease lasts, at most 5 s: without the API server it expires by itself. Not to be used afterwards.
+   */
   async release(): Promise<void> {
     clearInterval(this.#timer);
+    const giveUp = () => this.#end.abort(new Error('the lease was not released in time'));
+    const limit = setTimeout(giveUp, Math.min(5_000, this.#duration));
+    await this.#release();
+    clearTimeout(limit);
+  }
+
+  async #release(): Promise<void> {
     await this.#renewing?.catch(() => {});
     if (this.#renewed === never) return;
     this.#renewed = never;
-    const lease = await readLease(this.#client, this.#namespace).catch(() => undefined);
+    const lease = await this.#read().catch(() => undefined);
     if (lease === undefined || holderOf(lease)?.identity !== this.#identity) return;
     lease.spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
     // Replaces only what was read, so a process that took over in between keeps the lease.
@@ -183,7 +200,7 @@ export class Lease {
 
   async #renew(): Promise<void> {
     for (;;) {
-      const lease = await readLease(this.#client, this.#namespace);
+      const lease = await this.#read();
       const holder = lease && holderOf(lease);
       if (holder?.identity !== this.#identity) {
         clearInterval(this.#timer);
@@ -221,17 +238,19 @@ export class Lease {
     return true;
   }
 
+  #read(): Promise<V1Lease | undefined> {
+    return readLease(this.#client, this.#namespace, this.#signal);
+  }
+
   #create(body: V1Lease): Promise<V1Lease> {
-    const namespace = this.#namespace;
-    return this.#client.call('create the lease', () =>
-      this.#client.coordination.createNamespacedLease({ namespace, body }),
-    );
+    const request = { namespace: this.#namespace, body };
+    const create = () => this.#client.coordination.createNamespacedLease(request);
+    return this.#client.call('create the lease', create, this.#signal);
   }
 
   #replace(body: V1Lease): Promise<V1Lease> {
     const request = { name: objectNames.lease, namespace: this.#namespace, body };
-    return this.#client.call('renew the lease', () =>
-      this.#client.coordination.replaceNamespacedLease(request),
-    );
+    const replace = () => this.#client.coordination.replaceNamespacedLease(request);
+    return this.#client.call('renew the lease', replace, this.#signal);
   }
 }
