@@ -199,7 +199,7 @@ function stalledAfterSeconds({ timing, drain, gates }: Settings): number {
   const longest = Math.max(
     timing.script,
     timing.soak,
-    timing.nodeReady,
+    timing.nodeReady + timing.staticPods,
     timing.apiOutage,
     drain.timeout,
     gates.alertWait,

@@ -55,6 +55,7 @@ export function labSettings({ services, nodes, soak, change = (base) => base }: 
     timing: {
       soak,
       nodeReady: '20s',
+      staticPods: '300ms',
       script: '60s',
       lease: '3s',
       apiOutage: '30s',

@@ -48,6 +48,7 @@ describe('reading a node', () => {
       containerd: '1.7.24',
       ready: true,
       readySince: 0,
+      reportedAt: 0,
       pressures: [],
       unschedulable: false,
       cordonedByUs: false,
@@ -91,7 +92,12 @@ describe('reading a node', () => {
       annotations: { [keys.changed]: since, [keys.soaking]: 'nonsense' },
       spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] },
       conditions: [
-        { type: 'Ready', status: 'Unknown', lastTransitionTime: new Date(since) },
+        {
+          type: 'Ready',
+          status: 'Unknown',
+          lastTransitionTime: new Date(since),
+          lastHeartbeatTime: new Date('2026-01-04T12:00:10Z'),
+        },
         { type: 'DiskPressure', status: 'True' },
         { type: 'MemoryPressure', status: 'False' },
         { type: 'FrequentUnregisterNetDevice', status: 'True' },
@@ -102,6 +108,7 @@ describe('reading a node', () => {
       soakingSince: undefined,
       ready: false,
       readySince: Date.parse(since),
+      reportedAt: Date.parse(since) + 10_000,
       pressures: ['DiskPressure'],
       taints: [{ key: 'k', value: '', effect: 'NoSchedule' }],
     });

@@ -35,6 +35,8 @@ export interface ClusterNode extends NodeAnnotations {
   readonly ready: boolean;
   /** When Ready last changed, epoch milliseconds; 0 when unknown. */
   readonly readySince: number;
+  /** When its kubelet last reported Ready, epoch milliseconds by the node's clock; 0 when unknown. */
+  readonly reportedAt: number;
   /** Pressure conditions that are true, such as `DiskPressure`. */
   readonly pressures: readonly string[];
   /** It is cordoned, by a rollout or by a person. */
@@ -64,9 +66,8 @@ export function readNode(node: V1Node, readAnnotations: ReadAnnotations): Cluste
       node.status?.nodeInfo?.containerRuntimeVersion ?? '',
     )?.[1],
     ready: readyCondition?.status === 'True',
-    readySince: readyCondition?.lastTransitionTime
-      ? new Date(readyCondition.lastTransitionTime).getTime()
-      : 0,
+    readySince: timeOf(readyCondition?.lastTransitionTime) ?? 0,
+    reportedAt: timeOf(readyCondition?.lastHeartbeatTime) ?? 0,
     pressures: conditions
       .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
       .map((c) => c.type),

@@ -6,6 +6,7 @@ import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './disruption-budgets.ts';
 import { type ClusterNode, inOrder, type ReadAnnotations, readNodes } from './nodes.ts';
+import { type StaticPodsWait, waitForStaticPods } from './static-pods.ts';
 import { waitForObjects } from './watch.ts';
 
 /**
@@ -35,6 +36,12 @@ export interface ClusterReader {
    * @throws TimeoutError at the deadline.
    */
   waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
+  /**
+   * Waits until a node's static pods are Ready and have survived the restart of its kubelet.
+   *
+   * @throws TimeoutError at the deadline.
+   */
+  waitForStaticPods(of: StaticPodsWait, wait: Wait): Promise<void>;
 }
 
 /** A reader of the real cluster. */
@@ -80,6 +87,7 @@ export function clusterReader(
         readNodes(items, readAnnotations).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
+    waitForStaticPods: (of, wait) => waitForStaticPods(client, of, wait),
     budgets: () => listBudgets(client),
   };
 }

@@ -29,6 +29,7 @@ describe('the longest run', () => {
     ['soak', { timing: { soak: '2h' } }],
     ['script', { timing: { script: '2h' } }],
     ['nodeReady', { timing: { nodeReady: '2h' } }],
+    ['wait for static pods', { timing: { staticPods: '2h' } }],
     ['alert wait', { gates: { alertWait: '2h' } }],
     ['drain', { drain: { timeout: '2h' } }],
     ['reconnection', { ssh: { reconnectTimeout: '2h' } }],

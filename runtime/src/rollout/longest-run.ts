@@ -7,8 +7,9 @@ import type { Settings } from '../settings/settings.ts';
  */
 export function longestRun(nodeCount: number, settings: Settings): number {
   const { timing, gates, drain, ssh } = settings;
+  const untilUp = timing.nodeReady + timing.staticPods;
   const perNode =
-    gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + timing.nodeReady + timing.soak;
+    gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + untilUp + timing.soak;
   const around = 3 * timing.script + 2 * gates.alertWait + timing.apiOutage;
   return nodeCount * perNode + around;
 }

@@ -221,6 +221,11 @@ export const settingsSchema = z.strictObject({
       soak: duration.prefault('10m'),
       /** From the end of a node's script until the node is Ready at the target. Default: 10m. */
       nodeReady: positiveDuration.prefault('10m'),
+      /**
+       * How long the API must show a control-plane node's static pods unchanged and Ready where the restarted
+       * kubelet has reported nothing new about them (F69). Default: 20s.
+       */
+      staticPods: positiveDuration.prefault('20s'),
       /** Time limit of one script on one node. Default: 45m. */
       script: positiveDuration.prefault('45m'),
       /** Duration of the executor's Lease, whole seconds. Default: 1m. */

@@ -21,6 +21,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     containerd: '1.7.27',
     ready: true,
     readySince: 0,
+    reportedAt: Date.now(),
     pressures: [],
     unschedulable: false,
     cordonedByUs: false,

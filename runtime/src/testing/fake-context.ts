@@ -44,6 +44,8 @@ export interface FakeCluster {
    * Called for each script, after it is recorded in `effects` but before it changes the node; throw to fail.
    */
   onScript: (node: string, name: string) => Promise<void>;
+  /** Called when the run waits for the static pods of a node; throw to fail. */
+  onStaticPods: (node: string) => Promise<void>;
   /** The result of a snapshot; throw to fail. */
   takeSnapshot: () => Promise<Snapshot | undefined>;
   /** Whether the snapshot at this path verifies. */
@@ -131,6 +133,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     unreadable: [],
     onDrain: async () => {},
     onScript: async () => {},
+    onStaticPods: async () => {},
     takeSnapshot: async () => ({
       path: '/backup/new.db',
       hash: 'ff',
@@ -177,6 +180,9 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
 /** The output of kubelet_facts.sh on an ordinary node. */
 const ordinaryKubelet = 'cgroup v2\nfile /var/lib/kubelet/config.yaml e30K\nend';
 
+/** Long ago: what the nodes report is younger. */
+const kubeletStart = 'ExecMainStartTimestamp=Wed 2020-01-01 00:00:00 UTC';
+
 /** The answers of crictl and etcdctl with a healthy etcd member on every control-plane node. */
 function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): string {
   if (words[1] === 'ps') return '3f2a9c0d1e77';
@@ -207,6 +213,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       async waitForNode(name, what, done) {
         if (!done(fake.node(name))) throw new TimeoutError(what, 50);
       },
+      waitForStaticPods: ({ node }) => fake.onStaticPods(node),
     },
   };
 }
@@ -273,6 +280,7 @@ function writing(
     shell: {
       async read(_node, words) {
         if (words[0] === 'crictl') return { code: 0, output: etcdAnswer(words, fake.nodes) };
+        if (words[0] === 'env') return { code: 0, output: kubeletStart };
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },

@@ -93,6 +93,7 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
       return applied ? target : real.serverRelease();
     },
     waitForNode: async () => {},
+    waitForStaticPods: async () => {},
   };
 }
 

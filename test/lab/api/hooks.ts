@@ -24,6 +24,7 @@ export function connectNode(api: Cluster, name: string): NodeHooks {
     onKubeletRestart(release, containerd) {
       const runtime = containerd === '' ? {} : { containerRuntimeVersion: `containerd://${containerd}` };
       nodeInfo({ kubeletVersion: `v${release}`, ...runtime });
+      api.kubelets.restarted(name);
     },
     onContainerd(version) {
       nodeInfo({ containerRuntimeVersion: `containerd://${version}` });

@@ -92,7 +92,7 @@ export class LabApi implements ApiServer {
     this.#version = options.version;
     this.#kit = new Kit(this.#registry, { ...defaultTimings, ...options.timings });
     this.runner = this.#createRunner(options);
-    this.kubelets = new Kubelets(this.#kit, this.runner);
+    this.kubelets = new Kubelets(this.#kit, this.runner, (ms) => void this.outage(ms));
     this.#server = this.#createServer();
     this.#stops.push(
       startHousekeeping(this.#kit, identity.caPem),

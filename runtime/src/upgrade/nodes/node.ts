@@ -13,9 +13,9 @@ import {
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
-import { TimeoutError, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
+import { becomeReady } from './readiness.ts';
 
 /** `master` runs `kubeadm upgrade apply`, once per rollout; `worker` runs `kubeadm upgrade node`. */
 export type NodeRole = 'master' | 'worker';
@@ -39,7 +39,10 @@ export async function upgradeNode(
   // Even if the kubelet is at the target, an interrupted script may have steps left. It is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);
-  await becomeReady(ctx, node);
+  await becomeReady(ctx, node).catch(async (error) => {
+    if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
+    throw await withNodeState(ctx, node, error, `See journalctl -u kubelet on ${node.name}.`);
+  });
   await readmit(ctx, node.name, soak);
   reportPhase(ctx, node, soak ? 'soaking' : 'done');
 }
@@ -136,17 +139,6 @@ async function readAgain(ctx: Context, name: string): Promise<Partial<ClusterNod
     if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
     return { unknown: error.message };
   }
-}
-
-async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
-  const { target } = ctx.request;
-  const wait = within(ctx.settings.timing.nodeReady, ctx.signal);
-  const isUp = (now: ClusterNode) => now.ready && now.release === target;
-  const what = `waiting for ${node.name} to be Ready at ${target}`;
-  await ctx.cluster.waitForNode(node.name, what, isUp, wait).catch(async (error) => {
-    if (!(error instanceof TimeoutError)) throw error;
-    throw await withNodeState(ctx, node, error, `See journalctl -u kubelet on ${node.name}.`);
-  });
 }
 
 /**

@@ -21,20 +21,38 @@ interface Work {
   readonly cancel: (() => void)[];
 }
 
+/**
+ * A kubelet of another minor computes other hashes of the static pods, and so recreates them some time after
+ * it started (F69). Times in milliseconds.
+ */
+export interface StaticPodRecreation {
+  /** From its start until it kills them; so long the API shows what the kubelet before it reported. */
+  readonly after: number;
+  /** How long the API server is away from then on. */
+  readonly apiServerAway: number;
+  /** From the kill until they are Ready. */
+  readonly ready: number;
+}
+
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 /** The kubelets of all nodes: they start, stop and remove pods. Pods with a known image run as processes. */
 export class Kubelets {
+  /** How kubelets recreate the static pods of their node after a restart. @default they leave them alone */
+  recreation: StaticPodRecreation | undefined;
   readonly #kit: Kit;
   readonly #runner: PodRunner;
+  readonly #outage: (ms: number) => void;
   readonly #down = new Set<string>();
   readonly #work = new Map<string, Work>();
   readonly #waiting = new Map<string, (() => void)[]>();
   #address = 10;
 
-  constructor(kit: Kit, runner: PodRunner) {
+  /** @param outage takes the API server away for this long, milliseconds. */
+  constructor(kit: Kit, runner: PodRunner, outage: (ms: number) => void) {
     this.#kit = kit;
     this.#runner = runner;
+    this.#outage = outage;
   }
 
   /** Starts the kubelets. Returns a function that stops them. */
@@ -59,6 +77,37 @@ export class Kubelets {
     for (const resolve of this.#waiting.get(node)?.splice(0) ?? []) resolve();
     setReachable(this.#kit, node, true);
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
+  }
+
+  /** The node's kubelet has restarted: it reports Ready and, later, recreates static pods if it is to. */
+  restarted(node: string): void {
+    if (this.#down.has(node)) return;
+    setReachable(this.#kit, node, true);
+    const { recreation } = this;
+    if (recreation !== undefined)
+      this.#kit.deadline(recreation.after, () => this.#recreateStaticPods(node, recreation));
+  }
+
+  /** Until now the pods were shown as the kubelet before the restart reported them. */
+  #recreateStaticPods(node: string, { apiServerAway, ready }: StaticPodRecreation): void {
+    const pods = this.#podsOn(node).filter((pod) => mirrorAnnotation in (pod.metadata.annotations ?? {}));
+    if (pods.length === 0) return;
+    for (const { metadata, ...pod } of pods) {
+      this.#kit.store.remove('pods', metadata.namespace, metadata.name);
+      const status = structuredClone(pod.status ?? {});
+      setReady(status, false, 'ContainersNotReady');
+      const { name, namespace, labels, annotations } = metadata;
+      this.#kit.registry.seed({ ...pod, metadata: { name, namespace, labels, annotations }, status });
+    }
+    this.#outage(apiServerAway);
+    this.#kit.deadline(ready, () => {
+      for (const { metadata } of pods) {
+        const pod = this.#kit.store.get('pods', metadata.namespace, metadata.name);
+        if (pod === undefined) continue;
+        this.#restarted(pod);
+        this.#update(pod, (status) => setReady(status, true));
+      }
+    });
   }
 
   /** Like {@link setDown}, and kills the node's processes. */

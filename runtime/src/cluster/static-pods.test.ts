@@ -1,0 +1,179 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
+import type { TestLab } from '../../../test/lab/api/testing.ts';
+import type { KubeObject } from '../../../test/lab/api/types.ts';
+import { connect, startLab } from '../testing/api.ts';
+import { rejection } from '../testing/files.ts';
+import { within } from '../wait.ts';
+import { judgeStaticPods, StaticPodObservation, waitForStaticPods } from './static-pods.ts';
+
+const kubeletStart = Date.parse('2026-03-01T10:00:30Z');
+const before = '2026-03-01T10:00:29Z';
+const sameSecond = '2026-03-01T10:00:30Z';
+const after = '2026-03-01T10:00:31Z';
+const names = ['kube-apiserver-one', 'kube-controller-manager-one', 'kube-scheduler-one'];
+
+/** A static pod that has been Ready since `at`, in a container that has run since then. */
+const pod = (name: string, at = before, change: { ready?: 'True' | 'False'; uid?: string } = {}): V1Pod => ({
+  metadata: { name, uid: change.uid ?? `uid-of-${name}` },
+  status: {
+    startTime: new Date(before),
+    conditions: [{ type: 'Ready', status: change.ready ?? 'True', lastTransitionTime: new Date(at) }],
+    containerStatuses: [{ state: { running: { startedAt: new Date(at) } } } as never],
+  },
+});
+const all = (at?: string, change?: Parameters<typeof pod>[2]) => names.map((name) => pod(name, at, change));
+
+describe('the static pods of a node whose kubelet was restarted (F69)', () => {
+  test.each([
+    ['reported on since', all(after), { unready: [], silent: [] }],
+    ['not reported on yet', all(before), { unready: [], silent: names }],
+    [
+      'reported on in the second of the restart, by whichever kubelet',
+      all(sameSecond),
+      { unready: [], silent: names },
+    ],
+    ['not Ready', all(after, { ready: 'False' }), { unready: names, silent: [] }],
+    ['missing', all(after).slice(1), { unready: names.slice(0, 1), silent: [] }],
+    [
+      'being deleted',
+      all(after).map((one) => ({ ...one, metadata: { ...one.metadata, deletionTimestamp: new Date() } })),
+      { unready: names, silent: [] },
+    ],
+    [
+      'Ready since, in a container from before: its probe has answered again',
+      all(after).map((one) => ({ ...one, status: { ...one.status, containerStatuses: [] } })),
+      { unready: [], silent: [] },
+    ],
+  ])('%s', (_what, pods, expected) => {
+    expect(judgeStaticPods('one', pods, kubeletStart)).toEqual(expected);
+  });
+});
+
+/** Adds answers at these seconds and returns when the pods were certain. */
+function certainAt(answers: readonly (readonly [at: number, pods: V1Pod[], took?: number])[]) {
+  const observation = new StaticPodObservation('one', kubeletStart, 20_000);
+  const at = answers.find(([seconds, pods, took = 0]) => {
+    observation.add(pods, (seconds - took) * 1000, seconds * 1000);
+    return observation.isCertain;
+  });
+  return at?.[0];
+}
+
+describe('the static pods are certain', () => {
+  it('at once when the kubelet has reported on each', () => {
+    expect(certainAt([[0, all(after)]])).toBe(0);
+  });
+
+  it('after 20 s of the same answer when it has not reported on one of them', () => {
+    const mixed = [...all(after).slice(1), pod(names[0] ?? '', before)];
+    expect(
+      certainAt([
+        [0, mixed],
+        [19, mixed],
+        [20, mixed],
+      ]),
+    ).toBe(20);
+  });
+
+  it('never while one is not Ready, and its time starts again', () => {
+    const restarting = all(before, { ready: 'False' });
+    expect(
+      certainAt([
+        [0, all()],
+        [10, restarting],
+        [25, all()],
+        [44, all()],
+        [45, all()],
+      ]),
+    ).toBe(45);
+  });
+
+  it('only 20 s after an outage of the API server, in which no kubelet could report', () => {
+    expect(
+      certainAt([
+        [0, all()],
+        [25, all(), 15],
+        [44, all()],
+        [45, all()],
+      ]),
+    ).toBe(45);
+  });
+
+  it('only 20 s after a pod was recreated with an old status', () => {
+    const other = all(before, { uid: 'other' });
+    expect(
+      certainAt([
+        [0, all()],
+        [15, other],
+        [20, other],
+        [35, other],
+      ]),
+    ).toBe(35);
+  });
+});
+
+describe('waiting for static pods', () => {
+  let lab: TestLab;
+  const never = new AbortController().signal;
+  beforeAll(async () => {
+    lab = await startLab();
+  });
+  afterAll(() => lab.stop());
+  afterEach(() => {
+    lab.api.requests.clear();
+    for (const { metadata } of lab.api.store.list('pods'))
+      lab.api.store.remove('pods', metadata.namespace, metadata.name);
+  });
+
+  const apply = (at: string, ready: 'True' | 'False' = 'True', node = 'one') =>
+    lab.api.apply(
+      names.map(
+        (name): KubeObject => ({
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: {
+            name: name.replace('one', node),
+            namespace: 'kube-system',
+            labels: { tier: 'control-plane' },
+          },
+          spec: { nodeName: node, containers: [{ name: 'c', image: 'c' }] },
+          status: {
+            phase: 'Running',
+            conditions: [{ type: 'Ready', status: ready, lastTransitionTime: at }],
+          },
+        }),
+      ),
+    );
+  const wait = (settle: number, ms = 10_000) =>
+    waitForStaticPods(connect(lab), { node: 'one', kubeletStart, settle }, within(ms, never));
+
+  it('ends with the report of the restarted kubelet, through an outage of the API server', async () => {
+    apply(before);
+    apply(before, 'False', 'two');
+    setTimeout(() => apply(after, 'False'), 100);
+    setTimeout(() => void lab.api.outage(300).then(() => apply(after)), 200);
+    await wait(60_000);
+    const statuses = lab.api.store.list('pods').filter((one) => one.spec?.nodeName === 'one');
+    expect(statuses.map((one) => one.status?.conditions?.[0]?.lastTransitionTime)).toEqual(
+      names.map(() => after),
+    );
+  });
+
+  it('ends by itself where nothing is reported, and asks no more often than it must', async () => {
+    apply(before);
+    const started = performance.now();
+    await wait(600);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(600);
+    expect(lab.api.requests.matching({ resource: 'pods', verb: 'list' }).length).toBeLessThan(4);
+  });
+
+  it('names at its deadline what is missing', async () => {
+    apply(before);
+    expect((await rejection(wait(60_000, 100))).message).toContain(
+      'still pending: kube-apiserver-one is Ready only by a report from before the restart',
+    );
+    apply(after, 'False');
+    expect((await rejection(wait(60_000, 100))).message).toContain('kube-scheduler-one is not Ready');
+  });
+});

@@ -1,0 +1,163 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { Wait } from '../wait.ts';
+import type { KubernetesClient } from './client.ts';
+import { timeOf } from './nodes.ts';
+import { isPodReady } from './pods.ts';
+import { waitForObjects } from './watch.ts';
+
+/** Static pods that kubeadm runs on every control-plane node; etcd may be outside the cluster. */
+const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
+
+/** Selects the pods of kubeadm's control plane. */
+export const controlPlaneSelector = 'tier=control-plane';
+
+/**
+ * An answer of the API server that took longer than this came after an outage, milliseconds. The kubelet may
+ * not have been able to report in that time, so what it reported before shows nothing about it.
+ */
+const outage = 1_000;
+
+/** What the API shows of a control-plane node's static pods after its kubelet was restarted. */
+export interface StaticPods {
+  /** Names of those that are missing or not Ready. */
+  readonly unready: readonly string[];
+  /**
+   * Names of those that are Ready by a status from before the restart. Either the kubelet left the pod alone
+   * and had nothing to report, or it has not come to it yet and will recreate it (F69).
+   */
+  readonly silent: readonly string[];
+}
+
+/**
+ * Separates what the restarted kubelet reported from what the kubelet before it did. Pure.
+ *
+ * @param pods the control-plane pods of the node.
+ * @param kubeletStart the second in which the kubelet started, epoch milliseconds by the node's clock. Times
+ *   in the API are whole seconds by that clock too, so only a later second is surely after the start.
+ */
+export function judgeStaticPods(node: string, pods: readonly V1Pod[], kubeletStart: number): StaticPods {
+  const nameOf = (pod: V1Pod) => pod.metadata?.name ?? '';
+  const missing = components
+    .map((component) => `${component}-${node}`)
+    .filter((name) => !pods.some((pod) => nameOf(pod) === name));
+  const isUp = (pod: V1Pod) => isPodReady(pod) && pod.metadata?.deletionTimestamp === undefined;
+  return {
+    unready: [...missing, ...pods.filter((pod) => !isUp(pod)).map(nameOf)],
+    silent: pods.filter((pod) => isUp(pod) && reportedAt(pod) <= kubeletStart).map(nameOf),
+  };
+}
+
+/** The latest time in what the kubelet reported of the pod, epoch milliseconds; 0 when it has none. */
+function reportedAt({ status }: V1Pod): number {
+  const times = [
+    status?.startTime,
+    ...(status?.conditions ?? []).map((condition) => condition.lastTransitionTime),
+    ...(status?.containerStatuses ?? []).map((container) => container.state?.running?.startedAt),
+  ];
+  return Math.max(0, ...times.map((time) => timeOf(time) ?? 0));
+}
+
+/** When the API shows static pods, and for how long it has shown the same. */
+export class StaticPodObservation {
+  readonly #node: string;
+  readonly #kubeletStart: number;
+  readonly #settle: number;
+  #last: StaticPods = { unready: [], silent: [] };
+  #shown = '';
+  /** `performance.now()` of the first of the equal answers in which every pod is Ready. */
+  #since: number | undefined;
+  #now = 0;
+
+  /** @param settle how long equal answers must last where a pod is silent, milliseconds. */
+  constructor(node: string, kubeletStart: number, settle: number) {
+    this.#node = node;
+    this.#kubeletStart = kubeletStart;
+    this.#settle = settle;
+  }
+
+  /**
+   * Adds an answer of the API server.
+   *
+   * @param asked when it was requested.
+   * @param now when it arrived. Both by `performance.now()`.
+   */
+  add(pods: readonly V1Pod[], asked: number, now: number): void {
+    const shown = JSON.stringify(pods.map((pod) => [pod.metadata?.uid, reportedAt(pod)]).sort());
+    this.#last = judgeStaticPods(this.#node, pods, this.#kubeletStart);
+    if (this.#last.unready.length > 0) this.#since = undefined;
+    else if (shown !== this.#shown || now - asked > outage) this.#since = now;
+    else this.#since ??= now;
+    this.#shown = shown;
+    this.#now = now;
+  }
+
+  /** Whether every pod is Ready and will not be restarted because of the kubelet's restart. */
+  get isCertain(): boolean {
+    return this.#since !== undefined && this.#remaining === 0;
+  }
+
+  /** Milliseconds until equal answers are enough; undefined while a pod is not Ready. */
+  get due(): number | undefined {
+    return this.#since === undefined ? undefined : this.#remaining;
+  }
+
+  /** What is still missing, for an error. */
+  get pending(): string[] {
+    return [
+      ...this.#last.unready.map((name) => `${name} is not Ready`),
+      ...this.#last.silent.map((name) => `${name} is Ready only by a report from before the restart`),
+    ];
+  }
+
+  get #remaining(): number {
+    if (this.#last.silent.length === 0) return 0;
+    return Math.max(0, this.#settle - (this.#now - (this.#since ?? this.#now)));
+  }
+}
+
+/** Whose static pods to wait for. */
+export interface StaticPodsWait {
+  /** The control-plane node. */
+  readonly node: string;
+  /** The second in which its kubelet started, epoch milliseconds by its own clock. */
+  readonly kubeletStart: number;
+  /** How long equal answers must last where the kubelet has reported nothing new, milliseconds. */
+  readonly settle: number;
+}
+
+/**
+ * Waits until the static pods of a control-plane node are Ready and have survived the restart of its kubelet.
+ * Ends at once when the kubelet has reported on each of them since; otherwise the API must show the same for
+ * `settle` without an outage.
+ *
+ * @throws TimeoutError at the deadline, with the pods; otherwise as {@link KubernetesClient.call} does.
+ */
+export async function waitForStaticPods(
+  client: KubernetesClient,
+  { node, kubeletStart, settle }: StaticPodsWait,
+  wait: Wait,
+): Promise<void> {
+  const observation = new StaticPodObservation(node, kubeletStart, settle);
+  const selectors = { labelSelector: controlPlaneSelector, fieldSelector: `spec.nodeName=${node}` };
+  const source = {
+    path: '/api/v1/namespaces/kube-system/pods',
+    query: selectors,
+    async list() {
+      const asked = performance.now();
+      const answer = await client.call(`list the static pods of ${node}`, () =>
+        client.core.listNamespacedPod({ namespace: 'kube-system', ...selectors }),
+      );
+      observation.add(answer.items, asked, performance.now());
+      return answer;
+    },
+    due: () => (observation.due === undefined ? undefined : Date.now() + observation.due),
+  };
+  await waitForObjects<V1Pod, true>(
+    client,
+    source,
+    `waiting for the static pods of ${node} after the restart of its kubelet`,
+    () => observation.isCertain || undefined,
+    wait,
+    () => observation.pending,
+  );
+}

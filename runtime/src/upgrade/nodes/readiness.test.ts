@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { type FakeOptions, fakeContext, master } from '../../testing/fake-context.ts';
+import { effectsOn, run, target, worker } from '../../testing/run.ts';
+import { TimeoutError } from '../../wait.ts';
+
+const start = Date.parse('2026-03-01T10:00:30Z');
+const text = 'ExecMainStartTimestamp=Sun 2026-03-01 10:00:30 UTC';
+
+/** A run that finds `k8s-node1` cordoned at the target, and whose kubelets start at 10:00:30. */
+function resumed(output = text, options: FakeOptions = {}) {
+  const inProgress = {
+    release: target,
+    changedAt: Date.now() - 1_000,
+    cordonedByUs: true,
+    unschedulable: true,
+  };
+  const made = fakeContext({
+    inFlight: {},
+    nodes: [master({ release: target }), worker('k8s-node1', inProgress)],
+    server: '1.34.5',
+    ...options,
+  });
+  const { read } = made.ctx.shell;
+  made.ctx.shell.read = async (node, words) => (words[0] === 'env' ? { code: 0, output } : read(node, words));
+  return made;
+}
+
+describe('a node after its script (F69)', () => {
+  it.each([
+    ['before its kubelet was restarted', start - 1_000, 'failed'],
+    ['since its kubelet was restarted', start, 'done'],
+  ])('that reported Ready %s, at the same release', async (_when, reportedAt, outcome) => {
+    const { ctx, fake } = resumed();
+    fake.change('k8s-node1', { reportedAt });
+    expect(await run({ ctx })).toMatchObject({ outcome });
+    expect(fake.node('k8s-node1').unschedulable).toBe(outcome === 'failed');
+  });
+
+  it.each(['ExecMainStartTimestamp=', 'Unit kubelet.service not found.', ''])(
+    'that does not tell when its kubelet started (“%s”) stays cordoned',
+    async (output) => {
+      const { ctx, fake } = resumed(output);
+      expect(await run({ ctx })).toMatchObject({
+        outcome: 'failed',
+        message: `systemctl show kubelet on k8s-node1 does not tell when the kubelet started: ${output || 'no output'}`,
+        hint: expect.stringMatching(/^k8s-node1 stays cordoned at 1\.34\.5\. See journalctl -u kubelet/),
+      });
+      expect(fake.node('k8s-node1').unschedulable).toBe(true);
+    },
+  );
+
+  it('is not asked in a dry-run, which restarts no kubelet', async () => {
+    const { ctx } = resumed('');
+    expect(await run({ ctx: { ...ctx, request: { ...ctx.request, dryRun: true } } })).toMatchObject({
+      outcome: 'done',
+    });
+  });
+
+  it('is uncordoned only after its static pods are certain; a worker has none', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onStaticPods = async (node) => void fake.effects.push(`${node} static pods`);
+    expect(await run({ ctx })).toMatchObject({ outcome: 'done' });
+    expect(effectsOn(fake, 'k8s-master').slice(-3)).toEqual([
+      'k8s-master static pods',
+      'k8s-master uncordon cordoned- soaking-',
+      'k8s-master annotate touched-',
+    ]);
+    expect(fake.effects.filter((effect) => effect.endsWith('static pods'))).toHaveLength(1);
+  });
+
+  it('whose static pods do not come back stays cordoned, and no other node follows', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onStaticPods = async () => {
+      throw new TimeoutError('waiting for the static pods', 50, ['etcd-k8s-master is not Ready']);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('still pending: etcd-k8s-master is not Ready'),
+      hint: expect.stringMatching(/^k8s-master stays cordoned at 1\.34\.5\. See journalctl -u kubelet/),
+    });
+    expect(fake.node('k8s-master').unschedulable).toBe(true);
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
+  });
+});
