@@ -6,6 +6,7 @@ import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { listBudgets } from './disruption-budgets.ts';
 import { type ClusterNode, inOrder, type ReadAnnotations, readNodes } from './nodes.ts';
+import { type Observable, type Observation, observe } from './observation.ts';
 import { type StaticPodsWait, waitForStaticPods } from './static-pods.ts';
 import { waitForObjects } from './watch.ts';
 
@@ -36,6 +37,8 @@ export interface ClusterReader {
    * @throws TimeoutError at the deadline.
    */
   waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
+  /** Starts to observe, from the present state on. */
+  observe(what: readonly Observable[]): Promise<Observation>;
   /**
    * Waits until a node's static pods are Ready and have survived the restart of its kubelet.
    *
@@ -87,6 +90,7 @@ export function clusterReader(
         readNodes(items, readAnnotations).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
+    observe: (what) => observe(client, what),
     waitForStaticPods: (of, wait) => waitForStaticPods(client, of, wait),
     budgets: () => listBudgets(client),
   };

@@ -1,4 +1,4 @@
-import { Watch } from '@kubernetes/client-node';
+import { type KubernetesObject, Watch } from '@kubernetes/client-node';
 import { pause, TimeoutError, type Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 
@@ -12,6 +12,11 @@ export interface ObjectSource<T> {
   list(): Promise<{ items: T[]; metadata?: { resourceVersion?: string } }>;
   /** When to list again even without a change, epoch milliseconds. @default never */
   due?(objects: readonly T[]): number | undefined;
+  /**
+   * What counts of an object: a change that leaves this equal is ignored, without a request. @default
+   * everything
+   */
+  digest?(object: T): string;
 }
 
 /** Milliseconds after which the objects are listed again in any case, as a watch can die silently. */
@@ -24,7 +29,7 @@ const relistAfterMs = 20_000;
  * @param pending what is still missing, for the error.
  * @throws TimeoutError at the deadline; the signal's reason when aborted; ApiError when listing is refused.
  */
-export async function waitForObjects<T, R>(
+export async function waitForObjects<T extends KubernetesObject, R>(
   client: KubernetesClient,
   source: ObjectSource<T>,
   what: string,
@@ -39,20 +44,21 @@ export async function waitForObjects<T, R>(
     if (result !== undefined) return result;
     if (Date.now() >= wait.deadline) throw new TimeoutError(what, Date.now() - started, pending(items));
     const due = source.due?.(items) ?? Number.POSITIVE_INFINITY;
-    await nextChange(client, source, metadata?.resourceVersion, {
-      deadline: Math.min(wait.deadline, due),
-      signal: wait.signal,
-    });
+    const known = { items, resourceVersion: metadata?.resourceVersion };
+    const until = { deadline: Math.min(wait.deadline, due), signal: wait.signal };
+    await nextChange(client, source, known, until);
   }
 }
 
-/** Resolves at the first event after `resourceVersion`, at the end of the watch, or when a list is due. */
-async function nextChange<T>(
+/** Resolves at the first event after `known` that counts, at the end of the watch, or when a list is due. */
+async function nextChange<T extends KubernetesObject>(
   client: KubernetesClient,
   source: ObjectSource<T>,
-  resourceVersion: string | undefined,
+  known: { readonly items: readonly T[]; readonly resourceVersion: string | undefined },
   wait: Wait,
 ): Promise<void> {
+  const { resourceVersion } = known;
+  const counts = filterOf(source, known.items);
   const settled = new AbortController();
   const opened = Date.now();
   let failed = false;
@@ -64,7 +70,8 @@ async function nextChange<T>(
   const watching = new Watch(client.kubeConfig).watch(
     source.path,
     query,
-    (type: string) => {
+    (type: string, object: T) => {
+      if (!counts(type, object)) return;
       failed ||= type === 'ERROR';
       settled.abort();
     },
@@ -79,4 +86,14 @@ async function nextChange<T>(
   wait.signal.throwIfAborted();
   // A watch that cannot be opened must not become a busy loop.
   if (failed && Date.now() - opened < 500) await pause(500, wait);
+}
+
+/** Whether an event counts. Without a digest every one does. */
+function filterOf<T extends KubernetesObject>(
+  { digest }: ObjectSource<T>,
+  items: readonly T[],
+): (type: string, object: T) => boolean {
+  if (digest === undefined) return () => true;
+  const known = new Map(items.map((item) => [item.metadata?.uid, digest(item)]));
+  return (type, object) => type !== 'MODIFIED' || known.get(object.metadata?.uid) !== digest(object);
 }

@@ -9,6 +9,7 @@ export const controlPlaneGate: Gate = {
   summary: 'the control-plane pods of every control-plane node are Ready',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
+  observes: ['nodes', 'control-plane pods'],
   async check({ cluster, nodes, inFlight }) {
     const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
     const members = nodes.filter((n) => n.controlPlane);

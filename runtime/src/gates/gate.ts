@@ -1,5 +1,6 @@
 import type { KubernetesClient } from '../cluster/client.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
+import type { Observable } from '../cluster/observation.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { UpgradeError } from '../errors.ts';
 import type { AlertSource } from '../prometheus/alerts.ts';
@@ -66,6 +67,8 @@ export interface Gate {
   readonly outcomeWhenClosed: 'held' | 'blocked';
   /** Whether waiting can open it. If not, it stops a running rollout at once. @default false */
   readonly opensByWaiting?: boolean;
+  /** What can open it and can be observed; the rest is asked again at intervals. @default nothing */
+  readonly observes?: readonly Observable[];
   /** Changes nothing; may be called any number of times. @throws when the answer is unknown. */
   check(ctx: GateContext): Promise<Findings>;
 }

@@ -7,6 +7,7 @@ export const nodesGate: Gate = {
   summary: 'every node is Ready and without pressure; before a rollout every listed node exists',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
+  observes: ['nodes'],
   async check({ cluster, nodes, settings, inFlight }) {
     const unreadable = await cluster.unreadableNodes();
     const listed = [...settings.nodes.controlPlane, ...settings.nodes.workers];

@@ -175,7 +175,9 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       /** How long a run waits for closed gates to open before a drain. Default: 30m. */
       alertWait: duration.prefault('30m'),
-      /** Time between two checks while waiting or soaking. Default: 15s. */
+      /**
+       * Time between two checks while waiting or soaking, for what cannot be watched. Default: 15s.
+       */
       alertInterval: positiveDuration.prefault('15s'),
       /** How long no node may have become Ready or not Ready before a rollout starts. Default: 1d. */
       quietPeriod: duration.prefault('1d'),

@@ -11,7 +11,7 @@ import { requestOf } from '../rollout/request.ts';
 import type { SettingsInput } from '../settings/settings.ts';
 import type { Snapshot } from '../ssh/snapshots.ts';
 import type { Context } from '../upgrade/context.ts';
-import { TimeoutError } from '../wait.ts';
+import { pause, TimeoutError } from '../wait.ts';
 import { clusterNode, controlPlaneTaint, testSettings } from './cluster.ts';
 
 const release = (text: string): Release => parseRelease('test', text);
@@ -213,6 +213,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       async waitForNode(name, what, done) {
         if (!done(fake.node(name))) throw new TimeoutError(what, 50);
       },
+      observe: async () => ({ next: (wait) => pause(Number.POSITIVE_INFINITY, wait) }),
       waitForStaticPods: ({ node }) => fake.onStaticPods(node),
     },
   };

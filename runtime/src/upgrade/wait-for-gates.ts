@@ -1,3 +1,4 @@
+import type { Observation } from '../cluster/observation.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import type { Gate, Verdict } from '../gates/gate.ts';
 import { pause, within } from '../wait.ts';
@@ -7,8 +8,13 @@ import { type Context, verdictsOf } from './context.ts';
 export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
   verdicts.flatMap((v) => v.reasons.map((reason) => `${v.gate}: ${reason}`));
 
+/** Shortest time between two checks of closed gates, however often the cluster changes. Milliseconds. */
+const shortestPause = 1_000;
+
 /**
  * Waits until all gates are open, at most `gates.alertWait`. Reports the reasons, again when they change.
+ * Checks again when the cluster changes in what the gates observe, at most once a second, and every
+ * `gates.alertInterval` for what cannot be observed, such as alerts.
  *
  * @param what completes “stopped …”: `before the drain of k8s-node2`.
  * @returns the verdicts, all open.
@@ -17,8 +23,12 @@ export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
  */
 export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<Verdict[]> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
+  const { alertInterval } = ctx.settings.gates;
+  const observed = [...new Set(gates.flatMap((gate) => gate.observes ?? []))];
   let reported = '';
+  let observation: Observation | undefined;
   for (;;) {
+    const earliest = Date.now() + Math.min(shortestPause, alertInterval);
     const verdicts = await verdictsOf(ctx, gates);
     const closed = verdicts.filter((verdict) => !verdict.open);
     if (closed.length === 0) return verdicts;
@@ -30,7 +40,11 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
       ctx.report.emit({ type: 'waiting', reasons, until: new Date(wait.deadline).toISOString() });
       reported = reasons.join();
     }
-    await pause(ctx.settings.gates.alertInterval, wait);
+    const next = { ...wait, deadline: Math.min(wait.deadline, Date.now() + alertInterval) };
+    // The check right after this finds what has changed before the observation started.
+    if (observation === undefined) observation = await ctx.cluster.observe(observed);
+    else await observation.next(next);
+    await pause(earliest - Date.now(), wait);
   }
 }
 
