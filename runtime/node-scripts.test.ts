@@ -16,7 +16,9 @@ const bash = (args: string[], input = '') => spawnSync('bash', args, { input, en
 test('every script is assembled, and everybody may run it', () => {
   expect(readdirSync(assembledScripts)).toEqual(names);
   for (const name of names) expect(statSync(join(assembledScripts, name)).mode & 0o777).toBe(0o755);
-  expect(new Set(names.flatMap(librariesOf))).toEqual(new Set(['lib/common.sh', 'lib/packages.sh']));
+  expect(new Set(names.flatMap(librariesOf))).toEqual(
+    new Set(['lib/common.sh', 'lib/images.sh', 'lib/packages.sh']),
+  );
 });
 
 test('make builds again when only an assembled script is missing', () => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Upgrades Kubernetes on this node: kubeadm, then the node's components, then kubelet and kubectl.
-# Drain the node first and uncordon it afterwards; this script changes only the node it runs on.
+# Drain the node first and uncordon it afterwards; this script changes only the node it runs on. With
+# --prepare it fetches all that it will need, while the node still serves.
 set -Eeuo pipefail
 
 usage() {
@@ -13,6 +14,8 @@ Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
   --release X.Y.Z                 the target release, such as 1.34.5
   --skip-phases A,B               passed to kubeadm, for example addon/coredns
   --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
+  --prepare                       only download the packages and pull the images that are missing; the node
+                                  need not be drained
   --dry-run                       print what would be done, change nothing
   --help
 
@@ -24,6 +27,7 @@ USAGE
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/images.sh"
 
 words_pattern='^[A-Za-z0-9/-]+(,[A-Za-z0-9/-]+)*$'
 manifests="$root/etc/kubernetes/manifests"
@@ -31,7 +35,9 @@ scratch="$root/etc/kubernetes/tmp"
 # Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
 
-role='' release='' skip_phases='' ignore_errors=''
+role='' release='' skip_phases='' ignore_errors='' prepare=false
+# How many images the target needs here, and how many of them were pulled.
+needed=0 pulled=0
 kubeadm_step=unchanged
 dropped_flags=()
 # Whether clean_scratch has found copies to remove.
@@ -45,6 +51,7 @@ parse_arguments() {
         set_option "$1" "$2"
         shift 2
         ;;
+      --prepare) prepare=true && shift ;;
       --dry-run) dry_run=true && shift ;;
       --help) usage && exit 0 ;;
       *) refuse "\"$1\" is not an option; see --help" ;;
@@ -149,7 +156,10 @@ hold_again() {
   ((${#unheld[@]} == 0)) || mark hold "${unheld[@]}" || warn "could not hold ${unheld[*]} again"
   unheld=()
 }
-clean_up() { hold_again; }
+clean_up() {
+  hold_again
+  [[ ! -e $unpacked ]] || as_root rm -rf -- "$unpacked"
+}
 
 # Sets revision: the package version of the release, such as 1.34.5-1.1.
 resolve_revision() {
@@ -163,12 +173,18 @@ resolve_revision() {
   die "the configured repository ($(configured_minors)) offers no kubeadm $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
 }
 
+# outdated NAME…: those that are not at the release, as NAME=VERSION, one a line.
+outdated() {
+  local package
+  for package in "$@"; do
+    [[ $(installed_version "$package") == "$release"-* ]] || printf '%s=%s\n' "$package" "$revision"
+  done
+}
+
 # upgrade_packages NAME…: upgrades them to the release and holds them.
 upgrade_packages() {
-  local package wanted=()
-  for package in "$@"; do
-    [[ $(installed_version "$package") == "$release"-* ]] || wanted+=("$package=$revision")
-  done
+  local wanted
+  mapfile -t wanted < <(outdated "$@")
   if $dry_run; then
     ((${#wanted[@]} == 0)) || printf 'WOULD: install %s\n' "${wanted[*]}"
     printf 'WOULD: hold %s\n' "$*"
@@ -181,6 +197,41 @@ upgrade_packages() {
     install_packages "${wanted[@]}"
   fi
   hold_again
+}
+
+# --- before the drain ---
+
+# The real run removes kubeadm's old copies first; this one only takes them into account.
+check_space_as_if_cleaned() {
+  local dry_run=true
+  clean_scratch >/dev/null
+  check_disk_space
+}
+
+# Whether kubeadm is to continue without images.
+may_lack_images() { [[ ,$ignore_errors, =~ ,(ImagePull|all), || ,$skip_phases, == *,preflight,* ]]; }
+
+# Whether kubeadm is to leave kube-proxy out.
+leaves_kube_proxy() { [[ ,$skip_phases, =~ ,addon(/kube-proxy)?, ]]; }
+
+# Fetches all that the upgrade will need here, so that what cannot be had is found on a node that still serves
+# (F54, F70). Changes apt's cache and the image store, nothing else; packages stay held.
+prepare_node() {
+  local wanted
+  mapfile -t wanted < <(outdated kubeadm kubelet kubectl)
+  if $dry_run; then
+    ((${#wanted[@]} == 0)) || printf 'WOULD: download %s\n' "${wanted[*]}"
+    printf 'WOULD: pull the images of %s that are missing here\n' "$release"
+    return
+  fi
+  if ((${#wanted[@]} > 0)) && is_interrupted; then
+    say "a package installation was interrupted here; the upgrade finishes it, and only then asks apt for more"
+  elif ((${#wanted[@]} > 0)); then
+    say "downloading ${wanted[*]}"
+    download_packages "${wanted[@]}"
+  fi
+  fetch_images "$release" "$revision"
+  say "everything for $release is on this node; images pulled: $pulled of $needed"
 }
 
 # --- kubeadm ---
@@ -290,12 +341,31 @@ second_attempt() {
 
 # Dies with the reason of kubeadm's failure and what to do about it (F21).
 explain_kubeadm() {
-  local refused errors
+  local refused
   refused=$(sed -nE 's/.*ERROR (CoreDNS[A-Za-z]+).*/\1/p' <<<"$output" | sort -u | paste -sd ,)
   [[ -z $refused ]] ||
     die "kubeadm refuses this cluster's CoreDNS ($refused); to keep CoreDNS as it is set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins] (here: --skip-phases addon/coredns --ignore-preflight-errors CoreDNSMigration,CoreDNSUnsupportedPlugins)"
-  errors=$(grep -o '\[ERROR .*' <<<"$output" | paste -sd / || true)
-  die "kubeadm failed: ${errors:-$(grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1)}; see its output above, then run this again"
+  die "kubeadm failed: $(kubeadm_reason); see its output above, then run this again"
+}
+
+# The reason in kubeadm's output: its failed checks, with one sentence for all images that could not be pulled
+# (F70), or its last line without what kubeadm adds to every error.
+kubeadm_reason() {
+  local pull='^[[:space:]]*\[ERROR ImagePull\]: ' checks images reason
+  checks=$(grep -Ev "$pull" <<<"$output" | grep -o '\[ERROR .*' || true)
+  # With serialized pulls there is a line for each image, otherwise one for all.
+  mapfile -t images < <(grep -E "$pull" <<<"$output" | grep -oE 'failed to pull image "?[^" ]+"?: ' |
+    sed -E 's/^failed to pull image "?//; s/"?: $//' | awk '!seen[$0]++')
+  if ((${#images[@]} > 0)); then
+    reason=$(grep -Em 1 "$pull" <<<"$output" | sed -E "s/$pull//" | pull_reason)
+    checks+="${checks:+$'\n'}$(images_message "$reason" "${images[@]}")"
+  fi
+  if [[ -n $checks ]]; then
+    paste -sd / <<<"$checks"
+  else
+    grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1 |
+      sed -E 's/^error: //; s/(error execution phase [a-z/-]+: )+//'
+  fi
 }
 
 # copies KIND [TEST…]: kubeadm's copies of a kind, newest first. TEST is an expression of find.
@@ -303,13 +373,17 @@ copies() {
   as_root find "$scratch" -mindepth 1 -maxdepth 1 -name "$1*" "${@:2}" -printf '%T@ %p\n' | sort -rn | cut -d' ' -f2-
 }
 
-# Removes the copies of etcd and of the manifests that kubeadm leaves behind at every upgrade (F23). Keeps the
-# newest of each kind, and the first since this kubeadm was installed: after an interruption the later ones
-# are copies of a partly upgraded node.
+# Removes the copies of etcd, the manifests and the kubelet's files that kubeadm leaves behind at every
+# upgrade (F23). Keeps the newest of each kind, and the first since this kubeadm was installed: after an
+# interruption the later ones are copies of a partly upgraded node. Nobody needs what it wrote in dry runs.
 clean_scratch() {
   local kind path first installed="$root/var/lib/dpkg/info/kubeadm.list"
   as_root test -d "$scratch" || return 0
-  for kind in kubeadm-backup-etcd kubeadm-backup-manifests kubeadm-upgraded-manifests kubeadm-kubelet-config; do
+  while read -r path; do
+    removable=true
+    change rm -rf -- "$path"
+  done < <(copies 'kubeadm-*-dryrun')
+  for kind in kubeadm-{backup-etcd,backup-manifests,upgraded-manifests,kubelet-config,kubelet-env}; do
     first=$(copies "$kind" -newer "$installed" 2>/dev/null | tail -n 1) || first=''
     while read -r path; do
       [[ $path != "$first" ]] || continue
@@ -335,6 +409,11 @@ restart_kubelet() {
   [[ $now == "$release" ]] || die "kubelet is at $now after the upgrade, not $release; see dpkg -l kubelet on this node"
 }
 
+print_preparation() {
+  printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","images":%s,"pulled":%s,"dryRun":%s}\n' \
+    "$release" "$from" "$role" "$revision" "$needed" "$pulled" "$dry_run"
+}
+
 print_result() {
   printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","kubeadm":"%s","droppedFlags":%s,"dryRun":%s}\n' \
     "$release" "$from" "$role" "$revision" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
@@ -345,6 +424,15 @@ main() {
   require_root
   check_role
   check_versions
+  if $prepare; then
+    say "preparing $from -> $release"
+    check_space_as_if_cleaned
+    refresh_kubernetes_source
+    resolve_revision
+    prepare_node
+    print_preparation
+    return
+  fi
   say "$role: $from -> $release"
   clean_scratch
   check_disk_space

@@ -446,6 +446,39 @@ describe('update_k8s.sh and kubeadm', () => {
     expect(bench.packages().kubelet).toBe('1.34.5-1.1');
   });
 
+  test('F70: summarizes images that kubeadm could not pull in one bounded sentence', async () => {
+    await open();
+    bench.node.faults.set('no-images', { matching: 'kube' });
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toBe(
+      'error: kubeadm failed: 4 images could not be pulled: kube-apiserver:v1.34.5, kube-controller-manager:v1.34.5, ' +
+        'kube-scheduler:v1.34.5, kube-proxy:v1.34.5: registry.k8s.io/kube-apiserver:v1.34.5: not found; ' +
+        'see its output above, then run this again',
+    );
+  });
+
+  test.each([
+    [
+      'error: error execution phase control-plane: error execution phase etcd: no space\nTo see the stack trace',
+      'no space',
+    ],
+    ['error: the node is not ready\nTo see the stack trace of this error', 'the node is not ready'],
+    [
+      'error: error execution phase preflight: [preflight] Some fatal errors occurred:\n\t[ERROR CreateJob]: late\n' +
+        '\t[ERROR ImagePull]: [failed to pull image r/a:v1: failed to pull image r/a:v1: rpc error: code = Unknown desc = no such host, ' +
+        'failed to pull image r/b:v1: failed to pull image r/b:v1: rpc error: code = Unknown desc = no such host]\n[preflight] If you',
+      '[ERROR CreateJob]: late/2 images could not be pulled: a:v1, b:v1: ',
+    ],
+  ])('names the reason without what kubeadm adds to every error: %j', async (output, reason) => {
+    await open();
+    const kubeadm = join(bench.node.paths.bin, 'kubeadm');
+    rmSync(kubeadm);
+    const text = `[[ $1 == version ]] && echo v1.34.2 && exit\nprintf '%b\\n' "${output}" >&2\nexit 1\n`;
+    writeFileSync(kubeadm, `#!/bin/bash\n${text}`, { mode: 0o755 });
+    expect((await master()).lastError).toContain(`error: kubeadm failed: ${reason}`);
+  });
+
   test('F20: retries without etcd when etcd already has its version', async () => {
     await open();
     bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'changed', times: 2 });
@@ -550,9 +583,16 @@ describe('update_k8s.sh and kubeadm', () => {
       mkdirSync(join(scratch, `kubeadm-backup-manifests-2026-01-0${n}-00-00-00`));
     }
     mkdirSync(join(scratch, "somebody else's"));
+    for (const name of ['kubelet-env12', 'kubelet-env34', 'upgrade-dryrun56', 'upgrade-apply-dryrun78'])
+      mkdirSync(join(scratch, `kubeadm-${name}`));
     await master();
     const left = readdirSync(scratch).sort();
-    expect(left).toHaveLength(3);
+    expect(left.map((name) => name.replace(/-?\d.*/, ''))).toEqual([
+      'kubeadm-backup-etcd',
+      'kubeadm-backup-manifests',
+      'kubeadm-kubelet-env',
+      "somebody else's",
+    ]);
     expect(left.join()).not.toContain('2026-01-0');
     expect(left).toContain("somebody else's");
   });

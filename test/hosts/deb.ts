@@ -10,10 +10,14 @@ export const hostPaths = {
   programs: '/usr/lib/lab-node',
 } as const;
 
-/** A script that runs a program of the lab with the environment that it needs. */
-export const wrapper = (program: string): string => `#!/usr/bin/env bash
+/**
+ * A script that runs a program of the lab with the environment that it needs.
+ *
+ * @param release what the program says it is. @default that of the installed package
+ */
+export const wrapper = (program: string, release = ''): string => `#!/usr/bin/env bash
 export LAB_NODE_DIR=${hostPaths.node} LAB_CLUSTER_DIR=${hostPaths.cluster} LAB_STUBS=${hostPaths.programs}
-export LAB_NODE_NAME=$HOSTNAME K8S_UPGRADE_ROOT='' LAB_ROOT=$((EUID == 0))
+export LAB_NODE_NAME=$HOSTNAME K8S_UPGRADE_ROOT='' LAB_ROOT=$((EUID == 0)) LAB_VERSION=${release}
 exec ${hostPaths.programs}/bin/${program} "$@"
 `;
 
@@ -47,7 +51,9 @@ export const labDeb = (spec: DebSpec, program?: string): DebSpec => ({
   files: {
     ...spec.files,
     [`${hostPaths.node}/state/dpkg/${spec.name}`]: spec.version,
-    ...(program !== undefined && { [`/usr/bin/${program}`]: wrapper(program) }),
+    ...(program !== undefined && {
+      [`/usr/bin/${program}`]: wrapper(program, program === 'kubeadm' ? spec.version.split('-')[0] : ''),
+    }),
   },
   ...(program !== undefined && {
     programs: { [`${hostPaths.programs}/bin/${program}`]: join(stubs, 'bin', program) },

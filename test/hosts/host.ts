@@ -269,6 +269,7 @@ export class Host implements Machine {
     await writeFile(join(clusterDirectory, 'kubernetes-version'), `${release}\n`);
     await writeFile(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
     await writeFile(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
+    await writeFile(join(clusterDirectory, 'image-repository'), 'registry.k8s.io\n');
     await writeFile(join(this.root, 'etc/kubernetes/admin.conf'), 'apiVersion: v1\nkind: Config\n', {
       mode: 0o600,
     });

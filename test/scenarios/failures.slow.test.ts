@@ -148,6 +148,24 @@ describe('placement and lifetime', () => {
   });
 });
 
+describe('images', () => {
+  it('F70: a registry without the images of the target is noticed before a node changes', async () => {
+    await start();
+    lab.node('k8s-master').faults.set('no-images', { matching: 'kube-.*:v1.34.5' });
+    const { exitCode, stdout } = await lab.cli(['run', ...patch]);
+    expect(exitCode).toBe(3);
+    expect(stdout).toContain('4 images could not be pulled: kube-apiserver:v1.34.5, ');
+    expect(await drained(lab)).toEqual([]);
+    const { nodes } = await cluster(lab);
+    expect(nodes.map((node) => [node.release, node.unschedulable])).toEqual(
+      nodes.map(() => ['1.34.2', false]),
+    );
+    lab.node('k8s-master').faults.clear('no-images');
+    expect((await lab.cli(['run', ...patch])).exitCode).toBe(0);
+    await expectAllAt('1.34.5');
+  });
+});
+
 describe('state', () => {
   it('F7: detection clears an old in-flight annotation without a run, and continues', async () => {
     await start({ release: '1.34.5' });

@@ -36,6 +36,11 @@ as_root() {
   if [[ $uid == 0 ]]; then "$@" </dev/null; else sudo -n -- "$@" </dev/null; fi
 }
 
+# write_as_root FILE: writes standard input there.
+write_as_root() {
+  if [[ $uid == 0 ]]; then cat >"$1"; else sudo -n -- tee -- "$1" >/dev/null; fi
+}
+
 require_root() {
   as_root true 2>/dev/null ||
     die "$(id -un) may not run sudo without a password on this node: allow it in /etc/sudoers.d, or log in as root"

@@ -137,9 +137,11 @@ installed_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
 # configured.
 has_journal() { compgen -G "$root/var/lib/dpkg/updates/[0-9]*" >/dev/null; }
 
+is_interrupted() { has_journal || [[ -n $(as_root dpkg --audit) ]]; }
+
 # Finishes a package installation that was interrupted; does nothing when there is none.
 repair_dpkg() {
-  if [[ -z $(as_root dpkg --audit) ]] && ! has_journal; then return; fi
+  is_interrupted || return 0
   say "finishing an interrupted package installation"
   when_unlocked dpkg --force-confdef --force-confold --configure -a ||
     die "dpkg --configure -a failed; see its output above, repair that package manually, then run this again"
@@ -155,18 +157,41 @@ run_shown() {
   return "$code"
 }
 
-# install_packages NAME=VERSION…: installs exactly these and keeps configuration files as they are. Waits for
-# the network.
-install_packages() {
+# try_install [OPTION…] NAME=VERSION…: apt-get install of exactly these. Waits for the network. Its output is
+# in $output.
+try_install() {
   local code network=$((SECONDS + network_timeout))
   while true; do
     code=0
-    run_shown apt_get install --no-install-recommends \
-      -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
+    run_shown apt_get install --no-install-recommends "$@" || code=$?
     ((code != 0)) || return 0
-    wait_if_unreachable "$output" "$network" || break
+    wait_if_unreachable "$output" "$network" || return "$code"
   done
+}
+
+# apt_reason CODE: why apt-get failed, from its output in $output.
+apt_reason() { grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$1"; }
+
+# install_packages NAME=VERSION…: installs exactly these and keeps configuration files as they are. Waits for
+# the network.
+install_packages() {
+  local code=0
+  try_install -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || code=$?
+  ((code != 0)) || return 0
   grep -q 'Held packages' <<<"$output" &&
     die "apt would have to change held packages ($(apt-mark showhold | paste -sd ' ')); find out which with: apt-get install --dry-run $*, and release them with apt-mark unhold"
-  die "apt-get install $* failed: $(grep -m 1 '^E:' <<<"$output" || printf 'exit %s' "$code")"
+  die "apt-get install $* failed: $(apt_reason "$code")"
+}
+
+# download_packages NAME=VERSION…: downloads these and what they need into apt's cache, after apt has
+# simulated their installation: no package may be removed, and no other may be held. Holds stay as they are.
+download_packages() {
+  local code=0 held ours=() package keep=(--no-remove --allow-change-held-packages)
+  for package in "$@"; do ours+=(-e "${package%%=*}"); done
+  output=$(apt_get install --simulate --no-install-recommends "${keep[@]}" "$@" 2>&1) || code=$?
+  ((code == 0)) || die "apt-get install $* would fail: $(apt_reason "$code")"
+  held=$(sed -nE 's/^(Inst|Remv) ([^ :]+).*/\2/p' <<<"$output" | { grep -Fxv "${ours[@]}" || true; } |
+    { grep -Fxf <(apt-mark showhold) || true; } | sort -u | paste -sd ' ')
+  [[ -z $held ]] || die "apt would have to change held packages ($held); release them with apt-mark unhold"
+  try_install --download-only "${keep[@]}" "$@" || die "apt-get cannot download $*: $(apt_reason "$?")"
 }

@@ -38,6 +38,8 @@ const table: [event: RunEvent, text: string, slack: string | undefined][] = [
   [{ type: 'stage-started', stage: 'repo', summary: 'point it' }, 'stage repo: point it', undefined],
   [{ type: 'stage-skipped', stage: 'repo', why: 'a patch' }, 'stage repo: nothing to do, a patch', undefined],
   [{ type: 'stage-done', stage: 'repo', seconds: 125 }, 'stage repo: done in 2m5s', ':heavy_check_mark: '],
+  [node('preparing'), 'k8s-node4: fetching packages and images for 1.34.5', undefined],
+  [node('prepared'), 'k8s-node4: packages and images for 1.34.5 are there', undefined],
   [node('draining'), 'k8s-node4: draining (1.34.2 → 1.34.5)', ''],
   [node('drained', { pods: 7, seconds: 1.52 }), 'k8s-node4: drained, 7 pods in 1.5s', ''],
   [node('drained'), 'k8s-node4: drained, 0 pods', ''],

@@ -10,6 +10,10 @@ type NodeEvent = Extract<RunEvent, { type: 'node' }>;
 function describeNode(event: NodeEvent): string {
   const { node, from, to, pods, seconds } = event;
   switch (event.phase) {
+    case 'preparing':
+      return `${node}: fetching packages and images for ${to}`;
+    case 'prepared':
+      return `${node}: packages and images for ${to} are there${inSeconds(seconds)}`;
     case 'draining':
       return `${node}: draining (${from} → ${to})`;
     case 'drained':

@@ -2,7 +2,15 @@ import type { Outcome } from '../errors.ts';
 import type { Release, UpgradeKind } from '../release.ts';
 
 /** Where a node is in its upgrade. */
-export type NodePhase = 'draining' | 'drained' | 'updating' | 'updated' | 'soaking' | 'done';
+export type NodePhase =
+  | 'preparing'
+  | 'prepared'
+  | 'draining'
+  | 'drained'
+  | 'updating'
+  | 'updated'
+  | 'soaking'
+  | 'done';
 
 /** Everything that a run reports. One union, so that each sink handles all of it in one function. */
 export type RunEvent =

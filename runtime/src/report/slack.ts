@@ -4,7 +4,7 @@ import { InputError } from '../errors.ts';
 import { readSecret } from '../secret-file.ts';
 import type { Settings } from '../settings/settings.ts';
 import { describe } from './describe.ts';
-import type { RunEvent, Sink } from './events.ts';
+import type { NodePhase, RunEvent, Sink } from './events.ts';
 
 /**
  * Posts one message, and again when Slack refuses it for now. Rejects with an error that does not contain the
@@ -59,6 +59,9 @@ const icons = {
   failed: ':x:',
 } as const;
 
+/** Phases of a node that are not posted. */
+const quiet: ReadonlySet<NodePhase> = new Set(['preparing', 'prepared', 'updating']);
+
 /** The text for Slack; undefined for events that are not posted. */
 export function slackText(event: RunEvent): string | undefined {
   const text = describe(event);
@@ -75,7 +78,7 @@ export function slackText(event: RunEvent): string | undefined {
     case 'snapshot':
       return `:floppy_disk: ${text}`;
     case 'node':
-      return event.phase === 'updating' ? undefined : text;
+      return quiet.has(event.phase) ? undefined : text;
     case 'handed-off':
       return text;
     default:

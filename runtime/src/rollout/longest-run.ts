@@ -1,15 +1,16 @@
 import type { Settings } from '../settings/settings.ts';
 
 /**
- * The longest that a healthy run may take, milliseconds: every node waits for its gates, drains, runs its
- * script, becomes Ready and soaks as long as the settings allow, plus the stages before and after. It is the
- * time-out of the agent service (F2); older in-flight annotations count as abandoned (F7).
+ * The longest that a healthy run may take, milliseconds: every node waits for its gates, is prepared, waits
+ * again, drains, runs its script, becomes Ready and soaks as long as the settings allow, plus the stages
+ * before and after. It is the time-out of the agent service (F2); older in-flight annotations count as
+ * abandoned (F7).
  */
 export function longestRun(nodeCount: number, settings: Settings): number {
   const { timing, gates, drain, ssh } = settings;
   const untilUp = timing.nodeReady + timing.staticPods;
   const perNode =
-    gates.alertWait + drain.timeout + timing.script + ssh.reconnectTimeout + untilUp + timing.soak;
+    2 * (gates.alertWait + timing.script) + drain.timeout + ssh.reconnectTimeout + untilUp + timing.soak;
   const around = 3 * timing.script + 2 * gates.alertWait + timing.apiOutage;
   return nodeCount * perNode + around;
 }

@@ -66,6 +66,8 @@ export interface NodeShell {
 export class ScriptError extends UpgradeError {
   /** Exit code of the script; -1 when a signal ended the command. */
   readonly exitCode: number;
+  /** The text of its last `error: ` line, or its last line. */
+  readonly reason: string;
 
   constructor(node: string, name: string, exitCode: number, lines: readonly string[]) {
     const reason =
@@ -77,6 +79,7 @@ export class ScriptError extends UpgradeError {
     super('failed', message, hint ? { hint } : {});
     this.name = 'ScriptError';
     this.exitCode = exitCode;
+    this.reason = reason;
   }
 }
 

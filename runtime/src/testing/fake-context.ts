@@ -40,8 +40,11 @@ export interface FakeCluster {
   firing: () => Promise<Alert[]>;
   /** Called during the drain of a node, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
+  /** Called for each preparation of a node; throw to fail. */
+  onPrepare: (node: string) => Promise<void>;
   /**
-   * Called for each script, after it is recorded in `effects` but before it changes the node; throw to fail.
+   * Called for each other script, after it is recorded in `effects` but before it changes the node; throw to
+   * fail.
    */
   onScript: (node: string, name: string) => Promise<void>;
   /** Called when the run waits for the static pods of a node; throw to fail. */
@@ -132,6 +135,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     firing: async () => [],
     unreadable: [],
     onDrain: async () => {},
+    onPrepare: async () => {},
     onScript: async () => {},
     onStaticPods: async () => {},
     takeSnapshot: async () => ({
@@ -289,6 +293,11 @@ function writing(
       async script({ name: node }, name, args) {
         // Changes nothing on the node.
         if (name === 'list_packages') return { versions: [`${target}-1.1`] };
+        if (args[0] === '--prepare') {
+          record(`${node} prepare ${args.slice(1).join(' ')}`);
+          await fake.onPrepare(node);
+          return {};
+        }
         record(`${node} ${name} ${args.join(' ')}`);
         await fake.onScript(node, name);
         if (name !== 'update_k8s') return {};

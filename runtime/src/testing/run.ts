@@ -16,8 +16,13 @@ export async function run({ ctx }: { ctx: Context }) {
   return result;
 }
 
-/** The effects of upgrading one node, from its cordon to its uncordon, with its soak if `after` is `soak`. */
+/** The effect of preparing a node that has this role in the cluster. */
+export const prepared = (node: string, role: 'master' | 'worker') =>
+  `${node} prepare --role ${role} --release 1.34.5`;
+
+/** The effects of upgrading one node, from its preparation to its uncordon or, with `soak`, its soak. */
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
+  prepared(node, role),
   `${node} cordon cordoned`,
   `${node} drain`,
   `${node} annotate touched`,

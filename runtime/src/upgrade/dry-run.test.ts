@@ -20,7 +20,9 @@ async function dryRun(options: Parameters<typeof fakeContext>[0]) {
   const request = { ...ctx.request, dryRun: true };
   const drain = async () => ({ evicted: [] });
   const result = await run({ ctx: { ...ctx, ...ports, drain, request } });
-  return { result, scripts: announced.filter((action) => action.includes('update_k8s')), fake };
+  const scripts = announced.filter((action) => action.includes('update_k8s.sh --role'));
+  const prepared = announced.filter((action) => action.includes('update_k8s.sh --prepare'));
+  return { result, scripts, prepared, fake };
 }
 
 test.each([
@@ -43,6 +45,15 @@ test('announces one upgrade of each of several API servers', async () => {
   const { result, scripts } = await dryRun({ nodes });
   expect(result.outcome).toBe('done');
   expect(scripts).toHaveLength(2);
+});
+
+test('announces the preparation of each node, and prepares none', async () => {
+  const { prepared, fake } = await dryRun({ nodes: [master(), clusterNode('k8s-node1')] });
+  expect(prepared).toEqual([
+    'run update_k8s.sh --prepare --role master --release 1.34.5 on k8s-master',
+    'run update_k8s.sh --prepare --role worker --release 1.34.5 on k8s-node1',
+  ]);
+  expect(fake.effects.filter((effect) => effect.includes('prepare'))).toEqual([]);
 });
 
 describe('pods that may be deleted, in a dry-run', () => {

@@ -58,7 +58,7 @@ export function dryRunPorts(
         announce(`wait until ${name}.sh on ${node.name} has ended, if it still runs`),
       async script(node, name, args) {
         announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
-        if (name === 'update_k8s') upgraded.add(node.name);
+        if (name === 'update_k8s' && !args.includes('--prepare')) upgraded.add(node.name);
         return { dryRun: true };
       },
     },

@@ -18,7 +18,7 @@ export async function planSteps(ctx: Context): Promise<string[]> {
     for (const node of left.nodes.filter((one) => isRolledBy(stage, one))) {
       const cordon = node.unschedulable && !node.cordonedByUs ? ', stays cordoned' : '';
       steps.push(
-        `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: drain, upgrade, Ready${cordon}`,
+        `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: fetch packages and images, drain, upgrade, Ready${cordon}`,
         ...(await deletionsOn(ctx, node.name)).map((text) => `${''.padEnd(10)}      ${text}`),
       );
     }

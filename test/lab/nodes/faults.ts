@@ -21,6 +21,10 @@ export interface FaultArguments {
   readonly 'no-route-install': { times: number };
   /** apt-get update reaches no repository, this many times. */
   readonly 'no-route-update': { times: number };
+  /** The registry has no image that matches this regular expression, for this many pulls of such images. */
+  readonly 'no-images': { matching: string; times?: number };
+  /** kubectl on the node does not reach the API server, this many times. */
+  readonly 'no-api': { times: number };
   /** Free space in MiB, of the whole disk or below a path. */
   readonly 'disk-full': { mib: number; path?: string };
   /** kubelet does not become active. */

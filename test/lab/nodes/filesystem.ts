@@ -9,7 +9,7 @@ export const stubs = import.meta.dirname;
 const hostPrograms = (
   'awk base64 basename bash cat chmod cksum cmp cp cut date diff dirname du egrep env expr false find flock grep gzip head ' +
   'install kill ln ls mkdir mktemp mv nohup od paste printf ps readlink realpath rm rmdir sed seq setsid sh sha256sum sleep sort ' +
-  'stat sync tail tee test timeout touch tr true truncate uname uniq wc xargs zcat'
+  'stat sync tail tar tee test timeout touch tr true truncate uname uniq wc xargs zcat'
 ).split(' ');
 
 /** The state of a new node. */
@@ -94,6 +94,7 @@ const directories = [
   'tmp',
   'usr',
   'var/backups',
+  'var/cache/apt/archives',
   'var/lib/apt/lists',
   'var/lib/dpkg/info',
   'var/lib/dpkg/updates',
@@ -165,6 +166,7 @@ function joinCluster({ root, faults }: NodePaths, options: FilesystemOptions): v
     writeFileSync(join(clusterDirectory, 'kubernetes-version'), `${release}\n`);
     writeFileSync(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
     writeFileSync(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
+    writeFileSync(join(clusterDirectory, 'image-repository'), 'registry.k8s.io\n');
   }
   if (options.role === 'worker') return;
   mkdirSync(join(clusterDirectory, 'etcd'), { recursive: true });

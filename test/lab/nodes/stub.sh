@@ -41,6 +41,25 @@ is_root() { [[ ${LAB_ROOT:-} == 1 ]]; }
 # work NAME: sleeps as long as this kind of work takes on this node.
 work() { sleep "$(<"$state/duration/$1")"; }
 
+# has_image IMAGE: whether it is in the node's image store.
+has_image() { grep -Fxqs -- "$1" "$state/images"; }
+
+# pull IMAGE: adds it to the store, or prints containerd's error and fails while the fault no-images (MATCHING
+# [TIMES]) names it.
+pull() {
+  local matching times
+  if faulted no-images; then
+    read -r matching times <"$faults/no-images" || true
+    if [[ $1 =~ $matching ]]; then
+      if [[ $times == 1 ]]; then rm "$faults/no-images"; fi
+      if ((${times:-0} > 1)); then printf '%s %s\n' "$matching" "$((times - 1))" >"$faults/no-images"; fi
+      printf 'failed to pull and unpack image "%s": failed to resolve reference "%s": %s: not found' "$1" "$1" "$1"
+      return 1
+    fi
+  fi
+  has_image "$1" || printf '%s\n' "$1" >>"$state/images"
+}
+
 # package_version NAME: the installed version; empty when it is not installed.
 package_version() { [[ ! -e $state/dpkg/$1 ]] || printf '%s' "$(<"$state/dpkg/$1")"; }
 

@@ -8,7 +8,7 @@ import { type Bench, type Ended, scriptText } from '../harness.ts';
  * `cat` and filters are not counted: they run in parallel with others and change nothing.
  */
 const counted = (
-  'apt-cache apt-get apt-mark bash chmod cp crictl curl dpkg dpkg-query gpg install kubeadm kubelet mkdir mktemp mv rm sha256sum ' +
+  'apt-cache apt-get apt-mark bash chmod cp crictl curl dpkg dpkg-deb dpkg-query gpg install kubeadm kubectl kubelet mkdir mktemp mv rm sha256sum ' +
   'sleep sync systemctl touch truncate'
 ).split(' ');
 

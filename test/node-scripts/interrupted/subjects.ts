@@ -85,6 +85,33 @@ function updateSubject(name: string, role: 'master' | 'worker', options: Partial
   };
 }
 
+function prepareSubject(name: string, role: 'master' | 'worker', options: Partial<LabNodeOptions>): Subject {
+  const unchanged = (bench: Bench) => ({
+    'the packages are as before': Object.values(bench.packages()).every((v) => v === '1.34.2-1.1'),
+    'the packages are held': bench.held(),
+    'the kubelet is as before': bench.stateOf('running/kubelet')?.trim() === '1.34.2',
+  });
+  return {
+    name: `update_k8s.sh --prepare, ${name}`,
+    script: 'update_k8s.sh',
+    open: () => Bench.open(options),
+    args: () => ['--prepare', '--role', role, '--release', target],
+    interrupted: (bench) => untrue(unchanged(bench)),
+    finished: (bench) => [
+      ...packagesAreSettled(bench),
+      ...untrue({
+        ...unchanged(bench),
+        'the packages are in the cache':
+          readdirSync(onHost(bench, '/var/cache/apt/archives')).filter((f) => f.endsWith('.deb')).length ===
+          3,
+        'the images are there':
+          bench.stateOf('images')?.trim().split('\n').length === (role === 'master' ? 7 : 1),
+        'nothing of the other kubeadm is left': !existsSync(onHost(bench, '/var/lib/k8s-upgrade-prepare')),
+      }),
+    ],
+  };
+}
+
 const source = '/etc/apt/sources.list.d/kubernetes.list';
 const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
 const oldKey = 'key of the day the node was installed\n';
@@ -229,6 +256,8 @@ export const subjects: readonly Subject[] = [
   updateSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
   updateSubject('first control-plane node', 'master', {}),
   updateSubject('another control-plane node', 'worker', { name: 'k8s-master2' }),
+  prepareSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
+  prepareSubject('control-plane node', 'master', {}),
   repository,
   repositoryThatFails,
   containerdSubject(true),

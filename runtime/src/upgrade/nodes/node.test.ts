@@ -6,7 +6,7 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { rejection } from '../../testing/files.ts';
-import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
+import { effectsOn, eventsOf, prepared, run, target, worker } from '../../testing/run.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('a person’s cordon (F11)', () => {
@@ -77,6 +77,55 @@ describe('a person’s cordon (F11)', () => {
   });
 });
 
+describe('a node that cannot be prepared (F54, F70)', () => {
+  const lines = ['error: 1 image could not be pulled: etcd:3.6.5-0: not found'];
+  const failing = (fake: FakeCluster, name: string) => {
+    fake.onPrepare = async (node) => {
+      if (node === name) throw new ScriptError(node, 'update_k8s', 1, lines);
+    };
+  };
+
+  it('is neither cordoned nor drained, and blocks the run with the reason', async () => {
+    const { ctx, fake } = fakeContext();
+    failing(fake, 'k8s-node2');
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message:
+        'stopped before the drain of k8s-node2; nothing was changed there:\n  - 1 image could not be pulled: etcd:3.6.5-0: not found',
+      hint: expect.stringMatching(/^Its log is on k8s-node2 in .*update_k8s\.log\. Fix this/),
+    });
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([prepared('k8s-node2', 'worker')]);
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: false, changedAt: undefined });
+  });
+
+  it('is found before any control-plane node changes, whichever it is', async () => {
+    const nodes = [master(), master({ name: 'k8s-master2' }), master({ name: 'k8s-master3' })];
+    const { ctx, fake } = fakeContext({ nodes });
+    failing(fake, 'k8s-master3');
+    expect(await run({ ctx })).toMatchObject({ outcome: 'blocked' });
+    expect(fake.effects.filter((effect) => /cordon|drain|update_k8s/.test(effect))).toEqual([]);
+    fake.onPrepare = async () => {};
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('in progress is not prepared: its script fetches what is missing', async () => {
+    const inProgress = { changedAt: Date.now() - 30_000, unschedulable: true, cordonedByUs: true };
+    const nodes = [master({ release: target }), worker('k8s-node2', inProgress)];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes });
+    failing(fake, 'k8s-node2');
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('is not drained when a gate closes in the meantime', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onPrepare = async (node) => {
+      if (node === 'k8s-node2') fake.killSwitch = 'stop';
+    };
+    expect((await run({ ctx })).outcome).not.toBe('done');
+    expect(effectsOn(fake, 'k8s-node2')).toEqual([prepared('k8s-node2', 'worker')]);
+  });
+});
+
 describe('a drain that fails', () => {
   const failing = (fake: FakeCluster) => {
     fake.onDrain = async (node) => {
@@ -94,6 +143,7 @@ describe('a drain that fails', () => {
       hint: 'free it',
     });
     expect(effectsOn(fake, 'k8s-node2')).toEqual([
+      prepared('k8s-node2', 'worker'),
       'k8s-node2 cordon cordoned',
       'k8s-node2 drain',
       'k8s-node2 uncordon cordoned- soaking-',

@@ -1,7 +1,6 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { UpgradeError } from '../../errors.ts';
 import { beforeDrainGates, soakGates, workerGates } from '../../gates/index.ts';
-import type { NodePhase } from '../../report/events.ts';
 import {
   clearSoak,
   cordon,
@@ -15,13 +14,14 @@ import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
+import { reportPhase, since } from './phase.ts';
+import { prepareNode } from './prepare.ts';
 import { becomeReady } from './readiness.ts';
-
-/** `master` runs `kubeadm upgrade apply`, once per rollout; `worker` runs `kubeadm upgrade node`. */
-export type NodeRole = 'master' | 'worker';
+import { type NodeRole, scriptArguments } from './script-arguments.ts';
 
 /**
- * Brings one node to the target, whatever its state: gates, drain, script, wait for Ready, uncordon.
+ * Brings one node to the target, whatever its state: gates, preparation, gates again,
+ * drain, script, wait for Ready, uncordon.
  *
  * @param soak whether the node soaks afterwards; `finishSoak` waits for the end.
  * @throws BlockedError before the node's packages change: it is uncordoned if this rollout cordoned it.
@@ -34,8 +34,12 @@ export async function upgradeNode(
   soak: boolean,
 ): Promise<void> {
   const gates = node.controlPlane ? beforeDrainGates : workerGates;
-  await waitForGates(ctx, gates, `before the drain of ${node.name}`);
+  const checkGates = () => waitForGates(ctx, gates, `before the drain of ${node.name}`);
+  await checkGates();
   await ctx.catchUp?.(node);
+  await prepareNode(ctx, node);
+  // Pulling images takes minutes, after which the first answer is old.
+  await checkGates();
   // Even if the kubelet is at the target, an interrupted script may have steps left. It is safe to run twice.
   await drainOrUndo(ctx, node);
   await update(ctx, node, role);
@@ -65,22 +69,11 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
 }
 
 async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<void> {
-  const { settings, request } = ctx;
   const started = Date.now();
   reportPhase(ctx, node, 'updating');
   await recordChange(ctx, node.name, () => true);
-  const options = (flag: string, values: readonly string[]) =>
-    values.length > 0 ? [flag, values.join(',')] : [];
-  const args = [
-    '--role',
-    role,
-    '--release',
-    request.target,
-    ...options('--skip-phases', settings.kubeadm.skipPhases),
-    ...options('--ignore-preflight-errors', settings.kubeadm.ignorePreflightErrors),
-  ];
   try {
-    await ctx.shell.script(node, 'update_k8s', args, settings.timing.script);
+    await ctx.shell.script(node, 'update_k8s', scriptArguments(ctx, role), ctx.settings.timing.script);
   } catch (error) {
     if (error instanceof ConnectionError)
       throw await withNodeState(
@@ -153,22 +146,4 @@ export async function finishSoak(ctx: Context, name: string): Promise<void> {
   await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
   await clearSoak(ctx, node);
   reportPhase(ctx, node, 'done', { seconds: since(node.soakingSince) });
-}
-
-const since = (started: number): number => (Date.now() - started) / 1000;
-
-function reportPhase(
-  ctx: Context,
-  node: ClusterNode,
-  phase: NodePhase,
-  more: { seconds?: number; pods?: number } = {},
-): void {
-  ctx.report.emit({
-    type: 'node',
-    node: node.name,
-    phase,
-    from: node.release,
-    to: ctx.request.target,
-    ...more,
-  });
 }

@@ -1,7 +1,8 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
 import { type Remaining, remaining } from '../../rollout/remaining.ts';
 import type { Context, StageEnd } from '../context.ts';
-import { finishSoak, type NodeRole, upgradeNode } from './node.ts';
+import { finishSoak, upgradeNode } from './node.ts';
+import type { NodeRole } from './script-arguments.ts';
 
 /** The nodes that a stage upgrades, and how. */
 interface NodeGroup {

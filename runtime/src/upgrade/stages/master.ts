@@ -3,6 +3,7 @@ import { UpgradeError } from '../../errors.ts';
 import { afterControlPlaneGates, nextControlPlaneGates } from '../../gates/index.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
+import { prepareControlPlane } from '../nodes/prepare.ts';
 import { rollNodes } from '../nodes/roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
@@ -15,6 +16,7 @@ export const master: StageWork = {
   },
   async run(ctx) {
     const { target } = ctx.request;
+    await prepareControlPlane(ctx);
     const end = await rollNodes(ctx, {
       belongs: (node) => node.controlPlane,
       // `upgrade node` uses the configuration that kubeadm uploaded last. The new one is uploaded for certain

@@ -28,8 +28,9 @@ describe('the repository', () => {
       if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(effectsOn(fake, 'k8s-node9').slice(0, 2)).toEqual([
+    expect(effectsOn(fake, 'k8s-node9').slice(0, 3)).toEqual([
       'k8s-node9 set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/',
+      'k8s-node9 prepare --role worker --release 1.35.1',
       'k8s-node9 cordon cordoned',
     ]);
     expect(switched(fake).filter((effect) => effect.startsWith('k8s-node2'))).toHaveLength(1);
