@@ -33,7 +33,9 @@ const left = (options: { ownNode?: string } = {}) =>
 test('an API server behind its kubelet is upgraded, after a snapshot', async () => {
   const { ctx, fake } = left();
   const steps = await planSteps(ctx);
-  expect(steps).toContainEqual(expect.stringContaining('k8s-master  1.34.5 → 1.34.5: drain'));
+  expect(steps).toContainEqual(
+    expect.stringContaining('k8s-master  1.34.5 → 1.34.5: fetch packages and images, drain'),
+  );
   expect(await run({ ctx })).toMatchObject({
     outcome: 'done',
     message: expect.stringMatching(/^upgrade finished/),
