@@ -62,7 +62,7 @@ cluster-test: setup $(bundle) ## upgrade real kubeadm clusters: the part that CI
 
 cluster-test-all: setup $(bundle) ## all upgrades of real kubeadm clusters
 	@test/cluster/setup.sh
-	@CLUSTER=all test/cluster/run.sh test
+	@CLUSTER=all test/cluster/run.sh test all
 
 bench: $(bundle) ## measure cold start, synthesis, overhead per node and rehearsal
 	@$(RUN) bench

@@ -17,7 +17,7 @@ const timer = setInterval(() => {
     if (!counted) failures.push({ at, after: Date.now() - at });
     counted = true;
   };
-  const sent = get(url, { agent: false, timeout: 1000, rejectUnauthorized: false }, (response) => {
+  const sent = get(url, { agent: false, timeout: 3000, rejectUnauthorized: false }, (response) => {
     if (response.statusCode !== 200) failed();
     response.on('error', failed).resume();
   });
@@ -26,6 +26,6 @@ const timer = setInterval(() => {
 
 process.once('SIGTERM', () => {
   clearInterval(timer);
-  // The last requests have a second to be answered.
-  setTimeout(() => process.stdout.write(JSON.stringify({ requests, failures }), () => process.exit()), 1100);
+  // The last requests may still be answered.
+  setTimeout(() => process.stdout.write(JSON.stringify({ requests, failures }), () => process.exit()), 3100);
 });

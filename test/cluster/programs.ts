@@ -1,9 +1,11 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const folder = fileURLToPath(new URL('../programs', import.meta.url));
+
+const script = join(folder, 'build.sh');
 
 /** Of Kubernetes, what a kubeadm cluster runs. */
 const kubernetes = [
@@ -54,8 +56,15 @@ export class Programs {
     for (const release of releases) {
       const { module, images } = minorOf(release);
       this.#build(images, 'coredns');
-      this.#build(module, 'etcd', 'etcdctl', 'etcdutl', ...kubernetes.map((name) => name + suffix(release)));
+      this.#build(module, ...ofModule(release));
     }
+  }
+
+  /** Whether everything that a cluster of this release needs is built. */
+  static isBuilt(release: string): boolean {
+    const { module, images } = minorOf(release);
+    const isThere = (...args: string[]) => spawnSync(script, ['--is-built', ...args]).status === 0;
+    return isThere(images, 'coredns') && isThere(module, ...ofModule(release));
   }
 
   /** Path of crictl. */
@@ -84,7 +93,7 @@ export class Programs {
   }
 
   #build(module: string, ...programs: string[]): void {
-    const built = execFileSync(join(folder, 'build.sh'), [module, ...programs], {
+    const built = execFileSync(script, [module, ...programs], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -97,6 +106,11 @@ export class Programs {
     return directory;
   }
 }
+
+const ofModule = (release: string): string[] => [
+  ...['etcd', 'etcdctl', 'etcdutl'],
+  ...kubernetes.map((name) => name + suffix(release)),
+];
 
 /** What build.sh appends to the name of a program with another label than its source's. */
 const suffix = (release: string): string => (release === minorOf(release).release ? '' : `-${release}`);

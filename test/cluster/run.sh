@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs real kubeadm clusters in separate namespaces for network, mounts and processes. When the first process
 # in them ends, for whatever reason, everything goes with it.
-#   run.sh test [ARGS OF VITEST…]
+#   run.sh test [FILES…]    FILES: of this folder; `all` for all. Default: what CI plays
 #   run.sh serve [TOPOLOGY]
 # CLUSTER_NAME: another name lets a second one run beside the first.
 set -euo pipefail
@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 image_test=test/cluster/product-image.cluster.test.ts
 export CLUSTER_NAME=${CLUSTER_NAME:-k8s-upgrade-cluster}
 work=/tmp/$CLUSTER_NAME
+cable=k8s-upgrade
 lock=/run/lock/$CLUSTER_NAME
 
 cannot() {
@@ -32,13 +33,14 @@ check_machine() {
 }
 
 # Runs in the background until the lock is free again, that is, until every process of the run has ended.
-remove_cgroups() {
+clean_up() {
   (
     trap '' INT TERM HUP
     exec 9>>"$lock"
     flock 9
     find /sys/fs/cgroup -depth -type d '(' -name "$CLUSTER_NAME" -o -path "*/$CLUSTER_NAME/*" ')' -exec rmdir {} + 2>/dev/null
     rmdir "$work" 2>/dev/null
+    rm -rf "$CLUSTER_FILES"
   ) </dev/null >/dev/null 2>&1 8>&- &
 }
 
@@ -76,15 +78,44 @@ rm -f .cache/tests-cluster*.json
 check_machine
 exec 8>>"$lock"
 flock -n 8 || cannot "already running (find the process: fuser $lock)"
-node --import tsx test/cluster/build.ts 1.34.2 1.34.4
+build() { node --import tsx test/cluster/build.ts "$@"; }
+releases=(1.34.2 1.34.4) next=1.35.4 files=("$@")
+if [[ $command == test ]]; then
+  case ${1:-} in
+    '')
+      files=(patch killed programs)
+      if build --is-built "$next"; then
+        files+=(minor)
+      else
+        printf 'cluster: the upgrade to %s is not played, as it is not built; make cluster-test-all does both\n' "$next"
+      fi
+      ;;
+    all) files=() ;;
+  esac
+  if [[ ${#files[@]} == 0 || ${files[*]} == *minor* ]]; then releases+=("$next"); fi
+fi
+build "${releases[@]}"
 test/cluster/base.sh >/dev/null
 export PRODUCT_IMAGE_NAME=docker.io/library/k8s-version-upgrade:0.1.0
 PRODUCT_IMAGE=$(test/cluster/product-image.sh "runtime=$PRODUCT_IMAGE_NAME")
 export PRODUCT_IMAGE
-if [[ $command == test && $# == 0 ]]; then
+if [[ $command == test && ${1:-all} == all ]]; then
   npx --no-install vitest run --project cluster "$image_test" --reporter=default --reporter=json \
     --outputFile.json=.cache/tests-cluster-image.json
 fi
 mkdir -p "$work"
-remove_cgroups
-exec unshare --net --mount --pid --fork --kill-child --mount-proc test/cluster/run.sh --inside "$command" "$@"
+export CLUSTER_FILES=$PWD/.cache/$CLUSTER_NAME
+clean_up
+namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+if [[ $command == test ]]; then exec "${namespaces[@]}" test/cluster/run.sh --inside test "${files[@]}"; fi
+
+# A cable from the machine's own network: the user's kubectl, ssh and browser reach the cluster by it.
+"${namespaces[@]}" test/cluster/run.sh --inside serve "$@" &
+unshare=$!
+trap 'kill -TERM "$(first_process)"' TERM INT
+first_process() { pgrep --parent "$unshare"; }
+until first_process >/dev/null; do sleep 0.1; done
+ip link add "$cable" type veth peer name machine netns "$(first_process)"
+ip address add 198.18.0.253/24 dev "$cable"
+ip link set "$cable" up
+until wait "$unshare" || ! kill -0 "$unshare" 2>/dev/null; do :; done

@@ -1,34 +1,78 @@
 /**
- * Boots a cluster, prints how to reach it, and keeps it until it is interrupted.
+ * Boots a cluster with the pipeline deployed in it, writes and prints how to reach it, and keeps it until it
+ * is interrupted.
  *
  *   test/cluster/run.sh serve [TOPOLOGY]
  */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { environment, run } from '../hosts/shell.ts';
 import { LabNode } from '../lab/nodes/node.ts';
 import { KubeadmCluster, type Topology, topologies } from './cluster.ts';
+import { Pipeline } from './pipeline.ts';
+import { productImage } from './product-image.ts';
+import { startWorkload } from './workload.ts';
+
+const [from, target] = ['1.34.2', '1.34.4'];
+const started = Date.now();
+const step = (text: string) =>
+  console.log(`${((Date.now() - started) / 1000).toFixed(0).padStart(4)} s  ${text}`);
 
 const [topology = '1+2'] = process.argv.slice(2);
 if (!Object.hasOwn(topologies, topology)) {
-  console.error(`cluster: ${topology} is not a topology; there are ${Object.keys(topologies).join(', ')}`);
+  console.error(
+    `cluster: TOPOLOGY=${topology}: expected one of ${Object.keys(topologies).join(', ')} (control-plane nodes + workers)`,
+  );
   process.exit(2);
 }
-const started = Date.now();
-const cluster = await KubeadmCluster.start({
-  topology: topology as Topology,
-  release: process.env.RELEASE ?? '1.34.2',
-  onStep: (text) => console.log(`${seconds()} s  ${text}`),
-});
-console.log(`${seconds()} s  all nodes and pods are Ready`);
-const ssh = (address: string) => `ssh -i ${cluster.sshKey.path} ${LabNode.user}@${address}`;
-console.log(`
-export KUBECONFIG=${cluster.kubeconfig}
-${cluster.nodes.map(({ name, address }) => `${name}: ${ssh(address)}`).join('\n')}
-packages: ${cluster.repository.base}
-Ctrl-C ends it.`);
-await new Promise((resolve) => {
+
+const interrupted = new Promise((resolve) => {
   process.once('SIGINT', resolve);
   process.once('SIGTERM', resolve);
 });
+const cluster = await KubeadmCluster.start({
+  topology: topology as Topology,
+  release: from,
+  later: [target],
+  onStep: step,
+});
+// The cable to the machine's own network, which run.sh has laid.
+await run('ip', ['link', 'set', 'machine', 'master', cluster.network.bridge, 'up']);
+step('the pipeline, and a workload');
+const pipeline = await Pipeline.deploy(cluster, { image: productImage() });
+await startWorkload(cluster);
+await cluster.publish(target);
+
+const directory = environment('CLUSTER_FILES');
+await mkdir(directory, { recursive: true, mode: 0o700 });
+const file = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 });
+await file('kubeconfig', cluster.node('k8s-master').read('/etc/kubernetes/admin.conf'));
+await file('ssh_key', cluster.sshKey.text);
+await file('known_hosts', cluster.nodes.map(({ address, hostKey }) => `${address} ${hostKey}\n`).join(''));
+const hosts = cluster.nodes.map(({ name, address }) => `Host ${name}\n  HostName ${address}\n`);
+await file(
+  'ssh_config',
+  `${hosts.join('')}Host *
+  User ${LabNode.user}
+  IdentityFile ${join(directory, 'ssh_key')}
+  UserKnownHostsFile ${join(directory, 'known_hosts')}
+`,
+);
+step(`ready: Kubernetes ${from}, and ${target} in the package repository`);
+console.log(`
+export KUBECONFIG=${join(directory, 'kubeconfig')}
+ssh -F ${join(directory, 'ssh_config')} k8s-master    # or ${cluster.nodes
+  .slice(1)
+  .map(({ name }) => name)
+  .join(', ')}
+kubectl -n k8s-upgrade create job detection --from=cronjob/k8s-version-check    # starts the upgrade to ${target}
+Prometheus   ${pipeline.monitoring.prometheusUrl}
+Alertmanager ${pipeline.monitoring.alertmanagerUrl}
+Pushgateway  ${pipeline.monitoring.pushgatewayUrl}
+packages     ${cluster.repository.base}
+
+Ctrl-C ends it.`);
+pipeline.slack.events.on('message', ({ text }) => console.log(`Slack: ${text}`));
+await interrupted;
+await pipeline.stop();
 await cluster.stop();
-function seconds(): string {
-  return ((Date.now() - started) / 1000).toFixed(0).padStart(4);
-}

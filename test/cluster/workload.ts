@@ -10,12 +10,14 @@ const web = {
   imagePullPolicy: 'IfNotPresent',
   readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 2 },
   resources: { requests: { cpu: '10m', memory: '16Mi' } },
+  // Serves until no proxy sends it new connections.
+  lifecycle: { preStop: { sleep: { seconds: 3 } } },
 };
 
 const template = (app: string) => ({
   metadata: { labels: { app } },
   spec: {
-    terminationGracePeriodSeconds: 5,
+    terminationGracePeriodSeconds: 10,
     topologySpreadConstraints: [
       {
         maxSkew: 1,

@@ -22,9 +22,9 @@ export class HostNetwork {
   }
 
   async create(): Promise<void> {
-    await run('ip', ['link', 'add', this.#bridge, 'type', 'bridge']);
-    await run('ip', ['address', 'add', `${this.gateway}/24`, 'dev', this.#bridge]);
-    await run('ip', ['link', 'set', this.#bridge, 'up']);
+    await run('ip', ['link', 'add', this.bridge, 'type', 'bridge']);
+    await run('ip', ['address', 'add', `${this.gateway}/24`, 'dev', this.bridge]);
+    await run('ip', ['link', 'set', this.bridge, 'up']);
   }
 
   /** Creates a network namespace connected to the bridge. Resolves with its name. */
@@ -33,7 +33,7 @@ export class HostNetwork {
     const port = this.#port(host);
     await run('ip', ['netns', 'add', namespace]);
     await run('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace]);
-    await run('ip', ['link', 'set', port, 'master', this.#bridge, 'up']);
+    await run('ip', ['link', 'set', port, 'master', this.bridge, 'up']);
     await run('ip', ['-n', namespace, 'address', 'add', `${this.addressOf(host)}/24`, 'dev', 'eth0']);
     await run('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
     await run('ip', ['-n', namespace, 'link', 'set', 'eth0', 'up']);
@@ -48,10 +48,11 @@ export class HostNetwork {
   async remove(hosts: number): Promise<void> {
     for (let host = 0; host < hosts; host++)
       await run('ip', ['netns', 'delete', `k8s-upgrade-hosts-${this.#number}-${host}`]);
-    await run('ip', ['link', 'delete', this.#bridge]);
+    await run('ip', ['link', 'delete', this.bridge]);
   }
 
-  get #bridge(): string {
+  /** Name of the bridge. */
+  get bridge(): string {
     return `hosts${this.#number}`;
   }
 

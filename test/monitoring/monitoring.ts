@@ -85,12 +85,12 @@ function discovered({ cluster, nodes }: Targets): object[] {
 export class Monitoring {
   readonly prometheusUrl: string;
   readonly pushgatewayUrl: string;
-  readonly #alertmanagerUrl: string;
+  readonly alertmanagerUrl: string;
   readonly #dir: string;
   readonly #programs: readonly Program[];
 
   private constructor(dir: string, urls: readonly string[], programs: readonly Program[]) {
-    [this.prometheusUrl = '', this.pushgatewayUrl = '', this.#alertmanagerUrl = ''] = urls;
+    [this.prometheusUrl = '', this.pushgatewayUrl = '', this.alertmanagerUrl = ''] = urls;
     this.#dir = dir;
     this.#programs = programs;
   }
@@ -179,7 +179,7 @@ export class Monitoring {
 
   /** Names of the alerts that Alertmanager would notify about. */
   async notifications(): Promise<string[]> {
-    const answer = await fetch(`${this.#alertmanagerUrl}/api/v2/alerts?active=true`);
+    const answer = await fetch(`${this.alertmanagerUrl}/api/v2/alerts?active=true`);
     const alerts = (await answer.json()) as { labels: Record<string, string> }[];
     return [...new Set(alerts.map(({ labels }) => labels.alertname ?? ''))].sort();
   }

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds programs of one of the modules beside this script, each once, into the user's cache, and prints their
 # directory.
-#   build.sh MODULE PROGRAM[-RELEASE]…
+#   build.sh [--is-built] MODULE PROGRAM[-RELEASE]…
 # MODULE is a folder here, or FOLDER/next for its next.mod. A program of Kubernetes with a release, such as
-# kubeadm-1.34.2, is the same source that reports that release.
+# kubeadm-1.34.2, is the same source that reports that release. With --is-built, builds nothing: the exit code
+# says whether all of them are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+is_built=false
+if [[ $1 == --is-built ]]; then is_built=true && shift; fi
 module=$1
 shift
 folder=${module%/next}
@@ -64,6 +67,10 @@ build() {
 main() {
   local program missing=()
   for program in "$@"; do [[ -x $bin/$program ]] || missing+=("$program"); done
+  if $is_built; then
+    ((${#missing[@]} == 0))
+    exit
+  fi
   if ((${#missing[@]} > 0)); then
     if ! command -v go >/dev/null; then
       printf 'build: Go is not installed; it is needed to build %s\n' "${missing[*]}" >&2
