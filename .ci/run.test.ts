@@ -54,7 +54,15 @@ describe('.ci/run', () => {
   it('plays every part, and says at last how many tests passed', () => {
     const { status, last, made } = ci({});
     expect([status, last]).toEqual([0, '1 passed, 0 failed, 0 skipped']);
-    expect(made).toEqual(['test', 'rehearse', 'test-slow', 'crash-test', 'hosts-test', 'conformance']);
+    expect(made).toEqual([
+      'test',
+      'rehearse',
+      'test-slow',
+      'crash-test',
+      'hosts-test',
+      'conformance',
+      'cluster-test',
+    ]);
   });
 
   it('lets providers be missing', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { HostNetwork } from '../hosts/network.ts';
@@ -84,8 +84,7 @@ export class KubeadmCluster {
     const { topology = '1+2', release, later = [], number = 0, onStep: step = () => undefined } = options;
     const { controlPlane, workers } = topologies[topology];
     const names = [...controlPlane, ...workers];
-    const dir = join(machine.work, `cluster-${number}`);
-    await run('mkdir', ['-p', dir]);
+    const dir = await mkdtemp(join(machine.work, 'cluster-'));
     const programs = new Programs([release, ...later]);
     const base = execFileSync(join(import.meta.dirname, 'base.sh'), { encoding: 'utf8' }).trim();
     const network = new HostNetwork(number);
@@ -231,12 +230,13 @@ export class KubeadmCluster {
     });
   }
 
-  /** Cuts the power of every node. The machine's namespaces take the rest with them. */
+  /** Cuts the power of every node and removes everything, which gives the memory back. */
   async stop(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.powerOff()));
+    await Promise.all(this.nodes.map((node) => node.remove()));
     await this.#balancer?.stop();
     await this.repository.stop();
     await this.network.remove(this.nodes.length);
+    await rm(this.dir, { recursive: true });
   }
 }
 

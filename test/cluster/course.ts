@@ -84,7 +84,7 @@ export function describeUpgrade(course: UpgradeCourse): void {
       }
       const metrics = await (await fetch(`${pipeline.monitoring.pushgatewayUrl}/metrics`)).text();
       expect(metrics).toMatch(/^k8s_upgrade_in_flight\{[^}]*\} 0$/m);
-      expect(metrics).toMatch(/^k8s_upgrade_snapshot_taken\{[^}]*\} 1$/m);
+      expect(metrics).toMatch(/^k8s_upgrade_last_run_outcome\{.*outcome="done"\} 1$/m);
       const messages = pipeline.slack.messages.map(({ text }) => text);
       expect(messages.at(-1)).toContain(`Kubernetes ${target}: `);
       expect(messages.filter((text) => text.includes(':white_check_mark:'))).toHaveLength(1);

@@ -35,7 +35,7 @@ describe.each(courses.map((points) => ({ points, when: points.map((point) => poi
       expect(await stateOf(cluster), await pipeline.story()).toEqual(await expectedState(cluster, target));
       const texts = pipeline.slack.messages.map(({ text }) => text);
       expect(
-        texts.filter((text) => text.includes('is complete')),
+        texts.filter((text) => text.includes(':white_check_mark:')),
         texts.join('\n'),
       ).toHaveLength(1);
     });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream, openSync, readFileSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -122,6 +122,13 @@ export class Node {
     process.kill(Number(this.#first()), 'SIGKILL');
     await closed;
     this.#boot = undefined;
+  }
+
+  /** Cuts the power for good: its file system can be removed then. */
+  async remove(): Promise<void> {
+    await this.powerOff();
+    closeSync(this.#console);
+    await run('umount', [this.#root]);
   }
 
   /** Boots the node. Resolves when systemd has started everything. */
