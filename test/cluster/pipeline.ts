@@ -10,6 +10,7 @@ import { Monitoring } from '../monitoring/monitoring.ts';
 import { type RuleGroup, rulesOfAnOldCluster } from '../monitoring/rules.ts';
 import type { KubeadmCluster } from './cluster.ts';
 import { RealExporter } from './exporter.ts';
+import type { Node } from './node.ts';
 import type { ImageArchive } from './product-image.ts';
 
 /** Options of {@link Pipeline.deploy}. */
@@ -148,11 +149,15 @@ const endOf = ({ status }: Job): string | undefined =>
   status?.conditions?.find(({ type, status }) => ['Complete', 'Failed'].includes(type) && status === 'True')
     ?.type;
 
+const namesOf = (nodes: readonly Node[]): string[] | undefined =>
+  nodes.length === 0 ? undefined : nodes.map(({ name }) => name);
+
 /** As a user writes them for this cluster, with a soak that a test can wait for. */
 const settingsOf = (cluster: KubeadmCluster, monitoring: Monitoring): SettingsInput => ({
+  // A single-node cluster has no list of workers.
   nodes: {
-    controlPlane: cluster.nodes.filter(({ isControlPlane }) => isControlPlane).map(({ name }) => name),
-    workers: cluster.nodes.filter(({ isControlPlane }) => !isControlPlane).map(({ name }) => name),
+    controlPlane: namesOf(cluster.nodes.filter(({ isControlPlane }) => isControlPlane)),
+    workers: namesOf(cluster.nodes.filter(({ isControlPlane }) => !isControlPlane)),
   },
   ssh: { user: 'wizard', hostKeys: { policy: 'accept-new' } },
   packages: { repository: cluster.repository.base },

@@ -60,8 +60,18 @@ inside() {
       ;;
     serve) node --import tsx test/cluster/serve.ts "$@" & ;;
   esac
-  trap 'kill -TERM $!' TERM INT
-  wait $!
+  child=$!
+  trap 'kill -TERM "$child"' TERM INT
+  wait_for "$child"
+}
+
+# usage: wait_for PID — its exit code. A signal ends one wait, not the process.
+wait_for() {
+  local ended
+  while true; do
+    if wait "$1"; then ended=0; else ended=$?; fi
+    kill -0 "$1" 2>/dev/null || return "$ended"
+  done
 }
 
 command=$1
@@ -118,4 +128,4 @@ until first_process >/dev/null; do sleep 0.1; done
 ip link add "$cable" type veth peer name machine netns "$(first_process)"
 ip address add 198.18.0.253/24 dev "$cable"
 ip link set "$cable" up
-until wait "$unshare" || ! kill -0 "$unshare" 2>/dev/null; do :; done
+wait_for "$unshare"

@@ -61,10 +61,7 @@ await file(
 step(`ready: Kubernetes ${from}, and ${target} in the package repository`);
 console.log(`
 export KUBECONFIG=${join(directory, 'kubeconfig')}
-ssh -F ${join(directory, 'ssh_config')} k8s-master    # or ${cluster.nodes
-  .slice(1)
-  .map(({ name }) => name)
-  .join(', ')}
+ssh -F ${join(directory, 'ssh_config')} NODE    # ${cluster.nodes.map(({ name }) => name).join(', ')}
 kubectl -n k8s-upgrade create job detection --from=cronjob/k8s-version-check    # starts the upgrade to ${target}
 Prometheus   ${pipeline.monitoring.prometheusUrl}
 Alertmanager ${pipeline.monitoring.alertmanagerUrl}
