@@ -19,7 +19,7 @@ import { realPackages } from './packages.ts';
 import { Programs } from './programs.ts';
 
 /** Nodes by role: `1+2` is one control-plane node and two workers. */
-export const topologies = {
+const topologies = {
   '1+2': { controlPlane: ['k8s-master'], workers: ['k8s-node1', 'k8s-node2'] },
   '3+1': { controlPlane: ['k8s-master', 'k8s-master2', 'k8s-master3'], workers: ['k8s-node1'] },
   '1+0': { controlPlane: ['k8s-master'], workers: [] },

@@ -83,6 +83,10 @@ if [[ $command == --inside ]]; then
   exit
 fi
 
+if [[ $command == serve && ! ${1:-1+2} =~ ^(1\+2|3\+1|1\+0)$ ]]; then
+  printf 'cluster: TOPOLOGY=%s: expected 1+2, 3+1 or 1+0 (control-plane nodes + workers)\n' "$1" >&2
+  exit 2
+fi
 mkdir -p .cache
 rm -f .cache/tests-cluster*.json
 check_machine
