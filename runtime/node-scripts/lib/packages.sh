@@ -37,9 +37,11 @@ check_update() {
   local file=$1 code=$2 output=$3 line
   line=$(grep -Em 1 'EXPKEYSIG|KEYEXPIRED' <<<"$output") &&
     die "the signing key of the repository in ${file#"$root"} has expired: $line; fetch the current one with set_repository.sh"
-  line=$(grep -Em 1 'NO_PUBKEY|is not signed' <<<"$output") &&
+  # apt calls a repository unsigned, too, when the server answers InRelease with an error such as 403.
+  line=$(grep -m 1 NO_PUBKEY <<<"$output" || { ! grep -q 'Failed to fetch' <<<"$output" && grep -m 1 'is not signed' <<<"$output"; }) &&
     die "the signing key of the repository in ${file#"$root"} is missing: $line; fetch it with set_repository.sh"
-  line=$(grep -Em 1 '^(E|W|Err)[:0-9]' <<<"$output" || true)
+  # The line "Err:1 URL" comes first, and the reason is not in it.
+  line=$(grep -Em 1 '^[EW]: ' <<<"$output" || true)
   if ((code != 0)) || grep -q 'Failed to fetch' <<<"$output"; then
     die "apt-get update failed for ${file#"$root"}: ${line:-exit $code}; check that the node reaches the repository"
   fi

@@ -70,14 +70,16 @@ release_of() {
   printf '%s' "${version%%-*}"
 }
 
-# dpkg_is_locked: the message of this node's version of dpkg during the fault apt-lock.
+# dpkg_is_locked: the error of this node's version of dpkg during the fault apt-lock.
 dpkg_is_locked() {
-  local dpkg=""
+  local dpkg="" message
   # The fault may have been cleared by now.
   read -r _ dpkg <"$faults/apt-lock" || true
   case $dpkg in
-    1.19) printf 'dpkg frontend is locked by another process' ;;
-    1.20) printf 'dpkg frontend lock is locked by another process' ;;
-    *) printf 'dpkg frontend lock was locked by another process with pid 4321' ;;
+    1.19) message='frontend is locked by another process' ;;
+    1.20) message='frontend lock is locked by another process' ;;
+    *) message='frontend lock was locked by another process with pid 4321' ;;
   esac
+  printf 'dpkg: error: dpkg %s\nNote: removing the lock file is always wrong, can damage the locked area\n' "$message"
+  printf 'and the entire system. See <https://wiki.debian.org/Teams/Dpkg/FAQ#db-lock>.\n'
 }
