@@ -349,7 +349,8 @@ explain_kubeadm() {
 }
 
 # The reason in kubeadm's output: its failed checks, with one sentence for all images that could not be pulled
-# (F70), or its last line without what kubeadm adds to every error.
+# (F70), or its error without what kubeadm adds to every one, such as "Can be bypassed if you pass the --force
+# flag" after it.
 kubeadm_reason() {
   local pull='^[[:space:]]*\[ERROR ImagePull\]: ' checks images reason
   checks=$(grep -Ev "$pull" <<<"$output" | grep -o '\[ERROR .*' || true)
@@ -363,8 +364,9 @@ kubeadm_reason() {
   if [[ -n $checks ]]; then
     paste -sd / <<<"$checks"
   else
-    grep -Ev '^[[:space:]]*$|To see the stack trace' <<<"$output" | tail -n 1 |
-      sed -E 's/^error: //; s/(error execution phase [a-z/-]+: )+//'
+    reason=$(sed -n '/^error: /,$p' <<<"$output" |
+      grep -Ev '^[[:space:]]*$|^To see the stack trace|^Can be bypassed|^Please fix' || tail -n 1 <<<"$output")
+    sed -E 's/^(error: |[[:space:]]+- )//; s/(error execution phase [a-z/-]+: )+//' <<<"$reason" | paste -sd ' '
   fi
 }
 

@@ -479,6 +479,19 @@ describe('update_k8s.sh and kubeadm', () => {
     expect((await master()).lastError).toContain(`error: kubeadm failed: ${reason}`);
   });
 
+  test('F53: reports that a kubeadm in another place is too old, not the advice below that', async () => {
+    await open();
+    const { bin } = bench.node.paths;
+    rmSync(join(bin, 'kubeadm'));
+    const old = '#!/usr/bin/env bash\nLAB_VERSION=1.34.2 exec "$LAB_STUBS/bin/kubeadm" "$@"\n';
+    writeFileSync(join(bin, 'kubeadm'), old, { mode: 0o755 });
+    const { exit, lastError } = await master();
+    expect(exit).toBe(1);
+    expect(lastError).toContain(
+      'error: kubeadm failed: the version argument is invalid due to these errors: Specified version to upgrade to "v1.34.5" is higher than the kubeadm version "v1.34.2". Upgrade kubeadm first using the tool you used to install kubeadm; see its output',
+    );
+  });
+
   test('F20: retries without etcd when etcd already has its version', async () => {
     await open();
     bench.node.faults.set('static-pod-hash', { component: 'etcd', how: 'changed', times: 2 });

@@ -6,6 +6,8 @@ import { type TwinName, Twins } from './twins.ts';
 
 const from = '1.34.2';
 const target = '1.34.4';
+/** Has no images. */
+const missing = '1.34.3';
 
 /** A call of the product, or of its node scripts, to a program of a node. */
 interface Call {
@@ -70,9 +72,11 @@ function kinds(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, kinds(one)]));
 }
 
-/** What must differ between a node and its double: addresses, ports, process numbers, sizes, hashes, times. */
+/** What must differ between a node and its double: addresses, ports, process numbers, hashes, times. */
 const differing: readonly (readonly [RegExp, string])[] = [
   [/\r/g, ''],
+  // There is no registry: why the real one does not answer.
+  [/(failed to resolve reference "[^"]*\\?"): .*/g, '$1: WHY'],
   [/Could not connect to \S+ \(\S+\)/g, 'Could not connect to HOST (ADDRESS)'],
   // The lab's manifests are shorter.
   [/^@@ -\d+ \+\d+ @@/gm, '@@ -LINE +LINE @@'],
@@ -98,11 +102,15 @@ const aptGet = `${debian} NEEDRESTART_SUSPEND=1 apt-get -q -y`;
 const source = '$K8S_UPGRADE_ROOT/etc/apt/sources.list.d/kubernetes.list';
 const update = `${aptGet} -o DPkg::Lock::Timeout=900 update -o Dir::Etc::sourcelist=${source} -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0`;
 const install = `${aptGet} -o DPkg::Lock::Timeout=1 install --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold`;
+const prepare = `${aptGet} install --no-install-recommends --no-remove --allow-change-held-packages`;
+const archives = '$K8S_UPGRADE_ROOT/var/cache/apt/archives';
 const keyring = '/etc/apt/keyrings/kubernetes-apt-keyring.gpg';
 const configure = `${debian} dpkg --force-confdef --force-confold --configure -a`;
 /** What check_update and refresh_source look for. */
 const complaints =
   /^(E|W|Err)[:0-9]|EXPKEYSIG|KEYEXPIRED|NO_PUBKEY|is not signed|Failed to fetch|Could not get lock/;
+const socket = 'unix:///run/containerd/containerd.sock';
+const images = `crictl --runtime-endpoint ${socket} --image-endpoint ${socket}`;
 const etcdId = 'crictl ps --state Running --name "^etcd$" -q';
 const inEtcd = `crictl exec "$(${etcdId})"`;
 const pki = '/etc/kubernetes/pki/etcd';
@@ -228,6 +236,43 @@ const situations: readonly Situation[] = [
       },
     ],
     leave: both('rm -f $K8S_UPGRADE_ROOT/var/lib/etcd/*.db'),
+  },
+  {
+    title: 'images, and where they come from',
+    enter: (twins) => {
+      twins.double(worker).faults.set('no-images', { matching: 'none' });
+      return Promise.resolve();
+    },
+    leave: (twins) => {
+      twins.double(worker).faults.clear('no-images');
+      return Promise.resolve();
+    },
+    calls: [
+      {
+        line: `${images} inspecti --quiet registry.k8s.io/kube-proxy:v${from} >/dev/null`,
+        on: worker,
+        exit: 0,
+        reads: exitCode,
+      },
+      {
+        line: `${images} inspecti --quiet registry.k8s.io/none:v1 >/dev/null 2>&1`,
+        on: worker,
+        exit: 1,
+        reads: exitCode,
+      },
+      {
+        line: `${images} pull registry.k8s.io/none:v1`,
+        on: worker,
+        exit: 1,
+        reads: part(/level=fatal msg="(.*)/),
+      },
+      {
+        line: "kubectl --kubeconfig $K8S_UPGRADE_ROOT/etc/kubernetes/kubelet.conf --cache-dir $K8S_UPGRADE_ROOT/tmp/cache --request-timeout=30s -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}'",
+        on: worker,
+        exit: 0,
+        reads: lines(/^(apiVersion|kind|kubernetesVersion|imageRepository): /),
+      },
+    ],
   },
   {
     title: 'a member of etcd that does not answer',
@@ -369,6 +414,27 @@ const situations: readonly Situation[] = [
       { line: update, on: worker, exit: 0, reads: lacks(new RegExp(complaints, 'm')) },
       { line: 'LC_ALL=C apt-cache madison kubeadm', on: worker, exit: 0, reads: everything },
       { line: `${install} kubeadm=${from}-1.1`, on: worker, exit: 0, reads: lacks(/^E:/m) },
+      {
+        line: `${prepare} --simulate kubeadm=${target}-1.1`,
+        on: worker,
+        exit: 0,
+        reads: lines(/^(E:|Inst|Conf|Remv)/),
+      },
+      { line: `${prepare} --simulate kubeadm=1.34.9-1.1`, on: worker, exit: 100, reads: lines(/^E:/) },
+      { line: `${prepare} --download-only kubeadm=${target}-1.1`, on: worker, exit: 0, reads: lacks(/^E:/m) },
+      { line: `ls ${archives}/kubeadm_*.deb | xargs -n 1 basename`, on: worker, exit: 0, reads: everything },
+      {
+        line: `dpkg-deb --fsys-tarfile ${archives}/kubeadm_*.deb | tar -xO --wildcards '*usr/bin/kubeadm' >$K8S_UPGRADE_ROOT/tmp/new && chmod 700 $K8S_UPGRADE_ROOT/tmp/new && $K8S_UPGRADE_ROOT/tmp/new version -o short`,
+        on: worker,
+        exit: 0,
+        reads: everything,
+      },
+      {
+        line: 'cd $K8S_UPGRADE_ROOT/tmp && apt-get -q -y download kubeadm=1.34.9-1.1',
+        on: worker,
+        exit: 100,
+        reads: lines(/^E:/),
+      },
       { line: `${install} kubeadm=1.34.9-1.1`, on: worker, exit: 100, reads: lines(/^E:/) },
       { line: `${install} none=1`, on: worker, exit: 100, reads: lines(/^E:/) },
       { line: `${install} kubeadm=${target}-1.1`, on: worker, exit: 100, reads: lines(/^E:/) },
@@ -500,6 +566,25 @@ const situations: readonly Situation[] = [
         line: `kubeadm upgrade apply v${target} --yes --etcd-upgrade=false`,
         exit: 0,
         reads: lines(/SUCCESS|^error/),
+      },
+    ],
+  },
+  {
+    title: 'an image that the target needs and the node does not have',
+    enter: async (twins) => {
+      const name = `registry.k8s.io/kube-scheduler:v${missing}`;
+      await twins.onReal('k8s-master', 'echo 127.0.0.1 registry.k8s.io >>/etc/hosts');
+      twins.double('k8s-master').faults.set('no-images', { matching: name });
+    },
+    leave: (twins) => {
+      twins.double('k8s-master').faults.clear('no-images');
+      return Promise.resolve();
+    },
+    calls: [
+      {
+        line: `kubeadm upgrade apply v${missing} --yes 2>&1 | grep -v 'kube-\\(apiserver\\|controller\\|proxy\\)'`,
+        exit: 0,
+        reads: lines(errors),
       },
     ],
   },
