@@ -36,7 +36,7 @@ type Reads = (output: string) => unknown;
 /** Only the exit code. */
 const exitCode: Reads = () => 'nothing';
 /** All of it. */
-const everything: Reads = (output) => output.trim();
+const everything: Reads = (output) => output.trimEnd();
 /** The lines that match. */
 const lines =
   (pattern: RegExp): Reads =>
@@ -76,7 +76,8 @@ function kinds(value: unknown): unknown {
 const differing: readonly (readonly [RegExp, string])[] = [
   [/\r/g, ''],
   // There is no registry: why the real one does not answer.
-  [/(failed to resolve reference "[^"]*\\?"): .*/g, '$1: WHY'],
+  [/(failed to resolve reference \\?"[^"]*"): .*/g, '$1: WHY'],
+  [/rpc error: code = NotFound desc = (?=failed to pull)/g, ''],
   [/Could not connect to \S+ \(\S+\)/g, 'Could not connect to HOST (ADDRESS)'],
   // The lab's manifests are shorter.
   [/^@@ -\d+ \+\d+ @@/gm, '@@ -LINE +LINE @@'],
@@ -422,9 +423,14 @@ const situations: readonly Situation[] = [
       },
       { line: `${prepare} --simulate kubeadm=1.34.9-1.1`, on: worker, exit: 100, reads: lines(/^E:/) },
       { line: `${prepare} --download-only kubeadm=${target}-1.1`, on: worker, exit: 0, reads: lacks(/^E:/m) },
-      { line: `ls ${archives}/kubeadm_*.deb | xargs -n 1 basename`, on: worker, exit: 0, reads: everything },
       {
-        line: `dpkg-deb --fsys-tarfile ${archives}/kubeadm_*.deb | tar -xO --wildcards '*usr/bin/kubeadm' >$K8S_UPGRADE_ROOT/tmp/new && chmod 700 $K8S_UPGRADE_ROOT/tmp/new && $K8S_UPGRADE_ROOT/tmp/new version -o short`,
+        line: `ls ${archives}/kubeadm_${target}-1.1_*.deb | xargs -n 1 basename`,
+        on: worker,
+        exit: 0,
+        reads: everything,
+      },
+      {
+        line: `dpkg-deb --fsys-tarfile ${archives}/kubeadm_${target}-1.1_*.deb | tar -xO --wildcards '*usr/bin/kubeadm' >$K8S_UPGRADE_ROOT/tmp/new && chmod 700 $K8S_UPGRADE_ROOT/tmp/new && $K8S_UPGRADE_ROOT/tmp/new version -o short`,
         on: worker,
         exit: 0,
         reads: everything,

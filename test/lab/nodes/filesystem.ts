@@ -143,6 +143,7 @@ function writePackages({ root, state }: NodePaths, options: FilesystemOptions): 
     write(`hold/${name}`, '');
   }
   write('dpkg/containerd.io', `${options.containerd}-1`);
+  write('images', `registry.k8s.io/kube-proxy:v${options.release}\n`);
   write('running/kubelet', options.release);
   write('running/containerd', options.containerd);
   write('duration/apt-update', '0.1');
