@@ -457,6 +457,7 @@ const situations: readonly Situation[] = [
     calls: [
       { line: `${install} kubeadm=${target}-1.1`, on: worker, exit: 100, reads: lines(/^E:/) },
       { line: `${debian} apt-mark hold kubeadm`, on: worker, exit: 100, reads: everything },
+      { line: `${debian} apt-mark hold kubelet`, on: worker, exit: 0, reads: everything },
       { line: configure, on: worker, exit: 2, reads: everything },
     ],
   },
