@@ -40,7 +40,7 @@ test('make builds again when only an assembled script is missing', () => {
     writeFileSync(file, '');
   }
   const makefile = join(import.meta.dirname, '../Makefile');
-  const { MAKEFLAGS: _, ...env } = process.env;
+  const { MAKEFLAGS: _, MAKELEVEL: __, ...env } = process.env;
   const planned = () =>
     spawnSync('make', ['-n', '-f', makefile, 'bundle'], { cwd: root, env, encoding: 'utf8' }).stdout;
   expect(planned()).toContain('Nothing to be done');

