@@ -7,9 +7,9 @@ SCENARIO ?= patch
 RUN := npm run --silent
 bundle := runtime/dist/k8s-upgrade.cjs
 installed := node_modules/.package-lock.json
-# Scenarios that `make conformance` plays on a real control plane: many commands for each start of one,
-# and whole upgrades.
-on_real := $(addprefix test/scenarios/,commands.test.ts gates.test.ts drain.slow.test.ts)
+# Scenarios that `make conformance` plays on a real control plane: many commands for each start of one.
+# Drains and whole upgrades are those of `make cluster-test`.
+on_real := $(addprefix test/scenarios/,commands.test.ts gates.test.ts)
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
