@@ -161,19 +161,14 @@ async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
   if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
 }
 
-/** The node becomes Ready a second after its kubelet reports the new version. */
+/** The node's kubelet is away for a second after it has reported the new version. */
 function slowToBeReady(lab: Lab, name: string): void {
-  const report = (status: string) =>
-    lab.api.store.modify('nodes', undefined, name, (node: Node) => {
-      const ready = node.status?.conditions?.find((condition) => condition.type === 'Ready');
-      if (ready) Object.assign(ready, { status });
-    });
   const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
     if (resource !== 'nodes' || object.metadata.name !== name) return;
     if ((object as Node).status?.nodeInfo?.kubeletVersion !== 'v1.34.5') return;
     unsubscribe();
-    report('False');
-    setTimeout(() => report('True'), 1000);
+    lab.api.kubelets.setDown(name);
+    setTimeout(() => lab.api.kubelets.setUp(name), 1000);
   });
 }
 
