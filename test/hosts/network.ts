@@ -46,8 +46,11 @@ export class HostNetwork {
   }
 
   async remove(hosts: number): Promise<void> {
-    for (let host = 0; host < hosts; host++)
+    for (let host = 0; host < hosts; host++) {
+      // The kernel removes the ports of a namespace some time after it; another network may use their names.
+      await run('ip', ['link', 'delete', this.#port(host)]);
       await run('ip', ['netns', 'delete', `k8s-upgrade-hosts-${this.#number}-${host}`]);
+    }
     await run('ip', ['link', 'delete', this.bridge]);
   }
 
