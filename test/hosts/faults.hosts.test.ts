@@ -84,7 +84,7 @@ it('F5 F24: the upgrade continues after a held dpkg lock, a network outage and a
   await during(playing, rebootDuringUnpacking(node1));
   const { exitCodes, log } = await playing;
   expect(exitCodes, log).toEqual([0, 0]);
-  expect(log).toContain('waiting for apt: dpkg: error: dpkg frontend lock was locked by another process');
+  expect(log).toMatch(/waiting for apt: Could not get lock \S+lock-frontend/);
   expect(log).toMatch(/k8s-node2.*; reconnecting/);
   expect(log).toContain('waiting for the network: ');
   const upgrades = node2.history.filter(({ program, args }) => program === 'kubeadm' && args[1] === 'node');
@@ -120,7 +120,7 @@ async function rebootDuringUnpacking(host: Host): Promise<void> {
 async function holdLockUntilReported(): Promise<void> {
   const reported = scriptPrints(
     'k8s-master',
-    /waiting for apt: .*frontend lock was locked by another process with pid \d+/,
+    /waiting for apt: Could not get lock .*lock-frontend\. It is held by process \d+/,
   );
   const release = await holdLock(master);
   await reported;

@@ -159,14 +159,20 @@ run_shown() {
   return "$code"
 }
 
-# try_install [OPTION…] NAME=VERSION…: apt-get install of exactly these. Waits for the network. Its output is
-# in $output.
+# try_install [OPTION…] NAME=VERSION…: apt-get install of exactly these. Waits for the network, and for dpkg's
+# lock, after it has said who holds it. Its output is in $output.
 try_install() {
-  local code network=$((SECONDS + network_timeout))
+  local code holder wait=0 network=$((SECONDS + network_timeout))
   while true; do
     code=0
-    run_shown apt_get install --no-install-recommends "$@" || code=$?
+    run_shown apt_get install -o "DPkg::Lock::Timeout=$wait" --no-install-recommends "$@" || code=$?
     ((code != 0)) || return 0
+    holder=$(grep -m 1 'Could not get lock' <<<"$output") || holder=''
+    if [[ -n $holder ]] && ((wait == 0)); then
+      say "waiting for apt: ${holder#E: }"
+      wait=$lock_timeout
+      continue
+    fi
     wait_if_unreachable "$output" "$network" || return "$code"
   done
 }
