@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the hosts' tests need. Does nothing if all are installed, or without root.
+#   setup.sh [PROGRAM=PACKAGE…]    others that are needed besides
 set -euo pipefail
 
 declare -A packages=(
@@ -11,6 +12,7 @@ declare -A packages=(
   [dpkg-deb]=dpkg
   [curl]=curl
 )
+for wanted in "$@"; do packages[${wanted%%=*}]=${wanted#*=}; done
 
 missing=()
 for program in "${!packages[@]}"; do
