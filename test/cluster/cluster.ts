@@ -10,7 +10,7 @@ import { Rest } from '../lab/api/contract/rest.ts';
 import type { Node as NodeObject, Pod } from '../lab/api/types.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
 import { until } from '../lab/waits.ts';
-import { imagesOf } from './images.ts';
+import { type Images, imagesOf } from './images.ts';
 import { install } from './installation.ts';
 import { initFile, joinFile, type KubeadmOptions, newCertificateKey, newToken } from './kubeadm.ts';
 import { LoadBalancer } from './load-balancer.ts';
@@ -130,13 +130,7 @@ export class KubeadmCluster {
       await run('ip', ['route', 'replace', podRange(nodes.indexOf(node)), 'via', node.address]);
     }
     step('images');
-    const images = await imagesOf(programs, release, base);
-    await Promise.all(
-      nodes.map(async (node) => {
-        for (const archive of [...images.every, ...(node.isControlPlane ? images.controlPlane : [])])
-          await node.load(archive);
-      }),
-    );
+    await loadImages(nodes, await imagesOf(programs, release, base));
     step('kubeadm init');
     const members = nodes.slice(0, controlPlane.length);
     const [first] = nodes;
@@ -157,13 +151,13 @@ export class KubeadmCluster {
     await first.write('/root/init.yaml', initFile(kubeadm, first.address), 0o600);
     await first.exec('kubeadm', 'init', '--config=/root/init.yaml', ...(balancer ? ['--upload-certs'] : []));
     step('kubeadm join');
-    const join_ = async (node: Node) => {
+    const joinCluster = async (node: Node) => {
       await node.write('/root/join.yaml', joinFile(kubeadm, node.address, members.includes(node)), 0o600);
       await node.exec('kubeadm', 'join', '--config=/root/join.yaml');
     };
     // etcd takes one new member at a time.
-    for (const node of members.slice(1)) await join_(node);
-    await Promise.all(nodes.slice(members.length).map(join_));
+    for (const node of members.slice(1)) await joinCluster(node);
+    await Promise.all(nodes.slice(members.length).map(joinCluster));
     const kubeconfig = join(dir, 'admin.conf');
     await writeFile(kubeconfig, first.read('/etc/kubernetes/admin.conf'), { mode: 0o600 });
     const kubectlProgram = programs.ofKubernetes('kubectl', release);
@@ -193,13 +187,7 @@ export class KubeadmCluster {
     const minor = release.split('.', 2).join('.');
     await this.repository.publish(minor, [release]);
     if (options.images === false) return;
-    const images = await imagesOf(this.#programs, release, this.#base);
-    await Promise.all(
-      this.nodes.map(async (node) => {
-        for (const archive of [...images.every, ...(node.isControlPlane ? images.controlPlane : [])])
-          await node.load(archive);
-      }),
-    );
+    await loadImages(this.nodes, await imagesOf(this.#programs, release, this.#base));
   }
 
   /** A node by its name. */
@@ -238,6 +226,16 @@ export class KubeadmCluster {
     await this.network.remove(this.nodes.length);
     await rm(this.dir, { recursive: true });
   }
+}
+
+/** Loads into each node what its role runs: nothing can be pulled. */
+async function loadImages(nodes: readonly Node[], images: Images): Promise<void> {
+  const archivesOf = (node: Node) => [...images.every, ...(node.isControlPlane ? images.controlPlane : [])];
+  await Promise.all(
+    nodes.map(async (node) => {
+      for (const archive of archivesOf(node)) await node.load(archive);
+    }),
+  );
 }
 
 const isFinished = ({ status }: NodeObject | Pod): boolean =>
