@@ -35,6 +35,8 @@ new UpgradePipeline(stack, 'pipeline', {
     ssh: { user: 'wizard', hostKeys: { policy: 'accept-new' } },
     prometheus: { url: 'http://prometheus-server.monitoring' },
     pushgateway: { url: 'http://prometheus-prometheus-pushgateway.monitoring:9091' },
+    // No node serves while anything is upgraded there.
+    drain: { before: 'kubeadm' },
     dispatch: {
       mode: 'agent-service',
       agentService: { url: 'http://claude-agent-service.claude-agent.svc.cluster.local:8080' },

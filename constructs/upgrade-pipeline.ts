@@ -199,7 +199,8 @@ function stalledAfterSeconds({ timing, drain, gates }: Settings): number {
   const longest = Math.max(
     timing.script,
     timing.soak,
-    timing.nodeReady + timing.staticPods,
+    // After kubeadm's step a node's static pods are waited for, and then the gates.
+    timing.nodeReady + timing.staticPods + (drain.before === 'kubelet' ? gates.alertWait : 0),
     timing.apiOutage,
     drain.timeout,
     gates.alertWait,

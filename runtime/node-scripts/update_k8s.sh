@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Upgrades Kubernetes on this node: kubeadm, then the node's components, then kubelet and kubectl.
-# Drain the node first and uncordon it afterwards; this script changes only the node it runs on. With
-# --prepare it fetches all that it will need, while the node still serves.
+# Drain the node at the latest before its kubelet is upgraded, and uncordon it afterwards; this script changes
+# only the node it runs on. With --prepare it fetches all that it will need, while the node still serves.
 set -Eeuo pipefail
 
 usage() {
@@ -14,6 +14,10 @@ Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
   --release X.Y.Z                 the target release, such as 1.34.5
   --skip-phases A,B               passed to kubeadm, for example addon/coredns
   --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
+  --steps kubeadm|kubelet         only one of the two steps: kubeadm upgrades itself and the node's components
+                                  while the node may still serve; drain it before kubelet, which upgrades
+                                  kubelet and kubectl and restarts the kubelet
+  --planned                       kubeadm upgrade plan has been checked already; leave it out
   --prepare                       only download the packages and pull the images that are missing; the node
                                   need not be drained
   --dry-run                       print what would be done, change nothing
@@ -35,7 +39,7 @@ scratch="$root/etc/kubernetes/tmp"
 # Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
 
-role='' release='' skip_phases='' ignore_errors='' prepare=false
+role='' release='' skip_phases='' ignore_errors='' steps=all planned=false prepare=false
 # How many images the target needs here, and how many of them were pulled.
 needed=0 pulled=0
 kubeadm_step=unchanged
@@ -46,11 +50,12 @@ removable=false
 parse_arguments() {
   while (($# > 0)); do
     case $1 in
-      --role | --release | --skip-phases | --ignore-preflight-errors)
+      --role | --release | --skip-phases | --ignore-preflight-errors | --steps)
         (($# > 1)) || refuse "$1: expected a value"
         set_option "$1" "$2"
         shift 2
         ;;
+      --planned) planned=true && shift ;;
       --prepare) prepare=true && shift ;;
       --dry-run) dry_run=true && shift ;;
       --help) usage && exit 0 ;;
@@ -67,6 +72,7 @@ set_option() {
     --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
     --skip-phases) check_value "$1" "$2" "$words_pattern" "kubeadm phases separated by commas" && skip_phases=$2 ;;
     --ignore-preflight-errors) check_value "$1" "$2" "$words_pattern" "kubeadm checks separated by commas" && ignore_errors=$2 ;;
+    --steps) check_value "$1" "$2" '^(kubeadm|kubelet)$' "kubeadm or kubelet" && steps=$2 ;;
   esac
 }
 
@@ -173,6 +179,15 @@ resolve_revision() {
   die "the configured repository ($(configured_minors)) offers no kubeadm $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
 }
 
+# Sets revision to that of kubeadm, whose step has asked apt. Dies unless that step is done, as the kubelet
+# would be newer than this node's API server.
+take_revision_of_kubeadm() {
+  revision=$(installed_version kubeadm)
+  if [[ $revision != "$release"-* ]] || ! components_at_release; then
+    die "--steps kubelet, but kubeadm has not upgraded this node to $release; run --steps kubeadm first"
+  fi
+}
+
 # outdated NAME…: those that are not at the release, as NAME=VERSION, one a line.
 outdated() {
   local package
@@ -264,6 +279,9 @@ upgrade() {
   run_kubeadm upgrade "$@"
 }
 
+# `upgrade apply` enforces the same version policy and makes the same checks, but not without its preflight.
+needs_plan() { ! $planned || [[ ,$skip_phases, == *,preflight,* ]]; }
+
 # Dies unless kubeadm offers exactly this release. Skipped when the API server is already at it, as kubeadm
 # then offers nothing (F9), even when an interrupted upgrade left the other components behind.
 check_plan() {
@@ -297,11 +315,11 @@ upgrade_components() {
   kubeadm_step=upgraded
   if [[ $role == master ]]; then
     if $dry_run; then
-      printf 'WOULD: kubeadm upgrade plan v%s\n' "$release"
+      ! needs_plan || printf 'WOULD: kubeadm upgrade plan v%s\n' "$release"
       change kubeadm upgrade apply "v$release" --yes "${flags[@]}"
       return
     fi
-    check_plan
+    ! needs_plan || check_plan
     report_dropped_flags
     apply "${flags[@]}"
   elif $dry_run; then
@@ -417,8 +435,29 @@ print_preparation() {
 }
 
 print_result() {
-  printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","kubeadm":"%s","droppedFlags":%s,"dryRun":%s}\n' \
-    "$release" "$from" "$role" "$revision" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
+  printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","steps":"%s","kubeadm":"%s","droppedFlags":%s,"dryRun":%s}\n' \
+    "$release" "$from" "$role" "$revision" "$steps" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
+}
+
+run_kubeadm_step() {
+  clean_scratch
+  check_disk_space
+  refresh_kubernetes_source
+  resolve_revision
+  $dry_run || repair_dpkg
+  upgrade_packages kubeadm
+  upgrade_components
+  clean_scratch
+}
+
+# Asks no repository: the node is empty by now, and its packages have been downloaded.
+run_kubelet_step() {
+  if [[ $steps == kubelet ]]; then
+    $dry_run || repair_dpkg
+    take_revision_of_kubeadm
+  fi
+  upgrade_packages kubelet kubectl
+  restart_kubelet
 }
 
 main() {
@@ -435,17 +474,9 @@ main() {
     print_preparation
     return
   fi
-  say "$role: $from -> $release"
-  clean_scratch
-  check_disk_space
-  refresh_kubernetes_source
-  resolve_revision
-  $dry_run || repair_dpkg
-  upgrade_packages kubeadm
-  upgrade_components
-  clean_scratch
-  upgrade_packages kubelet kubectl
-  restart_kubelet
+  say "$role: $from -> $release$([[ $steps == all ]] || printf ', only %s' "$steps")"
+  [[ $steps == kubelet ]] || run_kubeadm_step
+  [[ $steps == kubeadm ]] || run_kubelet_step
   print_result
 }
 

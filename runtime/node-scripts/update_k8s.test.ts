@@ -47,6 +47,7 @@ describe('update_k8s.sh', () => {
       from: '1.34.2',
       role: 'master',
       revision: '1.34.5-1.1',
+      steps: 'all',
       kubeadm: 'upgraded',
       droppedFlags: [],
       dryRun: false,
@@ -107,6 +108,78 @@ describe('update_k8s.sh', () => {
       { LAB_ROOT: '1' },
     ).ended;
     expect(exit).toBe(0);
+  });
+
+  test('upgrades in two steps, between which the kubelet is as before', async () => {
+    await open();
+    const first = await master('--steps', 'kubeadm', '--planned');
+    expect(first.exit, first.stderr).toBe(0);
+    expect(first.result).toMatchObject({ steps: 'kubeadm', kubeadm: 'upgraded', dryRun: false });
+    expect(bench.packages()).toEqual({ kubeadm: '1.34.5-1.1', kubelet: '1.34.2-1.1', kubectl: '1.34.2-1.1' });
+    expect(bench.held()).toBe(true);
+    expect(bench.hookCalls).toEqual(['apiserver 1.34.5']);
+    const before = bench.changes().length;
+    const second = await master('--steps', 'kubelet');
+    expect(second.exit, second.stderr).toBe(0);
+    expect(second.result).toMatchObject({ steps: 'kubelet', kubeadm: 'unchanged', revision: '1.34.5-1.1' });
+    expect(bench.hookCalls).toEqual(['apiserver 1.34.5', 'kubelet 1.34.5 1.7.27']);
+    // Asks no repository on a node that is empty by now.
+    expect(
+      bench
+        .changes()
+        .slice(before)
+        .map((line) => line.split(' ').slice(0, 2).join(' ')),
+    ).not.toContain('apt-get update');
+    expect(bench.changes().filter((line) => / update /.test(line))).toHaveLength(1);
+  });
+
+  test.each([
+    ['a control-plane node', {}],
+    ['a worker', worker],
+  ])('does not upgrade the kubelet of %s on which kubeadm has done nothing', async (_what, options) => {
+    await open(options);
+    const role = 'name' in options ? 'worker' : 'master';
+    const { exit, stderr } = await update('--role', role, '--release', '1.34.5', '--steps', 'kubelet');
+    expect(exit).toBe(1);
+    expect(stderr).toContain(
+      'error: --steps kubelet, but kubeadm has not upgraded this node to 1.34.5; run --steps kubeadm first',
+    );
+    expect(bench.changes()).toEqual([]);
+  });
+
+  test('does not upgrade the kubelet past components that kubeadm has not upgraded', async () => {
+    await open();
+    bench.node.faults.set('kubeadm-fails', { times: 1 });
+    expect((await master('--steps', 'kubeadm')).exit).toBe(1);
+    expect(bench.packages().kubeadm).toBe('1.34.5-1.1');
+    expect((await master('--steps', 'kubelet')).exit).toBe(1);
+    expect(bench.packages().kubelet).toBe('1.34.2-1.1');
+    expect((await master('--steps', 'kubeadm')).exit).toBe(0);
+    expect((await master('--steps', 'kubelet')).exit).toBe(0);
+  });
+
+  test.each([
+    ['asks for no plan that was checked already', ['--planned'], false],
+    [
+      'asks for a plan when kubeadm is to leave its own checks out',
+      ['--planned', '--skip-phases', 'preflight'],
+      true,
+    ],
+  ])('%s', async (_what, args, isAsked) => {
+    await open();
+    const dry = await master('--dry-run', ...args);
+    expect(dry.stdout.includes('WOULD: kubeadm upgrade plan')).toBe(isAsked);
+    expect((await master(...args)).exit).toBe(0);
+    expect(bench.changes().some((line) => line.startsWith('kubeadm upgrade plan'))).toBe(isAsked);
+    expect(imageOf('kube-apiserver')).toBe('registry.k8s.io/kube-apiserver:v1.34.5');
+  });
+
+  test('retries kubeadm whose health check is late in upgrade apply when the plan was checked already', async () => {
+    await open();
+    bench.node.faults.set('late-job-apply', { times: 1 });
+    const { exit, stdout } = await master('--planned');
+    expect(exit).toBe(0);
+    expect(stdout).toContain("==> kubeadm's health check timed out; retrying once");
   });
 
   test('prints all steps and changes nothing in a dry run', async () => {

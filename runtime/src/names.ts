@@ -92,7 +92,10 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when a rollout started to change it, RFC 3339. Its name stays `k8s-upgrade-touched`. */
     changed: `${prefix}/k8s-upgrade-touched`,
-    /** Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd). */
+    /**
+     * Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd); since
+     * when, RFC 3339. `kubeadm`: at most kubeadm's step was started, so the node may serve on.
+     */
     unfinished: `${prefix}/k8s-upgrade-unfinished`,
     /** Node: when its soak started, RFC 3339. Removed when the soak is over. */
     soaking: `${prefix}/k8s-upgrade-soaking`,

@@ -46,6 +46,14 @@ describe('a lab notices', () => {
     api.store.modify('nodes', undefined, node, (one) => {
       one.metadata.annotations = {};
     });
+  const cordon = (node: string) =>
+    api.store.modify('nodes', undefined, node, (one) => {
+      one.spec = { ...one.spec, unschedulable: true };
+    });
+  const report = (node: string, version: string) =>
+    api.store.modify('nodes', undefined, node, ({ status }) => {
+      if (status?.nodeInfo) status.nodeInfo.kubeletVersion = `v${version}`;
+    });
   const job = (n: number, node: string) => {
     const labels = { [jobLabels.run]: 'run', [jobLabels.number]: String(n) };
     const spec = {
@@ -126,10 +134,7 @@ describe('a lab notices', () => {
   });
 
   it('a kubelet that becomes newer than the API server, and not one that was before', () => {
-    const report = (node: string, version: string) =>
-      api.store.modify('nodes', undefined, node, ({ status }) => {
-        if (status?.nodeInfo) status.nodeInfo.kubeletVersion = `v${version}`;
-      });
+    for (const node of ['k8s-node1', 'k8s-node2']) cordon(node);
     report('k8s-node1', '1.34.1');
     api.setVersion('1.34.5');
     report('k8s-node1', '1.34.5');
@@ -138,5 +143,13 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual([]);
     report('k8s-node2', '1.34.10');
     expect(invariants.broken).toEqual(['k8s-node2 goes to 1.34.10, and the API server is at 1.34.2']);
+  });
+
+  it('a kubelet that changes while its node serves, and not one on a cordoned node', () => {
+    cordon('k8s-node1');
+    report('k8s-node1', '1.34.1');
+    expect(invariants.broken).toEqual([]);
+    report('k8s-node2', '1.34.1');
+    expect(invariants.broken).toEqual(['the kubelet of k8s-node2 goes to 1.34.1 while the node serves']);
   });
 });

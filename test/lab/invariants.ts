@@ -9,7 +9,8 @@ const controlPlaneLabel = 'node-role.kubernetes.io/control-plane';
 /**
  * What holds at every moment in every lab, whatever is played there: no node is drained while the running Job
  * runs on it (F1), of several control-plane nodes never two are down at once, no kubelet becomes newer than
- * the API server, and no program of the pipeline asks for what its roles do not allow (F30).
+ * the API server or changes on a node that is not cordoned, and no program of the pipeline asks for what its
+ * roles do not allow (F30).
  */
 export class Invariants {
   /** What did not hold, in words; a lab that stops with one of these fails. */
@@ -53,6 +54,8 @@ export class Invariants {
     const kubelet = releaseOf(node);
     if (before !== undefined && kubelet !== releaseOf(before) && semver.gt(kubelet, this.#api.version))
       this.#note(`${name} goes to ${kubelet}, and the API server is at ${this.#api.version}`);
+    if (before !== undefined && kubelet !== releaseOf(before) && node.spec?.unschedulable !== true)
+      this.#note(`the kubelet of ${name} goes to ${kubelet} while the node serves`);
     const began = [this.#keys.cordoned, this.#keys.unfinished].some(
       (key) => key in annotationsOf(node) && !(key in annotationsOf(before)),
     );

@@ -21,8 +21,8 @@ interface Surroundings {
 const mounted = (key: string): string => `${mountPaths.credentials}/${key}`;
 
 /**
- * The settings of `main.ts`'s cluster, with the lab's addresses and with short waits: a second instead of ten
- * minutes. Time is compressed only here.
+ * The settings of `main.ts`'s cluster, with the lab's addresses, the default `drain.before`, and short waits:
+ * a second instead of ten minutes. Time is compressed only here.
  */
 export function labSettings({ services, nodes, soak, change = (base) => base }: Surroundings): SettingsInput {
   const [first] = nodes.values();

@@ -93,6 +93,10 @@ describe('a drain that fails', () => {
       ['k8s-node1', '1.34.2', true],
       ['k8s-node2', '1.34.2', false],
     ]);
+    // kubeadm's step is done there, so the next run continues with the drain.
+    const left = (await cluster(lab)).nodes.find(({ name }) => name === 'k8s-node2');
+    expect(left?.annotations).toMatchObject({ [keys.unfinished]: 'kubeadm' });
+    expect(Object.keys(left?.annotations ?? {})).not.toContain(keys.cordoned);
   });
 });
 

@@ -43,6 +43,57 @@ const when = (matches: (event: RunEvent) => boolean, action: () => unknown) => {
   };
 };
 
+/** The phases that a run reports of a node, in order. */
+const phasesOf = (node: string, stdout: string) =>
+  stdout
+    .split('\n')
+    .filter((line) => line.includes('"event"'))
+    .map((line) => (JSON.parse(line) as { event?: RunEvent }).event)
+    .flatMap((event) => (event?.type === 'node' && event.node === node ? [event.phase] : []));
+
+it.each([
+  ['kubelet', false, ['preparing', 'prepared', 'running-kubeadm', 'ran-kubeadm', 'draining', 'drained']],
+  ['kubeadm', true, ['preparing', 'prepared', 'draining', 'drained', 'updating', 'updated']],
+] as const)(
+  'with drain.before %s a node is cordoned while kubeadm works there: %s',
+  async (before, isCordoned, phases) => {
+    await start({ settings: (base) => ({ ...base, drain: { ...base.drain, before } }) });
+    const workers = ['k8s-node2', 'k8s-node1'];
+    for (const name of workers) lab.node(name).faults.set('kubeadm-hang', {});
+    const running = lab.cli(['run', ...patch]);
+    for (const name of workers) {
+      await during(running, lab.node(name).started('kubeadm', 'upgrade', 'node'));
+      const { nodes } = await cluster(lab);
+      expect(nodes.find((node) => node.name === name)?.unschedulable).toBe(isCordoned);
+      lab.node(name).faults.clear('kubeadm-hang');
+    }
+    const { exitCode, stdout } = await running;
+    expect(exitCode, stdout).toBe(0);
+    expect(phasesOf('k8s-master', stdout).slice(0, 6)).toEqual(phases);
+    await expectAllAt('1.34.5');
+    expect(await drained(lab)).toEqual(['k8s-master', ...workers]);
+  },
+);
+
+it('a run that dies between kubeadm and the drain of a node leaves it serving, and the next one continues there', async () => {
+  await start();
+  lab.node('k8s-node2').faults.set('kubeadm-hang', {});
+  const first = await lab.spawnCli(['run', ...patch]);
+  const closed = once(first, 'close');
+  await during(closed, lab.node('k8s-node2').started('kubeadm', 'upgrade', 'node'));
+  first.kill('SIGKILL');
+  await closed;
+  lab.node('k8s-node2').faults.clear('kubeadm-hang');
+  const left = (await cluster(lab)).nodes.find(({ name }) => name === 'k8s-node2');
+  expect(left).toMatchObject({ release: '1.34.2', unschedulable: false });
+  expect(left?.annotations).toMatchObject({ [keys.unfinished]: 'kubeadm' });
+  await leaseHasRunOut(lab);
+  const { exitCode, stdout } = await lab.cli(['run', ...patch]);
+  expect(exitCode, stdout).toBe(0);
+  await expectAllAt('1.34.5');
+  expect(await drained(lab)).toEqual(['k8s-master', 'k8s-node2', 'k8s-node1']);
+});
+
 it('stages that leave the control plane out do not take the workers past it', async () => {
   await start({ release: '1.34.5', published });
   const { exitCode, stdout } = await lab.cli(['run', ...minor, '--stages', 'repo,workers']);

@@ -109,7 +109,7 @@ command(
   .option('--json', 'print JSON')
   .action(async (options) => (await import('./commands/status.ts')).statusCommand(options));
 
-command('halt', 'set the kill switch: nothing new starts, and a run in progress stops before its next node')
+command('halt', 'set the kill switch: nothing new starts, and a run in progress stops before its next drain')
   .requiredOption('--reason <text>', 'why upgrades are halted; status and messages show it')
   .action(async (options) => (await import('./commands/kill-switch.ts')).haltCommand(options));
 

@@ -1,6 +1,6 @@
 /** What each script does that `node-script` prints. detach.sh is not among them: only the program uses it. */
 export const scriptSummaries = {
-  update_k8s: 'upgrade Kubernetes on a node that is drained',
+  update_k8s: 'upgrade Kubernetes on a node, or one of the two steps',
   snapshot_etcd: 'save an etcd snapshot on a control-plane node, or check one',
   list_packages: "list what the node's Kubernetes repository offers",
   set_repository: "point the node's Kubernetes repository at another minor",

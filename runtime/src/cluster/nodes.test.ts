@@ -54,6 +54,7 @@ describe('reading a node', () => {
       cordonedByUs: false,
       changedAt: undefined,
       unfinished: false,
+      kubeadmOnly: false,
       soakingSince: undefined,
       taints: [],
       labels: {},

@@ -10,6 +10,8 @@ export interface NodeAnnotations {
   readonly changedAt: number | undefined;
   /** In progress without `cordonedByUs`: a person cordoned the node, or it is not drained (containerd). */
   readonly unfinished: boolean;
+  /** `unfinished`, and at most kubeadm's step was started: its kubelet is as before, so it may serve on. */
+  readonly kubeadmOnly: boolean;
   /** When its soak started, epoch milliseconds; undefined when none is due. */
   readonly soakingSince: number | undefined;
 }

@@ -40,6 +40,8 @@ const table: [event: RunEvent, text: string, slack: string | undefined][] = [
   [{ type: 'stage-done', stage: 'repo', seconds: 125 }, 'stage repo: done in 2m5s', ':heavy_check_mark: '],
   [node('preparing'), 'k8s-node4: fetching packages and images for 1.34.5', undefined],
   [node('prepared'), 'k8s-node4: packages and images for 1.34.5 are there', undefined],
+  [node('running-kubeadm'), 'k8s-node4: kubeadm 1.34.2 → 1.34.5, while the node serves', undefined],
+  [node('ran-kubeadm', { seconds: 61 }), 'k8s-node4: kubeadm is done in 1m1s', undefined],
   [node('draining'), 'k8s-node4: draining (1.34.2 → 1.34.5)', ''],
   [node('drained', { pods: 7, seconds: 1.52 }), 'k8s-node4: drained, 7 pods in 1.5s', ''],
   [node('drained'), 'k8s-node4: drained, 0 pods', ''],

@@ -14,6 +14,10 @@ function describeNode(event: NodeEvent): string {
       return `${node}: fetching packages and images for ${to}`;
     case 'prepared':
       return `${node}: packages and images for ${to} are there${inSeconds(seconds)}`;
+    case 'running-kubeadm':
+      return `${node}: kubeadm ${from} → ${to}, while the node serves`;
+    case 'ran-kubeadm':
+      return `${node}: kubeadm is done${inSeconds(seconds)}`;
     case 'draining':
       return `${node}: draining (${from} → ${to})`;
     case 'drained':

@@ -5,6 +5,8 @@ import type { Release, UpgradeKind } from '../release.ts';
 export type NodePhase =
   | 'preparing'
   | 'prepared'
+  | 'running-kubeadm'
+  | 'ran-kubeadm'
   | 'draining'
   | 'drained'
   | 'updating'

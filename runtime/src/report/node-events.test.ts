@@ -22,7 +22,7 @@ async function created(events: readonly RunEvent[]): Promise<CoreV1Event[]> {
 const shown = (events: readonly CoreV1Event[]) =>
   events.map(({ type, reason, involvedObject }) => `${involvedObject.name} ${type} ${reason}`);
 
-const steps = ['UpgradeDraining', 'UpgradeStarted', 'UpgradeFinished'];
+const steps = ['UpgradeKubeadm', 'UpgradeDraining', 'UpgradeStarted', 'UpgradeFinished'];
 const normal = (node: string, ...reasons: readonly string[]) =>
   reasons.map((reason) => `${node} Normal ${reason}`);
 
@@ -37,8 +37,8 @@ it('says of each node that it is done, and only of a node that soaked that it so
 });
 
 it.each([
-  ['its script', 'onScript', ['UpgradeDraining', 'UpgradeStarted']],
-  ['its drain', 'onDrain', ['UpgradeDraining']],
+  ['its script', 'onScript', ['UpgradeKubeadm']],
+  ['its drain', 'onDrain', ['UpgradeKubeadm', 'UpgradeDraining']],
 ] as const)('warns on the node whose upgrade failed in %s, with the reason', async (_what, hook, before) => {
   const { ctx, fake } = fakeContext();
   fake[hook] = async (node: string) => {
@@ -46,7 +46,7 @@ it.each([
   };
   expect((await run({ ctx })).outcome).toBe('failed');
   const events = await created(fake.events);
-  expect(shown(events).slice(4)).toEqual([
+  expect(shown(events).slice(5)).toEqual([
     ...normal('k8s-node2', ...before),
     'k8s-node2 Warning UpgradeFailed',
   ]);
@@ -58,8 +58,9 @@ it.each(['k8s-master', 'k8s-node2'])('warns on no node when a run stops after %s
   // A worker's soak ends first, and the alert of a gate stops that.
   const alert = { name: 'NodeDiskPressure', labels: {} };
   fake.firing = async () => (fake.node(name).soakingSince ? [alert] : []);
-  fake.onScript = async (node) => {
-    if (node === 'k8s-master' && node === name) fake.killSwitch = 'a disk is swapped';
+  fake.onScript = async (node, _script, args) => {
+    if (node === 'k8s-master' && node === name && args.includes('kubelet'))
+      fake.killSwitch = 'a disk is swapped';
   };
   expect((await run({ ctx })).outcome).toBe('blocked');
   const found = shown(await created(fake.events));

@@ -6,6 +6,7 @@ import type { NodePhase, RunEvent, Sink } from './events.ts';
 type NodeEvent = Extract<RunEvent, { type: 'node' }>;
 
 const reasons: Partial<Record<NodePhase, string>> = {
+  'running-kubeadm': 'UpgradeKubeadm',
   draining: 'UpgradeDraining',
   updating: 'UpgradeStarted',
   updated: 'UpgradeFinished',
@@ -24,7 +25,7 @@ const longestText = 1024;
  * that a run was upgrading when it failed gets a warning with the reason.
  */
 export function nodeEventSink(writer: ClusterWriter): Sink {
-  /** The node between the start of its drain and its return. */
+  /** The node between the start of its upgrade and its return. */
   let current: string | undefined;
   return {
     name: 'events',

@@ -60,7 +60,13 @@ const icons = {
 } as const;
 
 /** Phases of a node that are not posted. */
-const quiet: ReadonlySet<NodePhase> = new Set(['preparing', 'prepared', 'updating']);
+const quiet: ReadonlySet<NodePhase> = new Set([
+  'preparing',
+  'prepared',
+  'running-kubeadm',
+  'ran-kubeadm',
+  'updating',
+]);
 
 /** The text for Slack; undefined for events that are not posted. */
 export function slackText(event: RunEvent): string | undefined {

@@ -3,7 +3,7 @@ import { type KubernetesClient, mergePatch } from '../cluster/client.ts';
 import { BlockedError } from '../errors.ts';
 import { objectNames } from '../names.ts';
 
-/** While it is set no run starts, and a run in progress stops before its next node. */
+/** While it is set no run starts, and a run in progress stops before its next drain. */
 export interface KillSwitch {
   /** Why it was set; undefined when it is not set. */
   reason(): Promise<string | undefined>;

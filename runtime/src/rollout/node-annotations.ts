@@ -24,6 +24,9 @@ export interface AnnotationPorts {
   readonly settings: Pick<Settings, 'annotationPrefix'>;
 }
 
+/** Value of `unfinished` on a node on which at most kubeadm's step was started. */
+const kubeadmMark = 'kubeadm';
+
 /** Parses these annotations of a node. @param prefix `annotationPrefix` of the settings. */
 export function annotationsReader(prefix: string): ReadAnnotations {
   const keys = annotationKeys(prefix);
@@ -31,6 +34,7 @@ export function annotationsReader(prefix: string): ReadAnnotations {
     cordonedByUs: keys.cordoned in annotations,
     changedAt: timeOf(annotations[keys.changed]),
     unfinished: keys.unfinished in annotations,
+    kubeadmOnly: annotations[keys.unfinished] === kubeadmMark,
     soakingSince: timeOf(annotations[keys.soaking]),
   });
 }
@@ -144,6 +148,56 @@ export async function recordChange(
     // Our cordon already records that the node is unfinished.
     ...(!isInProgress(node) && needsAnnotation(node) && { [keys.unfinished]: now }),
   });
+}
+
+/**
+ * Records on a node that serves that kubeadm's step starts there: changed by this rollout, and unfinished.
+ * Idempotent.
+ *
+ * @throws UpgradeError when the node has left the cluster.
+ */
+export async function recordKubeadm(ports: AnnotationPorts, name: string): Promise<void> {
+  const inFlight = await ports.journal.read();
+  await changeNode(ports, name, (node) => {
+    const changed = isChanged(node, inFlight);
+    if (changed && isInProgress(node)) return undefined;
+    return [
+      {
+        ...(!changed && { [keysOf(ports).changed]: new Date().toISOString() }),
+        ...(!isInProgress(node) && { [keysOf(ports).unfinished]: kubeadmMark }),
+      },
+      undefined,
+    ];
+  });
+}
+
+/**
+ * Records on a drained node that its kubelet may change from now on, so that it stays cordoned until it is
+ * finished. Idempotent.
+ *
+ * @throws UpgradeError when the node has left the cluster.
+ */
+export async function recordKubelet(ports: AnnotationPorts, name: string): Promise<void> {
+  await recordChange(ports, name, () => true);
+  const { unfinished } = keysOf(ports);
+  await changeNode(ports, name, ({ kubeadmOnly, cordonedByUs }) =>
+    // Our cordon already records that the node is unfinished.
+    kubeadmOnly ? [{ [unfinished]: cordonedByUs ? null : new Date().toISOString() }, undefined] : undefined,
+  );
+}
+
+/**
+ * Uncordons the node if a rollout cordoned it, and leaves it in progress: its drain failed after kubeadm's
+ * step.
+ * Idempotent.
+ *
+ * @throws UpgradeError when the node has left the cluster.
+ */
+export async function serveOn(ports: AnnotationPorts, name: string): Promise<void> {
+  const { cordoned } = keysOf(ports);
+  await changeNode(ports, name, ({ cordonedByUs }) =>
+    cordonedByUs ? [{ [cordoned]: null }, false] : undefined,
+  );
 }
 
 /** Removes the annotation `unfinished` from a node that did not have to be drained. Idempotent. */

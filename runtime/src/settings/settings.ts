@@ -197,6 +197,11 @@ export const settingsSchema = z.strictObject({
   /** How a node is drained. */
   drain: z
     .strictObject({
+      /**
+       * What a node is drained before. `kubelet`: only before its kubelet changes, as kubeadm documents; the
+       * node serves while kubeadm upgrades its components. `kubeadm`: before anything. Default: kubelet.
+       */
+      before: z.enum(['kubelet', 'kubeadm']).default('kubelet'),
       /** Time limit for draining one node. Default: 15m. */
       timeout: positiveDuration.prefault('15m'),
       /** Grace period of every pod, as in `kubectl drain --grace-period`. Default: 5m. */

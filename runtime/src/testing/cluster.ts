@@ -27,6 +27,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     cordonedByUs: false,
     changedAt: undefined,
     unfinished: false,
+    kubeadmOnly: false,
     soakingSince: undefined,
     taints: [],
     labels: { 'kubernetes.io/hostname': name },

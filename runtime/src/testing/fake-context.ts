@@ -46,7 +46,7 @@ export interface FakeCluster {
    * Called for each other script, after it is recorded in `effects` but before it changes the node; throw to
    * fail.
    */
-  onScript: (node: string, name: string) => Promise<void>;
+  onScript: (node: string, name: string, args: readonly string[]) => Promise<void>;
   /** Called when the run waits for the static pods of a node; throw to fail. */
   onStaticPods: (node: string) => Promise<void>;
   /** The result of a snapshot; throw to fail. */
@@ -241,13 +241,15 @@ function writing(
             ...words,
           ].join(' '),
         );
-        const { cordonedByUs, changedAt, unfinished, soakingSince } = fake.node(name);
+        const { cordonedByUs, changedAt, unfinished, kubeadmOnly, soakingSince } = fake.node(name);
         const timeIn = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
           cordonedByUs: keys.cordoned in annotations ? annotations[keys.cordoned] !== null : cordonedByUs,
           changedAt: timeIn(keys.changed, changedAt),
           unfinished: keys.unfinished in annotations ? annotations[keys.unfinished] !== null : unfinished,
+          kubeadmOnly:
+            keys.unfinished in annotations ? annotations[keys.unfinished] === 'kubeadm' : kubeadmOnly,
           soakingSince: timeIn(keys.soaking, soakingSince),
           ...(unschedulable !== undefined && { unschedulable }),
         });
@@ -299,9 +301,9 @@ function writing(
           return {};
         }
         record(`${node} ${name} ${args.join(' ')}`);
-        await fake.onScript(node, name);
+        await fake.onScript(node, name, args);
         if (name !== 'update_k8s') return {};
-        fake.change(node, { release: target });
+        if (!args.includes('kubeadm')) fake.change(node, { release: target });
         fake.pods = fake.pods.map((pod) =>
           pod.spec?.nodeName === node ? withServerImage(pod, target) : pod,
         );

@@ -20,13 +20,33 @@ export async function run({ ctx }: { ctx: Context }) {
 export const prepared = (node: string, role: 'master' | 'worker') =>
   `${node} prepare --role ${role} --release 1.34.5`;
 
+/** The effect of both steps of the script in one, on a node that was drained first. */
+export const inOne = (node: string, role: 'master' | 'worker') =>
+  `${node} update_k8s --role ${role} --release 1.34.5${role === 'master' ? ' --planned' : ''}`;
+
+/** The effect of kubeadm's step. */
+export const kubeadmStep = (node: string, role: 'master' | 'worker') =>
+  `${node} update_k8s --role ${role} --release 1.34.5 --steps kubeadm${role === 'master' ? ' --planned' : ''}`;
+
+/** The effect of the kubelet's step. */
+export const kubeletStep = (node: string, role: 'master' | 'worker') =>
+  `${node} update_k8s --role ${role} --release 1.34.5 --steps kubelet`;
+
+/** The effects of both steps, without the drain between them. */
+export const bothSteps = (node: string, role: 'master' | 'worker') => [
+  kubeadmStep(node, role),
+  kubeletStep(node, role),
+];
+
 /** The effects of upgrading one node, from its preparation to its uncordon or, with `soak`, its soak. */
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
   prepared(node, role),
+  `${node} annotate touched unfinished`,
+  kubeadmStep(node, role),
   `${node} cordon cordoned`,
   `${node} drain`,
-  `${node} annotate touched`,
-  `${node} update_k8s --role ${role} --release 1.34.5`,
+  `${node} annotate unfinished-`,
+  kubeletStep(node, role),
   ...(after === 'soak'
     ? [`${node} uncordon cordoned- soaking`, `${node} annotate soaking-`]
     : [`${node} uncordon cordoned- soaking-`]),

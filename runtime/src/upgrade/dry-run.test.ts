@@ -33,9 +33,11 @@ test.each([
   const { result, scripts } = await dryRun({ nodes, inFlight: {} });
   expect(result.outcome).toBe('done');
   expect(scripts.filter((action) => action.startsWith('run'))).toEqual([
-    'run update_k8s.sh --role master --release 1.34.5 on k8s-master',
+    'run update_k8s.sh --role master --release 1.34.5 --steps kubeadm --planned on k8s-master',
+    'run update_k8s.sh --role master --release 1.34.5 --steps kubelet on k8s-master',
     'run update_k8s.sh --role worker --release 1.34.5 on k8s-node1',
-    'run update_k8s.sh --role worker --release 1.34.5 on k8s-node2',
+    'run update_k8s.sh --role worker --release 1.34.5 --steps kubeadm on k8s-node2',
+    'run update_k8s.sh --role worker --release 1.34.5 --steps kubelet on k8s-node2',
   ]);
 });
 
@@ -44,7 +46,7 @@ test('announces one upgrade of each of several API servers', async () => {
   const nodes = names.map((name, i) => master({ name, address: `10.0.0.1${i}` }));
   const { result, scripts } = await dryRun({ nodes });
   expect(result.outcome).toBe('done');
-  expect(scripts).toHaveLength(2);
+  expect(scripts).toHaveLength(4);
 });
 
 test('announces the preparation of each node, and prepares none', async () => {

@@ -58,7 +58,9 @@ export function dryRunPorts(
         announce(`wait until ${name}.sh on ${node.name} has ended, if it still runs`),
       async script(node, name, args) {
         announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
-        if (name === 'update_k8s' && !args.includes('--prepare')) upgraded.add(node.name);
+        // kubeadm's step leaves the kubelet as it is.
+        const isLast = !args.includes('--prepare') && !args.includes('kubeadm');
+        if (name === 'update_k8s' && isLast) upgraded.add(node.name);
         return { dryRun: true };
       },
     },
@@ -78,7 +80,9 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
   const nodes = async () => {
     const found = await real.nodes();
     return found.map((node) =>
-      upgraded.has(node.name) ? { ...node, release: target, cordonedByUs: false, unfinished: false } : node,
+      upgraded.has(node.name)
+        ? { ...node, release: target, cordonedByUs: false, unfinished: false, kubeadmOnly: false }
+        : node,
     );
   };
   const shown = (pods: readonly V1Pod[]) =>

@@ -5,6 +5,7 @@ import { describeDeletion, ruleFor } from '../drain/rules.ts';
 import { remaining } from '../rollout/remaining.ts';
 import { isRolledBy } from '../rollout/stages.ts';
 import type { Context } from './context.ts';
+import { drainsFirst } from './nodes/order.ts';
 import { stagesOf } from './stages/index.ts';
 
 /** What a run would do, one line each: the stages, the nodes that it drains, the pods that it may delete. */
@@ -17,8 +18,9 @@ export async function planSteps(ctx: Context): Promise<string[]> {
     steps.push(`${name.padEnd(10)}  ${why === undefined ? summary : `nothing to do: ${why}`}`);
     for (const node of left.nodes.filter((one) => isRolledBy(stage, one))) {
       const cordon = node.unschedulable && !node.cordonedByUs ? ', stays cordoned' : '';
+      const order = drainsFirst(ctx, node) ? 'drain, kubeadm, kubelet' : 'kubeadm, drain, kubelet';
       steps.push(
-        `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: fetch packages and images, drain, upgrade, Ready${cordon}`,
+        `${''.padEnd(10)}    ${node.name}  ${node.release} → ${ctx.request.target}: fetch packages and images, ${order}, Ready${cordon}`,
         ...(await deletionsOn(ctx, node.name)).map((text) => `${''.padEnd(10)}      ${text}`),
       );
     }

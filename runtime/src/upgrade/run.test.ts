@@ -8,7 +8,18 @@ import { slackText } from '../report/slack.ts';
 import { clusterNode } from '../testing/cluster.ts';
 import { fakeContext, master } from '../testing/fake-context.ts';
 import { rejection } from '../testing/files.ts';
-import { cleared, effectsOn, eventsOf, run, snapshot, target, upgraded, worker } from '../testing/run.ts';
+import {
+  bothSteps,
+  cleared,
+  effectsOn,
+  eventsOf,
+  inOne,
+  run,
+  snapshot,
+  target,
+  upgraded,
+  worker,
+} from '../testing/run.ts';
 import type { Context } from './context.ts';
 import { runUpgrade } from './run.ts';
 
@@ -56,9 +67,9 @@ describe('a fresh run', () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), second, worker('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects.filter((effect) => effect.includes('update_k8s'))).toEqual([
-      'k8s-master update_k8s --role master --release 1.34.5',
-      'k8s-master2 update_k8s --role worker --release 1.34.5',
-      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      ...bothSteps('k8s-master', 'master'),
+      ...bothSteps('k8s-master2', 'worker'),
+      ...bothSteps('k8s-node1', 'worker'),
     ]);
   });
 
@@ -68,8 +79,8 @@ describe('a fresh run', () => {
       if (node === 'k8s-node1') fake.nodes = [...fake.nodes, worker('k8s-node9')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(effectsOn(fake, 'k8s-node9').slice(0, 5)).toEqual(
-      upgraded('k8s-node9', 'worker', 'soak').slice(0, 5),
+    expect(effectsOn(fake, 'k8s-node9').slice(0, 7)).toEqual(
+      upgraded('k8s-node9', 'worker', 'soak').slice(0, 7),
     );
   });
 
@@ -104,7 +115,7 @@ describe('a fresh run', () => {
     const { ctx, fake } = fakeContext({ settings });
     await run({ ctx });
     expect(fake.effects).toContain(
-      'k8s-master update_k8s --role master --release 1.34.5 --skip-phases addon/coredns --ignore-preflight-errors A,B',
+      'k8s-master update_k8s --role master --release 1.34.5 --skip-phases addon/coredns --ignore-preflight-errors A,B --steps kubeadm --planned',
     );
   });
 });
@@ -133,7 +144,7 @@ describe('a resumed run (F5)', () => {
       'journal acknowledge',
       'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
-      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      inOne('k8s-node1', 'worker'),
       'k8s-node1 uncordon cordoned- soaking',
       'k8s-node1 annotate soaking-',
       ...upgraded('k8s-node3', 'worker', 'soak'),
@@ -151,7 +162,7 @@ describe('a resumed run (F5)', () => {
     expect(effectsOn(fake, 'k8s-master').slice(0, 4)).toEqual([
       'k8s-master update_k8s ended',
       'k8s-master drain',
-      'k8s-master update_k8s --role master --release 1.34.5',
+      inOne('k8s-master', 'master'),
       'k8s-master uncordon cordoned- soaking-',
     ]);
   });
@@ -165,8 +176,8 @@ describe('a resumed run (F5)', () => {
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.effects.filter((effect) => effect.includes('update_k8s'))).toEqual([
       'k8s-node1 update_k8s ended',
-      'k8s-master2 update_k8s --role worker --release 1.34.5',
-      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      ...bothSteps('k8s-master2', 'worker'),
+      inOne('k8s-node1', 'worker'),
     ]);
   });
 
@@ -303,7 +314,7 @@ describe('the end of a rollout', () => {
     });
     fake.firing = async () => [];
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 annotate touched');
+    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 annotate touched unfinished');
     expect(fake.node('k8s-node1').changedAt).toBeUndefined();
   });
 

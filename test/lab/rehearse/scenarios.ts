@@ -107,7 +107,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'worker-fails',
     summary:
-      'kubeadm fails on k8s-node3: it stays cordoned and the rest unchanged; once repaired, the next run finishes',
+      'kubeadm fails on k8s-node3: it serves on and the rest is unchanged; once repaired, the next run finishes',
     options: {},
     expects: [1, 0],
     play(lab, narrator) {

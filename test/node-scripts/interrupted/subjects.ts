@@ -85,6 +85,50 @@ function updateSubject(name: string, role: 'master' | 'worker', options: Partial
   };
 }
 
+/** One of the two steps. The kubelet's comes after kubeadm's, and between them the node serves. */
+function stepSubject(
+  step: 'kubeadm' | 'kubelet',
+  name: string,
+  role: 'master' | 'worker',
+  options: Partial<LabNodeOptions>,
+): Subject {
+  const whole = updateSubject(name, role, options);
+  const args = [...whole.args({} as Bench), '--steps'];
+  const kubeletIsOld = (bench: Bench) => ({
+    'the kubelet is as before':
+      bench.stateOf('running/kubelet')?.trim() === '1.34.2' && bench.packages().kubelet === '1.34.2-1.1',
+  });
+  const kubeadmIsDone = (bench: Bench) => {
+    const images = imagesOf(bench);
+    return {
+      'kubeadm is at the target': bench.packages().kubeadm === `${target}-1.1`,
+      'the control plane is at the target': images.length === 0 || images.join() === upgradedImages.join(),
+    };
+  };
+  return {
+    ...whole,
+    name: `update_k8s.sh --steps ${step}, ${name}`,
+    async open() {
+      const bench = await whole.open();
+      if (step === 'kubelet') await bench.run('update_k8s.sh', ...args, 'kubeadm');
+      return bench;
+    },
+    args: () => [...args, step],
+    interrupted: (bench) => untrue(step === 'kubeadm' ? kubeletIsOld(bench) : kubeadmIsDone(bench)),
+    finished: async (bench) => {
+      if (step === 'kubelet') return whole.finished(bench);
+      return [
+        ...packagesAreSettled(bench),
+        ...untrue({
+          ...kubeletIsOld(bench),
+          ...kubeadmIsDone(bench),
+          'the packages are held': bench.held(),
+        }),
+      ];
+    },
+  };
+}
+
 function prepareSubject(name: string, role: 'master' | 'worker', options: Partial<LabNodeOptions>): Subject {
   const unchanged = (bench: Bench) => ({
     'the packages are as before': Object.values(bench.packages()).every((v) => v === '1.34.2-1.1'),
@@ -257,6 +301,9 @@ export const subjects: readonly Subject[] = [
   updateSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
   updateSubject('first control-plane node', 'master', {}),
   updateSubject('another control-plane node', 'worker', { name: 'k8s-master2' }),
+  stepSubject('kubeadm', 'worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
+  stepSubject('kubeadm', 'first control-plane node', 'master', {}),
+  stepSubject('kubelet', 'first control-plane node', 'master', {}),
   prepareSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
   prepareSubject('control-plane node', 'master', {}),
   repository,

@@ -18,7 +18,7 @@ export async function haltCommand(options: HaltOptions): Promise<void> {
   if (reason === '') throw new InputError('--reason', options.reason, 'why upgrades are halted');
   const { settings, client, logger } = openSession(options);
   await new ConfigMapKillSwitch(client, settings.namespace).set(reason);
-  logger.info(`halted: ${reason}. Nothing new starts; a run in progress stops before its next node.`);
+  logger.info(`halted: ${reason}. Nothing new starts; a run in progress stops before its next drain.`);
 }
 
 /** `k8s-upgrade resume`: lifts the kill switch. May be called when it is not set. Starts no run. */

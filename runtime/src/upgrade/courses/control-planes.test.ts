@@ -5,6 +5,7 @@ import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
 import { parseRelease } from '../../release.ts';
 import type { InFlight } from '../../rollout/journal.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
+import { bothSteps, inOne } from '../../testing/run.ts';
 import { verdictsOf } from '../context.ts';
 import { runUpgrade } from '../run.ts';
 
@@ -18,9 +19,9 @@ test('the first of three control-plane nodes runs upgrade apply, the others run 
   const { ctx, fake } = fakeContext({ nodes: three() });
   expect((await runUpgrade(ctx)).outcome).toBe('done');
   expect(scripts(fake.effects)).toEqual([
-    'k8s-master update_k8s --role master --release 1.34.5',
-    'k8s-master2 update_k8s --role worker --release 1.34.5',
-    'k8s-master3 update_k8s --role worker --release 1.34.5',
+    ...bothSteps('k8s-master', 'master'),
+    ...bothSteps('k8s-master2', 'worker'),
+    ...bothSteps('k8s-master3', 'worker'),
   ]);
 });
 
@@ -36,7 +37,7 @@ test("an unhealthy etcd member after the first node stops the rollout before the
   expect(outcome).toBe('blocked');
   expect(message).toContain('stopped before the control-plane node k8s-master2');
   expect(message).toContain("etcd-members: etcd's member on k8s-master3 is not healthy: deadline exceeded");
-  expect(scripts(fake.effects)).toHaveLength(1);
+  expect(scripts(fake.effects)).toEqual(bothSteps('k8s-master', 'master'));
   expect(fake.node('k8s-master2').unschedulable).toBe(false);
 });
 
@@ -116,8 +117,8 @@ test.each(['1.34.2', '1.34.5'])(
     };
     expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
     expect(scripts(fake.effects)).toEqual([
-      'k8s-master2 update_k8s --role worker --release 1.34.5',
-      'k8s-master3 update_k8s --role worker --release 1.34.5',
+      inOne('k8s-master2', 'worker'),
+      ...bothSteps('k8s-master3', 'worker'),
     ]);
   },
 );
@@ -136,9 +137,9 @@ test('a run to a newer release finishes a node interrupted on the way to an olde
   };
   expect(await runUpgrade(ctx)).toMatchObject({ outcome: 'done' });
   expect(scripts(fake.effects)).toEqual([
-    'k8s-master update_k8s --role master --release 1.34.5',
-    'k8s-master2 update_k8s --role worker --release 1.34.5',
-    'k8s-master3 update_k8s --role worker --release 1.34.5',
+    inOne('k8s-master', 'master'),
+    ...bothSteps('k8s-master2', 'worker'),
+    ...bothSteps('k8s-master3', 'worker'),
   ]);
   expect(during).toMatchObject({ started, target, kind: 'patch', snapshotPath: '/backup/old.db' });
   expect(fake.effects.some((effect) => effect.includes('snapshot'))).toBe(false);
@@ -225,7 +226,7 @@ test('a control-plane pod that is not Ready stops the rollout, after the interru
   const [pod] = fake.pods.filter(({ spec }) => spec?.nodeName === 'k8s-master2');
   if (pod?.status) pod.status.conditions = [];
   const { outcome, message } = await runUpgrade(ctx);
-  expect(scripts(fake.effects)).toEqual(['k8s-master2 update_k8s --role worker --release 1.34.5']);
+  expect(scripts(fake.effects)).toEqual([inOne('k8s-master2', 'worker')]);
   expect(outcome).toBe('blocked');
   expect(message).toContain('k8s-master3');
   expect(message).toMatch(/control-plane: pod kube-system\/\S+k8s-master2 is not Ready/);

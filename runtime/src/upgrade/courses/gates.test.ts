@@ -18,7 +18,7 @@ describe('the kill switch', () => {
     expect(fake.inFlight).toBeUndefined();
   });
 
-  it('stops a run right before its next node, after the current one is finished', async () => {
+  it('stops a run right before its next drain, after the current node is finished', async () => {
     const { ctx, fake } = fakeContext({ settings: { gates: { alertWait: '1h' }, timing: { soak: '0s' } } });
     fake.onDrain = async (node) => {
       if (node === 'k8s-node2') fake.killSwitch = 'disk swap';

@@ -4,7 +4,7 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { clusterNode } from '../../testing/cluster.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
 import { imagePod } from '../../testing/gate-context.ts';
-import { run, target, upgraded } from '../../testing/run.ts';
+import { bothSteps, inOne, run, target, upgraded } from '../../testing/run.ts';
 import { planSteps } from '../plan.ts';
 
 /** An API server that is behind although the kubelet of its node is at the target. */
@@ -34,14 +34,16 @@ test('an API server behind its kubelet is upgraded, after a snapshot', async () 
   const { ctx, fake } = left();
   const steps = await planSteps(ctx);
   expect(steps).toContainEqual(
-    expect.stringContaining('k8s-master  1.34.5 → 1.34.5: fetch packages and images, drain'),
+    expect.stringContaining(
+      'k8s-master  1.34.5 → 1.34.5: fetch packages and images, kubeadm, drain, kubelet, Ready',
+    ),
   );
   expect(await run({ ctx })).toMatchObject({
     outcome: 'done',
     message: expect.stringMatching(/^upgrade finished/),
   });
   expect(fake.server).toBe(target);
-  expect(scripts(fake.effects)).toEqual(['k8s-master update_k8s --role master --release 1.34.5']);
+  expect(scripts(fake.effects)).toEqual(bothSteps('k8s-master', 'master'));
   expect(fake.effects.indexOf('k8s-master snapshot before 1.34.5')).toBeGreaterThan(-1);
   expect(fake.effects.indexOf('k8s-master snapshot before 1.34.5')).toBeLessThan(
     fake.effects.indexOf(upgraded('k8s-master', 'master', 'none')[0] ?? ''),
@@ -55,7 +57,7 @@ test('an API server behind two others is found by its image', async () => {
   const pods = names.map((nodeName, i) => apiServer(nodeName, i === 1 ? '1.34.4' : target));
   fake.pods = [...fake.pods, ...pods];
   expect((await run({ ctx })).outcome).toBe('done');
-  expect(scripts(fake.effects)).toEqual(['k8s-master2 update_k8s --role worker --release 1.34.5']);
+  expect(scripts(fake.effects)).toEqual(bothSteps('k8s-master2', 'worker'));
 });
 
 test('an API server that stays behind is upgraded once, and the run fails', async () => {
@@ -70,7 +72,7 @@ test('an API server that stays behind is upgraded once, and the run fails', asyn
     outcome: 'failed',
     message: 'the control plane was upgraded, but the API server of k8s-master is still older than 1.34.5',
   });
-  expect(scripts(fake.effects)).toHaveLength(1);
+  expect(scripts(fake.effects)).toEqual(bothSteps('k8s-master', 'master'));
 });
 
 test('an API server on a node that a person cordoned is finished by the next run after kubeadm failed', async () => {
@@ -87,8 +89,8 @@ test('an API server on a node that a person cordoned is finished by the next run
   made.fake.effects.length = 0;
   expect((await run(made)).outcome).toBe('done');
   expect(scripts(made.fake.effects)).toEqual([
-    'k8s-master update_k8s --role master --release 1.34.5',
-    'k8s-node1 update_k8s --role worker --release 1.34.5',
+    ...bothSteps('k8s-master', 'master'),
+    ...bothSteps('k8s-node1', 'worker'),
   ]);
 });
 
@@ -105,7 +107,7 @@ test('a node at the target that is in progress runs upgrade apply again, not upg
     server: target,
   });
   expect((await run({ ctx })).outcome).toBe('done');
-  expect(scripts(fake.effects)).toEqual(['k8s-master update_k8s --role master --release 1.34.5']);
+  expect(scripts(fake.effects)).toEqual([inOne('k8s-master', 'master')]);
 });
 
 describe('one of several API servers that is behind', () => {

@@ -6,7 +6,17 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { rejection } from '../../testing/files.ts';
-import { effectsOn, eventsOf, prepared, run, target, worker } from '../../testing/run.ts';
+import {
+  effectsOn,
+  eventsOf,
+  inOne,
+  kubeadmStep,
+  kubeletStep,
+  prepared,
+  run,
+  target,
+  worker,
+} from '../../testing/run.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('a person’s cordon (F11)', () => {
@@ -26,7 +36,7 @@ describe('a person’s cordon (F11)', () => {
     expect(effectsOn(fake, 'k8s-node1').slice(0, 5)).toEqual([
       'k8s-node1 update_k8s ended',
       'k8s-node1 drain',
-      'k8s-node1 update_k8s --role worker --release 1.34.5',
+      inOne('k8s-node1', 'worker'),
       'k8s-node1 annotate cordoned- soaking unfinished-',
       'k8s-node1 annotate soaking-',
     ]);
@@ -38,7 +48,7 @@ describe('a person’s cordon (F11)', () => {
     const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', { unschedulable: true })] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
-    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 update_k8s --role worker --release 1.34.5');
+    expect(effectsOn(fake, 'k8s-node1')).toContain(kubeletStep('k8s-node1', 'worker'));
     expect(fake.node('k8s-node1')).toMatchObject({
       unschedulable: true,
       cordonedByUs: false,
@@ -144,9 +154,11 @@ describe('a drain that fails', () => {
     });
     expect(effectsOn(fake, 'k8s-node2')).toEqual([
       prepared('k8s-node2', 'worker'),
+      'k8s-node2 annotate touched unfinished',
+      kubeadmStep('k8s-node2', 'worker'),
       'k8s-node2 cordon cordoned',
       'k8s-node2 drain',
-      'k8s-node2 uncordon cordoned- soaking-',
+      'k8s-node2 uncordon cordoned-',
     ]);
     expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
     expect(fake.inFlight).toMatchObject({ target, snapshotPath: '/backup/new.db' });
@@ -184,10 +196,128 @@ describe('a drain that fails', () => {
   });
 });
 
+describe('a node that is drained only before its kubelet', () => {
+  const refused = async () => {
+    throw new BlockedError('node k8s-node2 was not empty', ['apps/web']);
+  };
+
+  it('serves on when its drain is refused, stays in progress, and is resumed with kubeadm’s step', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onDrain = async (node) => (node === 'k8s-node2' ? refused() : undefined);
+    await run({ ctx });
+    expect(fake.node('k8s-node2')).toMatchObject({
+      release: '1.34.2',
+      unschedulable: false,
+      unfinished: true,
+      kubeadmOnly: true,
+    });
+    fake.onDrain = async () => {};
+    fake.effects.length = 0;
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(effectsOn(fake, 'k8s-node2').slice(0, 7)).toEqual([
+      'k8s-node2 update_k8s ended',
+      kubeadmStep('k8s-node2', 'worker'),
+      'k8s-node2 cordon cordoned',
+      'k8s-node2 drain',
+      'k8s-node2 annotate unfinished-',
+      kubeletStep('k8s-node2', 'worker'),
+      'k8s-node2 uncordon cordoned- soaking',
+    ]);
+    expect(fake.effects.indexOf('k8s-node2 drain')).toBeLessThan(fake.effects.indexOf('k8s-node1 drain'));
+  });
+
+  it('serves on when a process that died in the drain left it cordoned, and the drain is refused', async () => {
+    const left = { changedAt: Date.now(), cordonedByUs: true, unschedulable: true };
+    const inKubeadm = { ...left, unfinished: true, kubeadmOnly: true };
+    const nodes = [master({ release: target }), worker('k8s-node2', inKubeadm)];
+    for (const before of ['kubelet', 'kubeadm'] as const) {
+      const { ctx, fake } = fakeContext({ inFlight: {}, nodes, settings: { drain: { before } } });
+      fake.onDrain = refused;
+      expect((await run({ ctx })).outcome).toBe('blocked');
+      expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: false, kubeadmOnly: true });
+    }
+  });
+
+  it('is not drained when a gate closes during kubeadm’s step', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node) => {
+      if (node === 'k8s-node2') fake.killSwitch = 'stop';
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('stopped before the drain of k8s-node2'),
+    });
+    expect(effectsOn(fake, 'k8s-node2').at(-1)).toBe(kubeadmStep('k8s-node2', 'worker'));
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: false, kubeadmOnly: true });
+  });
+
+  it('serves on when kubeadm fails, even if its kubelet is at the target', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onScript = async (node, _script, args) => {
+      if (node !== 'k8s-node2' || !args.includes('kubeadm')) return;
+      fake.change(node, { release: target });
+      throw new ScriptError(node, 'update_k8s', 1, ['error: kubeadm gave up']);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      hint: expect.stringMatching(/^k8s-node2 serves on, its kubelet at 1\.34\.5\. Its log is on k8s-node2/),
+    });
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: false, kubeadmOnly: true });
+    expect(effectsOn(fake, 'k8s-node2')).not.toContain('k8s-node2 drain');
+  });
+
+  it('that a person cordoned is drained first once its kubelet may have changed', async () => {
+    const nodes = [master({ release: target }), worker('k8s-node2', { unschedulable: true })];
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes, server: target });
+    fake.onScript = async (node, _script, args) => {
+      if (args.includes('kubelet')) throw new ScriptError(node, 'update_k8s', 1, ['error: dpkg']);
+    };
+    expect((await run({ ctx })).outcome).toBe('failed');
+    expect(fake.node('k8s-node2')).toMatchObject({ unfinished: true, kubeadmOnly: false });
+    fake.effects.length = 0;
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(effectsOn(fake, 'k8s-node2').slice(1, 3)).toEqual([
+      'k8s-node2 drain',
+      inOne('k8s-node2', 'worker'),
+    ]);
+    expect(fake.node('k8s-node2')).toMatchObject({ unschedulable: true, unfinished: false });
+  });
+});
+
+describe('a node that is drained before kubeadm', () => {
+  const settings = { drain: { before: 'kubeadm' }, timing: { soak: '0s', nodeReady: '50ms' } } as const;
+
+  it('is drained before anything is changed there, and both steps are one script', async () => {
+    const { ctx, fake } = fakeContext({ settings });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(effectsOn(fake, 'k8s-master').slice(1, -1)).toEqual([
+      prepared('k8s-master', 'master'),
+      'k8s-master cordon cordoned',
+      'k8s-master drain',
+      'k8s-master annotate touched',
+      inOne('k8s-master', 'master'),
+      'k8s-master uncordon cordoned- soaking-',
+    ]);
+  });
+
+  it('is as before when its drain is refused', async () => {
+    const { ctx, fake } = fakeContext({ settings });
+    fake.onDrain = async () => {
+      throw new BlockedError('no', ['apps/web']);
+    };
+    expect((await run({ ctx })).outcome).toBe('blocked');
+    expect(fake.node('k8s-master')).toMatchObject({
+      unschedulable: false,
+      changedAt: undefined,
+      unfinished: false,
+    });
+  });
+});
+
 describe('a script that fails', () => {
   const failing = (fake: FakeCluster, name: string, before: () => void = () => {}) => {
-    fake.onScript = async (node) => {
-      if (node !== name) return;
+    fake.onScript = async (node, _script, args) => {
+      if (node !== name || args.includes('kubeadm')) return;
       before();
       throw new ScriptError(node, 'update_k8s', 1, ['error: kubeadm gave up']);
     };
@@ -269,9 +399,10 @@ describe('a script that fails', () => {
 
   it('or exceeds its time limit leaves its node cordoned; the hint says that it may still run and names its log', async () => {
     const { ctx, fake } = fakeContext();
-    fake.onScript = async (node) => {
+    fake.onScript = async (node, _script, args) => {
       const at = { name: node, address: '10.0.20.5', user: 'wizard', port: 22 };
-      if (node === 'k8s-node2') throw new ConnectionError(at, 'no end within the time limit');
+      if (node === 'k8s-node2' && args.includes('kubelet'))
+        throw new ConnectionError(at, 'no end within the time limit');
     };
     const { outcome, hint } = await run({ ctx });
     expect(outcome).toBe('failed');
@@ -284,8 +415,8 @@ describe('a script that fails', () => {
 
   it('or a host key that has changed since preflight (F27) leaves its node cordoned, with that hint', async () => {
     const { ctx, fake } = fakeContext();
-    fake.onScript = async (node) => {
-      if (node === 'k8s-node2')
+    fake.onScript = async (node, _script, args) => {
+      if (node === 'k8s-node2' && args.includes('kubelet'))
         throw new UpgradeError('blocked', 'another host key', { hint: 'Compare it.' });
     };
     expect(await run({ ctx })).toMatchObject({
@@ -298,7 +429,10 @@ describe('a script that fails', () => {
 
   it('or an API server that did not change ends the run after the control plane', async () => {
     const { ctx, fake } = fakeContext();
-    fake.onScript = async (node) => {
+    const { server } = fake;
+    fake.onScript = async (node, _script, args) => {
+      if (args.includes('kubeadm')) return;
+      Object.assign(fake, { server });
       fake.change(node, { release: target });
       throw new ScriptError(node, 'update_k8s', 1, []);
     };

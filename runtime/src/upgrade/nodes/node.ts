@@ -1,31 +1,22 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { UpgradeError } from '../../errors.ts';
 import { beforeDrainGates, soakGates, workerGates } from '../../gates/index.ts';
-import {
-  clearSoak,
-  cordon,
-  findNode,
-  isInProgressOf,
-  readmit,
-  recordChange,
-} from '../../rollout/node-annotations.ts';
-import { ScriptError } from '../../ssh/node-shell.ts';
-import { logOf } from '../../ssh/scripts.ts';
-import { ConnectionError } from '../../ssh/session.ts';
+import { clearSoak, cordon, isInProgressOf, readmit, serveOn } from '../../rollout/node-annotations.ts';
 import type { Context } from '../context.ts';
 import { soakUntil, waitForGates } from '../wait-for-gates.ts';
+import { drainsFirst } from './order.ts';
 import { reportPhase, since } from './phase.ts';
 import { prepareNode } from './prepare.ts';
-import { becomeReady } from './readiness.ts';
-import { type NodeRole, scriptArguments } from './script-arguments.ts';
+import type { NodeRole } from './script-arguments.ts';
+import { upgradeComponents, upgradeDrained } from './update.ts';
 
 /**
- * Brings one node to the target, whatever its state: gates, preparation, gates again,
- * drain, script, wait for Ready, uncordon.
+ * Brings one node to the target, whatever its state: gates, preparation, gates again, kubeadm and the drain
+ * in the order of `drain.before`, the kubelet, wait for Ready, uncordon. Between kubeadm and a later drain
+ * the gates are checked once more.
  *
  * @param soak whether the node soaks afterwards; `finishSoak` waits for the end.
- * @throws BlockedError before the node's packages change: it is uncordoned if this rollout cordoned it.
- *   UpgradeError after that: it stays cordoned, and the next run resumes there.
+ * @throws BlockedError before the node's kubelet may have changed: it is uncordoned if this rollout cordoned
+ *   it. UpgradeError: a node whose kubelet may have changed stays cordoned, and the next run resumes there.
  */
 export async function upgradeNode(
   ctx: Context,
@@ -41,12 +32,15 @@ export async function upgradeNode(
   // Pulling images takes minutes, after which the first answer is old.
   await checkGates();
   // Even if the kubelet is at the target, an interrupted script may have steps left. It is safe to run twice.
-  await drainOrUndo(ctx, node);
-  await update(ctx, node, role);
-  await becomeReady(ctx, node).catch(async (error) => {
-    if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
-    throw await withNodeState(ctx, node, error, `See journalctl -u kubelet on ${node.name}.`);
-  });
+  if (drainsFirst(ctx, node)) {
+    await drainOrUndo(ctx, node);
+    await upgradeDrained(ctx, node, role);
+  } else {
+    await upgradeComponents(ctx, node, role);
+    await checkGates();
+    await drainOrUndo(ctx, node);
+    await upgradeDrained(ctx, node, role, 'kubelet');
+  }
   await readmit(ctx, node.name, soak);
   reportPhase(ctx, node, soak ? 'soaking' : 'done');
 }
@@ -62,75 +56,11 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
     );
     reportPhase(ctx, node, 'drained', { seconds: since(started), pods: evicted.length });
   } catch (error) {
-    // Once kubeadm may have started there, the node is safer empty.
-    if (!isInProgressOf(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
+    // With the old kubelet and new components the node serves as well as before.
+    if (node.kubeadmOnly || !drainsFirst(ctx, node)) await serveOn(ctx, node.name);
+    // Once its kubelet may have changed, the node is safer empty.
+    else if (!isInProgressOf(node, await ctx.journal.read())) await readmit(ctx, node.name, false);
     throw error;
-  }
-}
-
-async function update(ctx: Context, node: ClusterNode, role: NodeRole): Promise<void> {
-  const started = Date.now();
-  reportPhase(ctx, node, 'updating');
-  await recordChange(ctx, node.name, () => true);
-  try {
-    await ctx.shell.script(node, 'update_k8s', scriptArguments(ctx, role), ctx.settings.timing.script);
-  } catch (error) {
-    if (error instanceof ConnectionError)
-      throw await withNodeState(
-        ctx,
-        node,
-        error,
-        `update_k8s.sh may still be running there; its log is ${logOf('update_k8s')}.`,
-      );
-    // Its host key or login has changed since the gates were checked; nothing was sent.
-    if (error instanceof UpgradeError && error.code === 'blocked')
-      throw await withNodeState(ctx, node, error);
-    if (!(error instanceof ScriptError)) throw error;
-    await forgiveOrFail(ctx, node, error);
-  }
-  reportPhase(ctx, node, 'updated', { seconds: since(started) });
-}
-
-/** kubeadm sometimes fails although the node was upgraded (F20), so the state of the node decides. */
-async function forgiveOrFail(ctx: Context, node: ClusterNode, error: ScriptError): Promise<void> {
-  const now = await readAgain(ctx, node.name);
-  // If the kubelet was at the target before the script, its release shows nothing about the script.
-  if (now.release === ctx.request.target && now.ready && node.release !== now.release) {
-    ctx.report.emit({
-      type: 'notice',
-      text: `${error.message}; but the node is Ready at ${now.release}, continuing`,
-    });
-    return;
-  }
-  throw await withNodeState(ctx, node, error);
-}
-
-/** Adds the state of the node and a hint to an error that came after its packages may have changed. */
-async function withNodeState(
-  ctx: Context,
-  node: ClusterNode,
-  error: UpgradeError,
-  more = '',
-): Promise<UpgradeError> {
-  const { release, unknown } = await readAgain(ctx, node.name);
-  const hints = [
-    unknown
-      ? `The state of ${node.name} is unknown (${unknown}); it was cordoned.`
-      : `${node.name} stays cordoned at ${release}.`,
-    more,
-    error.hint,
-    'Fix it and run again (the run resumes there), or roll it back as described in the runbook.',
-  ];
-  return new UpgradeError('failed', error.message, { cause: error, hint: hints.filter(Boolean).join(' ') });
-}
-
-/** Reads the node after an error. A failure to read it does not replace that error. */
-async function readAgain(ctx: Context, name: string): Promise<Partial<ClusterNode> & { unknown?: string }> {
-  try {
-    return await findNode(ctx, name);
-  } catch (error) {
-    if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
-    return { unknown: error.message };
   }
 }
 

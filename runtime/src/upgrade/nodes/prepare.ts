@@ -6,7 +6,7 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import type { Context } from '../context.ts';
 import { reportPhase, since } from './phase.ts';
-import { scriptArguments } from './script-arguments.ts';
+import { prepareArguments } from './script-arguments.ts';
 
 /**
  * Downloads the target's packages on the node and pulls its images, while the node still serves: what cannot
@@ -19,7 +19,7 @@ export async function prepareNode(ctx: Context, node: ClusterNode): Promise<void
   if (isInProgressOf(node, await ctx.journal.read())) return;
   const started = Date.now();
   reportPhase(ctx, node, 'preparing');
-  const args = ['--prepare', ...scriptArguments(ctx, node.controlPlane ? 'master' : 'worker')];
+  const args = prepareArguments(ctx, node.controlPlane ? 'master' : 'worker');
   await ctx.shell.script(node, 'update_k8s', args, ctx.settings.timing.script).catch((error) => {
     if (!(error instanceof ScriptError)) throw error;
     throw new BlockedError(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type FakeOptions, fakeContext, master } from '../../testing/fake-context.ts';
-import { effectsOn, run, target, worker } from '../../testing/run.ts';
+import { effectsOn, kubeadmStep, kubeletStep, run, target, worker } from '../../testing/run.ts';
 import { TimeoutError } from '../../wait.ts';
 
 const start = Date.parse('2026-03-01T10:00:30Z');
@@ -56,21 +56,28 @@ describe('a node after its script (F69)', () => {
     });
   });
 
-  it('is uncordoned only after its static pods are certain; a worker has none', async () => {
+  it('is drained and uncordoned only after its static pods are certain; a worker has none', async () => {
     const { ctx, fake } = fakeContext();
     fake.onStaticPods = async (node) => void fake.effects.push(`${node} static pods`);
     expect(await run({ ctx })).toMatchObject({ outcome: 'done' });
-    expect(effectsOn(fake, 'k8s-master').slice(-3)).toEqual([
+    expect(effectsOn(fake, 'k8s-master').slice(3)).toEqual([
+      kubeadmStep('k8s-master', 'master'),
+      'k8s-master static pods',
+      'k8s-master cordon cordoned',
+      'k8s-master drain',
+      'k8s-master annotate unfinished-',
+      kubeletStep('k8s-master', 'master'),
       'k8s-master static pods',
       'k8s-master uncordon cordoned- soaking-',
       'k8s-master annotate touched-',
     ]);
-    expect(fake.effects.filter((effect) => effect.endsWith('static pods'))).toHaveLength(1);
+    expect(fake.effects.filter((effect) => effect.endsWith('static pods'))).toHaveLength(2);
   });
 
   it('whose static pods do not come back stays cordoned, and no other node follows', async () => {
     const { ctx, fake } = fakeContext();
-    fake.onStaticPods = async () => {
+    fake.onStaticPods = async (node) => {
+      if (fake.node(node).release !== target) return;
       throw new TimeoutError('waiting for the static pods', 50, ['etcd-k8s-master is not Ready']);
     };
     expect(await run({ ctx })).toMatchObject({
@@ -80,5 +87,19 @@ describe('a node after its script (F69)', () => {
     });
     expect(fake.node('k8s-master').unschedulable).toBe(true);
     expect(effectsOn(fake, 'k8s-node2')).toEqual([]);
+  });
+
+  it('whose static pods do not come back after kubeadm is not drained', async () => {
+    const { ctx, fake } = fakeContext();
+    fake.onStaticPods = async () => {
+      throw new TimeoutError('waiting for the static pods', 50, ['etcd-k8s-master is not Ready']);
+    };
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'failed',
+      hint: expect.stringMatching(
+        /^k8s-master serves on, its kubelet at 1\.34\.2\. See journalctl -u kubelet/,
+      ),
+    });
+    expect(effectsOn(fake, 'k8s-master').at(-1)).toBe(kubeadmStep('k8s-master', 'master'));
   });
 });

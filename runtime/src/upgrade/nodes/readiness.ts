@@ -16,12 +16,29 @@ export async function becomeReady(ctx: Context, { name, controlPlane, address }:
   const { target } = ctx.request;
   const { nodeReady, staticPods } = ctx.settings.timing;
   const waitForNode = within(nodeReady, ctx.signal);
-  const waitForPods = within(nodeReady + staticPods, ctx.signal);
+  const untilUp = within(nodeReady + staticPods, ctx.signal);
   const kubeletStart = await startOfKubelet(ctx, { name, address });
   const isUp = (now: ClusterNode) => now.ready && now.release === target && now.reportedAt >= kubeletStart;
   await ctx.cluster.waitForNode(name, `waiting for ${name} to be Ready at ${target}`, isUp, waitForNode);
   if (controlPlane)
-    await ctx.cluster.waitForStaticPods({ node: name, kubeletStart, settle: staticPods }, waitForPods);
+    await ctx.cluster.waitForStaticPods({ node: name, kubeletStart, settle: staticPods }, untilUp);
+}
+
+/**
+ * Waits until the static pods of a control-plane node are Ready after kubeadm has replaced them. Returns at
+ * once for a worker, and in a dry-run.
+ *
+ * @throws TimeoutError after `timing.nodeReady` plus `timing.staticPods`; otherwise as `becomeReady`.
+ */
+export async function awaitStaticPods(
+  ctx: Context,
+  { name, controlPlane, address }: ClusterNode,
+): Promise<void> {
+  if (!controlPlane || ctx.request.dryRun) return;
+  const { nodeReady, staticPods } = ctx.settings.timing;
+  const wait = within(nodeReady + staticPods, ctx.signal);
+  const kubeletStart = await startOfKubelet(ctx, { name, address });
+  await ctx.cluster.waitForStaticPods({ node: name, kubeletStart, settle: staticPods }, wait);
 }
 
 /**

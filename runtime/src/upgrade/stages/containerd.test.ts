@@ -70,7 +70,7 @@ describe('containerd on the control plane', () => {
     expect(effectsOn(fake, 'k8s-master').slice(2, 5)).toEqual([
       `k8s-master ${update}`,
       'k8s-master drain',
-      'k8s-master update_k8s --role master --release 1.34.5',
+      'k8s-master update_k8s --role master --release 1.34.5 --planned',
     ]);
   });
 
