@@ -58,9 +58,7 @@ export function dryRunPorts(
         announce(`wait until ${name}.sh on ${node.name} has ended, if it still runs`),
       async script(node, name, args) {
         announce(`run ${name}.sh ${args.join(' ')} on ${node.name}`);
-        // kubeadm's step leaves the kubelet as it is.
-        const isLast = !args.includes('--prepare') && !args.includes('kubeadm');
-        if (name === 'update_k8s' && isLast) upgraded.add(node.name);
+        if (name === 'update_k8s' && !args.includes('--prepare')) upgraded.add(node.name);
         return { dryRun: true };
       },
     },
