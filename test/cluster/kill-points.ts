@@ -43,7 +43,7 @@ export const otherPoints: readonly (readonly KillPoint[])[] = [
   ],
   [
     {
-      when: 'between the drain of a worker and its script',
+      when: 'before kubeadm starts on a worker',
       moment: (cluster) => annotated(cluster, 'k8s-node2', keys.changed),
     },
     { when: "in a worker's soak", moment: (cluster) => annotated(cluster, 'k8s-node2', keys.soaking) },
