@@ -64,8 +64,10 @@ cluster-test-all: setup $(bundle) ## all upgrades of real kubeadm clusters
 	@test/cluster/setup.sh
 	@CLUSTER=all test/cluster/run.sh test all
 
-bench: $(bundle) ## measure cold start, synthesis, overhead per node and rehearsal
+bench: setup $(bundle) ## measure cold start, synthesis, overhead, rehearsal and a real upgrade
 	@$(RUN) bench
+	@test/cluster/setup.sh
+	@test/cluster/run.sh bench
 
 figures: $(installed) ## write the totals of the last complete CI run into docs/testing.md
 	@$(RUN) figures

@@ -116,6 +116,12 @@ export class Pipeline {
     }
   }
 
+  /** When the last Job ended, Unix milliseconds in whole seconds. */
+  async endedAt(): Promise<number> {
+    const ends = (await this.jobs()).map(({ status }) => Date.parse(status?.completionTime ?? ''));
+    return Math.max(...ends);
+  }
+
   /** What every pod of the pipeline has printed, and its Jobs. */
   async story(): Promise<string> {
     const { items } = await this.cluster.rest

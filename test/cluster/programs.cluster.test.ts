@@ -97,7 +97,25 @@ const differing: readonly (readonly [RegExp, string])[] = [
 const normalized = (output: string): string =>
   differing.reduce((text, [pattern, substitute]) => text.replace(pattern, substitute), output);
 
+/** The static pods in a kubelet's list: their names, and that each has a hash and is no mirror. */
+const staticPods: Reads = (output) => {
+  const { items } = JSON.parse(output) as PodList;
+  return items
+    .map(({ metadata: { name, annotations = {} } }) => ({
+      name,
+      hash: typeof annotations['kubernetes.io/config.hash'],
+      mirror: typeof annotations['kubernetes.io/config.mirror'],
+    }))
+    .filter(({ hash }) => hash === 'string')
+    .toSorted((a, b) => a.name.localeCompare(b.name));
+};
+interface PodList {
+  readonly items: readonly { metadata: { name: string; annotations?: Record<string, string> } }[];
+}
+
 const worker = 'k8s-node1';
+const kubeletPods =
+  'kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s get --raw /api/v1/nodes/k8s-master/proxy/pods';
 const debian = 'env LC_ALL=C DEBIAN_FRONTEND=noninteractive';
 const aptGet = `${debian} NEEDRESTART_SUSPEND=1 apt-get -q -y`;
 const source = '$K8S_UPGRADE_ROOT/etc/apt/sources.list.d/kubernetes.list';
@@ -341,6 +359,18 @@ const situations: readonly Situation[] = [
         reads: exitCode,
       },
       { line: 'systemctl is-active kubelet', on: worker, exit: 3, reads: everything },
+    ],
+  },
+  {
+    title: "a kubelet's list of its static pods",
+    calls: [
+      {
+        // A kubelet that has just started lists none yet.
+        line: `systemctl restart kubelet && for i in $(seq 60); do list=$(${kubeletPods} 2>/dev/null) && grep -q kube-scheduler <<<"$list" && break; sleep 0.5; done; cat <<<"$list"`,
+        exit: 0,
+        reads: staticPods,
+      },
+      { line: kubeletPods.replace('master', 'none'), exit: 1, reads: exitCode },
     ],
   },
   {

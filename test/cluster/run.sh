@@ -3,6 +3,7 @@
 # in them ends, for whatever reason, everything goes with it.
 #   run.sh test [FILES…]    FILES: of this folder; `all` for all. Default: what CI plays
 #   run.sh serve [TOPOLOGY]
+#   run.sh bench [PAIRS]
 # CLUSTER_NAME: another name lets a second one run beside the first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,7 +17,7 @@ lock=/run/lock/$CLUSTER_NAME
 
 cannot() {
   printf 'cluster: not run: %s\n' "$1" >&2
-  [[ ${CI:-} != true && $command == test ]] || exit 1
+  [[ ${CI:-} != true && $command != serve ]] || exit 1
   exit 0
 }
 
@@ -58,7 +59,7 @@ inside() {
       npx --no-install vitest run --project cluster --exclude "$image_test" --reporter=default --reporter=json \
         --outputFile.json=.cache/tests-cluster.json "$@" &
       ;;
-    serve) node --import tsx test/cluster/serve.ts "$@" & ;;
+    serve | bench) node --import tsx "test/cluster/$command.ts" "$@" & ;;
   esac
   child=$!
   trap 'kill -TERM "$child"' TERM INT
@@ -121,7 +122,7 @@ mkdir -p "$work"
 export CLUSTER_FILES=$PWD/.cache/$CLUSTER_NAME
 clean_up
 namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-if [[ $command == test ]]; then exec "${namespaces[@]}" test/cluster/run.sh --inside test "${files[@]}"; fi
+if [[ $command != serve ]]; then exec "${namespaces[@]}" test/cluster/run.sh --inside "$command" "${files[@]}"; fi
 
 # A cable from the machine's own network: the user's kubectl, ssh and browser reach the cluster by it.
 "${namespaces[@]}" test/cluster/run.sh --inside serve "$@" &

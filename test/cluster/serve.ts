@@ -4,13 +4,14 @@
  *
  *   test/cluster/run.sh serve [TOPOLOGY]
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environment, run } from '../hosts/shell.ts';
-import { LabNode } from '../lab/nodes/node.ts';
 import { KubeadmCluster, type Topology } from './cluster.ts';
+import { write } from './files.ts';
 import { Pipeline } from './pipeline.ts';
 import { productImage } from './product-image.ts';
+import { writeSshConfig } from './ssh-config.ts';
 import { startWorkload } from './workload.ts';
 
 const [from, target] = ['1.34.2', '1.34.4'];
@@ -39,23 +40,12 @@ await cluster.publish(target);
 
 const directory = environment('CLUSTER_FILES');
 await mkdir(directory, { recursive: true, mode: 0o700 });
-const file = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 });
-await file('kubeconfig', cluster.node('k8s-master').read('/etc/kubernetes/admin.conf'));
-await file('ssh_key', cluster.sshKey.text);
-await file('known_hosts', cluster.nodes.map(({ address, hostKey }) => `${address} ${hostKey}\n`).join(''));
-const hosts = cluster.nodes.map(({ name, address }) => `Host ${name}\n  HostName ${address}\n`);
-await file(
-  'ssh_config',
-  `${hosts.join('')}Host *
-  User ${LabNode.user}
-  IdentityFile ${join(directory, 'ssh_key')}
-  UserKnownHostsFile ${join(directory, 'known_hosts')}
-`,
-);
+await write(directory, 'kubeconfig', cluster.node('k8s-master').read('/etc/kubernetes/admin.conf'), 0o600);
+const sshConfig = await writeSshConfig(cluster, directory);
 step(`ready: Kubernetes ${from}, and ${target} in the package repository`);
 console.log(`
 export KUBECONFIG=${join(directory, 'kubeconfig')}
-ssh -F ${join(directory, 'ssh_config')} NODE    # ${cluster.nodes.map(({ name }) => name).join(', ')}
+ssh -F ${sshConfig} NODE    # ${cluster.nodes.map(({ name }) => name).join(', ')}
 kubectl -n k8s-upgrade create job detection --from=cronjob/k8s-version-check    # starts the upgrade to ${target}
 Prometheus   ${pipeline.monitoring.prometheusUrl}
 Alertmanager ${pipeline.monitoring.alertmanagerUrl}

@@ -39,7 +39,7 @@ export async function stateOf(cluster: KubeadmCluster): Promise<ClusterState> {
   const [nodes, pods, namespace] = await Promise.all([
     cluster.rest.get('/api/v1/nodes'),
     cluster.rest.get('/api/v1/pods'),
-    cluster.rest.get(`/api/v1/namespaces/${objectNames.namespace}`),
+    cluster.rest.find(`/api/v1/namespaces/${objectNames.namespace}`),
   ]);
   const states = await Promise.all(
     (nodes.items as NodeObject[]).map(async (object): Promise<[string, NodeState]> => {
@@ -48,7 +48,7 @@ export async function stateOf(cluster: KubeadmCluster): Promise<ClusterState> {
     }),
   );
   return {
-    inFlight: namespace.metadata.annotations?.[annotationKeys('viktorbarzin.me').inFlight],
+    inFlight: namespace?.metadata.annotations?.[annotationKeys('viktorbarzin.me').inFlight],
     nodes: Object.fromEntries(states),
     unready: unready(pods.items),
   };

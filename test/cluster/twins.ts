@@ -15,6 +15,15 @@ export interface Answer {
   readonly output: string;
 }
 
+/** The static pods of a control-plane node, with a hash of each. */
+const staticPods = (node: string): Record<string, string> =>
+  Object.fromEntries(
+    ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map((component) => [
+      `${component}-${node}`,
+      `hash of ${component}`,
+    ]),
+  );
+
 /** The package of containerd on the real nodes. */
 const containerd = '1.6.20~ds1-1+deb12u3';
 
@@ -59,6 +68,7 @@ export class Twins {
         containerd: '1.6.20',
         authorizedKey: publicKey,
         packages: repository.base,
+        hooks: { staticPods: () => (role === 'master' ? staticPods(name) : {}) },
       });
     const doubles = [
       await double('k8s-master', 'master', '127.0.1.1'),

@@ -72,6 +72,17 @@ embedded.it(
 );
 
 embedded.it(
+  'once the restarted kubelet lists the static pods as they run, nothing more is waited for (F69)',
+  async () => {
+    await start('1h');
+    const seen = readmissions();
+    const { exitCode, stdout } = await run();
+    expect(exitCode, stdout).toBe(0);
+    expect(seen).toEqual(masters.map((node) => ({ node, recreated: 0, unready: [] })));
+  },
+);
+
+embedded.it(
   'an executor that is killed while it waits for static pods leaves the wait to the next one (F69)',
   async () => {
     await start('3s', { nodes: labNodes.slice(0, 2) });

@@ -5,7 +5,7 @@ import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
-import { judgeStaticPods, StaticPodObservation, waitForStaticPods } from './static-pods.ts';
+import { hashesIn, judgeStaticPods, StaticPodObservation, waitForStaticPods } from './static-pods.ts';
 
 const kubeletStart = Date.parse('2026-03-01T10:00:30Z');
 const before = '2026-03-01T10:00:29Z';
@@ -15,7 +15,11 @@ const names = ['kube-apiserver-one', 'kube-controller-manager-one', 'kube-schedu
 
 /** A static pod that has been Ready since `at`, in a container that has run since then. */
 const pod = (name: string, at = before, change: { ready?: 'True' | 'False'; uid?: string } = {}): V1Pod => ({
-  metadata: { name, uid: change.uid ?? `uid-of-${name}` },
+  metadata: {
+    name,
+    uid: change.uid ?? `uid-of-${name}`,
+    annotations: { 'kubernetes.io/config.hash': `hash-of-${name}` },
+  },
   status: {
     startTime: new Date(before),
     conditions: [{ type: 'Ready', status: change.ready ?? 'True', lastTransitionTime: new Date(at) }],
@@ -46,7 +50,40 @@ describe('the static pods of a node whose kubelet was restarted (F69)', () => {
       { unready: [], silent: [] },
     ],
   ])('%s', (_what, pods, expected) => {
-    expect(judgeStaticPods('one', pods, kubeletStart)).toEqual(expected);
+    expect(judgeStaticPods('one', pods, kubeletStart, new Set())).toEqual(expected);
+  });
+
+  it('listed by the restarted kubelet with the hash that the API shows', () => {
+    const kept = new Set(['hash-of-kube-apiserver-one', 'hash-of-kube-scheduler-one', 'another']);
+    expect(judgeStaticPods('one', all(before), kubeletStart, kept)).toEqual({
+      unready: [],
+      silent: ['kube-controller-manager-one'],
+    });
+    expect(judgeStaticPods('one', all(before, { ready: 'False' }), kubeletStart, kept).unready).toEqual(
+      names,
+    );
+  });
+});
+
+describe("the hashes in a kubelet's own list of its pods", () => {
+  const listed = (annotations: Record<string, string> | undefined) => ({
+    metadata: { name: 'one', annotations },
+  });
+  it.each([
+    ['static pods', { items: [listed({ 'kubernetes.io/config.hash': 'a' }), listed(undefined)] }, ['a']],
+    [
+      'mirror pods, which are what the API shows',
+      { items: [listed({ 'kubernetes.io/config.hash': 'a', 'kubernetes.io/config.mirror': 'a' })] },
+      [],
+    ],
+    ['no pods', { items: [] }, []],
+    ['no list', { kind: 'Status' }, []],
+  ])('%s', (_what, list, hashes) => {
+    expect([...hashesIn(JSON.stringify(list))]).toEqual(hashes);
+  });
+
+  it('none in what is no JSON', () => {
+    expect(hashesIn('Error from server').size).toBe(0);
   });
 });
 
@@ -136,6 +173,7 @@ describe('waiting for static pods', () => {
             name: name.replace('one', node),
             namespace: 'kube-system',
             labels: { tier: 'control-plane' },
+            annotations: { 'kubernetes.io/config.hash': `hash-of-${name}` },
           },
           spec: { nodeName: node, containers: [{ name: 'c', image: 'c' }] },
           status: {
@@ -145,8 +183,9 @@ describe('waiting for static pods', () => {
         }),
       ),
     );
-  const wait = (settle: number, ms = 10_000) =>
-    waitForStaticPods(connect(lab), { node: 'one', kubeletStart, settle }, within(ms, never));
+  const unlisted = async (): Promise<ReadonlySet<string>> => new Set();
+  const wait = (settle: number, ms = 10_000, listed = unlisted) =>
+    waitForStaticPods(connect(lab), { node: 'one', kubeletStart, settle, listed }, within(ms, never));
 
   it('ends with the report of the restarted kubelet, through an outage of the API server', async () => {
     apply(before);
@@ -166,6 +205,35 @@ describe('waiting for static pods', () => {
     await wait(600);
     expect(performance.now() - started).toBeGreaterThanOrEqual(600);
     expect(lab.api.requests.matching({ resource: 'pods', verb: 'list' }).length).toBeLessThan(4);
+  });
+
+  it('ends as soon as the kubelet lists every pod with the hash that the API shows', async () => {
+    apply(before);
+    const lists = [[], names.slice(1), names].map(
+      (listed) => new Set(listed.map((name) => `hash-of-${name}`)),
+    );
+    const left = [...lists];
+    await wait(60_000, 10_000, async () => left.shift() ?? new Set());
+    expect(left).toEqual([]);
+  });
+
+  it('waits where the kubelet lists other hashes, as it is going to recreate the pods', async () => {
+    apply(before);
+    const others = async () => new Set(names.map((name) => `other-hash-of-${name}`));
+    expect((await rejection(wait(60_000, 1_500, others))).message).toContain('still pending');
+  });
+
+  it('does not ask the kubelet while a pod is not Ready, nor once it has reported on all', async () => {
+    let asked = 0;
+    const count = async () => {
+      asked += 1;
+      return new Set<string>();
+    };
+    apply(before, 'False');
+    await rejection(wait(60_000, 100, count));
+    apply(after);
+    await wait(60_000, 10_000, count);
+    expect(asked).toBe(0);
   });
 
   it('names at its deadline what is missing', async () => {

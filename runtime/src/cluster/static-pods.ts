@@ -1,8 +1,8 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { timeOf } from './nodes.ts';
-import { isPodReady } from './pods.ts';
+import { isMirror, isPodReady } from './pods.ts';
 import { waitForObjects } from './watch.ts';
 
 /** Static pods that kubeadm runs on every control-plane node; etcd may be outside the cluster. */
@@ -17,6 +17,9 @@ export const controlPlaneSelector = 'tier=control-plane';
  */
 const outage = 1_000;
 
+/** Milliseconds until a kubelet that does not list all its static pods yet is asked again. */
+const askAgain = 1_000;
+
 /** What the API shows of a control-plane node's static pods after its kubelet was restarted. */
 export interface StaticPods {
   /** Names of those that are missing or not Ready. */
@@ -28,22 +31,51 @@ export interface StaticPods {
   readonly silent: readonly string[];
 }
 
+/** Annotation of a static pod: the kubelet's hash of its manifest, as that kubelet decodes it. */
+const hashAnnotation = 'kubernetes.io/config.hash';
+
+const hashOf = (pod: V1Pod): string | undefined => pod.metadata?.annotations?.[hashAnnotation];
+
+/**
+ * The hashes of the static pods in a kubelet's own list of its pods. A kubelet of another minor computes
+ * other hashes; it recreates those pods, and leaves a pod with the same hash running
+ * (pkg/kubelet/config/common.go, applyDefaults).
+ *
+ * @param podList what the kubelet answers at `/pods`, JSON.
+ * @returns an empty set when the text is no list of pods.
+ */
+export function hashesIn(podList: string): ReadonlySet<string> {
+  try {
+    const { items } = JSON.parse(podList) as V1PodList;
+    return new Set(items.filter((pod) => !isMirror(pod)).flatMap((pod) => hashOf(pod) ?? []));
+  } catch {
+    return new Set();
+  }
+}
+
 /**
  * Separates what the restarted kubelet reported from what the kubelet before it did. Pure.
  *
  * @param pods the control-plane pods of the node.
  * @param kubeletStart the second in which the kubelet started, epoch milliseconds by the node's clock. Times
  *   in the API are whole seconds by that clock too, so only a later second is surely after the start.
+ * @param kept the hashes of the static pods that the restarted kubelet lists.
  */
-export function judgeStaticPods(node: string, pods: readonly V1Pod[], kubeletStart: number): StaticPods {
+export function judgeStaticPods(
+  node: string,
+  pods: readonly V1Pod[],
+  kubeletStart: number,
+  kept: ReadonlySet<string>,
+): StaticPods {
   const nameOf = (pod: V1Pod) => pod.metadata?.name ?? '';
   const missing = components
     .map((component) => `${component}-${node}`)
     .filter((name) => !pods.some((pod) => nameOf(pod) === name));
   const isUp = (pod: V1Pod) => isPodReady(pod) && pod.metadata?.deletionTimestamp === undefined;
+  const isSettled = (pod: V1Pod) => reportedAt(pod) > kubeletStart || kept.has(hashOf(pod) ?? '');
   return {
     unready: [...missing, ...pods.filter((pod) => !isUp(pod)).map(nameOf)],
-    silent: pods.filter((pod) => isUp(pod) && reportedAt(pod) <= kubeletStart).map(nameOf),
+    silent: pods.filter((pod) => isUp(pod) && !isSettled(pod)).map(nameOf),
   };
 }
 
@@ -80,10 +112,11 @@ export class StaticPodObservation {
    *
    * @param asked when it was requested.
    * @param now when it arrived. Both by `performance.now()`.
+   * @param kept the hashes of the static pods that the restarted kubelet lists. @default none
    */
-  add(pods: readonly V1Pod[], asked: number, now: number): void {
+  add(pods: readonly V1Pod[], asked: number, now: number, kept: ReadonlySet<string> = new Set()): void {
     const shown = JSON.stringify(pods.map((pod) => [pod.metadata?.uid, reportedAt(pod)]).sort());
-    this.#last = judgeStaticPods(this.#node, pods, this.#kubeletStart);
+    this.#last = judgeStaticPods(this.#node, pods, this.#kubeletStart, kept);
     if (this.#last.unready.length > 0) this.#since = undefined;
     else if (shown !== this.#shown || now - asked > outage) this.#since = now;
     else this.#since ??= now;
@@ -94,6 +127,11 @@ export class StaticPodObservation {
   /** Whether every pod is Ready and will not be restarted because of the kubelet's restart. */
   get isCertain(): boolean {
     return this.#since !== undefined && this.#remaining === 0;
+  }
+
+  /** Whether every pod is Ready, but of some the restarted kubelet has not said that they stay. */
+  get isUncertain(): boolean {
+    return this.#since !== undefined && this.#last.silent.length > 0;
   }
 
   /** Milliseconds until equal answers are enough; undefined while a pod is not Ready. */
@@ -123,18 +161,20 @@ export interface StaticPodsWait {
   readonly kubeletStart: number;
   /** How long equal answers must last where the kubelet has reported nothing new, milliseconds. */
   readonly settle: number;
+  /** Hashes of the static pods that the restarted kubelet itself lists; empty when it cannot be asked. */
+  readonly listed: () => Promise<ReadonlySet<string>>;
 }
 
 /**
  * Waits until the static pods of a control-plane node are Ready and have survived the restart of its kubelet.
- * Ends at once when the kubelet has reported on each of them since; otherwise the API must show the same for
- * `settle` without an outage.
+ * Ends at once when the kubelet has reported on each of them since, or lists it with the hash that the API
+ * shows; otherwise the API must show the same for `settle` without an outage.
  *
  * @throws TimeoutError at the deadline, with the pods; otherwise as {@link KubernetesClient.call} does.
  */
 export async function waitForStaticPods(
   client: KubernetesClient,
-  { node, kubeletStart, settle }: StaticPodsWait,
+  { node, kubeletStart, settle, listed }: StaticPodsWait,
   wait: Wait,
 ): Promise<void> {
   const observation = new StaticPodObservation(node, kubeletStart, settle);
@@ -147,10 +187,13 @@ export async function waitForStaticPods(
       const answer = await client.call(`list the static pods of ${node}`, () =>
         client.core.listNamespacedPod({ namespace: 'kube-system', ...selectors }),
       );
-      observation.add(answer.items, asked, performance.now());
+      const answered = performance.now();
+      observation.add(answer.items, asked, answered);
+      // What the kubelet lists is newer than the answer, so a hash that both have is of a pod that stays.
+      if (observation.isUncertain) observation.add(answer.items, asked, answered, await listed());
       return answer;
     },
-    due: () => (observation.due === undefined ? undefined : Date.now() + observation.due),
+    due: () => (observation.due === undefined ? undefined : Date.now() + Math.min(observation.due, askAgain)),
   };
   await waitForObjects<V1Pod, true>(
     client,

@@ -230,7 +230,7 @@ export const settingsSchema = z.strictObject({
       nodeReady: positiveDuration.prefault('10m'),
       /**
        * How long the API must show a control-plane node's static pods unchanged and Ready where the restarted
-       * kubelet has reported nothing new about them (F69). Default: 20s.
+       * kubelet has reported nothing new about them and cannot be asked (F69). Default: 20s.
        */
       staticPods: positiveDuration.prefault('20s'),
       /** Time limit of one script on one node. Default: 45m. */

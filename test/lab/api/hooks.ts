@@ -26,6 +26,7 @@ export function connectNode(api: Cluster, name: string): NodeHooks {
       nodeInfo({ kubeletVersion: `v${release}`, ...runtime });
       api.kubelets.restarted(name);
     },
+    staticPods: () => api.kubelets.listedStaticPods(name),
     onContainerd(version) {
       nodeInfo({ containerRuntimeVersion: `containerd://${version}` });
     },

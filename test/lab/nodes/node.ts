@@ -12,6 +12,8 @@ import { type Execution, generateKeyPair, SshServer } from './ssh.ts';
 export interface NodeHooks {
   /** kubelet has started and reports these versions. */
   onKubeletRestart?(release: string, containerd: string): void;
+  /** The hashes of the static pods that the kubelet lists since its start, by pod. @default none */
+  staticPods?(): Readonly<Record<string, string>>;
   /** kubeadm has replaced this node's API server. */
   onControlPlaneUpgraded?(release: string): void;
   /** containerd was restarted at this version; the kubelet reports it from now on. */
@@ -236,10 +238,26 @@ export class LabNode {
 
   #react(event: string, [first = '', second = '']: readonly string[]): void {
     const { hooks = {} } = this.#options;
-    if (event === 'kubelet') hooks.onKubeletRestart?.(first, second);
-    else if (event === 'apiserver') hooks.onControlPlaneUpgraded?.(first);
+    if (event === 'kubelet') {
+      hooks.onKubeletRestart?.(first, second);
+      this.#listPods(hooks.staticPods?.() ?? {});
+    }
+    if (event === 'apiserver') hooks.onControlPlaneUpgraded?.(first);
     else if (event === 'containerd') hooks.onContainerd?.(first);
     else if (event === 'reboot') void this.reboot();
+  }
+
+  /** Writes what kubectl shows of this kubelet's list of its pods. */
+  #listPods(hashes: Readonly<Record<string, string>>): void {
+    const items = Object.entries(hashes).map(([name, hash]) => ({
+      metadata: {
+        name,
+        namespace: 'kube-system',
+        annotations: { 'kubernetes.io/config.hash': hash, 'kubernetes.io/config.source': 'file' },
+      },
+    }));
+    const list = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items };
+    writeFileSync(join(this.paths.state, 'kubelet-pods'), JSON.stringify(list));
   }
 
   async #powerCycle(downMs: number): Promise<void> {

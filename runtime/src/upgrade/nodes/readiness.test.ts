@@ -74,6 +74,33 @@ describe('a node after its script (F69)', () => {
     expect(fake.effects.filter((effect) => effect.endsWith('static pods'))).toHaveLength(2);
   });
 
+  it.each([
+    ['its list', 0, '{"items":[{"metadata":{"annotations":{"kubernetes.io/config.hash":"a"}}}]}', ['a']],
+    ['an error', 1, 'Error from server (ServiceUnavailable)', []],
+  ])('whose kubelet, asked for its pods, answers with %s', async (_what, code, output, hashes) => {
+    const { ctx } = fakeContext();
+    const seen: { words: string; hashes: string[] }[] = [];
+    let words = '';
+    const { read } = ctx.shell;
+    ctx.shell.read = async (node, asked, input) => {
+      if (asked[0] !== 'kubectl') return read(node, asked, input);
+      words = asked.join(' ');
+      return { code, output };
+    };
+    const cluster = {
+      ...ctx.cluster,
+      waitForStaticPods: async ({ listed }: { listed: () => Promise<ReadonlySet<string>> }) =>
+        void seen.push({ hashes: [...(await listed())], words }),
+    };
+    expect(await run({ ctx: { ...ctx, cluster } })).toMatchObject({ outcome: 'done' });
+    expect(seen).toHaveLength(2);
+    expect(seen[0]).toEqual({
+      words:
+        'kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s get --raw /api/v1/nodes/k8s-master/proxy/pods',
+      hashes,
+    });
+  });
+
   it('whose static pods do not come back stays cordoned, and no other node follows', async () => {
     const { ctx, fake } = fakeContext();
     fake.onStaticPods = async (node) => {

@@ -1,6 +1,7 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
+import { hashesIn } from '../../cluster/static-pods.ts';
 import { UpgradeError } from '../../errors.ts';
-import { within } from '../../wait.ts';
+import { type Wait, within } from '../../wait.ts';
 import type { Context } from '../context.ts';
 
 /**
@@ -11,17 +12,17 @@ import type { Context } from '../context.ts';
  * @throws TimeoutError when it takes longer than `timing.nodeReady`, plus `timing.staticPods` for static
  *   pods; ConnectionError or UpgradeError when the node does not tell when its kubelet started.
  */
-export async function becomeReady(ctx: Context, { name, controlPlane, address }: ClusterNode): Promise<void> {
+export async function becomeReady(ctx: Context, node: ClusterNode): Promise<void> {
   if (ctx.request.dryRun) return;
+  const { name, controlPlane } = node;
   const { target } = ctx.request;
   const { nodeReady, staticPods } = ctx.settings.timing;
   const waitForNode = within(nodeReady, ctx.signal);
   const untilUp = within(nodeReady + staticPods, ctx.signal);
-  const kubeletStart = await startOfKubelet(ctx, { name, address });
+  const kubeletStart = await startOfKubelet(ctx, node);
   const isUp = (now: ClusterNode) => now.ready && now.release === target && now.reportedAt >= kubeletStart;
   await ctx.cluster.waitForNode(name, `waiting for ${name} to be Ready at ${target}`, isUp, waitForNode);
-  if (controlPlane)
-    await ctx.cluster.waitForStaticPods({ node: name, kubeletStart, settle: staticPods }, untilUp);
+  if (controlPlane) await waitForStaticPods(ctx, node, kubeletStart, untilUp);
 }
 
 /**
@@ -30,15 +31,29 @@ export async function becomeReady(ctx: Context, { name, controlPlane, address }:
  *
  * @throws TimeoutError after `timing.nodeReady` plus `timing.staticPods`; otherwise as `becomeReady`.
  */
-export async function awaitStaticPods(
-  ctx: Context,
-  { name, controlPlane, address }: ClusterNode,
-): Promise<void> {
-  if (!controlPlane || ctx.request.dryRun) return;
+export async function awaitStaticPods(ctx: Context, node: ClusterNode): Promise<void> {
+  if (!node.controlPlane || ctx.request.dryRun) return;
   const { nodeReady, staticPods } = ctx.settings.timing;
   const wait = within(nodeReady + staticPods, ctx.signal);
-  const kubeletStart = await startOfKubelet(ctx, { name, address });
-  await ctx.cluster.waitForStaticPods({ node: name, kubeletStart, settle: staticPods }, wait);
+  await waitForStaticPods(ctx, node, await startOfKubelet(ctx, node), wait);
+}
+
+function waitForStaticPods(ctx: Context, node: ClusterNode, kubeletStart: number, wait: Wait): Promise<void> {
+  const { staticPods: settle } = ctx.settings.timing;
+  const listed = () => listedStaticPods(ctx, node);
+  return ctx.cluster.waitForStaticPods({ node: node.name, kubeletStart, settle, listed }, wait);
+}
+
+/**
+ * Asks the node's kubelet for its static pods, through the API server as the administrator of the node: the
+ * pipeline itself may not (`nodes/proxy` is as much as root on every node).
+ */
+async function listedStaticPods({ shell }: Context, node: ClusterNode): Promise<ReadonlySet<string>> {
+  const { code, output } = await shell.read(node, [
+    ...['kubectl', '--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'],
+    ...['get', '--raw', `/api/v1/nodes/${node.name}/proxy/pods`],
+  ]);
+  return hashesIn(code === 0 ? output : '');
 }
 
 /**

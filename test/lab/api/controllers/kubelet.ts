@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { Exit, PodRunner } from '../pods/runner.ts';
 import { MissingVolumeSource } from '../pods/volumes.ts';
 import { resourceNamed } from '../resources.ts';
@@ -35,6 +35,10 @@ export interface StaticPodRecreation {
 }
 
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
+const hashAnnotation = 'kubernetes.io/config.hash';
+
+/** What a kubelet of another minor makes of the same manifest. */
+const otherHash = (hash: string): string => createHash('md5').update(hash).digest('hex');
 
 /** The kubelets of all nodes: they start, stop and remove pods. Pods with a known image run as processes. */
 export class Kubelets {
@@ -88,6 +92,15 @@ export class Kubelets {
       this.#kit.deadline(recreation.after, () => this.#recreateStaticPods(node, recreation));
   }
 
+  /** The hashes of the node's static pods as its kubelet computes them, by pod. */
+  listedStaticPods(node: string): Record<string, string> {
+    const hashes = this.#podsOn(node).flatMap(({ metadata: { name, annotations = {} } }) => {
+      const hash = annotations[hashAnnotation];
+      return hash === undefined ? [] : [[name, this.recreation === undefined ? hash : otherHash(hash)]];
+    });
+    return Object.fromEntries(hashes);
+  }
+
   /** Until now the pods were shown as the kubelet before the restart reported them. */
   #recreateStaticPods(node: string, { apiServerAway, ready }: StaticPodRecreation): void {
     const pods = this.#podsOn(node).filter((pod) => mirrorAnnotation in (pod.metadata.annotations ?? {}));
@@ -96,8 +109,11 @@ export class Kubelets {
       this.#kit.store.remove('pods', metadata.namespace, metadata.name);
       const status = structuredClone(pod.status ?? {});
       setReady(status, false, 'ContainersNotReady');
-      const { name, namespace, labels, annotations } = metadata;
-      this.#kit.registry.seed({ ...pod, metadata: { name, namespace, labels, annotations }, status });
+      const { name, namespace, labels, annotations = {} } = metadata;
+      const hash = otherHash(annotations[hashAnnotation] ?? '');
+      const hashes = { [hashAnnotation]: hash, [mirrorAnnotation]: hash };
+      const recreated = { name, namespace, labels, annotations: { ...annotations, ...hashes } };
+      this.#kit.registry.seed({ ...pod, metadata: recreated, status });
     }
     this.#outage(apiServerAway);
     this.#kit.deadline(ready, () => {
