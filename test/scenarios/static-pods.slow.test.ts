@@ -4,6 +4,7 @@ import { isReady } from '../lab/api/controllers/pods.ts';
 import type { Pod } from '../lab/api/types.ts';
 import { labNodes, threeControlPlanes } from '../lab/cluster.ts';
 import type { Lab, LabOptions } from '../lab/lab.ts';
+import { until } from '../lab/waits.ts';
 import { drained, leaseHasRunOut } from './observe.ts';
 import { embedded } from './start-lab.ts';
 
@@ -43,6 +44,11 @@ function readmissions() {
   });
   return seen;
 }
+
+/** How often the run has asked the first node when its kubelet started. */
+const asksForStart = (lab: Lab): number =>
+  lab.node('k8s-master').history.filter(({ program, args }) => program === 'systemctl' && args[0] === 'show')
+    .length;
 
 const masters = threeControlPlanes.filter(({ role }) => role === 'control-plane').map(({ name }) => name);
 const patch = ['run', '--target-version', '1.34.5', '--kind', 'patch', '--stages', 'preflight,master'];
@@ -90,7 +96,8 @@ embedded.it(
     const seen = readmissions();
     const [executor] = await Promise.all([
       lab.spawnCli(patch),
-      lab.node('k8s-master').started('systemctl', 'show'),
+      // Once after kubeadm, once after the restart of the kubelet.
+      until('the run asks twice when the kubelet started', () => asksForStart(lab) === 2),
     ]);
     executor.kill('SIGKILL');
     await once(executor, 'close');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Directory of the stubs. */
@@ -145,6 +145,9 @@ function writePackages({ root, state }: NodePaths, options: FilesystemOptions): 
   write('dpkg/containerd.io', `${options.containerd}-1`);
   write('images', `registry.k8s.io/kube-proxy:v${options.release}\n`);
   write('running/kubelet', options.release);
+  // Its time is when the kubelet started: before its static pods, which have run for two days.
+  const started = (Date.now() - 3 * 86_400_000) / 1000;
+  utimesSync(join(state, 'running/kubelet'), started, started);
   write('running/containerd', options.containerd);
   write('duration/apt-update', '0.1');
   write('duration/apt-install', '0.3');
