@@ -5,6 +5,7 @@ import type { SettingsInput } from '../runtime/src/settings/settings.ts';
 import type { KubeObject, Node, PolicyRule, RequestRecord } from '../test/lab/api/index.ts';
 import { labNodes } from '../test/lab/cluster.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
+import { until } from '../test/lab/waits.ts';
 
 /**
  * The synthesized roles are sufficient and grant nothing unused: the pipeline runs in the lab, which enforces
@@ -161,14 +162,18 @@ async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
   if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
 }
 
-/** The node's kubelet is away for a second after it has reported the new version. */
+/** The node's kubelet is away after it has reported the new version, until a program watches for its return. */
 function slowToBeReady(lab: Lab, name: string): void {
+  const watches = () => lab.api.requests.matching({ resource: 'nodes', verb: 'watch' }).length;
   const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
     if (resource !== 'nodes' || object.metadata.name !== name) return;
     if ((object as Node).status?.nodeInfo?.kubeletVersion !== 'v1.34.5') return;
     unsubscribe();
     lab.api.kubelets.setDown(name);
-    setTimeout(() => lab.api.kubelets.setUp(name), 1000);
+    const before = watches();
+    void until(`a program watches for ${name}`, () => watches() > before).finally(() =>
+      lab.api.kubelets.setUp(name),
+    );
   });
 }
 
