@@ -13,6 +13,7 @@ export interface KillPoint {
 }
 
 const keys = annotationKeys('viktorbarzin.me');
+const target = 'v1.34.4';
 const scriptLog = '/var/log/k8s-upgrade/update_k8s.log';
 
 /** The worst moments: a node is between two states. */
@@ -39,22 +40,32 @@ export const otherPoints: readonly (readonly KillPoint[])[] = [
       moment: (cluster) =>
         until(async () => exists(cluster.node('k8s-master'), '/var/log/k8s-upgrade/snapshot_etcd.log')),
     },
-    { when: 'when the control plane is cordoned', moment: (cluster) => cordoned(cluster, 'k8s-master') },
+    {
+      when: 'when the control plane is cordoned',
+      moment: (cluster) => until(async () => (await nodesOf(cluster, true)).some(isCordoned)),
+    },
   ],
   [
     {
       when: 'before kubeadm starts on a worker',
-      moment: (cluster) => annotated(cluster, 'k8s-node2', keys.changed),
+      moment: (cluster) => until(() => someWorker(cluster, (worker) => isAnnotated(worker, keys.changed))),
     },
-    { when: "in a worker's soak", moment: (cluster) => annotated(cluster, 'k8s-node2', keys.soaking) },
-    { when: 'when the last worker is cordoned', moment: (cluster) => cordoned(cluster, 'k8s-node1') },
+    {
+      when: "in a worker's soak",
+      moment: (cluster) => until(() => someWorker(cluster, (worker) => isAnnotated(worker, keys.soaking))),
+    },
+    {
+      when: 'when the last worker is cordoned',
+      moment: (cluster) =>
+        until(() => someWorker(cluster, (worker, others) => isCordoned(worker) && others.every(isAtTarget))),
+    },
   ],
   [
     {
       when: 'after the API server is at the target',
       moment: async (cluster) => {
         await scriptSays(cluster.node('k8s-master'), 'kubeadm upgrade apply');
-        await until(async () => (await versionOf(cluster)) === 'v1.34.4');
+        await until(async () => (await versionOf(cluster)) === target);
       },
     },
     {
@@ -102,15 +113,31 @@ const isApiReady = async (cluster: KubeadmCluster): Promise<boolean> =>
 const versionOf = async (cluster: KubeadmCluster): Promise<string> =>
   (await cluster.rest.get('/version').catch(() => ({}))).gitVersion;
 
-async function nodeObject(cluster: KubeadmCluster, name: string): Promise<NodeObject | undefined> {
-  return cluster.rest.find(`/api/v1/nodes/${name}`).catch(() => undefined);
+async function nodesOf(cluster: KubeadmCluster, isControlPlane: boolean): Promise<readonly NodeObject[]> {
+  const { items } = await cluster.rest.get('/api/v1/nodes').catch(() => ({ items: [] }));
+  return (items as NodeObject[]).filter(
+    (one) => cluster.node(one.metadata.name).isControlPlane === isControlPlane,
+  );
 }
 
-const cordoned = (cluster: KubeadmCluster, name: string): Promise<void> =>
-  until(async () => (await nodeObject(cluster, name))?.spec?.unschedulable === true);
+/** Which worker comes first depends on where the executor runs: that one is upgraded last. */
+async function someWorker(
+  cluster: KubeadmCluster,
+  isIt: (worker: NodeObject, others: readonly NodeObject[]) => boolean,
+): Promise<boolean> {
+  const workers = await nodesOf(cluster, false);
+  return workers.some((worker) =>
+    isIt(
+      worker,
+      workers.filter((one) => one !== worker),
+    ),
+  );
+}
 
-const annotated = (cluster: KubeadmCluster, name: string, key: string): Promise<void> =>
-  until(async () => (await nodeObject(cluster, name))?.metadata.annotations?.[key] !== undefined);
+const isCordoned = ({ spec }: NodeObject): boolean => spec?.unschedulable === true;
+const isAtTarget = ({ status }: NodeObject): boolean => status?.nodeInfo?.kubeletVersion === target;
+const isAnnotated = ({ metadata }: NodeObject, key: string): boolean =>
+  metadata.annotations?.[key] !== undefined;
 
 async function isRunning(cluster: KubeadmCluster): Promise<boolean> {
   const pods = await cluster.rest
