@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
+import { closeSync, createReadStream, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -161,8 +161,13 @@ export class Node {
     }
   }
 
+  /** What the node printed before systemd's journal: of its first process until it was systemd, and after. */
   #consoleText(): string {
-    return readFileSync(join(this.#options.directory, 'console'), 'utf8');
+    const boot = join(this.#options.directory, 'disks/log/boot.log');
+    return [join(this.#options.directory, 'console'), boot]
+      .filter((path) => existsSync(path))
+      .map((path) => readFileSync(path, 'utf8'))
+      .join('');
   }
 
   #entrance(): string[] {

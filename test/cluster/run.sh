@@ -33,6 +33,16 @@ check_machine() {
   unshare --net --mount --pid --fork true 2>/dev/null || cannot 'this machine does not allow namespaces'
 }
 
+# The kernel counts root's inotify instances on the whole machine: some 60 for three nodes, 90 for 3+1. A node
+# that gets none does not boot, or its containerd or kubelet does not work.
+check_inotify() {
+  local used needed=64 limit=/proc/sys/fs/inotify/max_user_instances
+  [[ ! "$command $*" =~ ^(test all|.*topologies|serve 3\+1) ]] || needed=96
+  used=$(find /proc/[0-9]*/fd -user root -lname '*inotify' 2>/dev/null | wc -l) || true
+  ((used + needed <= $(<"$limit"))) ||
+    cannot "$used of $(<"$limit") inotify instances are in use ($limit), perhaps by another cluster; $needed are needed"
+}
+
 # Runs in the background until the lock is free again, that is, until every process of the run has ended.
 clean_up() {
   (
@@ -91,6 +101,7 @@ fi
 mkdir -p .cache
 rm -f .cache/tests-cluster*.json
 check_machine
+check_inotify "$@"
 exec 8>>"$lock"
 flock -n 8 || cannot "already running (find the process: fuser $lock)"
 build() { node --import tsx test/cluster/build.ts "$@"; }
