@@ -102,17 +102,34 @@ export class Pipeline {
   /**
    * Resolves when a rollout has been dispatched, every one of its Jobs has ended, and nothing is in flight.
    *
+   * @param earlier names of the Jobs of runs before it.
    * @throws Error with the log of everything when a Job fails, or after 10 minutes.
    */
-  async completed(): Promise<void> {
+  async completed(earlier: readonly string[] = []): Promise<void> {
+    await this.#ended('completed', async (jobs) => {
+      const own = jobs.filter(({ metadata }) => !earlier.includes(metadata.name));
+      const failed = own.find((job) => endOf(job) === 'Failed');
+      if (failed !== undefined) throw new Error(`Job ${failed.metadata.name} failed:\n${await this.story()}`);
+      const isComplete = own.length > 0 && own.every((job) => endOf(job) === 'Complete');
+      return isComplete && !(await this.#isInFlight()) ? true : undefined;
+    });
+  }
+
+  /**
+   * Resolves with the Job of a run that has failed.
+   *
+   * @throws Error with the log of everything after 10 minutes.
+   */
+  failed(): Promise<Job> {
+    return this.#ended('failed', async (jobs) => jobs.find((job) => endOf(job) === 'Failed'));
+  }
+
+  async #ended<T>(how: string, answer: (jobs: readonly Job[]) => Promise<T | undefined>): Promise<T> {
     for (const deadline = Date.now() + 600_000; ; await sleep(1000)) {
       // The API server goes and comes back in the meantime.
-      const jobs = await this.jobs().catch(() => []);
-      const failed = jobs.find((job) => endOf(job) === 'Failed');
-      if (failed !== undefined) throw new Error(`Job ${failed.metadata.name} failed:\n${await this.story()}`);
-      if (jobs.length > 0 && jobs.every((job) => endOf(job) === 'Complete') && !(await this.#isInFlight()))
-        return;
-      if (Date.now() > deadline) throw new Error(`not completed after 10 minutes:\n${await this.story()}`);
+      const found = await answer(await this.jobs().catch(() => []));
+      if (found !== undefined) return found;
+      if (Date.now() > deadline) throw new Error(`not ${how} after 10 minutes:\n${await this.story()}`);
     }
   }
 
