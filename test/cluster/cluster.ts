@@ -18,7 +18,10 @@ import { Node, podRange } from './node.ts';
 import { realPackages } from './packages.ts';
 import { Programs } from './programs.ts';
 
-/** Nodes by role: `1+2` is one control-plane node and two workers. */
+/**
+ * Nodes by role: `1+2` is one control-plane node and two workers. Where there are fewer than two workers,
+ * control-plane nodes take any pod.
+ */
 const topologies = {
   '1+2': { controlPlane: ['k8s-master'], workers: ['k8s-node1', 'k8s-node2'] },
   '3+1': { controlPlane: ['k8s-master', 'k8s-master2', 'k8s-master3'], workers: ['k8s-node1'] },
@@ -175,8 +178,10 @@ export class KubeadmCluster {
       base,
       balancer,
     });
-    if (workers.length === 0)
-      await cluster.kubectl('taint', 'node', first.name, 'node-role.kubernetes.io/control-plane-');
+    // A workload with a budget cannot leave its node unless another one takes it.
+    if (workers.length < 2)
+      for (const { name } of members)
+        await cluster.kubectl('taint', 'node', name, 'node-role.kubernetes.io/control-plane-');
     step('all Ready');
     await cluster.ready();
     return cluster;
