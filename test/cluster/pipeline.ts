@@ -103,7 +103,7 @@ export class Pipeline {
    * Resolves when a rollout has been dispatched, every one of its Jobs has ended, and nothing is in flight.
    *
    * @param earlier names of the Jobs of runs before it.
-   * @throws Error with the log of everything when a Job fails, or after 10 minutes.
+   * @throws Error with the log of everything when a Job fails, or after 14 minutes.
    */
   async completed(earlier: readonly string[] = []): Promise<void> {
     await this.#ended('completed', async (jobs) => {
@@ -118,18 +118,18 @@ export class Pipeline {
   /**
    * Resolves with the Job of a run that has failed.
    *
-   * @throws Error with the log of everything after 10 minutes.
+   * @throws Error with the log of everything after 14 minutes.
    */
   failed(): Promise<Job> {
     return this.#ended('failed', async (jobs) => jobs.find((job) => endOf(job) === 'Failed'));
   }
 
   async #ended<T>(how: string, answer: (jobs: readonly Job[]) => Promise<T | undefined>): Promise<T> {
-    for (const deadline = Date.now() + 600_000; ; await sleep(1000)) {
+    for (const deadline = Date.now() + 840_000; ; await sleep(1000)) {
       // The API server goes and comes back in the meantime.
       const found = await answer(await this.jobs().catch(() => []));
       if (found !== undefined) return found;
-      if (Date.now() > deadline) throw new Error(`not ${how} after 10 minutes:\n${await this.story()}`);
+      if (Date.now() > deadline) throw new Error(`not ${how} after 14 minutes:\n${await this.story()}`);
     }
   }
 
