@@ -162,7 +162,7 @@ async function preflightAsTheAgentDoes(lab: Lab): Promise<void> {
   if (known) lab.api.store.remove('configmaps', objectNames.namespace, objectNames.knownHosts);
 }
 
-/** The node's kubelet is away after it has reported the new version, until a program watches for its return. */
+/** The node's kubelet is away after it has reported the new version, until a program watches nodes. */
 function slowToBeReady(lab: Lab, name: string): void {
   const watches = () => lab.api.requests.matching({ resource: 'nodes', verb: 'watch' }).length;
   const unsubscribe = lab.api.store.subscribe(({ resource, object }) => {
