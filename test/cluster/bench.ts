@@ -32,25 +32,15 @@ interface Figures {
 }
 
 /** Upgrades a cluster. Resolves with the milliseconds that it took. */
-type Upgrade = (cluster: KubeadmCluster) => Promise<number>;
+type Upgrade = (cluster: KubeadmCluster, pipeline: Pipeline) => Promise<number>;
 
-const byPipeline: Upgrade = async (cluster) => {
-  const pipeline = await Pipeline.deploy(cluster, {
-    image: productImage(),
-    settings: (base) => ({ ...base, timing: { ...base.timing, soak: '0s' } }),
-  });
-  try {
-    await pipeline.detect();
-    await pipeline.completed();
-    const [first] = await pipeline.jobs();
-    // A detection dispatches the run; its own time, once a week, is none of the upgrade.
-    const started = Date.parse(first?.metadata.creationTimestamp ?? '');
-    const ended = await pipeline.endedAt();
-    if (process.env.BENCH_STORY) console.log(await pipeline.story());
-    return ended - started;
-  } finally {
-    await pipeline.stop();
-  }
+const byPipeline: Upgrade = async (_cluster, pipeline) => {
+  await pipeline.detect();
+  await pipeline.completed();
+  const [first] = await pipeline.jobs();
+  // A detection dispatches the run; its own time, once a week, is none of the upgrade.
+  const started = Date.parse(first?.metadata.creationTimestamp ?? '');
+  return (await pipeline.endedAt()) - started;
 };
 
 const byHand: Upgrade = async (cluster) => {
@@ -68,27 +58,32 @@ const byHand: Upgrade = async (cluster) => {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const [exitCode] = await once(child, 'close');
   if (exitCode !== 0) throw new Error(`by-hand.sh ended with ${exitCode}:\n${output}`);
-  if (process.env.BENCH_STORY) console.log(output);
   return Date.now() - started;
 };
 
+/** Both upgrades have the same cluster: with the pipeline in it, and its Prometheus, which scrapes it. */
 async function measure(upgrade: Upgrade): Promise<Figures> {
   const cluster = await KubeadmCluster.start({ release: from, later: [target] });
+  const pipeline = await Pipeline.deploy(cluster, {
+    image: productImage(),
+    settings: (base) => ({ ...base, timing: { ...base.timing, soak: '0s' } }),
+  });
   try {
     const url = await startWorkload(cluster);
     await cluster.publish(target);
     const worker = cluster.node('k8s-node1');
     const { address } = cluster.node('k8s-master');
-    const probes = [`https://${address}:6443/readyz`, url].map((to) => new Probe(worker, to));
+    const api = new Probe(worker, `https://${address}:6443/readyz`);
+    const service = new Probe(worker, url);
     const cordons = new Cordons(cluster.rest);
-    const wall = await upgrade(cluster);
+    const wall = await upgrade(cluster, pipeline);
     await cluster.ready();
-    const [api, service] = await Promise.all(probes.map((probe) => probe.stop()));
+    const seen = { api: await api.stop(), service: await service.stop() };
     const cordoned = await cordons.stop();
-    if (api === undefined || service === undefined) throw new Error('a probe is missing');
     deepEqual(await stateOf(cluster), await expectedState(cluster, target));
-    return { wall, cordoned, api, service };
+    return { wall, cordoned, ...seen };
   } finally {
+    await pipeline.stop();
     await cluster.stop();
   }
 }
