@@ -110,6 +110,8 @@ export class Node {
     });
     let output = '';
     child.stderr.on('data', (chunk: Buffer) => (output += chunk));
+    // If ctr ends early, its exit code and output say why.
+    child.stdin.on('error', () => undefined);
     createReadStream(archive).pipe(child.stdin);
     const [exitCode] = await once(child, 'close');
     if (exitCode !== 0) throw new Error(`${archive} could not be loaded on ${this.name}:\n${output}`);
