@@ -98,6 +98,10 @@ if [[ $command == serve && ! ${1:-1+2} =~ ^(1\+2|3\+1|1\+0)$ ]]; then
   printf 'cluster: TOPOLOGY=%s: expected 1+2, 3+1 or 1+0 (control-plane nodes + workers)\n' "$1" >&2
   exit 2
 fi
+if [[ $command == bench && ! ${1:-1} =~ ^[1-9][0-9]?$ ]]; then
+  printf 'cluster: bench %s: expected a number of pairs from 1 to 99\n' "$1" >&2
+  exit 2
+fi
 mkdir -p .cache
 rm -f .cache/tests-cluster*.json
 check_machine
