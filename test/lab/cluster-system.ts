@@ -74,6 +74,30 @@ function commandOf(component: string, { name, address }: LabNodeSpec): string[] 
   ];
 }
 
+/** What the kubelet asks of a component (staticpod/utils.go of kubeadm 1.34). */
+function probesOf(component: string, address: string): object {
+  const ports: Readonly<Record<string, number>> = {
+    etcd: 2381,
+    'kube-apiserver': 6443,
+    'kube-controller-manager': 10257,
+    'kube-scheduler': 10259,
+  };
+  const probe = (path: string) => ({
+    httpGet: {
+      host: component === 'kube-apiserver' ? address : '127.0.0.1',
+      path,
+      port: 'probe-port',
+      scheme: component === 'etcd' ? 'HTTP' : 'HTTPS',
+    },
+  });
+  return {
+    ports: [{ name: 'probe-port', containerPort: ports[component] ?? 0, protocol: 'TCP' }],
+    ...(component === 'kube-controller-manager'
+      ? { startupProbe: probe('/healthz') }
+      : { readinessProbe: probe('/readyz'), startupProbe: probe('/livez') }),
+  };
+}
+
 function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObject {
   const startedAt = new Date(Date.now() - 2 * 86_400_000).toISOString().replace(/\.\d+Z$/, 'Z');
   const hash = Buffer.from(`${component}-${image}`).toString('hex').slice(0, 32);
@@ -113,7 +137,14 @@ function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObj
       hostNetwork: true,
       priorityClassName: 'system-node-critical',
       tolerations: [{ effect: 'NoExecute', operator: 'Exists' }],
-      containers: [{ name: component, image, command: commandOf(component, node) }],
+      containers: [
+        {
+          name: component,
+          image,
+          command: commandOf(component, node),
+          ...probesOf(component, node.address),
+        },
+      ],
     },
     status: {
       phase: 'Running',

@@ -89,6 +89,19 @@ embedded.it(
 );
 
 embedded.it(
+  'a node is drained once its components answer there, before its kubelet has probed them',
+  async () => {
+    await start('1h');
+    lab.api.kubelets.probesLate = true;
+    const seen = readmissions();
+    const { exitCode, stdout } = await run();
+    expect(exitCode, stdout).toBe(0);
+    expect(seen).toEqual(masters.map((node) => ({ node, recreated: 0, unready: [] })));
+    expect(await drained(lab)).toEqual(masters);
+  },
+);
+
+embedded.it(
   'an executor that is killed while it waits for static pods leaves the wait to the next one (F69)',
   async () => {
     await start('3s', { nodes: labNodes.slice(0, 2) });

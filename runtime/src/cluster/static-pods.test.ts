@@ -5,7 +5,13 @@ import type { KubeObject } from '../../../test/lab/api/types.ts';
 import { connect, startLab } from '../testing/api.ts';
 import { rejection } from '../testing/files.ts';
 import { within } from '../wait.ts';
-import { hashesIn, judgeStaticPods, StaticPodObservation, waitForStaticPods } from './static-pods.ts';
+import {
+  hashesIn,
+  judgeStaticPods,
+  StaticPodObservation,
+  type StaticPodsWait,
+  waitForStaticPods,
+} from './static-pods.ts';
 
 const kubeletStart = Date.parse('2026-03-01T10:00:30Z');
 const before = '2026-03-01T10:00:29Z';
@@ -26,6 +32,7 @@ const pod = (name: string, at = before, change: { ready?: 'True' | 'False'; uid?
     containerStatuses: [{ state: { running: { startedAt: new Date(at) } } } as never],
   },
 });
+const nothing = { listed: new Set<string>(), answering: new Set<string>() };
 const all = (at?: string, change?: Parameters<typeof pod>[2]) => names.map((name) => pod(name, at, change));
 
 describe('the static pods of a node whose kubelet was restarted (F69)', () => {
@@ -50,18 +57,46 @@ describe('the static pods of a node whose kubelet was restarted (F69)', () => {
       { unready: [], silent: [] },
     ],
   ])('%s', (_what, pods, expected) => {
-    expect(judgeStaticPods('one', pods, kubeletStart, new Set())).toEqual(expected);
+    expect(judgeStaticPods('one', pods, kubeletStart, nothing)).toEqual(expected);
   });
 
   it('listed by the restarted kubelet with the hash that the API shows', () => {
-    const kept = new Set(['hash-of-kube-apiserver-one', 'hash-of-kube-scheduler-one', 'another']);
-    expect(judgeStaticPods('one', all(before), kubeletStart, kept)).toEqual({
+    const listed = new Set(['hash-of-kube-apiserver-one', 'hash-of-kube-scheduler-one', 'another']);
+    const says = { ...nothing, listed };
+    expect(judgeStaticPods('one', all(before), kubeletStart, says)).toEqual({
       unready: [],
       silent: ['kube-controller-manager-one'],
     });
-    expect(judgeStaticPods('one', all(before, { ready: 'False' }), kubeletStart, kept).unready).toEqual(
+    expect(judgeStaticPods('one', all(before, { ready: 'False' }), kubeletStart, says).unready).toEqual(
       names,
     );
+  });
+});
+
+describe('a static pod that is not Ready yet', () => {
+  const starting = all(after, { ready: 'False' });
+  const answering = new Set(names.slice(1));
+
+  it('is up when its probes answer', () => {
+    expect(judgeStaticPods('one', starting, kubeletStart, { ...nothing, answering })).toEqual({
+      unready: names.slice(0, 1),
+      silent: [],
+    });
+  });
+
+  it('stays silent when its kubelet has not reported on it since the restart', () => {
+    const old = all(before, { ready: 'False' });
+    expect(judgeStaticPods('one', old, kubeletStart, { ...nothing, answering }).silent).toEqual(
+      names.slice(1),
+    );
+  });
+
+  it('is not up while it is being deleted', () => {
+    const deleted = starting.map((one) => ({
+      ...one,
+      metadata: { ...one.metadata, deletionTimestamp: new Date() },
+    }));
+    expect(judgeStaticPods('one', deleted, kubeletStart, { ...nothing, answering }).unready).toEqual(names);
   });
 });
 
@@ -175,7 +210,10 @@ describe('waiting for static pods', () => {
             labels: { tier: 'control-plane' },
             annotations: { 'kubernetes.io/config.hash': `hash-of-${name}` },
           },
-          spec: { nodeName: node, containers: [{ name: 'c', image: 'c' }] },
+          spec: {
+            nodeName: node,
+            containers: [{ name: 'c', image: 'c', readinessProbe: { httpGet: probeOf(name) } }],
+          },
           status: {
             phase: 'Running',
             conditions: [{ type: 'Ready', status: ready, lastTransitionTime: at }],
@@ -183,9 +221,14 @@ describe('waiting for static pods', () => {
         }),
       ),
     );
+  const probeOf = (name: string) => ({ host: '127.0.0.1', port: 10_250, path: `/${name}` });
   const unlisted = async (): Promise<ReadonlySet<string>> => new Set();
-  const wait = (settle: number, ms = 10_000, listed = unlisted) =>
-    waitForStaticPods(connect(lab), { node: 'one', kubeletStart, settle, listed }, within(ms, never));
+  const wait = (settle: number, ms = 10_000, listed = unlisted, answers?: StaticPodsWait['answers']) =>
+    waitForStaticPods(
+      connect(lab),
+      { node: 'one', kubeletStart, settle, listed, ...(answers && { answers }) },
+      within(ms, never),
+    );
 
   it('ends with the report of the restarted kubelet, through an outage of the API server', async () => {
     apply(before);
@@ -234,6 +277,36 @@ describe('waiting for static pods', () => {
     apply(after);
     await wait(60_000, 10_000, count);
     expect(asked).toBe(0);
+  });
+
+  it('ends as soon as every probe answers, which is asked again without a change', async () => {
+    apply(after, 'False');
+    const asked: string[] = [];
+    await wait(60_000, 10_000, unlisted, async (probe) => {
+      asked.push(probe);
+      return asked.length > names.length || !probe.includes('scheduler');
+    });
+    const urls = names.map((name) => `http://127.0.0.1:10250/${name}`);
+    expect(asked).toEqual([...urls, ...urls]);
+  });
+
+  it('does not take a pod for Ready as its probes answer while its node has not said that it stays', async () => {
+    apply(before, 'False');
+    const error = await rejection(wait(60_000, 1_500, unlisted, async () => true));
+    expect(error.message).toContain('still pending: kube-apiserver-one is Ready only by a report');
+    await wait(
+      60_000,
+      10_000,
+      async () => new Set(names.map((name) => `hash-of-${name}`)),
+      async () => true,
+    );
+  });
+
+  it('does not ask a pod that is Ready', async () => {
+    apply(after);
+    await wait(60_000, 10_000, unlisted, async (probe) => {
+      throw new Error(`asked ${probe}`);
+    });
   });
 
   it('names at its deadline what is missing', async () => {

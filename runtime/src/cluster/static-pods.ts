@@ -3,6 +3,7 @@ import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { timeOf } from './nodes.ts';
 import { isMirror, isPodReady } from './pods.ts';
+import { probesOf } from './probes.ts';
 import { waitForObjects } from './watch.ts';
 
 /** Static pods that kubeadm runs on every control-plane node; etcd may be outside the cluster. */
@@ -17,8 +18,18 @@ export const controlPlaneSelector = 'tier=control-plane';
  */
 const outage = 1_000;
 
-/** Milliseconds until a kubelet that does not list all its static pods yet is asked again. */
+/** Milliseconds until a node that has not said of all its static pods that they are up is asked again. */
 const askAgain = 1_000;
+
+/** What a control-plane node says of its static pods before its kubelet reports it to the API server. */
+export interface NodeAnswer {
+  /** Hashes of the static pods that the restarted kubelet itself lists. */
+  readonly listed: ReadonlySet<string>;
+  /** Names of the pods of which every probe answers. */
+  readonly answering: ReadonlySet<string>;
+}
+
+const noAnswer: NodeAnswer = { listed: new Set(), answering: new Set() };
 
 /** What the API shows of a control-plane node's static pods after its kubelet was restarted. */
 export interface StaticPods {
@@ -33,6 +44,8 @@ export interface StaticPods {
 
 /** Annotation of a static pod: the kubelet's hash of its manifest, as that kubelet decodes it. */
 const hashAnnotation = 'kubernetes.io/config.hash';
+
+const nameOf = (pod: V1Pod): string => pod.metadata?.name ?? '';
 
 const hashOf = (pod: V1Pod): string | undefined => pod.metadata?.annotations?.[hashAnnotation];
 
@@ -59,20 +72,20 @@ export function hashesIn(podList: string): ReadonlySet<string> {
  * @param pods the control-plane pods of the node.
  * @param kubeletStart the second in which the kubelet started, epoch milliseconds by the node's clock. Times
  *   in the API are whole seconds by that clock too, so only a later second is surely after the start.
- * @param kept the hashes of the static pods that the restarted kubelet lists.
+ * @param says what the node says beyond that.
  */
 export function judgeStaticPods(
   node: string,
   pods: readonly V1Pod[],
   kubeletStart: number,
-  kept: ReadonlySet<string>,
+  { listed, answering }: NodeAnswer,
 ): StaticPods {
-  const nameOf = (pod: V1Pod) => pod.metadata?.name ?? '';
   const missing = components
     .map((component) => `${component}-${node}`)
     .filter((name) => !pods.some((pod) => nameOf(pod) === name));
-  const isUp = (pod: V1Pod) => isPodReady(pod) && pod.metadata?.deletionTimestamp === undefined;
-  const isSettled = (pod: V1Pod) => reportedAt(pod) > kubeletStart || kept.has(hashOf(pod) ?? '');
+  const isUp = (pod: V1Pod) =>
+    (isPodReady(pod) || answering.has(nameOf(pod))) && pod.metadata?.deletionTimestamp === undefined;
+  const isSettled = (pod: V1Pod) => reportedAt(pod) > kubeletStart || listed.has(hashOf(pod) ?? '');
   return {
     unready: [...missing, ...pods.filter((pod) => !isUp(pod)).map(nameOf)],
     silent: pods.filter((pod) => isUp(pod) && !isSettled(pod)).map(nameOf),
@@ -112,11 +125,11 @@ export class StaticPodObservation {
    *
    * @param asked when it was requested.
    * @param now when it arrived. Both by `performance.now()`.
-   * @param kept the hashes of the static pods that the restarted kubelet lists. @default none
+   * @param says what the node says beyond that. @default nothing
    */
-  add(pods: readonly V1Pod[], asked: number, now: number, kept: ReadonlySet<string> = new Set()): void {
+  add(pods: readonly V1Pod[], asked: number, now: number, says: NodeAnswer = noAnswer): void {
     const shown = JSON.stringify(pods.map((pod) => [pod.metadata?.uid, reportedAt(pod)]).sort());
-    this.#last = judgeStaticPods(this.#node, pods, this.#kubeletStart, kept);
+    this.#last = judgeStaticPods(this.#node, pods, this.#kubeletStart, says);
     if (this.#last.unready.length > 0) this.#since = undefined;
     else if (shown !== this.#shown || now - asked > outage) this.#since = now;
     else this.#since ??= now;
@@ -132,6 +145,11 @@ export class StaticPodObservation {
   /** Whether every pod is Ready, but of some the restarted kubelet has not said that they stay. */
   get isUncertain(): boolean {
     return this.#since !== undefined && this.#last.silent.length > 0;
+  }
+
+  /** Names of the pods that are missing or not Ready. */
+  get unready(): readonly string[] {
+    return this.#last.unready;
   }
 
   /** Milliseconds until equal answers are enough; undefined while a pod is not Ready. */
@@ -163,18 +181,24 @@ export interface StaticPodsWait {
   readonly settle: number;
   /** Hashes of the static pods that the restarted kubelet itself lists; empty when it cannot be asked. */
   readonly listed: () => Promise<ReadonlySet<string>>;
+  /**
+   * Whether something on the node answers at this URL as a probe expects. Not given where Ready must have
+   * been reported by the kubelet. @default only what the kubelet reports counts
+   */
+  readonly answers?: (probe: string) => Promise<boolean>;
 }
 
 /**
  * Waits until the static pods of a control-plane node are Ready and have survived the restart of its kubelet.
  * Ends at once when the kubelet has reported on each of them since, or lists it with the hash that the API
- * shows; otherwise the API must show the same for `settle` without an outage.
+ * shows; otherwise the API must show the same for `settle` without an outage. With `answers`, a pod whose
+ * probes answer is Ready, too: the kubelet asks them first after ten seconds.
  *
  * @throws TimeoutError at the deadline, with the pods; otherwise as {@link KubernetesClient.call} does.
  */
 export async function waitForStaticPods(
   client: KubernetesClient,
-  { node, kubeletStart, settle, listed }: StaticPodsWait,
+  { node, kubeletStart, settle, listed, answers }: StaticPodsWait,
   wait: Wait,
 ): Promise<void> {
   const observation = new StaticPodObservation(node, kubeletStart, settle);
@@ -188,12 +212,19 @@ export async function waitForStaticPods(
         client.core.listNamespacedPod({ namespace: 'kube-system', ...selectors }),
       );
       const answered = performance.now();
-      observation.add(answer.items, asked, answered);
+      const add = (says?: NodeAnswer) => observation.add(answer.items, asked, answered, says);
+      add();
+      const unready = answer.items.filter((pod) => observation.unready.includes(nameOf(pod)));
+      const answering = answers === undefined ? noAnswer.answering : await namesAnswering(unready, answers);
+      if (answering.size > 0) add({ ...noAnswer, answering });
       // What the kubelet lists is newer than the answer, so a hash that both have is of a pod that stays.
-      if (observation.isUncertain) observation.add(answer.items, asked, answered, await listed());
+      if (observation.isUncertain) add({ listed: await listed(), answering });
       return answer;
     },
-    due: () => (observation.due === undefined ? undefined : Date.now() + Math.min(observation.due, askAgain)),
+    due() {
+      if (observation.due !== undefined) return Date.now() + Math.min(observation.due, askAgain);
+      return answers === undefined ? undefined : Date.now() + askAgain;
+    },
   };
   await waitForObjects<V1Pod, true>(
     client,
@@ -203,4 +234,17 @@ export async function waitForStaticPods(
     wait,
     () => observation.pending,
   );
+}
+
+/** Names of the pods that have probes, all of which answer. */
+async function namesAnswering(
+  pods: readonly V1Pod[],
+  answers: (probe: string) => Promise<boolean>,
+): Promise<ReadonlySet<string>> {
+  const isAnswering = async (pod: V1Pod) => {
+    const probes = probesOf(pod) ?? [];
+    return probes.length > 0 && (await Promise.all(probes.map(answers))).every(Boolean);
+  };
+  const found = await Promise.all(pods.map(async (pod) => ((await isAnswering(pod)) ? [nameOf(pod)] : [])));
+  return new Set(found.flat());
 }

@@ -36,6 +36,7 @@ export function connectNode(api: Cluster, name: string): NodeHooks {
           for (const container of pod.spec?.containers ?? []) container.image = image;
         });
       }
+      api.kubelets.replaced(name);
       api.setVersion(release);
       void api.outage(apiServerRestart);
     },

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { StaticPodsWait } from '../../cluster/static-pods.ts';
+import { ConnectionError } from '../../ssh/session.ts';
 import { type FakeOptions, fakeContext, master } from '../../testing/fake-context.ts';
 import { effectsOn, kubeadmStep, kubeletStep, run, target, worker } from '../../testing/run.ts';
 import { TimeoutError } from '../../wait.ts';
@@ -99,6 +101,44 @@ describe('a node after its script (F69)', () => {
         'kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s get --raw /api/v1/nodes/k8s-master/proxy/pods',
       hashes,
     });
+  });
+
+  it.each([
+    ['200', 0, true],
+    ['an error', 1, false],
+  ])('whose component answers its probe with %s, asked after kubeadm only', async (_what, code, expected) => {
+    const { ctx } = fakeContext();
+    const asked: string[] = [];
+    const { read } = ctx.shell;
+    ctx.shell.read = async (node, words, input) => {
+      if (words[0] !== 'kubectl') return read(node, words, input);
+      asked.push(`${node.name}: ${words.join(' ')}`);
+      return { code, output: '' };
+    };
+    const seen: (boolean | undefined)[] = [];
+    const waitForStaticPods = async ({ answers }: StaticPodsWait) =>
+      void seen.push(await answers?.('https://127.0.0.1:10259/livez?verbose'));
+    const cluster = { ...ctx.cluster, waitForStaticPods };
+    expect(await run({ ctx: { ...ctx, cluster } })).toMatchObject({ outcome: 'done' });
+    expect(seen).toEqual([expected, undefined]);
+    expect(asked).toEqual([
+      'k8s-master: kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:10259 --insecure-skip-tls-verify --request-timeout=5s get --raw /livez?verbose',
+    ]);
+  });
+
+  it('that cannot be reached while it is asked is waited for as if it had not been', async () => {
+    const { ctx } = fakeContext();
+    const { read } = ctx.shell;
+    ctx.shell.read = async (node, words, input) => {
+      if (words[0] === 'kubectl') throw new ConnectionError({ ...node, user: 'u', port: 22 }, 'no answer');
+      return read(node, words, input);
+    };
+    const seen: unknown[] = [];
+    const waitForStaticPods = async ({ listed, answers }: StaticPodsWait) =>
+      void seen.push(await listed(), await answers?.('https://127.0.0.1:10259/livez'));
+    const cluster = { ...ctx.cluster, waitForStaticPods };
+    expect(await run({ ctx: { ...ctx, cluster } })).toMatchObject({ outcome: 'done' });
+    expect(seen).toEqual([new Set(), false, new Set(), undefined]);
   });
 
   it('whose static pods do not come back stays cordoned, and no other node follows', async () => {

@@ -27,7 +27,8 @@ export async function becomeReady(ctx: Context, node: ClusterNode): Promise<void
 
 /**
  * Waits until the static pods of a control-plane node are Ready after kubeadm has replaced them. Returns at
- * once for a worker, and in a dry-run.
+ * once for a worker, and in a dry-run. The kubelet probes a new container first after ten seconds; the node is
+ * asked in the meantime.
  *
  * @throws TimeoutError after `timing.nodeReady` plus `timing.staticPods`; otherwise as `becomeReady`.
  */
@@ -35,25 +36,62 @@ export async function awaitStaticPods(ctx: Context, node: ClusterNode): Promise<
   if (!node.controlPlane || ctx.request.dryRun) return;
   const { nodeReady, staticPods } = ctx.settings.timing;
   const wait = within(nodeReady + staticPods, ctx.signal);
-  await waitForStaticPods(ctx, node, await startOfKubelet(ctx, node), wait);
+  const answers = (probe: string) => answersProbe(ctx, node, probe);
+  await waitForStaticPods(ctx, node, await startOfKubelet(ctx, node), wait, answers);
 }
 
-function waitForStaticPods(ctx: Context, node: ClusterNode, kubeletStart: number, wait: Wait): Promise<void> {
+function waitForStaticPods(
+  ctx: Context,
+  node: ClusterNode,
+  kubeletStart: number,
+  wait: Wait,
+  answers?: (probe: string) => Promise<boolean>,
+): Promise<void> {
   const { staticPods: settle } = ctx.settings.timing;
   const listed = () => listedStaticPods(ctx, node);
-  return ctx.cluster.waitForStaticPods({ node: node.name, kubeletStart, settle, listed }, wait);
+  const of = { node: node.name, kubeletStart, settle, listed, ...(answers && { answers }) };
+  return ctx.cluster.waitForStaticPods(of, wait);
 }
 
 /**
  * Asks the node's kubelet for its static pods, through the API server as the administrator of the node: the
  * pipeline itself may not (`nodes/proxy` is as much as root on every node).
  */
-async function listedStaticPods({ shell }: Context, node: ClusterNode): Promise<ReadonlySet<string>> {
-  const { code, output } = await shell.read(node, [
-    ...['kubectl', '--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'],
-    ...['get', '--raw', `/api/v1/nodes/${node.name}/proxy/pods`],
-  ]);
-  return hashesIn(code === 0 ? output : '');
+async function listedStaticPods(ctx: Context, node: ClusterNode): Promise<ReadonlySet<string>> {
+  const flags = ['--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'];
+  const list = await getRaw(ctx, node, flags, `/api/v1/nodes/${node.name}/proxy/pods`);
+  return hashesIn(list ?? '');
+}
+
+/**
+ * Asks what runs on the node as its kubelet does: from there, without a login, whatever its certificate.
+ *
+ * @param probe a URL.
+ */
+async function answersProbe(ctx: Context, node: ClusterNode, probe: string): Promise<boolean> {
+  const { origin, pathname, search } = new URL(probe);
+  const flags = ['--kubeconfig=/dev/null', `--server=${origin}`, '--insecure-skip-tls-verify'];
+  const answer = await getRaw(ctx, node, [...flags, '--request-timeout=5s'], pathname + search);
+  return answer !== undefined;
+}
+
+/**
+ * The answer to a GET that kubectl makes on the node; undefined when there is none, for any reason. Whoever
+ * asks this way can do without, and has other ways to wait.
+ */
+async function getRaw(
+  { shell, signal }: Context,
+  node: ClusterNode,
+  flags: readonly string[],
+  path: string,
+): Promise<string | undefined> {
+  try {
+    const { code, output } = await shell.read(node, ['kubectl', ...flags, 'get', '--raw', path]);
+    return code === 0 ? output : undefined;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UpgradeError)) throw error;
+    return undefined;
+  }
 }
 
 /**

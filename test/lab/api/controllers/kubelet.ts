@@ -44,6 +44,11 @@ const otherHash = (hash: string): string => createHash('md5').update(hash).diges
 export class Kubelets {
   /** How kubelets recreate the static pods of their node after a restart. @default they leave them alone */
   recreation: StaticPodRecreation | undefined;
+  /**
+   * Whether kubelets probe the static pods that kubeadm has replaced only after their own restart. @default
+   * at once
+   */
+  probesLate = false;
   readonly #kit: Kit;
   readonly #runner: PodRunner;
   readonly #outage: (ms: number) => void;
@@ -83,10 +88,23 @@ export class Kubelets {
     for (const pod of this.#kit.store.list('pods')) if (pod.spec?.nodeName === node) this.#sync(pod);
   }
 
+  /** kubeadm has replaced the node's static pods: their containers run since now. */
+  replaced(node: string): void {
+    for (const pod of this.#staticPodsOn(node)) {
+      this.#update(pod, (status) => {
+        for (const container of status.containerStatuses ?? [])
+          container.state = { running: { startedAt: now() } };
+        if (this.probesLate) setReady(status, false, 'ContainersNotReady');
+      });
+    }
+  }
+
   /** The node's kubelet has restarted: it reports Ready and, later, recreates static pods if it is to. */
   restarted(node: string): void {
     if (this.#down.has(node)) return;
     setReachable(this.#kit, node, true);
+    if (this.probesLate)
+      for (const pod of this.#staticPodsOn(node)) this.#update(pod, (status) => setReady(status, true));
     const { recreation } = this;
     if (recreation !== undefined)
       this.#kit.deadline(recreation.after, () => this.#recreateStaticPods(node, recreation));
@@ -103,7 +121,7 @@ export class Kubelets {
 
   /** Until now the pods were shown as the kubelet before the restart reported them. */
   #recreateStaticPods(node: string, { apiServerAway, ready }: StaticPodRecreation): void {
-    const pods = this.#podsOn(node).filter((pod) => mirrorAnnotation in (pod.metadata.annotations ?? {}));
+    const pods = this.#staticPodsOn(node);
     if (pods.length === 0) return;
     for (const { metadata, ...pod } of pods) {
       this.#kit.store.remove('pods', metadata.namespace, metadata.name);
@@ -124,6 +142,10 @@ export class Kubelets {
         this.#update(pod, (status) => setReady(status, true));
       }
     });
+  }
+
+  #staticPodsOn(node: string): readonly Pod[] {
+    return this.#podsOn(node).filter(({ metadata }) => mirrorAnnotation in (metadata.annotations ?? {}));
   }
 
   /** Like {@link setDown}, and kills the node's processes. */
