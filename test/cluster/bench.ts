@@ -11,6 +11,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KubeadmCluster } from './cluster.ts';
 import { Cordons } from './cordons.ts';
+import { KubeadmTime } from './kubeadm-time.ts';
 import { Pipeline } from './pipeline.ts';
 import { longestGap, Probe, type Seen } from './probe.ts';
 import { productImage } from './product-image.ts';
@@ -24,6 +25,8 @@ const [from, target] = ['1.34.2', '1.34.4'];
 interface Figures {
   /** From its start to its end, milliseconds. */
   readonly wall: number;
+  /** Milliseconds for which `kubeadm upgrade apply` ran. It waits for the kubelet, now longer, now shorter. */
+  readonly kubeadm: number;
   /** Milliseconds for which each node was cordoned, by its name. */
   readonly cordoned: Readonly<Record<string, number>>;
   /** A request every 100 ms to `/readyz` of the API server, and to a Service. */
@@ -76,12 +79,13 @@ async function measure(upgrade: Upgrade): Promise<Figures> {
     const api = new Probe(worker, `https://${address}:6443/readyz`);
     const service = new Probe(worker, url);
     const cordons = new Cordons(cluster.rest);
+    const kubeadm = new KubeadmTime();
     const wall = await upgrade(cluster, pipeline);
     await cluster.ready();
     const seen = { api: await api.stop(), service: await service.stop() };
     const cordoned = await cordons.stop();
     deepEqual(await stateOf(cluster), await expectedState(cluster, target));
-    return { wall, cordoned, ...seen };
+    return { wall, kubeadm: await kubeadm.stop(), cordoned, ...seen };
   } finally {
     await pipeline.stop();
     await cluster.stop();
@@ -96,6 +100,9 @@ function print(pair: number, pipeline: Figures, hand: Figures): void {
   const ratio = (pipeline.wall / hand.wall).toFixed(2);
   console.log(
     `real patch ${pair}        pipeline ${seconds(pipeline.wall)} s, script ${seconds(hand.wall)} s: ${ratio} times (limit 1.05)`,
+  );
+  console.log(
+    `  kubeadm apply    ${seconds(pipeline.kubeadm)} s, script ${seconds(hand.kubeadm)} s; the rest ${seconds(pipeline.wall - pipeline.kubeadm)} s, script ${seconds(hand.wall - hand.kubeadm)} s`,
   );
   for (const name of Object.keys(hand.cordoned).sort())
     console.log(

@@ -297,12 +297,14 @@ const snapshot: Subject = {
   },
 };
 
+/**
+ * Both steps in one are the same calls as one after the other, so one role plays them so, and the other two
+ * step by step.
+ */
 export const subjects: readonly Subject[] = [
-  updateSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
   updateSubject('first control-plane node', 'master', {}),
-  updateSubject('another control-plane node', 'worker', { name: 'k8s-master2' }),
   stepSubject('kubeadm', 'worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
-  stepSubject('kubeadm', 'first control-plane node', 'master', {}),
+  stepSubject('kubeadm', 'another control-plane node', 'worker', { name: 'k8s-master2' }),
   stepSubject('kubelet', 'first control-plane node', 'master', {}),
   prepareSubject('worker', 'worker', { name: 'k8s-node1', role: 'worker' }),
   prepareSubject('control-plane node', 'master', {}),

@@ -58,26 +58,23 @@ function waitForStaticPods(
  * pipeline itself may not (`nodes/proxy` is as much as root on every node).
  */
 async function listedStaticPods(ctx: Context, node: ClusterNode): Promise<ReadonlySet<string>> {
-  const flags = ['--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'];
-  const list = await getRaw(ctx, node, flags, `/api/v1/nodes/${node.name}/proxy/pods`);
-  return hashesIn(list ?? '');
+  return hashesIn((await getRaw(ctx, node, [], `/api/v1/nodes/${node.name}/proxy/pods`)) ?? '');
 }
 
 /**
- * Asks what runs on the node as its kubelet does: from there, without a login, whatever its certificate.
+ * Asks what runs on the node as its kubelet does: from there, whatever its certificate.
  *
  * @param probe a URL.
  */
 async function answersProbe(ctx: Context, node: ClusterNode, probe: string): Promise<boolean> {
   const { origin, pathname, search } = new URL(probe);
-  const flags = ['--kubeconfig=/dev/null', `--server=${origin}`, '--insecure-skip-tls-verify'];
-  const answer = await getRaw(ctx, node, [...flags, '--request-timeout=5s'], pathname + search);
-  return answer !== undefined;
+  const flags = [`--server=${origin}`, '--insecure-skip-tls-verify'];
+  return (await getRaw(ctx, node, flags, pathname + search)) !== undefined;
 }
 
 /**
- * The answer to a GET that kubectl makes on the node; undefined when there is none, for any reason. Whoever
- * asks this way can do without, and has other ways to wait.
+ * The answer to a GET that kubectl makes on the node as its administrator; undefined when there is none, for
+ * any reason. Whoever asks this way can do without, and has other ways to wait.
  */
 async function getRaw(
   { shell, signal }: Context,
@@ -86,7 +83,10 @@ async function getRaw(
   path: string,
 ): Promise<string | undefined> {
   try {
-    const { code, output } = await shell.read(node, ['kubectl', ...flags, 'get', '--raw', path]);
+    const { code, output } = await shell.read(node, [
+      ...['kubectl', '--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'],
+      ...[...flags, 'get', '--raw', path],
+    ]);
     return code === 0 ? output : undefined;
   } catch (error) {
     if (signal.aborted || !(error instanceof UpgradeError)) throw error;
