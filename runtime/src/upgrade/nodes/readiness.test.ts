@@ -122,7 +122,7 @@ describe('a node after its script (F69)', () => {
     expect(await run({ ctx: { ...ctx, cluster } })).toMatchObject({ outcome: 'done' });
     expect(seen).toEqual([expected, undefined]);
     expect(asked).toEqual([
-      'k8s-master: kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s --server=https://127.0.0.1:10259 --insecure-skip-tls-verify get --raw /livez?verbose',
+      'k8s-master: kubectl --kubeconfig=/dev/null --username=probe --password=probe --server=https://127.0.0.1:10259 --insecure-skip-tls-verify --request-timeout=5s get --raw /livez?verbose',
     ]);
   });
 

@@ -58,23 +58,30 @@ function waitForStaticPods(
  * pipeline itself may not (`nodes/proxy` is as much as root on every node).
  */
 async function listedStaticPods(ctx: Context, node: ClusterNode): Promise<ReadonlySet<string>> {
-  return hashesIn((await getRaw(ctx, node, [], `/api/v1/nodes/${node.name}/proxy/pods`)) ?? '');
+  const path = `/api/v1/nodes/${node.name}/proxy/pods`;
+  return hashesIn((await getRaw(ctx, node, ['--kubeconfig=/etc/kubernetes/admin.conf'], path)) ?? '');
 }
 
 /**
- * Asks what runs on the node as its kubelet does: from there, whatever its certificate.
+ * Flags with which kubectl sends nobody's credentials, whose recipient a pod's manifest names. Without a user
+ * name it asks for one. Components ignore it, and answer probes to everybody.
+ */
+const anonymous = ['--kubeconfig=/dev/null', '--username=probe', '--password=probe'];
+
+/**
+ * Asks what runs on the node as its kubelet does: from there, as nobody, whatever the certificate.
  *
  * @param probe a URL.
  */
 async function answersProbe(ctx: Context, node: ClusterNode, probe: string): Promise<boolean> {
   const { origin, pathname, search } = new URL(probe);
-  const flags = [`--server=${origin}`, '--insecure-skip-tls-verify'];
+  const flags = [...anonymous, `--server=${origin}`, '--insecure-skip-tls-verify'];
   return (await getRaw(ctx, node, flags, pathname + search)) !== undefined;
 }
 
 /**
- * The answer to a GET that kubectl makes on the node as its administrator; undefined when there is none, for
- * any reason. Whoever asks this way can do without, and has other ways to wait.
+ * The answer to a GET that kubectl makes on the node; undefined when there is none, for any reason. Whoever
+ * asks this way can do without, and has other ways to wait.
  */
 async function getRaw(
   { shell, signal }: Context,
@@ -83,10 +90,8 @@ async function getRaw(
   path: string,
 ): Promise<string | undefined> {
   try {
-    const { code, output } = await shell.read(node, [
-      ...['kubectl', '--kubeconfig=/etc/kubernetes/admin.conf', '--request-timeout=5s'],
-      ...[...flags, 'get', '--raw', path],
-    ]);
+    const words = ['kubectl', ...flags, '--request-timeout=5s', 'get', '--raw', path];
+    const { code, output } = await shell.read(node, words);
     return code === 0 ? output : undefined;
   } catch (error) {
     if (signal.aborted || !(error instanceof UpgradeError)) throw error;
