@@ -25,7 +25,7 @@ const [from, target] = ['1.34.2', '1.34.4'];
 interface Figures {
   /** From its start to its end, milliseconds. */
   readonly wall: number;
-  /** Milliseconds for which `kubeadm upgrade apply` ran. It waits for the kubelet, now longer, now shorter. */
+  /** Milliseconds for which `kubeadm upgrade apply` ran. How long it waits for the kubelet varies. */
   readonly kubeadm: number;
   /** Milliseconds for which each node was cordoned, by its name. */
   readonly cordoned: Readonly<Record<string, number>>;

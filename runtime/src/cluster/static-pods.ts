@@ -192,7 +192,7 @@ export interface StaticPodsWait {
  * Waits until the static pods of a control-plane node are Ready and have survived the restart of its kubelet.
  * Ends at once when the kubelet has reported on each of them since, or lists it with the hash that the API
  * shows; otherwise the API must show the same for `settle` without an outage. With `answers`, a pod whose
- * probes answer is Ready, too: the kubelet asks them first after ten seconds.
+ * probes answer is Ready, too: the kubelet asks them only after ten seconds.
  *
  * @throws TimeoutError at the deadline, with the pods; otherwise as {@link KubernetesClient.call} does.
  */

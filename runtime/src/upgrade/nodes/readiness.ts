@@ -27,8 +27,8 @@ export async function becomeReady(ctx: Context, node: ClusterNode): Promise<void
 
 /**
  * Waits until the static pods of a control-plane node are Ready after kubeadm has replaced them. Returns at
- * once for a worker, and in a dry-run. The kubelet probes a new container first after ten seconds; the node is
- * asked in the meantime.
+ * once for a worker, and in a dry-run. The kubelet probes a new container only after ten seconds, so the node
+ * is asked in the meantime.
  *
  * @throws TimeoutError after `timing.nodeReady` plus `timing.staticPods`; otherwise as `becomeReady`.
  */
