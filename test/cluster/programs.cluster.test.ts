@@ -46,6 +46,7 @@ const lines =
 const diffs: Reads = (output) =>
   output
     .split(/^(?=--- )/m)
+    .filter((diff) => diff.startsWith('--- '))
     .map(lines(/^([-+ ]|@@)/))
     .toSorted();
 /** Whether some text is there. */
