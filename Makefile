@@ -1,7 +1,7 @@
 # The two main commands are `make rehearse` and `make test`; both install what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test cluster cluster-test cluster-test-all bench figures rooms picture bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance conformance-programs conformance-terraform hosts-test cluster cluster-test cluster-test-all bench figures rooms picture bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -22,7 +22,7 @@ lab: $(bundle) ## start the lab and keep it running, to use kubectl, ssh and the
 
 test: setup $(bundle) check unit ## the static checks, unit and lab tests
 
-check: $(installed) ## static checks only: format, lint, types, dead code, imports, comments, shellcheck
+check: $(bundle) ## static checks only: format, lint, types, dead code, imports, comments, shellcheck
 	$(RUN) lint
 	$(RUN) types
 	$(RUN) deadcode
@@ -43,10 +43,16 @@ test-slow: setup $(bundle) ## whole upgrades with failures, the runbook's comman
 
 conformance: setup $(bundle) ## the lab and the pipeline against a real control plane, built once with Go
 	@mkdir -p .cache
-	@test/conformance/build.sh
-	@test/conformance/terraform/build.sh
+	@$(MAKE) --no-print-directory -j2 conformance-programs conformance-terraform
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
 	LAB_API=real npx vitest run $(on_real) --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance-scenarios.json
+
+# One downloads modules or links on one core while the other compiles.
+conformance-programs:
+	@test/conformance/build.sh
+
+conformance-terraform:
+	@test/conformance/terraform/build.sh
 
 hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg, etcd, in namespaces (Linux, root)
 	@test/hosts/setup.sh

@@ -155,8 +155,12 @@ function quotasOf(sizes: readonly number[], count: number): number[] {
   return quotas;
 }
 
-/** `count` items evenly from the list, with the first and the last; a single one is the last. */
+/**
+ * `count` items evenly from the list, with the first and the last. A single one is from its second half:
+ * nodes are upgraded there, and a shorter run comes to it, too.
+ */
 function sample<T>(list: readonly T[], count: number): T[] {
+  if (count === 1) return list.slice(Math.round((list.length - 1) * (2 / 3))).slice(0, 1);
   const step = (list.length - 1) / Math.max(1, count - 1);
   return Array.from({ length: count }, (_, i) => list[list.length - 1 - Math.round(i * step)])
     .filter((one) => one !== undefined)
