@@ -1,7 +1,7 @@
 # The two main commands are `make rehearse` and `make test`; both install what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rehearse lab test test-slow check unit crash-test conformance conformance-programs conformance-terraform hosts-test cluster cluster-test cluster-test-all bench figures rooms picture bundle synth setup clean
+.PHONY: help rehearse lab test test-slow check unit crash-test conformance hosts-test cluster cluster-test cluster-test-all bench figures rooms picture bundle synth setup clean
 
 SCENARIO ?= patch
 RUN := npm run --silent
@@ -48,6 +48,7 @@ conformance: setup $(bundle) ## the lab and the pipeline against a real control 
 	LAB_API=real npx vitest run $(on_real) --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance-scenarios.json
 
 # One downloads modules or links on one core while the other compiles.
+.PHONY: conformance-programs conformance-terraform
 conformance-programs:
 	@test/conformance/build.sh
 
