@@ -43,17 +43,10 @@ test-slow: setup $(bundle) ## whole upgrades with failures, the runbook's comman
 
 conformance: setup $(bundle) ## the lab and the pipeline against a real control plane, built once with Go
 	@mkdir -p .cache
-	@$(MAKE) --no-print-directory -j2 conformance-programs conformance-terraform
+	@test/conformance/build.sh
+	@test/conformance/terraform/build.sh
 	npx vitest run --project conformance --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance.json
 	LAB_API=real npx vitest run $(on_real) --reporter=default --reporter=json --outputFile.json=.cache/tests-conformance-scenarios.json
-
-# One downloads modules or links on one core while the other compiles.
-.PHONY: conformance-programs conformance-terraform
-conformance-programs:
-	@test/conformance/build.sh
-
-conformance-terraform:
-	@test/conformance/terraform/build.sh
 
 hosts-test: setup $(bundle) ## upgrades on hosts with real sshd, apt, dpkg, etcd, in namespaces (Linux, root)
 	@test/hosts/setup.sh
