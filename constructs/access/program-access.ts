@@ -79,10 +79,13 @@ export class ProgramAccess extends Construct {
         subject,
       });
     };
-    const { namespace: own, nodeEvents, blockedPods } = rules;
+    const { namespace: own, kubeSystem, nodeEvents, blockedPods } = rules;
     this.bindings = [
       clusterRoleBinding,
       grantIn('role', { name, namespace }, own),
+      ...(kubeSystem === undefined
+        ? []
+        : [grantIn('kube-system-role', { name, namespace: 'kube-system' }, kubeSystem)]),
       ...(nodeEvents === undefined
         ? []
         : [grantIn('node-events-role', { name: `${name}-node-events`, namespace: 'default' }, nodeEvents)]),

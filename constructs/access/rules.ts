@@ -26,6 +26,8 @@ export interface AccessRules {
   readonly namespace: Rule[];
   /** Through a Role in `default`, where the Events of Nodes live. @default - none */
   readonly nodeEvents?: Rule[];
+  /** Through a Role in `kube-system`. @default - none */
+  readonly kubeSystem?: Rule[];
   /** Through a Role in each of these namespaces, which must exist. @default - none */
   readonly blockedPods?: { readonly namespaces: readonly string[]; readonly rules: Rule[] };
 }
@@ -142,6 +144,16 @@ export function executorRules(scope: AccessScope): AccessRules {
       executionTemplateRead,
       // Creates that Job. Before the first stage: had this Job already handed over when it was killed (list)?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
+    ],
+    kubeSystem: [
+      // Preflight: what kubeadm deploys, and would replace (F33).
+      {
+        apiGroups: core,
+        resources: ['configmaps'],
+        verbs: ['get'],
+        resourceNames: ['kubeadm-config', 'kube-proxy', 'coredns'],
+      },
+      { apiGroups: ['apps'], resources: ['deployments'], verbs: ['list'] },
     ],
     nodeEvents: [
       // Master, workers: Events, so that `kubectl describe node` shows what happened to a node.

@@ -14,6 +14,7 @@ Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
   --release X.Y.Z                 the target release, such as 1.34.5
   --skip-phases A,B               passed to kubeadm, for example addon/coredns
   --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
+  --patches DIRECTORY             passed to kubeadm; must exist on this node
   --steps kubeadm|kubelet         only one of the two steps: kubeadm upgrades itself and the node's components
                                   while the node may still serve; drain it before kubelet, which upgrades
                                   kubelet and kubectl and restarts the kubelet
@@ -39,7 +40,7 @@ scratch="$root/etc/kubernetes/tmp"
 # Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
 
-role='' release='' skip_phases='' ignore_errors='' steps=all planned=false prepare=false
+role='' release='' skip_phases='' ignore_errors='' patches='' steps=all planned=false prepare=false
 # How many images the target needs here, and how many of them were pulled.
 needed=0 pulled=0
 kubeadm_step=unchanged
@@ -50,7 +51,7 @@ removable=false
 parse_arguments() {
   while (($# > 0)); do
     case $1 in
-      --role | --release | --skip-phases | --ignore-preflight-errors | --steps)
+      --role | --release | --skip-phases | --ignore-preflight-errors | --patches | --steps)
         (($# > 1)) || refuse "$1: expected a value"
         set_option "$1" "$2"
         shift 2
@@ -72,6 +73,7 @@ set_option() {
     --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
     --skip-phases) check_value "$1" "$2" "$words_pattern" "kubeadm phases separated by commas" && skip_phases=$2 ;;
     --ignore-preflight-errors) check_value "$1" "$2" "$words_pattern" "kubeadm checks separated by commas" && ignore_errors=$2 ;;
+    --patches) check_path "$1" "$2" && patches=$2 ;;
     --steps) check_value "$1" "$2" '^(kubeadm|kubelet)$' "kubeadm or kubelet" && steps=$2 ;;
   esac
 }
@@ -105,6 +107,7 @@ check_role() {
     [[ -z $(component_tag etcd || true) ]] || command -v crictl >/dev/null || command -v etcdctl >/dev/null ||
       die "crictl is missing on this node and is needed to reach etcd: apt-get install cri-tools"
   fi
+  [[ -z $patches ]] || as_root test -d "$root$patches" || die "$(no_patches "$patches")"
   as_root test -e "$root/etc/kubernetes/kubelet.conf" || die "this node has not joined a cluster (no /etc/kubernetes/kubelet.conf)"
 }
 
@@ -254,6 +257,7 @@ prepare_node() {
 kubeadm_flags() {
   [[ -z $skip_phases ]] || printf -- '--skip-phases=%s\n' "$(phases_of_role)"
   [[ -z $ignore_errors ]] || printf -- '--ignore-preflight-errors=%s\n' "$ignore_errors"
+  [[ -z $patches ]] || printf -- '--patches=%s\n' "$patches"
 }
 
 # Leaves out the phases that only `upgrade apply` has: `upgrade node` does not know them.
@@ -293,9 +297,11 @@ check_plan() {
     die "kubeadm upgrade plan does not offer v$release; see its output above"
 }
 
-# Warns of flags that kubeadm will drop because they are only in the manifest (F22).
+# Warns of flags that kubeadm will drop because they are only in the manifest (F22). Its diff does not show what
+# patches add.
 report_dropped_flags() {
   local diff flag
+  [[ -z $patches ]] || return 0
   ! components_at_release || return 0
   diff=$(as_root kubeadm upgrade diff "v$release" 2>/dev/null) || return 0
   while read -r flag; do

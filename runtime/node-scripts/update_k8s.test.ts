@@ -99,6 +99,35 @@ describe('update_k8s.sh', () => {
     expect(bench.changes()).toContain('kubeadm upgrade node --skip-phases=addon/coredns');
   });
 
+  test('F35: passes the patches of the node to kubeadm, also in another attempt', async () => {
+    await open();
+    bench.node.write('/etc/kubernetes/patches/README', 'none yet\n');
+    bench.node.faults.set('static-pod-hash', { component: 'kube-scheduler', how: 'changed', times: 1 });
+    const { exit, stderr } = await master('--patches', '/etc/kubernetes/patches');
+    expect(exit, stderr).toBe(0);
+    const calls = bench.changes().filter((line) => line.startsWith('kubeadm upgrade apply'));
+    expect(calls).toHaveLength(2);
+    for (const call of calls) expect(call).toContain('--patches=/etc/kubernetes/patches');
+  });
+
+  test('F35: without that directory on the node nothing is changed', async () => {
+    await open(worker);
+    for (const step of [['--dry-run'], ['--prepare'], []]) {
+      const { exit, lastError } = await update(
+        '--role',
+        'worker',
+        '--release',
+        '1.34.5',
+        '--patches',
+        '/etc/none',
+        ...step,
+      );
+      expect(exit).toBe(1);
+      expect(lastError).toContain('error: kubeadm.patches: /etc/none is not a directory on this node');
+    }
+    expect(bench.changes()).toEqual([]);
+  });
+
   test('runs as root without sudo', async () => {
     await open();
     bench.node.faults.set('sudo-password', {});

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Machine } from '../lab/machine.ts';
 import { type Invocation, NodeEvents } from '../lab/nodes/events.ts';
 import { NodeFaults } from '../lab/nodes/faults.ts';
+import { kubeletConfiguration } from '../lab/nodes/filesystem.ts';
 import { LabNode, type NodeHooks } from '../lab/nodes/node.ts';
 import { generateKeyPair } from '../lab/nodes/ssh.ts';
 import { until } from '../lab/waits.ts';
@@ -270,6 +271,7 @@ export class Host implements Machine {
     await writeFile(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
     await writeFile(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
     await writeFile(join(clusterDirectory, 'image-repository'), 'registry.k8s.io\n');
+    await writeFile(join(clusterDirectory, 'kubelet-config'), kubeletConfiguration);
     await writeFile(join(this.root, 'etc/kubernetes/admin.conf'), 'apiVersion: v1\nkind: Config\n', {
       mode: 0o600,
     });

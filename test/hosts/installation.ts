@@ -1,6 +1,6 @@
 import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { stubs } from '../lab/nodes/filesystem.ts';
+import { kubeletConfiguration, stubs } from '../lab/nodes/filesystem.ts';
 import { LabNode } from '../lab/nodes/node.ts';
 import { hostPaths, wrapper } from './deb.ts';
 import type { DebRepository } from './repository.ts';
@@ -80,8 +80,10 @@ async function writePrograms(root: string): Promise<void> {
     await write(root, `/usr/local/bin/${name}`, wrapper(name), 0o755);
     await copy(join(stubs, 'bin', name), root, `${hostPaths.programs}/bin/${name}`);
   }
-  for (const name of ['stub.sh', 'manifests.sh'])
+  for (const name of ['stub.sh', 'manifests.sh', 'dry-run.sh'])
     await copy(join(stubs, name), root, `${hostPaths.programs}/${name}`);
+  for (const name of ['coredns.yaml', 'kube-proxy.yaml'])
+    await copy(join(stubs, 'add-ons', name), root, `${hostPaths.programs}/add-ons/${name}`);
   await write(
     root,
     `${hostPaths.programs}/container/etcdctl`,
@@ -110,6 +112,7 @@ async function installPackages(root: string, options: InstallationOptions): Prom
   await run('chroot', [root, 'apt-mark', 'hold', 'kubeadm', 'kubelet', 'kubectl']);
   // The operator's configuration differs from the packaged one.
   await write(root, '/etc/containerd/config.toml', 'version = 3\n');
+  await write(root, '/var/lib/kubelet/config.yaml', kubeletConfiguration);
   await write(root, `${hostPaths.node}/state/running/kubelet`, release);
   await write(root, `${hostPaths.node}/state/running/containerd`, containerd);
 }

@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from './api/types.ts';
 import type { LabNodeSpec } from './machine.ts';
+import { stubs } from './nodes/filesystem.ts';
 
 const namespace = 'kube-system';
 
@@ -16,9 +20,9 @@ export function kubeSystem(nodes: readonly LabNodeSpec[], version: string): Kube
     ...masters.flatMap((n) =>
       controlPlaneImages(version).map(([component, image]) => mirrorPod(n, component, image)),
     ),
-    coreDns(),
+    ...addOn('coredns', version),
     budget('coredns', { 'k8s-app': 'kube-dns' }),
-    daemonSet('kube-proxy', `registry.k8s.io/kube-proxy:v${version}`),
+    ...addOn('kube-proxy', version),
     daemonSet('kube-flannel', 'ghcr.io/flannel-io/flannel:v0.27.3', 'flannel'),
     {
       apiVersion: 'v1',
@@ -157,29 +161,13 @@ function mirrorPod(node: LabNodeSpec, component: string, image: string): KubeObj
   };
 }
 
-function coreDns(): KubeObject {
-  const labels = { 'k8s-app': 'kube-dns' };
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { name: 'coredns', namespace, labels },
-    spec: {
-      replicas: 2,
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: {
-          serviceAccountName: 'coredns',
-          priorityClassName: 'system-cluster-critical',
-          tolerations: [
-            { key: 'CriticalAddonsOnly', operator: 'Exists' },
-            { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' },
-          ],
-          containers: [{ name: 'coredns', image: 'registry.k8s.io/coredns/coredns:v1.12.1' }],
-        },
-      },
-    },
-  };
+/** The objects of an add-on as kubeadm writes them; the double of kubeadm prints the same. */
+function addOn(name: 'coredns' | 'kube-proxy', version: string): KubeObject[] {
+  const text = readFileSync(join(stubs, 'add-ons', `${name}.yaml`), 'utf8').replace(
+    'vRELEASE',
+    `v${version}`,
+  );
+  return parseAllDocuments(text).map((document) => document.toJS() as KubeObject);
 }
 
 function daemonSet(name: string, image: string, serviceAccountName = name): KubeObject {

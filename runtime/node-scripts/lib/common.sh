@@ -81,3 +81,8 @@ json_list() {
   for item in "$@"; do out+="${out:+,}\"$item\""; done
   printf '[%s]' "$out"
 }
+
+# no_patches DIRECTORY: why kubeadm would fail without it.
+no_patches() {
+  printf 'kubeadm.patches: %s is not a directory on this node; kubeadm needs it on every node, also where it is empty (mkdir -p %s)' "$1" "$1"
+}

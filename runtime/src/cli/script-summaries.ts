@@ -5,6 +5,7 @@ export const scriptSummaries = {
   list_packages: "list what the node's Kubernetes repository offers",
   set_repository: "point the node's Kubernetes repository at another minor",
   update_containerd: "bring the node's containerd to a version",
+  preview_kubeadm: 'print what kubeadm would write on a node, and what is there',
   kubelet_facts: 'print what decides whether a newer kubelet starts there',
 } as const;
 

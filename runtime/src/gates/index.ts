@@ -6,6 +6,8 @@ import { drainGate } from './drain.ts';
 import { etcdMembers } from './etcd-members.ts';
 import type { Gate } from './gate.ts';
 import { killSwitchGate } from './kill-switch.ts';
+import { kubeadmAddOns } from './kubeadm/kubeadm-addons.ts';
+import { kubeadmChanges } from './kubeadm/kubeadm-changes.ts';
 import { kubeadmPlan } from './kubeadm-plan.ts';
 import { nodesGate } from './nodes.ts';
 import { packagesGate } from './packages.ts';
@@ -26,6 +28,8 @@ export const preflightGates: readonly Gate[] = [
   packagesGate,
   upgradable,
   kubeadmPlan,
+  kubeadmChanges,
+  kubeadmAddOns,
   ...compatibilityGates,
   drainGate,
 ];

@@ -1,76 +1,29 @@
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
 import { remaining } from '../rollout/remaining.ts';
 import { clusterNode, testSettings } from '../testing/cluster.ts';
 import type { GateContext } from './gate.ts';
-import { droppedFlags, kubeadmPlan } from './kubeadm-plan.ts';
-
-const hunk = (manifest: string, ...lines: string[]) =>
-  [
-    `--- /etc/kubernetes/manifests/${manifest}.yaml`,
-    '+++ new manifest',
-    '@@ -1,9 +1,8 @@',
-    ...lines,
-    '',
-  ].join('\n');
-const image = ['-    image: registry.k8s.io/x:v1.34.2', '+    image: registry.k8s.io/x:v1.34.5'];
-const authentication = '-    - --authentication-config=/etc/kubernetes/auth.yaml';
-
-describe('flags that kubeadm would drop (F22)', () => {
-  const cases: [what: string, diff: string, dropped: string[]][] = [
-    ['nothing changes', '', []],
-    ['an image changes', hunk('kube-apiserver', ...image), []],
-    [
-      'a flag that somebody added',
-      hunk('kube-apiserver', '     - kube-apiserver', authentication, ...image),
-      ['kube-apiserver.yaml --authentication-config'],
-    ],
-    ['a flag gets another value', hunk('etcd', '-    - --name=a', '+    - --name=b'), []],
-    ['a flag is added', hunk('etcd', '+    - --name=b'), []],
-    ['flags move', hunk('etcd', '-    - --a=1', '     - --b=1', '+    - --a=1'), []],
-    ['one flag twice', hunk('etcd', '-    - --a=1', '-    - --a=2'), ['etcd.yaml --a']],
-    [
-      'the same flag stays in another manifest',
-      hunk('kube-apiserver', '-    - --v=4') + hunk('kube-scheduler', '-    - --v=4', '+    - --v=2'),
-      ['kube-apiserver.yaml --v'],
-    ],
-    [
-      'the same flag is added to an earlier manifest',
-      hunk('kube-apiserver', '+    - --v=4') + hunk('kube-scheduler', '-    - --v=4'),
-      ['kube-scheduler.yaml --v'],
-    ],
-    ['a volume is removed', hunk('etcd', '-    - mountPath: /x', '-      name: y'), []],
-  ];
-  test.each(cases)('%s', (_what, diff, dropped) => {
-    expect(droppedFlags(diff).map(({ manifest, flag }) => `${manifest} ${flag}`)).toEqual(dropped);
-  });
-});
+import { kubeadmPlan } from './kubeadm-plan.ts';
 
 describe('the gate kubeadm-plan', () => {
   const target = parseRelease('test', '1.34.5');
   const master = clusterNode('k8s-master', { controlPlane: true });
   const offer = { code: 0, output: 'You can now apply the upgrade:\n\n\tkubeadm upgrade apply v1.34.5\n' };
-  const noDiff = { code: 0, output: '' };
 
   type Answer = { code: number; output: string };
 
   /** Checks the gate; `commands` are the commands that ran on a node. */
   async function check(
     nodes: ClusterNode[],
-    answers: { plan?: Answer | Answer[]; diff?: Answer; diffs?: Record<string, Answer> } = {},
+    answers: { plan?: Answer | Answer[] } = {},
     more: Partial<GateContext> = {},
   ) {
     const commands: string[] = [];
     const plans = [answers.plan ?? []].flat();
     const read = async ({ name }: { name: string }, words: readonly string[]) => {
       commands.push(`${name}: ${words.join(' ')}`);
-      return (
-        (words[2] === 'plan' ? plans.shift() : (answers.diffs?.[name] ?? answers.diff)) ?? {
-          code: 1,
-          output: 'not expected',
-        }
-      );
+      return plans.shift() ?? { code: 1, output: 'not expected' };
     };
     const server = more.server ?? nodes.find((node) => node.controlPlane)?.release ?? target;
     const cluster = {
@@ -90,16 +43,10 @@ describe('the gate kubeadm-plan', () => {
     return { ...findings, commands };
   }
 
-  it('is open when kubeadm offers the target and drops nothing', async () => {
-    const { reasons, commands } = await check([clusterNode('k8s-node1'), master], {
-      plan: offer,
-      diff: noDiff,
-    });
+  it('is open when kubeadm offers the target', async () => {
+    const { reasons, commands } = await check([clusterNode('k8s-node1'), master], { plan: offer });
     expect(reasons).toEqual([]);
-    expect(commands).toEqual([
-      'k8s-master: kubeadm upgrade plan v1.34.5',
-      'k8s-master: kubeadm upgrade diff v1.34.5',
-    ]);
+    expect(commands).toEqual(['k8s-master: kubeadm upgrade plan v1.34.5']);
   });
 
   it('runs no plan on a control plane that is at the target already (F9)', async () => {
@@ -110,7 +57,7 @@ describe('the gate kubeadm-plan', () => {
   it('runs the plan when only the kubelet is at the target', async () => {
     const nodes = [{ ...master, release: target }];
     const server = parseRelease('test', '1.34.2');
-    expect((await check(nodes, { plan: offer, diff: noDiff }, { server })).commands).toHaveLength(2);
+    expect((await check(nodes, { plan: offer }, { server })).commands).toHaveLength(1);
   });
 
   it('runs no plan on a control plane in progress: kubeadm may still be running there', async () => {
@@ -125,7 +72,7 @@ describe('the gate kubeadm-plan', () => {
       { ...inProgress, unfinished: false },
     ];
     for (const node of others)
-      expect((await check([node], { plan: offer, diff: noDiff }, { inFlight })).commands).toHaveLength(2);
+      expect((await check([node], { plan: offer }, { inFlight })).commands).toHaveLength(1);
   });
 
   it('runs no plan when the API server is at the target and only its kubelet is behind', async () => {
@@ -142,7 +89,7 @@ describe('the gate kubeadm-plan', () => {
     ],
     ['no output', { code: 0, output: '' }, 'does not offer it: no output'],
   ])('is closed by a plan with %s', async (_what, plan, reason) => {
-    const { reasons } = await check([master], { plan, diff: noDiff });
+    const { reasons } = await check([master], { plan });
     expect(reasons).toEqual([expect.stringContaining(reason)]);
     expect(reasons[0]).toContain('kubeadm upgrade plan v1.34.5 on k8s-master');
   });
@@ -156,17 +103,17 @@ describe('the gate kubeadm-plan', () => {
 
   it("runs the plan once more when kubeadm's health check timed out", async () => {
     const late = refused(createJob);
-    const { reasons, commands } = await check([master], { plan: [late, offer], diff: noDiff });
+    const { reasons, commands } = await check([master], { plan: [late, offer] });
     expect(reasons).toEqual([]);
     expect(commands.filter((command) => command.includes(' plan '))).toHaveLength(2);
-    const twice = await check([master], { plan: [late, late, offer], diff: noDiff });
+    const twice = await check([master], { plan: [late, late, offer] });
     expect(twice.reasons).toEqual([expect.stringContaining(`does not offer it: ${createJob}`)]);
   });
 
   it('F21: passes the errors to ignore to kubeadm, and names the settings that keep a CoreDNS that it refuses', async () => {
     const ignorePreflightErrors = ['CoreDNSMigration', 'CreateJob'];
     const settings = testSettings({ kubeadm: { ignorePreflightErrors } });
-    const { commands } = await check([master], { plan: offer, diff: noDiff }, { settings });
+    const { commands } = await check([master], { plan: offer }, { settings });
     expect(commands[0]).toBe(
       'k8s-master: kubeadm upgrade plan v1.34.5 --ignore-preflight-errors=CoreDNSMigration,CreateJob',
     );
@@ -176,45 +123,6 @@ describe('the gate kubeadm-plan', () => {
     expect(reasons).toEqual([
       expect.stringMatching(/: \[ERROR CoreDNSMigration\]: .* set kubeadm\.skipPhases to \[addon\/coredns\]/),
     ]);
-  });
-
-  it('is closed by a flag that would be dropped, and names it (F22)', async () => {
-    const diff = { code: 0, output: hunk('kube-apiserver', authentication) };
-    const { reasons } = await check([master], { plan: offer, diff });
-    expect(reasons).toEqual([
-      expect.stringContaining(
-        'would drop --authentication-config of kube-apiserver.yaml on k8s-master; add it to',
-      ),
-    ]);
-  });
-
-  it('F22: is closed by a flag of another control-plane node that is not upgraded yet', async () => {
-    const [second, third] = ['k8s-master2', 'k8s-master3'].map((name) =>
-      clusterNode(name, { controlPlane: true }),
-    ) as [ClusterNode, ClusterNode];
-    const diffs = { 'k8s-master2': { code: 0, output: hunk('kube-apiserver', authentication) } };
-    const answers = { plan: offer, diff: noDiff, diffs };
-    const reasons = [expect.stringContaining('of kube-apiserver.yaml on k8s-master2; add it to')];
-    expect((await check([master, second, third], answers)).reasons).toEqual(reasons);
-    // The first node is upgraded: no plan is needed, but the other manifests are still compared.
-    const unfinished = await check([{ ...master, release: target }, second, third], answers, {
-      server: target,
-    });
-    expect(unfinished.reasons).toEqual(reasons);
-    expect(unfinished.commands).toEqual(
-      [second, third].map(({ name }) => `${name}: kubeadm upgrade diff v1.34.5`),
-    );
-    const done = [master, second, third].map((node) => ({ ...node, release: target }));
-    expect(await check(done, answers)).toMatchObject({ reasons: [], commands: [] });
-  });
-
-  it('only notes a diff that failed', async () => {
-    const { reasons, notes } = await check([master], {
-      plan: offer,
-      diff: { code: 1, output: 'no diff today' },
-    });
-    expect(reasons).toEqual([]);
-    expect(notes).toEqual([expect.stringContaining('no diff today')]);
   });
 
   it('is closed without a control-plane node', async () => {

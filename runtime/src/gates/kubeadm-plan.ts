@@ -11,22 +11,15 @@ import type { Findings, Gate, GateContext } from './gate.ts';
  */
 export const kubeadmPlan: Gate = {
   name: 'kubeadm-plan',
-  summary: 'kubeadm offers the target and would not drop flags that somebody added to a manifest',
+  summary: 'kubeadm offers the target',
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
-    const { nodes, inFlight } = ctx;
-    const [first, ...others] = nodes.filter((node) => node.controlPlane);
+    const first = ctx.nodes.find((node) => node.controlPlane);
     if (first === undefined) return { reasons: ['the cluster has no control-plane node'] };
     const left = await ctx.remaining();
     const isBehind = left.kubelets.includes(first) || left.servers.includes(first);
     const notPlanned = whyNotPlanned(ctx, first, isBehind);
-    // Every other control-plane node has its own manifests, which `upgrade node` rewrites.
-    const pending = others.filter((node) => left.nodes.includes(node) && !isInProgressOf(node, inFlight));
-    const found = await Promise.all([
-      notPlanned === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [notPlanned] },
-      ...(notPlanned === undefined ? [first, ...pending] : pending).map((node) => judgeDiff(ctx, node)),
-    ]);
-    return { reasons: found.flatMap((one) => one.reasons), notes: found.flatMap((one) => one.notes ?? []) };
+    return notPlanned === undefined ? judgePlan(ctx, first) : { reasons: [], notes: [notPlanned] };
   },
 };
 
@@ -69,48 +62,6 @@ function explainRefusal(output: string): string {
   return `${refusal}; to keep CoreDNS as it is (F21), set kubeadm.skipPhases to [addon/coredns] and kubeadm.ignorePreflightErrors to [CoreDNSMigration, CoreDNSUnsupportedPlugins]`;
 }
 
-async function judgeDiff({ shell, target }: GateContext, node: ClusterNode): Promise<Findings> {
-  const { code, output } = await shell.read(node, ['kubeadm', 'upgrade', 'diff', `v${target}`]);
-  if (code !== 0) {
-    const why = output.slice(-200);
-    return {
-      reasons: [],
-      notes: [
-        `kubeadm upgrade diff failed on ${node.name}, so it is unknown which flags it would drop: ${why}`,
-      ],
-    };
-  }
-  const reasons = droppedFlags(output).map(
-    ({ manifest, flag }) =>
-      `kubeadm would drop ${flag} of ${manifest} on ${node.name}; add it to the ConfigMap kubeadm-config first`,
-  );
-  return { reasons };
-}
-
 /** `v1.34.5` and not `v1.34.50`. */
 const offers = (plan: string, target: Release): boolean =>
   [...plan.matchAll(/kubeadm upgrade apply v(\S+)/g)].some(([, version]) => version === target);
-
-/** A flag of one static pod that `kubeadm upgrade` would remove. */
-export interface DroppedFlag {
-  /** The file name of the manifest: `kube-apiserver.yaml`. */
-  readonly manifest: string;
-  /** Without its value: `--v`. */
-  readonly flag: string;
-}
-
-/**
- * Flags that are in a control-plane manifest but not in the one that kubeadm would write (F22).
- *
- * @param diff unified diffs, one per manifest, as `kubeadm upgrade diff` prints them.
- */
-export function droppedFlags(diff: string): DroppedFlag[] {
-  return diff.split(/^(?=--- )/m).flatMap((part) => {
-    const manifest = /^--- \S*?([^/\s]+)(\s|$)/.exec(part)?.[1] ?? 'a manifest';
-    const flags = (sign: string) =>
-      [...part.matchAll(new RegExp(`^\\${sign}[ \\t]+- (--[a-z0-9-]+)`, 'gm'))].map(([, flag]) => flag ?? '');
-    const kept = new Set(flags('+'));
-    const dropped = new Set(flags('-').filter((flag) => !kept.has(flag)));
-    return [...dropped].map((flag) => ({ manifest, flag }));
-  });
-}

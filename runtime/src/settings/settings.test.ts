@@ -194,6 +194,16 @@ describe('the error for a wrong setting names it, what was given and what is all
       { kubeadm: { skipPhases: ['a;b'] } },
       'kubeadm.skipPhases.0: given "a;b", expected le',
     ],
+    [
+      'shell in a directory',
+      { kubeadm: { patches: '/etc/$(id)' } },
+      'kubeadm.patches: given "/etc/$(id)", expected an absolute path',
+    ],
+    [
+      'a change without a component',
+      { gates: { acceptChanges: ['maxPods: 250'] } },
+      'gates.acceptChanges.0: given "maxPods: 250", expected a component and a field, such as "kubelet maxPods"',
+    ],
     ['port', { ssh: { port: 70_000 } }, 'ssh.port: given 70000, '],
     ['login name', { ssh: { user: 'Root User' } }, 'ssh.user: given "Root User", expected a login name'],
     ['ratio', { gates: { minimumPodReadyRatio: 90 } }, 'gates.minimumPodReadyRatio: given 90, '],

@@ -5,6 +5,7 @@ import { blockedPodRule, outlastingRules } from './blocked-pods.ts';
 import { parseWith } from './parse.ts';
 import {
   absolutePath,
+  changeName,
   dnsLabel,
   dnsName,
   duration,
@@ -187,6 +188,11 @@ export const settingsSchema = z.strictObject({
       minimumPodReadyRatio: z.number().min(0).max(1).default(0.9),
       /** Which Kubernetes releases the installed add-ons support; checked before a minor. Default: none. */
       addOns: z.array(addOnRule).default([]),
+      /**
+       * Changes of kubeadm beyond images and versions that do not close a gate, as that gate names them:
+       * `kubelet maxPods`, `kube-proxy`. Default: none.
+       */
+      acceptChanges: z.array(changeName).default([]),
       /** Version `X.Y.Z` of the oldest member of an external etcd. Default: etcd runs in the cluster. */
       externalEtcdVersion: z
         .string()
@@ -265,6 +271,11 @@ export const settingsSchema = z.strictObject({
       skipPhases: z.array(kubeadmWord).default([]),
       /** Values of `--ignore-preflight-errors`. Default: none. */
       ignorePreflightErrors: z.array(kubeadmWord).default([]),
+      /**
+       * Value of `--patches`: a directory that every node has, with patches of manifests and of the kubelet's
+       * configuration. Default: no patches.
+       */
+      patches: absolutePath.optional(),
     })
     .prefault({}),
 });

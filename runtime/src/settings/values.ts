@@ -48,6 +48,11 @@ export const release = z.string().refine(isRelease, 'expected a release X.Y.Z su
 /** One value of a kubeadm flag, safe in a command line. */
 export const kubeadmWord = z.string().regex(/^[A-Za-z0-9/-]+$/, 'expected letters, digits, - and / only');
 
+/** A change of kubeadm: the component, and the field that it changes. */
+export const changeName = z
+  .string()
+  .regex(/^[a-z][a-z-]*( \S+)?$/, 'expected a component and a field, such as "kubelet maxPods"');
+
 /** The name of a Node object, not an address (F25). */
 export const nodeName = dnsName.refine(
   (name) => isIP(name) === 0,

@@ -16,7 +16,12 @@ export function blockedPodsLabs() {
   function context(blockedPods: NonNullable<SettingsInput['drain']>['blockedPods'], resumed = false) {
     const { ctx, fake } = fakeContext({
       nodes: [clusterNode('one', { controlPlane: true }), clusterNode('two')],
-      settings: { drain: { blockedPods }, gates: { alertWait: '1ms', alertInterval: '1ms' } },
+      // The lab of a drain has no add-ons.
+      settings: {
+        drain: { blockedPods },
+        kubeadm: { skipPhases: ['addon'] },
+        gates: { alertWait: '1ms', alertInterval: '1ms' },
+      },
       ...(resumed && { inFlight: {} }),
     });
     const client = connect(here().lab);

@@ -13,6 +13,7 @@ import type { Snapshot } from '../ssh/snapshots.ts';
 import type { Context } from '../upgrade/context.ts';
 import { pause, TimeoutError } from '../wait.ts';
 import { clusterNode, controlPlaneTaint, testSettings } from './cluster.ts';
+import { previewOutput } from './preview.ts';
 
 const release = (text: string): Release => parseRelease('test', text);
 const keys = annotationKeys('viktorbarzin.me');
@@ -196,12 +197,22 @@ function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): st
   );
 }
 
+/** kubeadm's configuration of a cluster with neither kube-proxy nor CoreDNS. */
+const withoutAddOns = 'apiVersion: kubeadm.k8s.io/v1beta4\nproxy: {disabled: true}\ndns: {disabled: true}\n';
+
 /** The part of the client that gates use directly. No node has pods that a drain would evict. */
 const fakeClient = (signal: AbortSignal): Context['client'] =>
   ({
     options: { signal },
     call: (_what: string, request: () => Promise<unknown>) => request(),
-    core: { listPodForAllNamespaces: async () => ({ items: [] }) },
+    core: {
+      listPodForAllNamespaces: async () => ({ items: [] }),
+      readNamespacedConfigMap: async () => ({ data: { ClusterConfiguration: withoutAddOns } }),
+    },
+    apps: {
+      readNamespacedDaemonSet: async () => ({}),
+      listNamespacedDeployment: async () => ({ items: [] }),
+    },
   }) as unknown as Context['client'];
 
 function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
@@ -288,6 +299,7 @@ function writing(
       async read(_node, words) {
         if (words[0] === 'crictl') return { code: 0, output: etcdAnswer(words, fake.nodes) };
         if (words[0] === 'env') return { code: 0, output: kubeletStart };
+        if (words.at(-1) === '--') return { code: 0, output: previewOutput() };
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },

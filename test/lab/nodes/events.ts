@@ -28,7 +28,7 @@ const separator = '\x1f';
  * named pipe, as bash can write to it without starting a program. Emits `started` for every stub that starts.
  */
 export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
-  /** All runs of stubs, in order of their starts. */
+  /** All runs of stubs, in order of their starts. Dry runs of kubeadm are not among them. */
   readonly history: Invocation[] = [];
   readonly #running = new Map<string, Invocation>();
   readonly #socket: Socket;
@@ -65,6 +65,7 @@ export class NodeEvents extends EventEmitter<{ started: [Invocation] }> {
   }
 
   #start([pid = '', time, program = '', ...args]: string[]): void {
+    if (program === 'kubeadm' && (args.includes('--dry-run') || args.includes('--help'))) return;
     const invocation: Invocation = { program, args, start: Number(time) * 1000 };
     this.history.push(invocation);
     this.#running.set(pid, invocation);

@@ -120,13 +120,13 @@ function writeSystem({ root }: NodePaths, options: FilesystemOptions): void {
   write('etc/apt/keyrings/kubernetes-apt-keyring.gpg', 'key of the day the node was installed\n');
   write('etc/kubernetes/kubelet.conf', 'apiVersion: v1\nkind: Config\n');
   write('sys/fs/cgroup/cgroup.controllers', 'cpuset cpu io memory hugetlb pids rdma misc\n');
-  write(
-    'var/lib/kubelet/config.yaml',
-    'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n',
-  );
+  write('var/lib/kubelet/config.yaml', kubeletConfiguration);
   write('var/lib/kubelet/kubeadm-flags.env', kubeadmFlags(minor));
   write('home/wizard/.ssh/authorized_keys', `${options.authorizedKey} k8s-upgrade-key\n`);
 }
+
+/** The ConfigMap kubelet-config, as short as a kubelet takes it. */
+export const kubeletConfiguration = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
 
 /** Before 1.35 kubeadm passes the pause image to the kubelet; the kubelet of 1.35 does not know the flag. */
 function kubeadmFlags(minor: string): string {
@@ -171,6 +171,7 @@ function joinCluster({ root, faults }: NodePaths, options: FilesystemOptions): v
     writeFileSync(join(clusterDirectory, 'apiserver-flags'), '--secure-port=6443\n');
     writeFileSync(join(clusterDirectory, 'coredns-version'), 'v1.12.0\n');
     writeFileSync(join(clusterDirectory, 'image-repository'), 'registry.k8s.io\n');
+    writeFileSync(join(clusterDirectory, 'kubelet-config'), kubeletConfiguration);
   }
   if (options.role === 'worker') return;
   mkdirSync(join(clusterDirectory, 'etcd'), { recursive: true });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -148,9 +148,11 @@ export class LabNode {
     return readFileSync(join(this.paths.root, path), 'utf8');
   }
 
-  /** Replaces a file on the node; `path` is absolute there. */
+  /** Replaces a file on the node and creates its directory; `path` is absolute there. */
   write(path: string, text: string): void {
-    writeFileSync(join(this.paths.root, path), text);
+    const file = join(this.paths.root, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
   }
 
   /** Switches the node between cgroup v1 and v2. */

@@ -1,9 +1,14 @@
 import kubeletFacts from '../../../dist/node-scripts/kubelet_facts.sh?raw';
+import previewKubeadm from '../../../dist/node-scripts/preview_kubeadm.sh?raw';
 import { InputError } from '../../errors.ts';
 import { nodeScripts } from '../../ssh/scripts.ts';
 import { type SummarizedScript, scriptSummaries } from '../script-summaries.ts';
 
-const texts: Readonly<Record<SummarizedScript, string>> = { ...nodeScripts, kubelet_facts: kubeletFacts };
+const texts: Readonly<Record<SummarizedScript, string>> = {
+  ...nodeScripts,
+  preview_kubeadm: previewKubeadm,
+  kubelet_facts: kubeletFacts,
+};
 
 /**
  * `k8s-upgrade node-script`: prints a script to pipe into bash on a node.

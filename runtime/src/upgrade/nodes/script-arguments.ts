@@ -28,7 +28,7 @@ export function upgradeArguments(ctx: Context, role: NodeRole, step?: Step): str
 }
 
 function commonArguments({ request, settings }: Context, role: NodeRole): string[] {
-  const { skipPhases, ignorePreflightErrors } = settings.kubeadm;
+  const { skipPhases, ignorePreflightErrors, patches } = settings.kubeadm;
   return [
     '--role',
     role,
@@ -36,6 +36,7 @@ function commonArguments({ request, settings }: Context, role: NodeRole): string
     request.target,
     ...option('--skip-phases', skipPhases),
     ...option('--ignore-preflight-errors', ignorePreflightErrors),
+    ...option('--patches', patches === undefined ? [] : [patches]),
   ];
 }
 

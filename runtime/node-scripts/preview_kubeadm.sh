@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Prints what the kubeadm that is installed on this node would write here in an upgrade, and what is there
+# now. Changes nothing: it removes the copies that kubeadm leaves in a dry run.
+set -Eeuo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: preview_kubeadm.sh [--patches DIRECTORY]
+
+  --patches DIRECTORY   kubeadm's patches on this node, as in kubeadm upgrade apply --patches
+  --help
+
+Needs root, or sudo without a password. Prints, a line each: "file PATH BASE64", a file that kubeadm writes
+anew, as it is; "phase NAME BASE64", what a dry run of kubeadm prints; and "end". Without "end" the output is
+incomplete, and the last line is "error: what, and what to do".
+Exit codes: 0 done, 1 failed, 2 bad input.
+USAGE
+}
+
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+manifests=/etc/kubernetes/manifests
+kubelet_config=/var/lib/kubelet/config.yaml
+scratch="$root/etc/kubernetes/tmp"
+patches='' patches_flag=()
+work=''
+
+parse_arguments() {
+  while (($# > 0)); do
+    case $1 in
+      --patches)
+        (($# > 1)) || refuse "$1: expected a value"
+        check_path "$1" "$2"
+        patches=$2 patches_flag=("--patches=$2")
+        as_root test -d "$root$2" || die "$(no_patches "$2")"
+        shift 2
+        ;;
+      --help) usage && exit 0 ;;
+      *) refuse "\"$1\" is not an option; see --help" ;;
+    esac
+  done
+}
+
+is_control_plane() { as_root test -e "$root$manifests/kube-apiserver.yaml"; }
+
+clean_up() { [[ -z $work ]] || as_root rm -rf -- "$work"; }
+
+encoded() { base64 | tr -d '\n'; }
+
+# show PATH: a file as it is.
+show() { printf 'file %s %s\n' "$1" "$(as_root cat "$root$1" | encoded)"; }
+
+copies() { as_root find "$scratch" -mindepth 1 -maxdepth 1 "$@" 2>/dev/null | sort || true; }
+
+# dry_run_phase NAME COMMAND…: what kubeadm prints in a dry run.
+dry_run_phase() {
+  local name=$1 output copy before code=0
+  shift
+  before=$(copies)
+  output=$(as_root env "KUBEADM_INIT_DRYRUN_DIR=$work" "KUBEADM_UPGRADE_DRYRUN_DIR=$work" kubeadm "$@" --dry-run 2>&1) || code=$?
+  # It has no other place for these two in a dry run. The second one is a copy only outside of a dry run.
+  while read -r copy; do
+    as_root rm -rf -- "$copy"
+  done < <(copies -name 'kubeadm-upgrade-dryrun*' -o -name 'kubeadm-kubelet-config*' -empty | { grep -Fxv -- "$before" || true; })
+  ((code == 0)) || die "kubeadm $*: $(grep -m 1 '^error: ' <<<"$output" | cut -c 8- || tail -n 1 <<<"$output")"
+  printf 'phase %s %s\n' "$name" "$(encoded <<<"$output")"
+}
+
+# The address that kubeadm gave the API server.
+advertised_address() {
+  as_root cat "$root$manifests/kube-apiserver.yaml" | sed -nE 's/^ *- "?--advertise-address=([^" ]+)"?$/\1/p'
+}
+
+# In an upgrade kubeadm prints no manifest of etcd, so this asks for the one of a new cluster.
+preview_etcd() {
+  local configuration address
+  address=$(advertised_address)
+  configuration=$(as_root kubectl --kubeconfig "$root/etc/kubernetes/kubelet.conf" --cache-dir "$work/cache" --request-timeout=30s \
+    -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}') ||
+    die "cannot read the ConfigMap kube-system/kubeadm-config"
+  {
+    printf '%s\n---\n' "$configuration"
+    grep -E '^apiVersion:' <<<"$configuration"
+    printf 'kind: InitConfiguration\n'
+    [[ -z $address ]] || printf 'localAPIEndpoint:\n  advertiseAddress: "%s"\n' "$address"
+    # With --config the flag is refused.
+    [[ -z $patches ]] || printf 'patches:\n  directory: %s\n' "$patches"
+  } | write_as_root "$work/kubeadm.yaml"
+  show "$manifests/etcd.yaml"
+  dry_run_phase etcd init phase etcd local --config "$work/kubeadm.yaml"
+}
+
+preview_control_plane() {
+  local component
+  for component in kube-apiserver kube-controller-manager kube-scheduler; do show "$manifests/$component.yaml"; done
+  dry_run_phase control-plane upgrade node phase control-plane "${patches_flag[@]}"
+  if as_root test -e "$root$manifests/etcd.yaml"; then preview_etcd; fi
+  # kubeadm before 1.32 has no such phase.
+  if as_root kubeadm upgrade node phase addon --help >/dev/null 2>&1; then
+    dry_run_phase addon upgrade node phase addon all "${patches_flag[@]}"
+  fi
+}
+
+main() {
+  parse_arguments "$@"
+  require_root
+  work=$(as_root mktemp -d)
+  if is_control_plane; then preview_control_plane; fi
+  show "$kubelet_config"
+  dry_run_phase kubelet-config upgrade node phase kubelet-config "${patches_flag[@]}"
+  printf 'end\n'
+}
+
+main "$@"
