@@ -85,7 +85,13 @@ export class ProgramAccess extends Construct {
       grantIn('role', { name, namespace }, own),
       ...(kubeSystem === undefined
         ? []
-        : [grantIn('kube-system-role', { name, namespace: 'kube-system' }, kubeSystem)]),
+        : [
+            grantIn(
+              'kube-system-role',
+              { name: `${name}-kube-system`, namespace: 'kube-system' },
+              kubeSystem,
+            ),
+          ]),
       ...(nodeEvents === undefined
         ? []
         : [grantIn('node-events-role', { name: `${name}-node-events`, namespace: 'default' }, nodeEvents)]),

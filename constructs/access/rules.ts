@@ -153,6 +153,7 @@ export function executorRules(scope: AccessScope): AccessRules {
         verbs: ['get'],
         resourceNames: ['kubeadm-config', 'kube-proxy', 'coredns'],
       },
+      // Preflight: CoreDNS, and whether there is another DNS beside it (F33).
       { apiGroups: ['apps'], resources: ['deployments'], verbs: ['list'] },
     ],
     nodeEvents: [
