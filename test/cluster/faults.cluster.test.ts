@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { exitCodes } from '../../runtime/src/errors.ts';
+import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { Pod } from '../lab/api/types.ts';
 import { KubeadmCluster, unready } from './cluster.ts';
 import { Pipeline } from './pipeline.ts';
@@ -13,10 +14,12 @@ import { startWorkload } from './workload.ts';
 const [from, target] = ['1.34.2', '1.34.4'];
 const master = 'k8s-master';
 
-async function start(): Promise<{ cluster: KubeadmCluster; pipeline: Pipeline }> {
+async function start(
+  settings?: (base: SettingsInput) => SettingsInput,
+): Promise<{ cluster: KubeadmCluster; pipeline: Pipeline }> {
   const cluster = await KubeadmCluster.start({ release: from, later: [target] });
   onTestFinished(() => cluster.stop());
-  const pipeline = await Pipeline.deploy(cluster, { image: productImage() });
+  const pipeline = await Pipeline.deploy(cluster, { image: productImage(), settings });
   onTestFinished(() => pipeline.stop());
   await startWorkload(cluster);
   return { cluster, pipeline };
@@ -121,3 +124,54 @@ describe('F69: the restarted kubelet of the control plane is late to recreate it
 /** The static pods by what a kubelet changes when it recreates one. */
 const uidsOf = ({ staticPods }: Revision): string[] =>
   staticPods.map(({ metadata }) => metadata.uid).toSorted();
+
+describe('F33 F35: somebody has changed what kubeadm writes', () => {
+  const patches = '/etc/kubernetes/patches';
+  const kubelet = '/var/lib/kubelet/config.yaml';
+  const scheduler = '/etc/kubernetes/manifests/kube-scheduler.yaml';
+
+  it('the run is refused by each change, and keeps what is in a patch', { timeout: 900_000 }, async () => {
+    const { cluster, pipeline } = await start((base) => ({ ...base, kubeadm: { patches } }));
+    const [first, edited] = [cluster.node(master), cluster.node('k8s-node2')];
+    for (const node of cluster.nodes) await node.exec('mkdir', '-p', patches);
+    await edited.write(kubelet, `${edited.read(kubelet)}maxPods: 200\n`);
+    await edited.exec('systemctl', 'restart', 'kubelet');
+    const manifest = first.read(scheduler);
+    await first.write(
+      scheduler,
+      manifest.replace('  hostNetwork', '  hostAliases: [{ip: 192.0.2.1, hostnames: [a]}]\n  hostNetwork'),
+    );
+    const proxy = ['--namespace=kube-system', 'patch', 'daemonset', 'kube-proxy', '--type=merge', '--patch'];
+    const selector = (value: string) =>
+      `{"spec":{"template":{"spec":{"nodeSelector":{"example.com/off":${value}}}}}}`;
+    await cluster.kubectl(...proxy, selector('"true"'));
+    await cluster.publish(target);
+    await pipeline.detect();
+    const { metadata } = await pipeline.failed();
+    const [pod] = await pipeline.podsOf(metadata.name);
+    const story = await pipeline.story();
+    expect(pod && exitCodeOf(pod), story).toBe(exitCodes.blocked);
+    for (const reason of [
+      'on k8s-node2 kubeadm would drop kubelet maxPods 200',
+      'on k8s-master kubeadm would drop kube-scheduler hostAliases',
+      'kubeadm would drop kube-proxy nodeSelector.example.com/off',
+    ])
+      expect(pipeline.slack.messages.map(({ text }) => text).join(' ')).toContain(reason);
+
+    await edited.write(`${patches}/kubeletconfiguration+merge.yaml`, 'maxPods: 200\n');
+    await first.write(
+      `${patches}/kube-scheduler.yaml`,
+      'spec: {hostAliases: [{ip: 192.0.2.1, hostnames: [a]}]}\n',
+    );
+    await cluster.kubectl(...proxy, selector('null'));
+    await cluster.ready();
+    await pipeline.detect();
+    await pipeline.completed([metadata.name]);
+    await cluster.ready();
+    expect(await stateOf(cluster), await pipeline.story()).toEqual(await expectedState(cluster, target));
+    const { status } = await cluster.rest.get('/api/v1/nodes/k8s-node2');
+    expect(status.capacity.pods).toBe('200');
+    const { spec } = await cluster.rest.get(`/api/v1/namespaces/kube-system/pods/kube-scheduler-${master}`);
+    expect(spec.hostAliases).toEqual([{ ip: '192.0.2.1', hostnames: ['a'] }]);
+  });
+});

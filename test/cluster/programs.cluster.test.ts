@@ -48,6 +48,21 @@ const diffs: Reads = (output) =>
     .filter((diff) => diff.startsWith('--- '))
     .map(lines(/^([-+ ]|@@)/))
     .toSorted();
+/** The files that kubeadm would write. */
+const wouldWrite: Reads = (output) =>
+  [...output.matchAll(/\[dryrun\] Would write file "([^"]+)" with content:\napiVersion: /g)].map(
+    ([, path]) => path,
+  );
+/** The same without the file that only a kubelet with a socket of its own has. */
+const wouldWriteConfig: Reads = (output) =>
+  (wouldWrite(output) as string[]).filter((path) => path.endsWith('/config.yaml'));
+/** The manifests of add-ons that the product compares, less what their images are. */
+const addOnManifests: Reads = (output) =>
+  output
+    .split(/^---\n?/m)
+    .map((text) => text.split(/^\[/m)[0] ?? '')
+    .filter((text) => /^kind: (Deployment|DaemonSet)$/m.test(text))
+    .map((text) => text.trim().replace(/image: .*/, 'image: IMAGE'));
 /** Whether some text is there. */
 const says =
   (pattern: RegExp): Reads =>
@@ -408,6 +423,20 @@ const situations: readonly Situation[] = [
       { line: `kubeadm upgrade diff v${target} 2>/dev/null`, exit: 0, reads: diffs },
       { line: `kubeadm upgrade diff v${from} 2>/dev/null`, exit: 0, reads: lacks(/^([-+]|@@)/m) },
       { line: `kubeadm upgrade diff v${target}`, on: worker, exit: 1, reads: everything },
+      { line: 'kubeadm upgrade node phase control-plane --dry-run', exit: 0, reads: wouldWrite },
+      {
+        line: 'kubeadm upgrade node phase kubelet-config --dry-run',
+        on: worker,
+        exit: 0,
+        reads: wouldWriteConfig,
+      },
+      { line: 'kubeadm upgrade node phase addon --help >/dev/null', exit: 0, reads: exitCode },
+      { line: 'kubeadm upgrade node phase addon all --dry-run 2>/dev/null', exit: 0, reads: addOnManifests },
+      {
+        line: 'kubeadm init phase etcd local --dry-run --config /dev/null --patches=/tmp',
+        exit: 1,
+        reads: lines(/^can not mix/),
+      },
       { line: `kubeadm upgrade apply v${target} --yes`, exit: 1, reads: lines(/^error: |^\t- |^Can be/) },
       { line: `kubeadm upgrade apply v${target} --yes --skip-phases=none`, exit: 1, reads: lines(errors) },
       { line: `kubeadm upgrade apply v${target} --yes`, on: worker, exit: 1, reads: lines(errors) },
