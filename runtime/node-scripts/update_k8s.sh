@@ -33,9 +33,9 @@ USAGE
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/images.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/manifests.sh"
 
 words_pattern='^[A-Za-z0-9/-]+(,[A-Za-z0-9/-]+)*$'
-manifests="$root/etc/kubernetes/manifests"
 scratch="$root/etc/kubernetes/tmp"
 # Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
@@ -83,18 +83,15 @@ set_option() {
 kubelet_release() { kubelet --version | sed -E 's/^Kubernetes v//'; }
 kubeadm_release() { kubeadm version -o short | sed -E 's/^v//'; }
 
-# component_tag NAME: the image tag in a static pod's manifest, without v; empty when it does not run here.
-component_tag() {
-  as_root cat "$manifests/$1.yaml" 2>/dev/null | sed -nE '/^ *image: /{s/.*:v?([^: ]+)$/\1/p;q}'
-}
+components=(kube-apiserver kube-controller-manager kube-scheduler)
 
 is_control_plane() { as_root test -e "$manifests/kube-apiserver.yaml"; }
 
 # True when every control-plane component of this node is at the release, also on a node that runs none.
 components_at_release() {
   local component tag
-  for component in kube-apiserver kube-controller-manager kube-scheduler; do
-    tag=$(component_tag "$component" || true)
+  for component in "${components[@]}"; do
+    tag=$(component_tag "$component")
     [[ -z $tag || $tag == "$release" ]] || return 1
   done
 }
@@ -104,10 +101,11 @@ check_role() {
     is_control_plane || die "--role master, but this node runs no API server; use --role worker"
     # Not for this script: the snapshot before it needs crictl, on which kubeadm's package does not depend
     # since 1.32.
-    [[ -z $(component_tag etcd || true) ]] || command -v crictl >/dev/null || command -v etcdctl >/dev/null ||
+    [[ -z $(component_tag etcd) ]] || command -v crictl >/dev/null || command -v etcdctl >/dev/null ||
       die "crictl is missing on this node and is needed to reach etcd: apt-get install cri-tools"
   fi
   [[ -z $patches ]] || as_root test -d "$root$patches" || die "$(no_patches "$patches")"
+  check_manifests "${components[@]}" etcd
   as_root test -e "$root/etc/kubernetes/kubelet.conf" || die "this node has not joined a cluster (no /etc/kubernetes/kubelet.conf)"
 }
 
@@ -130,16 +128,18 @@ check_versions() {
   # An interrupted run leaves kubeadm ahead of the rest, so kubeadm's version only rules out a downgrade.
   ! older_than "$release" "$(kubeadm_release)" ||
     refuse "--release: $release is older than kubeadm $(kubeadm_release) on this node; kubeadm cannot go back"
-  tag=$(component_tag kube-apiserver || true)
+  tag=$(component_tag kube-apiserver)
   [[ -z $tag ]] || check_path_from kube-apiserver "$tag"
 }
 
 check_disk_space() {
-  local directory free used message need=$needed_mib
+  local directory free used message data need=$needed_mib
   # kubeadm copies etcd's data below /etc/kubernetes/tmp.
-  if as_root test -d "$root/var/lib/etcd/member"; then
+  data=$(flag_of etcd data-dir)
+  data="$root${data:-/var/lib/etcd}/member"
+  if as_root test -d "$data"; then
     # du fails when etcd removes files in the meantime.
-    used=$(as_root du -sm "$root/var/lib/etcd/member" 2>/dev/null | cut -f1) || true
+    used=$(as_root du -sm "$data" 2>/dev/null | cut -f1) || true
     need=$((need + ${used:-0}))
   fi
   for directory in "$root/etc/kubernetes" "$root/var/lib" "$root/usr"; do

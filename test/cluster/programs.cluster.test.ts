@@ -222,9 +222,9 @@ const situations: readonly Situation[] = [
       { line: update, exit: 0, reads: lacks(new RegExp(complaints, 'm')) },
       ...['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map(
         (name): Call => ({
-          line: `sed -nE '/^ *image: /{s/.*:v?([^: ]+)$/\\1/p;q}' ${manifests}/${name}.yaml`,
+          line: `cat ${manifests}/${name}.yaml`,
           exit: 0,
-          reads: everything,
+          reads: part(new RegExp(`image: \\S*/${name}:(\\S+)`)),
         }),
       ),
       { line: `cat ${manifests}/etcd.yaml`, exit: 0, reads: lines(/--data-dir=/) },
