@@ -4,13 +4,14 @@ set -Eeuo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--keep N] [--dry-run]
-   or: snapshot_etcd.sh --verify PATH
+Usage: snapshot_etcd.sh --save DIRECTORY --release X.Y.Z [--keep N] [--node NAME] [--dry-run]
+   or: snapshot_etcd.sh --verify PATH [--node NAME]
 
   --save DIRECTORY   save to DIRECTORY/k8s-upgrade-pre-X.Y.Z-EPOCH.db, with its sha256 in a file beside it
   --release X.Y.Z    the target release of the upgrade; part of the name
   --keep N           then remove all snapshots of this script in DIRECTORY except the newest N (1 or more)
   --verify PATH      check a saved snapshot: status and sha256
+  --node NAME        the name of this node in the cluster; by default as its kubelet finds it
   --dry-run          print what would be done, change nothing
   --help
 
@@ -22,17 +23,16 @@ USAGE
 }
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/manifests.sh"
 
-manifest="$root/etc/kubernetes/manifests/etcd.yaml"
-pki=/etc/kubernetes/pki/etcd
-mode='' directory='' release='' path='' keep=''
+mode='' directory='' release='' path='' keep='' node=''
 # Files to remove when the script ends, however it ends.
 leftovers=()
 
 parse_arguments() {
   while (($# > 0)); do
     case $1 in
-      --save | --verify | --release | --keep)
+      --save | --verify | --release | --keep | --node)
         (($# > 1)) || refuse "$1: expected a value"
         set_option "$1" "$2"
         shift 2
@@ -50,6 +50,7 @@ set_option() {
   case $1 in
     --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
     --keep) check_value "$1" "$2" '^[1-9][0-9]{0,3}$' "a number of snapshots, 1 or more" && keep=$2 ;;
+    --node) check_value "$1" "$2" '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$' "the name of a node" && node=$2 ;;
     --save | --verify)
       [[ -z $mode ]] || refuse "$1: expected one of --save and --verify, once"
       check_path "$1" "$2"
@@ -64,25 +65,65 @@ clean_up() { ((${#leftovers[@]} == 0)) || as_root rm -f -- "${leftovers[@]}"; }
 # --- etcd's programs: in its container, as they match its version; the host's only when it does not run ---
 
 find_etcd() {
-  as_root test -e "$manifest" ||
-    die "kubeadm runs no etcd on this node (no ${manifest#"$root"}); with an external etcd take the snapshot there and leave out the stage snapshot"
-  data=$(as_root cat "$manifest" | sed -nE 's/^ *- --data-dir=(.*)$/\1/p')
-  data=${data:-/var/lib/etcd}
-  # kubeadm makes it listen on the loopback address of the node's IP family.
-  endpoint=$(as_root cat "$manifest" | sed -nE 's/^ *- --listen-client-urls=//p' | tr , '\n' |
-    grep -Exm 1 'https://(127\.0\.0\.1|\[::1\]):[0-9]+' || true)
-  endpoint=${endpoint:-https://127.0.0.1:2379}
-  container=''
+  local found
+  as_root test -e "$manifests/etcd.yaml" ||
+    die "kubeadm runs no etcd on this node (no /etc/kubernetes/manifests/etcd.yaml); with an external etcd take the snapshot there and leave out the stage snapshot"
+  read_etcd_flags
+  container='' node=${node:-$(name_of_node)}
   # Since 1.32 kubeadm's package does not depend on crictl.
   if command -v crictl >/dev/null; then
-    container=$(as_root crictl ps --state Running --name '^etcd$' -q | sed -n 1p)
+    # Other pods may have a container of that name, too (F37).
+    found=$(as_root crictl ps --state Running --label io.kubernetes.container.name=etcd \
+      --label io.kubernetes.pod.namespace=kube-system --label "io.kubernetes.pod.name=etcd-$node" -q)
+    [[ $found != *$'\n'* ]] ||
+      die "several containers are etcd of the pod kube-system/etcd-$node: $(paste -sd ' ' <<<"$found"); see crictl ps on this node"
+    container=$found
   fi
   [[ -n $container ]] || command -v etcdctl >/dev/null || die "$(why_no_etcd)"
 }
 
+# Sets data, endpoint, certificate, key and authority to what etcd's manifest says, which may be other paths
+# and another port than kubeadm's own (F38).
+read_etcd_flags() {
+  local name value
+  [[ -n $(container_of etcd) ]] || not_understood "a container etcd"
+  # A file of settings replaces all flags.
+  ! container_of etcd | grep -Eq '^word --?config-file(=|$)' || not_understood "flags; it reads a file of settings"
+  for name in data-dir cert-file key-file trusted-ca-file; do
+    value=$(flag_of etcd "$name")
+    [[ $value =~ $path_pattern ]] || not_understood "a path in --$name"
+    case $name in
+      data-dir) data=${value%/} ;;
+      cert-file) certificate=$value ;;
+      key-file) key=$value ;;
+      trusted-ca-file) authority=$value ;;
+    esac
+  done
+  endpoint=$(flag_of etcd listen-client-urls | client_url)
+  [[ -n $endpoint ]] || not_understood "an https URL in --listen-client-urls"
+}
+
+not_understood() { die "etcd's manifest on this node does not show $1; set it as kubeadm does, or save a snapshot yourself and leave out the stage snapshot"; }
+
+# client_url: of the URLs at which etcd listens, the one to ask: a loopback address where there is one.
+client_url() {
+  tr , '\n' | sed -nE -e 's#^(https://)0\.0\.0\.0(:[0-9]+)$#\1127.0.0.1\2#' -e 's#^(https://)\[::\](:[0-9]+)$#\1[::1]\2#' \
+    -e '/^https:\/\/[][A-Za-z0-9.:-]+:[0-9]+$/p' |
+    awk 'NR == 1 { first = $0 } /\/\/(127\.|localhost:|\[::1\])/ { print; found = 1; exit } END { if (!found) print first }'
+}
+
+# The name with which the kubelet registers this node. kubeadm writes the flag where it is not the host's.
+name_of_node() {
+  local name
+  name=$(as_root cat "$root/var/lib/kubelet/kubeadm-flags.env" "$root/etc/default/kubelet" 2>/dev/null |
+    sed -nE "s/.*--hostname-override[= ]([^ \"']+).*/\1/p" | tail -n 1) || true
+  name=${name:-$(uname -n)}
+  printf '%s' "${name,,}"
+}
+
 why_no_etcd() {
   if command -v crictl >/dev/null; then
-    printf "etcd's container is not running; see crictl ps -a on this node"
+    printf "etcd's container is not running: no container etcd of the pod kube-system/etcd-%s; see crictl ps -a on this node, and --node if it has another name in the cluster" "$node"
   else
     printf 'crictl is missing on this node and is needed to reach etcd: apt-get install cri-tools'
   fi
@@ -151,7 +192,7 @@ save() {
   clean_up
   check_space "$root$data/member/snap/db" "$root$data" "$root$directory"
   say "saving an etcd snapshot"
-  etcd_tool etcdctl "--endpoints=$endpoint" "--cacert=$pki/ca.crt" "--cert=$pki/server.crt" "--key=$pki/server.key" \
+  etcd_tool etcdctl "--endpoints=$endpoint" "--cacert=$authority" "--cert=$certificate" "--key=$key" \
     snapshot save "$scratch" || die "etcdctl snapshot save failed; see its output above"
   read_status "$scratch"
   sha256=$(sha256_of "$root$scratch")

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Bench, benchPerBlock, benchPerTest } from '../../test/node-scripts/harness.ts';
@@ -13,6 +22,7 @@ const shared = () =>
     bench = opened;
   });
 
+const manifest = '/etc/kubernetes/manifests/etcd.yaml';
 const directory = '/mnt/main/etcd-backup';
 const save = () => bench.run('snapshot_etcd.sh', '--save', directory, '--release', '1.34.5');
 const verify = (path: string) => bench.run('snapshot_etcd.sh', '--verify', path);
@@ -115,14 +125,129 @@ describe('snapshot_etcd.sh', () => {
     ['https://127.0.0.1:2379,https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
     ['https://[::1]:2379,https://[fd00::7]:2379', 'https://[::1]:2379'],
     ['https://[fd00::7]:2379,https://[::1]:12379', 'https://[::1]:12379'],
-    ['https://192.0.2.7:2379', 'https://127.0.0.1:2379'],
-  ])('contacts an etcd that listens on %s at %s', async (urls, endpoint) => {
-    const manifest = '/etc/kubernetes/manifests/etcd.yaml';
+    ['http://127.0.0.1:2379,https://localhost:4001,https://127.0.0.1:2379', 'https://localhost:4001'],
+    ['https://0.0.0.0:2379', 'https://127.0.0.1:2379'],
+    ['https://[::]:2379', 'https://[::1]:2379'],
+    ['https://192.0.2.7:2379', 'https://192.0.2.7:2379'],
+  ])('F38: contacts an etcd that listens on %s at %s', async (urls, endpoint) => {
     const text = bench.node.read(manifest).replace(/(--listen-client-urls)=.*/, `$1=${urls}`);
     bench.node.write(manifest, text);
     expect((await save()).exit).toBe(0);
     const etcdctl = bench.node.history.find(({ args }) => args.includes('save'))?.args;
     expect(etcdctl).toContain(`--endpoints=${endpoint}`);
+  });
+
+  test('F38: reads certificates and data directory from the manifest, as people write it', async () => {
+    const files = ['cert-file', 'server.crt', 'key-file', 'server.key', 'trusted-ca-file', 'ca.crt'];
+    const flags = files.map((word) =>
+      word.includes('.') ? `/etc/kubernetes/ssl/etcd/${word}` : `--${word}`,
+    );
+    const words = [
+      'etcd',
+      ...flags,
+      '"--data-dir=/data/etcd/"',
+      '"--listen-client-urls=https://127.0.0.1:2379"',
+    ];
+    bench.node.write(
+      manifest,
+      `spec:\n  containers:\n  - name: backup\n    image: backup:1\n    args: [--data-dir=/no, --cert-file=/no]\n  - name: etcd\n    image: etcd:3.6.5-0\n    command: [${words.join(', ')}]\n`,
+    );
+    const state = (name: string, text: string) => writeFileSync(join(bench.node.paths.state, name), text);
+    state('etcd-pki', '/etc/kubernetes/ssl/etcd');
+    state('etcd-data', '/data/etcd');
+    mkdirSync(onHost('/data'));
+    renameSync(onHost('/var/lib/etcd'), onHost('/data/etcd'));
+    const { exit, lastError } = await save();
+    expect([exit, lastError]).toEqual([0, '']);
+    expect(readdirSync(onHost('/data/etcd'))).toEqual(['member']);
+  });
+
+  const missing = (flag: string) => (text: string) => text.replace(new RegExp(` *- --${flag}=.*\\n`), '');
+  test.each<[what: string, change: (text: string) => string, message: string]>([
+    ['no certificate', missing('cert-file'), 'a path in --cert-file'],
+    ['no data directory', missing('data-dir'), 'a path in --data-dir'],
+    ['a variable', (text) => text.replace('=/var/lib/etcd', '=$(DATA)'), 'a path in --data-dir'],
+    ['only plain HTTP', (text) => text.replace('=https:', '=http:'), 'an https URL in --listen-client-urls'],
+    [
+      'a file of settings beside the flags',
+      (text) => text.replace('    - --data-dir', '    - --config-file=/etc/etcd.yaml\n    - --data-dir'),
+      'flags; it reads a file of settings',
+    ],
+    [
+      'a file of settings in a variable',
+      (text) =>
+        text.replace(
+          '  hostNetwork',
+          '    env:\n    - name: ETCD_CONFIG_FILE\n      value: /x\n  hostNetwork',
+        ),
+      'flags; it reads a file of settings',
+    ],
+    [
+      'another container',
+      (text) => text.replace('name: etcd\n  hostNetwork', 'name: db\n  hostNetwork'),
+      'a container etcd',
+    ],
+  ])('F38: refuses a manifest of etcd with %s', async (_what, change, message) => {
+    const before = bench.node.read(manifest);
+    bench.node.write(manifest, change(before));
+    expect(bench.node.read(manifest)).not.toBe(before);
+    const { exit, lastError } = await save();
+    expect(exit).toBe(1);
+    expect(lastError).toContain(`error: etcd's manifest on this node does not show ${message};`);
+    expect(bench.node.history.some(({ program }) => program === 'crictl')).toBe(false);
+  });
+
+  describe('F37: other pods with a container etcd', () => {
+    const other = (n: number, namespace: string, name: string) =>
+      `${String(n).repeat(64)} etcd ${namespace} ${name}\n`;
+    const others = (...lines: string[]) =>
+      writeFileSync(join(bench.node.paths.state, 'containers'), lines.join(''));
+
+    test('are not asked', async () => {
+      others(
+        other(1, 'apps', 'etcd-k8s-master'),
+        other(2, 'kube-system', 'etcd-0'),
+        other(3, 'vc', 'vc-etcd-0'),
+      );
+      const { exit, lastError } = await save();
+      expect([exit, lastError]).toEqual([0, '']);
+    });
+
+    test('are not asked either while etcd itself does not run', async () => {
+      others(other(1, 'apps', 'etcd-k8s-master'), other(2, 'kube-system', 'etcd-k8s-master2'));
+      bench.node.faults.set('etcd-down', {});
+      const { exit, lastError } = await save();
+      expect(exit).toBe(1);
+      expect(lastError).toContain(
+        "etcd's container is not running: no container etcd of the pod kube-system/etcd-k8s-master;",
+      );
+      expect(bench.node.history.some(({ args }) => args.includes('exec'))).toBe(false);
+    });
+
+    test('several that say they are this one are named, and none is asked', async () => {
+      others(other(1, 'kube-system', 'etcd-k8s-master'));
+      const { exit, lastError } = await save();
+      expect(exit).toBe(1);
+      expect(lastError).toMatch(
+        /several containers are etcd of the pod kube-system\/etcd-k8s-master: 1{64} 3f2a9c0d\w+; see crictl ps/,
+      );
+      expect(bench.node.history.some(({ args }) => args.includes('exec'))).toBe(false);
+    });
+
+    test('the name of the node is the given one, or that of its kubelet', async () => {
+      writeFileSync(join(bench.node.paths.bin, 'etcdctl'), '#!/bin/bash\nexit 9\n', { mode: 0o755 });
+      const asked = () =>
+        bench.node.history
+          .filter(({ args }) => args[0] === 'ps')
+          .map(({ args }) => args.at(-2)?.split('=').at(-1));
+      await bench.run('snapshot_etcd.sh', '--verify', '/none', '--node', 'one.example');
+      const file = '/var/lib/kubelet/kubeadm-flags.env';
+      bench.node.write(file, 'KUBELET_KUBEADM_ARGS="--hostname-override=Two --node-ip=10.0.0.1"\n');
+      await bench.run('snapshot_etcd.sh', '--verify', '/none');
+      bench.node.write('/etc/default/kubelet', "KUBELET_EXTRA_ARGS='--v=2 --hostname-override three'\n");
+      await bench.run('snapshot_etcd.sh', '--verify', '/none');
+      expect(asked()).toEqual(['etcd-one.example', 'etcd-two', 'etcd-three']);
+    });
   });
 
   test('leaves no file with a final name when it is killed, and the next run cleans up', async () => {
@@ -226,6 +351,7 @@ describe('bad input of snapshot_etcd.sh', () => {
     ],
     [['--save', '/mnt/$(id)', '--release', '1.34.5'], '--save: "/mnt/$(id)" is not allowed'],
     [['--save', '/mnt/main', '--release', '1.34.5', '--keep', '0'], '--keep: "0" is not allowed'],
+    [['--save', '/mnt/main', '--release', '1.34.5', '--node', 'a b'], '--node: "a b" is not allowed'],
     [['--save', '/mnt/main', '--verify', '/x', '--release', '1.34.5'], '--verify: expected one of'],
   ])('refuses %j', async (args, message) => {
     const { exit, lastError } = await bench.run('snapshot_etcd.sh', ...args);

@@ -153,7 +153,9 @@ const complaints =
   /^(E|W|Err)[:0-9]|EXPKEYSIG|KEYEXPIRED|NO_PUBKEY|is not signed|Failed to fetch|Could not get lock/;
 const socket = 'unix:///run/containerd/containerd.sock';
 const images = `crictl --runtime-endpoint ${socket} --image-endpoint ${socket}`;
-const etcdId = 'crictl ps --state Running --name "^etcd$" -q';
+const etcdOf = (pod: string) =>
+  `crictl ps --state Running --label io.kubernetes.container.name=etcd --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.pod.name=${pod} -q`;
+const etcdId = etcdOf('etcd-k8s-master');
 const inEtcd = `crictl exec "$(${etcdId})"`;
 const pki = '/etc/kubernetes/pki/etcd';
 const tls = `--cacert=${pki}/ca.crt --cert=${pki}/server.crt --key=${pki}/server.key`;
@@ -227,7 +229,12 @@ const situations: readonly Situation[] = [
           reads: part(new RegExp(`image: \\S*/${name}:(\\S+)`)),
         }),
       ),
-      { line: `cat ${manifests}/etcd.yaml`, exit: 0, reads: lines(/--data-dir=/) },
+      {
+        line: `cat ${manifests}/etcd.yaml`,
+        exit: 0,
+        reads: lines(/--(data-dir|cert-file|key-file|trusted-ca-file)=/),
+      },
+      { line: 'uname -n', exit: 0, reads: everything },
       {
         line: `cat ${manifests}/etcd.yaml`,
         exit: 0,
@@ -239,11 +246,7 @@ const situations: readonly Situation[] = [
     title: 'etcd, and a snapshot of it',
     calls: [
       { line: etcdId, exit: 0, reads: everything },
-      {
-        line: 'crictl ps --state Running --label io.kubernetes.container.name=etcd -q',
-        exit: 0,
-        reads: everything,
-      },
+      { line: `[[ -z $(${etcdOf('etcd-other')}) ]]`, exit: 0, reads: exitCode },
       { line: `[[ -z $(${etcdId}) ]]`, on: worker, exit: 0, reads: exitCode },
       { line: 'crictl ps --state None -q', exit: 1, reads: part(/(--state should be .*)/) },
       { line: 'crictl exec none etcdutl version', exit: 1, reads: part(/^(execing command .*)/m) },

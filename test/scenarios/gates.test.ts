@@ -7,7 +7,7 @@ import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
 import type { AnyLab } from '../lab/lab.ts';
 import { changesByPrograms, cordonChanges } from './observe.ts';
-import { startLab } from './start-lab.ts';
+import { embedded, startLab } from './start-lab.ts';
 
 /**
  * What closes the gates, in the whole program: asked by `plan` and at preflight, with nothing ever changed.
@@ -120,17 +120,16 @@ describe('before a minor', () => {
     expect((await lab.cli(['plan', ...minor])).exitCode).toBe(0);
   });
 
-  it('an etcd that is no pod is unknown until the settings say which it is', async () => {
-    const pods = await lab.api.list('pods', 'kube-system');
-    const pod = pods.find((one) => one.metadata.labels?.component === 'etcd');
-    const relabel = async (component: string) =>
-      lab.api.modify('pods', 'kube-system', pod?.metadata.name ?? '', (one) => {
-        one.metadata.labels = { ...one.metadata.labels, component };
+  // kube-apiserver lets nobody change that annotation.
+  embedded.it('an etcd that is no static pod is unknown until the settings say which it is', async () => {
+    const annotate = async (name: string) =>
+      lab.api.modify('pods', 'kube-system', 'etcd-k8s-master', ({ metadata }) => {
+        metadata.annotations = { [name]: 'hash' };
       });
-    await relabel('another');
+    await annotate('example.com/not-mirror');
     const unknown = await plan('etcd');
     const known = await plan('etcd', minor, await settingsWith({ externalEtcdVersion: '3.5.26' }));
-    await relabel('etcd');
+    await annotate('kubernetes.io/config.mirror');
     expect(unknown).toMatchObject({ exitCode: 3, state: 'CLOSED' });
     expect(unknown.said.join()).toContain('set gates.externalEtcdVersion');
     expect(known).toMatchObject({ exitCode: 0, state: 'open' });

@@ -1,5 +1,5 @@
-# What the manifests of this node's static pods say. A container is found by its name: a sidecar, such as a KMS
-# plugin, may stand before it (F36).
+# What the manifests of this node's static pods say. A container is found by its name: a sidecar, such as a
+# KMS plugin, may stand before it (F36).
 manifests="$root/etc/kubernetes/manifests"
 
 # Prints of the container `wanted` its image, as "image IMAGE", and the words of its command line, as
@@ -34,7 +34,7 @@ function key(text) {
 }
 function join(a, b) { return a == "" || b == "" ? a b : a " " b }
 function add(word) { words[field] = words[field] "\nword " word }
-# A list in brackets, which may go on in the next line.
+# A list in brackets, which may continue in the next line.
 function add_flow(text) {
   for (;;) {
     sub(/^[ \t,]+/, "", text)

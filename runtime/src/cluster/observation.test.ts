@@ -53,21 +53,21 @@ it('sends no request for what kubelets report all the time', async () => {
   expect(lists()).toBeLessThanOrEqual(3);
 });
 
-it('notices the control-plane pods, and no others', async () => {
-  const pod = (name: string, tier: string) => ({
+it('notices the control-plane pods, and no others with their label (F39)', async () => {
+  const pod = (name: string, annotations: Record<string, string> = {}) => ({
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: 'kube-system', labels: { tier } },
+    metadata: { name, namespace: 'kube-system', labels: { tier: 'control-plane' }, annotations },
     spec: { nodeName: 'one', containers: [{ name: 'c', image: 'c' }] },
     status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'False' }] },
   });
-  lab.api.apply([pod('etcd-one', 'control-plane'), pod('coredns', 'add-on')]);
+  lab.api.apply([pod('etcd-one', { 'kubernetes.io/config.mirror': 'x' }), pod('etcd-operator')]);
   const become = (name: string) =>
     lab.api.store.modify('pods', 'kube-system', name, (object) => {
       object.status = { ...object.status, conditions: [{ type: 'Ready', status: 'True' }] } as never;
     });
   const observation = await observe(connect(lab), ['control-plane pods']);
-  become('coredns');
+  become('etcd-operator');
   expect(await timed(observation.next(within(300, never)))).toBeGreaterThanOrEqual(299);
   become('etcd-one');
   expect(await timed(observation.next(within(20_000, never)))).toBeLessThan(5_000);

@@ -1,7 +1,7 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { pause, TimeoutError, type Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
-import { controlPlaneSelector } from './static-pods.ts';
+import { componentOf, controlPlaneSelector } from './control-plane-pods.ts';
 import { type ObjectSource, waitForObjects } from './watch.ts';
 
 /** What can be observed: the nodes, or the pods of kubeadm's control plane. */
@@ -64,10 +64,13 @@ const sources: Readonly<Record<Observable, (client: KubernetesClient) => Source>
   'control-plane pods': (client) => ({
     path: '/api/v1/namespaces/kube-system/pods',
     query: { labelSelector: controlPlaneSelector },
-    list: () =>
-      client.call('list the control-plane pods', () =>
-        client.core.listNamespacedPod({ namespace: 'kube-system', labelSelector: controlPlaneSelector }),
-      ),
+    async list() {
+      const request = { namespace: 'kube-system', labelSelector: controlPlaneSelector };
+      const { items, ...answer } = await client.call('list the control-plane pods', () =>
+        client.core.listNamespacedPod(request),
+      );
+      return { ...answer, items: items.filter((pod) => componentOf(pod) !== undefined) };
+    },
     digest: digestOf,
   }),
 };

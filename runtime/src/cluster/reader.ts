@@ -4,6 +4,7 @@ import { type Release, releaseOf } from '../release.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
+import { componentOf } from './control-plane-pods.ts';
 import { listBudgets } from './disruption-budgets.ts';
 import { type ClusterNode, inOrder, type ReadAnnotations, readNodes } from './nodes.ts';
 import { type Observable, type Observation, observe } from './observation.ts';
@@ -73,7 +74,7 @@ export function clusterReader(
       const { items } = await client.call('list the API servers', () =>
         client.core.listNamespacedPod(request),
       );
-      return items;
+      return items.filter((pod) => componentOf(pod) === 'kube-apiserver');
     },
     async pods() {
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());

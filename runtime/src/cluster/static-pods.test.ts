@@ -208,7 +208,10 @@ describe('waiting for static pods', () => {
             name: name.replace('one', node),
             namespace: 'kube-system',
             labels: { tier: 'control-plane' },
-            annotations: { 'kubernetes.io/config.hash': `hash-of-${name}` },
+            annotations: {
+              'kubernetes.io/config.hash': `hash-of-${name}`,
+              'kubernetes.io/config.mirror': `hash-of-${name}`,
+            },
           },
           spec: {
             nodeName: node,

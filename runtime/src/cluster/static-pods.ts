@@ -1,16 +1,11 @@
 import type { V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
+import { componentOf, controlPlaneSelector, ownComponents } from './control-plane-pods.ts';
 import { timeOf } from './nodes.ts';
 import { isMirror, isPodReady } from './pods.ts';
 import { probesOf } from './probes.ts';
 import { waitForObjects } from './watch.ts';
-
-/** Static pods that kubeadm runs on every control-plane node; etcd may be outside the cluster. */
-const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
-
-/** Selects the pods of kubeadm's control plane. */
-export const controlPlaneSelector = 'tier=control-plane';
 
 /**
  * An answer of the API server that took longer than this came after an outage, milliseconds. The kubelet may
@@ -80,7 +75,7 @@ export function judgeStaticPods(
   kubeletStart: number,
   { listed, answering }: NodeAnswer,
 ): StaticPods {
-  const missing = components
+  const missing = ownComponents
     .map((component) => `${component}-${node}`)
     .filter((name) => !pods.some((pod) => nameOf(pod) === name));
   const isUp = (pod: V1Pod) =>
@@ -212,9 +207,10 @@ export async function waitForStaticPods(
         client.core.listNamespacedPod({ namespace: 'kube-system', ...selectors }),
       );
       const answered = performance.now();
-      const add = (says?: NodeAnswer) => observation.add(answer.items, asked, answered, says);
+      const pods = answer.items.filter((pod) => componentOf(pod) !== undefined);
+      const add = (says?: NodeAnswer) => observation.add(pods, asked, answered, says);
       add();
-      const unready = answer.items.filter((pod) => observation.unready.includes(nameOf(pod)));
+      const unready = pods.filter((pod) => observation.unready.includes(nameOf(pod)));
       const answering = answers === undefined ? noAnswer.answering : await namesAnswering(unready, answers);
       if (answering.size > 0) add({ ...noAnswer, answering });
       // What the kubelet lists is newer than the answer, so a hash that both have is of a pod that stays.

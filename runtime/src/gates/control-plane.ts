@@ -1,4 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { controlPlanePods } from '../cluster/control-plane-pods.ts';
 import { isPodReady, podName } from '../cluster/pods.ts';
 import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { Gate } from './gate.ts';
@@ -11,7 +12,7 @@ export const controlPlaneGate: Gate = {
   opensByWaiting: true,
   observes: ['nodes', 'control-plane pods'],
   async check({ cluster, nodes, inFlight }) {
-    const pods = (await cluster.pods()).filter((p) => p.metadata?.labels?.tier === 'control-plane');
+    const pods = controlPlanePods(await cluster.pods(), nodes);
     const members = nodes.filter((n) => n.controlPlane);
     const inProgress = members.filter((n) => isInProgressOf(n, inFlight));
     const isOn = (pod: V1Pod, node: { name: string }) => pod.spec?.nodeName === node.name;

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest';
-import { testSettings } from '../testing/cluster.ts';
+import type { V1Container, V1Pod } from '@kubernetes/client-node';
+import { describe, expect, test } from 'vitest';
+import { componentPod, testSettings } from '../testing/cluster.ts';
 import { inFlightSince, master } from '../testing/fake-context.ts';
 import { etcdMembers } from './etcd-members.ts';
 import type { GateContext } from './gate.ts';
@@ -14,17 +15,44 @@ const member = (i: number, error?: string) => ({
   ...(error !== undefined && { error }),
 });
 const id = '3f2a9c0d1e77';
+const flagsOf = (endpoint: string, directory: string) => [
+  `--endpoints=${endpoint}`,
+  `--cacert=${directory}/ca.crt`,
+  `--cert=${directory}/server.crt`,
+  `--key=${directory}/server.key`,
+];
+const kubeadms = flagsOf('https://127.0.0.1:2379', '/etc/kubernetes/pki/etcd');
 
-async function reasonsFor(output: string, container = id): Promise<readonly string[]> {
+const etcdOf = (node: string, container: Partial<V1Container> = {}) =>
+  componentPod('etcd', node, 'registry.k8s.io/etcd:3.6.5-0', container);
+const etcds = nodes.map(({ name }) => etcdOf(name));
+/** What crictl is asked for: etcd of the static pod of k8s-master2. */
+const asked = [
+  ...['crictl', 'ps', '--state', 'Running', '--label', 'io.kubernetes.container.name=etcd'],
+  ...['--label', 'io.kubernetes.pod.namespace=kube-system'],
+  ...['--label', 'io.kubernetes.pod.name=etcd-k8s-master2', '-q'],
+];
+
+async function reasonsFor(
+  output: string,
+  container = id,
+  pods: readonly V1Pod[] = etcds,
+  flags: readonly string[] = kubeadms,
+): Promise<readonly string[]> {
   const read = async ({ name }: { name: string }, words: readonly string[]) => {
     expect(name).toBe('k8s-master2');
-    if (words[1] === 'ps') return { code: 0, output: container };
+    if (words[1] === 'ps') {
+      expect(words).toEqual(asked);
+      return { code: 0, output: container };
+    }
+    expect(words.slice(3, 8)).toEqual(['etcdctl', ...flags]);
     expect(words.slice(0, 3)).toEqual(['crictl', 'exec', id]);
     return { code: output.includes('false') ? 1 : 0, output };
   };
   const ready = nodes.map((node) => ({ ...node, ready: node.name !== 'k8s-master' }));
   const settings = testSettings();
-  const ctx = { nodes: ready, shell: { read }, settings } as unknown as GateContext;
+  const cluster = { pods: async () => pods };
+  const ctx = { nodes: ready, shell: { read }, settings, cluster } as unknown as GateContext;
   return (await etcdMembers.check(ctx)).reasons;
 }
 
@@ -72,6 +100,73 @@ test('an external etcd of the settings is not checked', async () => {
   });
 });
 
+test('F37: a container of another pod is not asked; several of this pod are named', async () => {
+  const both = await reasonsFor('', `${'1'.repeat(64)}\n${'2'.repeat(64)}`);
+  expect(both).toEqual([
+    'several containers on k8s-master2 are etcd of kube-system/etcd-k8s-master2: 1111111111111, 2222222222222',
+  ]);
+  const [first] = etcds;
+  const others = [
+    { ...etcdOf('k8s-master2'), metadata: { name: 'etcd-k8s-master2', namespace: 'apps' } },
+    { ...etcdOf('k8s-master2'), metadata: { name: 'etcd-0', namespace: 'kube-system' } },
+  ];
+  expect(await reasonsFor('', '', [first as V1Pod, ...others])).toEqual([
+    'k8s-master2 has no pod kube-system/etcd-k8s-master2: is etcd running there?',
+  ]);
+});
+
+const healthy = JSON.stringify([member(0), member(1), member(2)]);
+/** kubespray's, after those of a sidecar. */
+const elsewhere = (...urls: string[]) => [
+  ...['etcd', '--cert-file', '/etc/kubernetes/ssl/etcd/server.crt'],
+  '--trusted-ca-file=/etc/kubernetes/ssl/etcd/ca.crt',
+  '-key-file=/etc/kubernetes/ssl/etcd/server.key',
+  `--listen-client-urls=${urls.join()}`,
+];
+describe("F38: what etcd's command line says", () => {
+  test.each([
+    [['https://10.0.0.11:4001', 'https://127.0.0.1:4001'], 'https://127.0.0.1:4001'],
+    [['https://10.0.0.11:2379'], 'https://10.0.0.11:2379'],
+    [['http://127.0.0.1:1', 'https://0.0.0.0:2379'], 'https://127.0.0.1:2379'],
+    [['https://[fd00::11]:2379', 'https://[::1]:2379'], 'https://localhost:2379'],
+    [['https://[::]:2379'], 'https://localhost:2379'],
+  ])('etcd that listens at %j is asked at %s, with its own certificates', async (urls, endpoint) => {
+    const pod = etcdOf('k8s-master2', { command: elsewhere(...urls) });
+    pod.spec?.containers.unshift({ name: 'backup', command: ['x', '--cert-file=/no'] });
+    const flags = flagsOf(endpoint, '/etc/kubernetes/ssl/etcd');
+    expect(await reasonsFor(healthy, id, [pod], flags)).toEqual([]);
+  });
+
+  const [, ...own] = elsewhere('https://127.0.0.1:2379');
+  test.each<[what: string, container: Partial<V1Container>, message: string]>([
+    ['has no certificate', { command: ['etcd', ...own.slice(2)] }, 'a path in --cert-file'],
+    ['has a variable', { command: ['etcd', ...own, '--key-file=$(KEY)'] }, 'a path in --key-file'],
+    [
+      'listens to plain HTTP',
+      { command: elsewhere('http://127.0.0.1:2379') },
+      'an https URL in --listen-client-urls',
+    ],
+    [
+      'listens to nothing that can be asked',
+      { command: elsewhere('https://[fd00::1]:1') },
+      'an https URL in',
+    ],
+    ['has a file of settings', { args: ['--config-file=/x'] }, 'its flags, as it reads a file of settings'],
+    [
+      'has a file of settings in a variable',
+      { env: [{ name: 'ETCD_CONFIG_FILE', value: '/x' }] },
+      'its flags, as it reads a file of settings',
+    ],
+    ['is another container', { name: 'db' }, 'a container etcd'],
+  ])('an etcd that %s is unknown', async (_what, container, message) => {
+    const command = ['etcd', ...own];
+    const pod = etcdOf('k8s-master2', { command, ...container });
+    await expect(reasonsFor(healthy, id, [pod])).rejects.toThrow(
+      `kube-system/etcd-k8s-master2 does not show ${message}`,
+    );
+  });
+});
+
 test('etcd does not run on the node that is queried', async () => {
   expect(await reasonsFor('', '')).toEqual([
     'etcd is not running on k8s-master2; see crictl ps -a on that node',
@@ -98,7 +193,9 @@ test('over IPv6 etcd is queried as localhost, and the member of a node in progre
   };
   const inProgress = over6.map((node) => (node.changedAt ? { ...node, cordonedByUs: true } : node));
   const inFlight = inFlightSince(Date.now() - 60_000);
+  const command = elsewhere('https://[::1]:2379', 'https://[fd00::11]:2379');
   const ctx = {
+    cluster: { pods: async () => nodes.map(({ name }) => etcdOf(name, { command })) },
     nodes: inProgress,
     shell: { read },
     settings: testSettings(),

@@ -1,22 +1,29 @@
 import { isIPv6 } from 'node:net';
+import { controlPlanePods } from '../cluster/control-plane-pods.ts';
+import { type EtcdAccess, etcdAccess } from '../cluster/etcd-access.ts';
 import { hasExternalEtcd } from '../cluster/external-etcd.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Findings, Gate } from './gate.ts';
 
-const pki = '/etc/kubernetes/pki/etcd';
-/**
- * etcd of kubeadm listens on the loopback address of the node's address family. Its certificate names both
- * loopback addresses and localhost.
- */
-const healthCommand = (address: string) => [
+/** The certificate of kubeadm's etcd names both loopback addresses and localhost. */
+const healthCommand = ({ endpoint, authority, certificate, key }: EtcdAccess) => [
   'etcdctl',
-  `--endpoints=https://${isIPv6(address) ? 'localhost' : '127.0.0.1'}:2379`,
-  `--cacert=${pki}/ca.crt`,
-  `--cert=${pki}/server.crt`,
-  `--key=${pki}/server.key`,
+  `--endpoints=${endpoint}`,
+  `--cacert=${authority}`,
+  `--cert=${certificate}`,
+  `--key=${key}`,
   ...['endpoint', 'health', '--cluster', '-w', 'json'],
+];
+
+/** The container etcd of the node's static pod, and of no other (F37). crictl lists what has all labels. */
+const findCommand = (node: ClusterNode) => [
+  ...['crictl', 'ps', '--state', 'Running'],
+  ...['--label', 'io.kubernetes.container.name=etcd'],
+  ...['--label', 'io.kubernetes.pod.namespace=kube-system'],
+  ...['--label', `io.kubernetes.pod.name=etcd-${node.name}`],
+  '-q',
 ];
 
 /**
@@ -31,8 +38,8 @@ export const etcdMembers: Gate = {
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
   async check(ctx) {
-    const { nodes, shell, inFlight } = ctx;
-    if (await hasExternalEtcd(ctx))
+    const { nodes, shell, inFlight, cluster } = ctx;
+    if (await hasExternalEtcd(ctx, nodes))
       return { reasons: [], notAsked: 'not checked: etcd is outside the cluster and is not upgraded' };
     const members = nodes.filter((node) => node.controlPlane);
     if (members.length === 1)
@@ -44,7 +51,12 @@ export const etcdMembers: Gate = {
     const others = members.filter((node) => !inProgress.includes(node));
     const queried = others.find((node) => node.ready) ?? others[0] ?? members[0];
     if (queried === undefined) return { reasons: ['the cluster has no control-plane node'] };
-    const health = await healthFrom(shell, queried);
+    const [pod] = controlPlanePods(await cluster.pods(), [queried], ['etcd']);
+    if (pod === undefined)
+      return {
+        reasons: [`${queried.name} has no pod kube-system/etcd-${queried.name}: is etcd running there?`],
+      };
+    const health = await healthFrom(shell, queried, etcdAccess(pod));
     if ('why' in health) return { reasons: [health.why] };
     return judge(members, inProgress, queried, health.output);
   },
@@ -54,24 +66,21 @@ export const etcdMembers: Gate = {
 async function healthFrom(
   shell: NodeShell,
   node: ClusterNode,
+  access: EtcdAccess,
 ): Promise<{ output: string } | { why: string }> {
-  const container = await shell.read(node, [
-    'crictl',
-    'ps',
-    '--state',
-    'Running',
-    '--label',
-    'io.kubernetes.container.name=etcd',
-    '-q',
-  ]);
+  const container = await shell.read(node, findCommand(node));
   // As sudo and as a shell report it.
   if (/crictl: (command )?not found/.test(container.output))
     return {
       why: `crictl is missing on ${node.name} and is needed to reach etcd: apt-get install cri-tools`,
     };
-  const id = /^[0-9a-f]{12,64}$/m.exec(container.output)?.[0];
+  const [id, ...more] = container.output.match(/^[0-9a-f]{12,64}$/gm) ?? [];
   if (id === undefined) return { why: `etcd is not running on ${node.name}; see crictl ps -a on that node` };
-  const { output } = await shell.read(node, ['crictl', 'exec', id, ...healthCommand(node.address)]);
+  if (more.length > 0) {
+    const all = [id, ...more].map((one) => one.slice(0, 13)).join(', ');
+    return { why: `several containers on ${node.name} are etcd of kube-system/etcd-${node.name}: ${all}` };
+  }
+  const { output } = await shell.read(node, ['crictl', 'exec', id, ...healthCommand(access)]);
   return { output };
 }
 

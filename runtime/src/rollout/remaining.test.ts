@@ -2,8 +2,8 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { expect, it, test } from 'vitest';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
-import { clusterNode } from '../testing/cluster.ts';
-import { type RemainingSource, remaining, withServerImage } from './remaining.ts';
+import { clusterNode, componentPod } from '../testing/cluster.ts';
+import { type RemainingSource, remaining, withTargetImage } from './remaining.ts';
 
 const target = parseRelease('test', '1.34.5');
 const old = parseRelease('test', '1.34.2');
@@ -12,10 +12,7 @@ const master = (n: number, change: Partial<ClusterNode> = {}) =>
 const worker = (n: number, change: Partial<ClusterNode> = {}) =>
   clusterNode(`node${n}`, { release: target, ...change });
 
-const apiServer = (node: string, image: string): V1Pod => ({
-  metadata: { namespace: 'kube-system', labels: { component: 'kube-apiserver' } },
-  spec: { nodeName: node, containers: [{ name: 'kube-apiserver', image }] },
-});
+const apiServer = (node: string, image: string): V1Pod => componentPod('kube-apiserver', node, image);
 
 interface Case {
   readonly nodes: readonly ClusterNode[];
@@ -111,8 +108,8 @@ it('does not read the nodes again when they are given', async () => {
 
 it('replaces the image of an API server and of no other pod', () => {
   const other: V1Pod = { metadata: { namespace: 'apps' }, spec: { containers: [{ name: 'web' }] } };
-  expect(withServerImage(other, target)).toBe(other);
-  const shown = withServerImage(apiServer('master1', image('1.34.2')), target);
+  expect(withTargetImage(other, target)).toBe(other);
+  const shown = withTargetImage(apiServer('master1', image('1.34.2')), target);
   expect(shown.spec?.containers[0]?.image).toBe('kube-apiserver:v1.34.5');
 });
 
@@ -126,7 +123,7 @@ it('tells the container of the API server from a sidecar before it', async () =>
   const pods = [withSidecar('master1', '1.34.5'), withSidecar('master2', '1.34.2')];
   const found = { ...source({ nodes }), apiServers: async () => pods };
   expect((await remaining(found, target)).servers.map(({ name }) => name)).toEqual(['master2']);
-  const shown = withServerImage(withSidecar('master2', '1.34.2'), target);
+  const shown = withTargetImage(withSidecar('master2', '1.34.2'), target);
   expect(shown.spec?.containers.map((one) => one.image)).toEqual([
     'registry.example/kms:v0.3.0',
     'kube-apiserver:v1.34.5',

@@ -1,4 +1,5 @@
-import type { V1Container, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
+import { ownComponents, ownContainer, tagOf } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import { compareReleases, type Release, releaseOf } from '../release.ts';
@@ -66,12 +67,6 @@ async function serversBehind(
   return controlPlane.filter(({ name }) => compareReleases(servers.get(name) ?? server, target) < 0);
 }
 
-const isApiServer = ({ metadata }: V1Pod): boolean =>
-  metadata?.namespace === 'kube-system' && metadata.labels?.component === 'kube-apiserver';
-
-/** The pod's first container may be a sidecar, such as a KMS plugin. */
-const isServer = ({ name }: V1Container): boolean => name === 'kube-apiserver';
-
 /**
  * Node name → release of its API server, for each pod whose image tag is a release.
  *
@@ -79,22 +74,23 @@ const isServer = ({ name }: V1Container): boolean => name === 'kube-apiserver';
  */
 export function releasesOf(pods: readonly V1Pod[]): Map<string, Release> {
   const found = new Map<string, Release>();
-  for (const { spec } of pods) {
-    const tag = spec?.containers.find(isServer)?.image?.replace(/@.*$/, '').split(':').at(-1) ?? '';
-    const release = releaseOf(tag);
-    if (release !== undefined && spec?.nodeName) found.set(spec.nodeName, release);
+  for (const pod of pods) {
+    const release = releaseOf(tagOf(ownContainer(pod)?.image ?? '') ?? '');
+    if (release !== undefined && pod.spec?.nodeName) found.set(pod.spec.nodeName, release);
   }
   return found;
 }
 
 /**
- * For dry runs: the pod as it will be after its node's upgrade. An API server has the new image; other pods
- * are unchanged.
+ * For dry runs: the pod as it will be after its node's upgrade. Kubernetes' own components have the new
+ * image; other pods are unchanged.
  */
-export function withServerImage(pod: V1Pod, target: Release): V1Pod {
-  if (pod.spec === undefined || !isApiServer(pod)) return pod;
+export function withTargetImage(pod: V1Pod, target: Release): V1Pod {
+  const own = ownContainer(pod);
+  const component = ownComponents.find((name) => name === own?.name);
+  if (pod.spec === undefined || component === undefined) return pod;
   const containers = pod.spec.containers.map((container) =>
-    isServer(container) ? { ...container, image: `kube-apiserver:v${target}` } : container,
+    container === own ? { ...container, image: `${component}:v${target}` } : container,
   );
   return { ...pod, spec: { ...pod.spec, containers } };
 }

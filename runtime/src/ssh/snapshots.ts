@@ -52,7 +52,7 @@ export function etcdSnapshots(
       const result = await shell.script(
         node,
         'snapshot_etcd',
-        ['--save', directory, '--release', release, '--keep', String(keep)],
+        ['--save', directory, '--release', release, '--keep', String(keep), '--node', node.name],
         timeout,
       );
       const snapshot = snapshotSchema.safeParse(result);
@@ -67,7 +67,7 @@ export function etcdSnapshots(
     },
     async verify(node, path) {
       try {
-        await shell.script(node, 'snapshot_etcd', ['--verify', path], timeout);
+        await shell.script(node, 'snapshot_etcd', ['--verify', path, '--node', node.name], timeout);
         return true;
       } catch (error) {
         if (error instanceof ScriptError) return false;

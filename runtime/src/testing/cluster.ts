@@ -1,4 +1,5 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Container, V1Pod } from '@kubernetes/client-node';
+import type { Component } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { parseRelease } from '../release.ts';
 import { parseSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
@@ -42,6 +43,36 @@ export const testSettings = (change: Partial<SettingsInput> = {}): Settings =>
     pushgateway: { url: 'http://127.0.0.1:9' },
     ...change,
   });
+
+/** etcd's command line as kubeadm writes it, without what nobody reads. */
+const etcdCommand = [
+  'etcd',
+  '--cert-file=/etc/kubernetes/pki/etcd/server.crt',
+  '--data-dir=/var/lib/etcd',
+  '--key-file=/etc/kubernetes/pki/etcd/server.key',
+  '--listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379',
+  '--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt',
+];
+
+/** The mirror pod of a component of kubeadm's control plane, Ready. @param image of its container. */
+export function componentPod(
+  component: Component,
+  node: string,
+  image: string,
+  container: Partial<V1Container> = {},
+): V1Pod {
+  const command = component === 'etcd' ? etcdCommand : [component];
+  return {
+    metadata: {
+      name: `${component}-${node}`,
+      namespace: 'kube-system',
+      labels: { component, tier: 'control-plane' },
+      annotations: { 'kubernetes.io/config.mirror': 'hash' },
+    },
+    spec: { nodeName: node, containers: [{ name: component, image, command, ...container }] },
+    status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
+  };
+}
 
 /** A running pod of the namespace `apps`, controlled by a ReplicaSet. */
 export function pod(name: string, change: Partial<V1Pod> = {}): V1Pod {

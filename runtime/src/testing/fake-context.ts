@@ -1,4 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { componentOf, ownComponents } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
@@ -6,13 +7,13 @@ import type { Alert } from '../prometheus/alerts.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
 import type { InFlight } from '../rollout/journal.ts';
-import { withServerImage } from '../rollout/remaining.ts';
+import { withTargetImage } from '../rollout/remaining.ts';
 import { requestOf } from '../rollout/request.ts';
 import type { SettingsInput } from '../settings/settings.ts';
 import type { Snapshot } from '../ssh/snapshots.ts';
 import type { Context } from '../upgrade/context.ts';
 import { pause, TimeoutError } from '../wait.ts';
-import { clusterNode, controlPlaneTaint, testSettings } from './cluster.ts';
+import { clusterNode, componentPod, controlPlaneTaint, testSettings } from './cluster.ts';
 import { previewOutput } from './preview.ts';
 
 const release = (text: string): Release => parseRelease('test', text);
@@ -33,7 +34,7 @@ export interface FakeCluster {
   inFlight: InFlight | undefined;
   /** The reason of the kill switch; undefined: it is not set. */
   killSwitch: string | undefined;
-  /** @default one Ready pod of etcd on each control-plane node */
+  /** @default the Ready pods of each control-plane node */
   pods: V1Pod[];
   /** Errors of nodes that cannot be read. */
   unreadable: InputError[];
@@ -101,15 +102,10 @@ export function inFlightSince(at: number, change: Partial<InFlight> = {}): InFli
   };
 }
 
-const controlPlanePod = (node: string): V1Pod => ({
-  metadata: {
-    name: `etcd-${node}`,
-    namespace: 'kube-system',
-    labels: { component: 'etcd', tier: 'control-plane' },
-  },
-  spec: { nodeName: node, containers: [{ name: 'etcd', image: 'registry.k8s.io/etcd:3.6.5-0' }] },
-  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-});
+const controlPlaneOf = (node: string, server: string): V1Pod[] => [
+  componentPod('etcd', node, 'registry.k8s.io/etcd:3.6.5-0'),
+  ...ownComponents.map((name) => componentPod(name, node, `registry.k8s.io/${name}:v${server}`)),
+];
 
 /** A context over a cluster in memory: a run 1.34.2 → 1.34.5 over three nodes, unless the options differ. */
 export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: FakeCluster } {
@@ -132,7 +128,9 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     server: release(options.server ?? nodes[0]?.release ?? '1.34.2'),
     inFlight: options.inFlight && inFlightSince(startedAt(), options.inFlight),
     killSwitch: undefined,
-    pods: nodes.filter((node) => node.controlPlane).map((node) => controlPlanePod(node.name)),
+    pods: nodes
+      .filter((node) => node.controlPlane)
+      .flatMap((node) => controlPlaneOf(node.name, options.server ?? node.release)),
     firing: async () => [],
     unreadable: [],
     onDrain: async () => {},
@@ -221,8 +219,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       serverRelease: async () => fake.server,
       nodes: async () => fake.nodes,
       unreadableNodes: async () => fake.unreadable,
-      apiServers: async () =>
-        fake.pods.filter(({ metadata }) => metadata?.labels?.component === 'kube-apiserver'),
+      apiServers: async () => fake.pods.filter((pod) => componentOf(pod) === 'kube-apiserver'),
       pods: async () => fake.pods,
       budgets: async () => [],
       async waitForNode(name, what, done) {
@@ -317,7 +314,7 @@ function writing(
         if (name !== 'update_k8s') return {};
         if (!args.includes('kubeadm')) fake.change(node, { release: target });
         fake.pods = fake.pods.map((pod) =>
-          pod.spec?.nodeName === node ? withServerImage(pod, target) : pod,
+          pod.spec?.nodeName === node ? withTargetImage(pod, target) : pod,
         );
         if (args.includes('master')) fake.server = target;
         return {};

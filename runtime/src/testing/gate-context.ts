@@ -1,4 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { componentOf } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import { checkGates, type Gate, type GateContext, type Verdict } from '../gates/gate.ts';
 import type { Sample } from '../prometheus/metrics.ts';
@@ -64,7 +65,7 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
   const pods = [...(given.pods ?? [])];
   const cluster = {
     pods: async () => pods,
-    apiServers: async () => pods.filter((pod) => pod.metadata?.labels?.component === 'kube-apiserver'),
+    apiServers: async () => pods.filter((pod) => componentOf(pod) === 'kube-apiserver'),
     serverRelease: async () => release(server),
   };
   const ctx = {

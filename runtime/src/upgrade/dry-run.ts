@@ -9,7 +9,7 @@ import { judgePods } from '../drain/drain.ts';
 import { ruleFor } from '../drain/rules.ts';
 import type { Release } from '../release.ts';
 import type { InFlight, Journal } from '../rollout/journal.ts';
-import { withServerImage } from '../rollout/remaining.ts';
+import { withTargetImage } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import type { Snapshots } from '../ssh/snapshots.ts';
@@ -84,7 +84,7 @@ function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Rel
     );
   };
   const shown = (pods: readonly V1Pod[]) =>
-    pods.map((pod) => (upgraded.has(pod.spec?.nodeName ?? '') ? withServerImage(pod, target) : pod));
+    pods.map((pod) => (upgraded.has(pod.spec?.nodeName ?? '') ? withTargetImage(pod, target) : pod));
   return {
     ...real,
     nodes,

@@ -9,7 +9,7 @@ export const stubs = import.meta.dirname;
 const hostPrograms = (
   'awk base64 basename bash cat chmod cksum cmp cp cut date diff dirname du egrep env expr false find flock grep gzip head ' +
   'install kill ln ls mkdir mktemp mv nohup od paste printf ps readlink realpath rm rmdir sed seq setsid sh sha256sum sleep sort ' +
-  'stat sync tail tar tee test timeout touch tr true truncate uname uniq wc xargs zcat'
+  'stat sync tail tar tee test timeout touch tr true truncate uniq wc xargs zcat'
 ).split(' ');
 
 /** The state of a new node. */
@@ -154,6 +154,8 @@ function writePackages({ root, state }: NodePaths, options: FilesystemOptions): 
   // For each component; a control-plane node has four.
   write('duration/kubeadm', '0.15');
   write('etcd-revision', '40221');
+  write('etcd-pki', '/etc/kubernetes/pki/etcd');
+  write('etcd-data', '/var/lib/etcd');
   const docker = 'https://download.docker.com/linux/debian bookworm/stable amd64 Packages';
   const versions = ['1.7.24', '1.7.27', '1.7.28', '2.1.4', options.containerd];
   write('other-packages', [...new Set(versions)].map((v) => `containerd.io|${v}-1|${docker}\n`).join(''));

@@ -20,17 +20,19 @@ wanted_tag() {
 # render COMPONENT TAG: the manifest as kubeadm writes it. Flags come from kubeadm-config alone, not from the
 # old file (F22).
 render() {
-  local flag
+  local flag pki=/etc/kubernetes/pki/etcd
   printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: %s\n    tier: control-plane\n  name: %s\n  namespace: kube-system\n' "$1" "$1"
   printf 'spec:\n  containers:\n  - command:\n    - %s\n' "$1"
   case $1 in
     etcd)
+      printf '    - --cert-file=%s\n' "$pki/server.crt"
       printf '    - --data-dir=/var/lib/etcd\n'
       case $2 in
         3.5.*) printf '    - --experimental-%s\n' initial-corrupt-check=true watch-progress-notify-interval=5s ;;
         *) printf '    - --feature-gates=InitialCorruptCheck=true\n' ;;
       esac
-      printf '    - --listen-client-urls=https://127.0.0.1:2379\n'
+      printf '    - --key-file=%s\n    - --listen-client-urls=https://127.0.0.1:2379\n    - --trusted-ca-file=%s\n' \
+        "$pki/server.key" "$pki/ca.crt"
       case $2 in 3.5.*) ;; *) printf '    - --watch-progress-notify-interval=5s\n' ;; esac
       ;;
     kube-apiserver)

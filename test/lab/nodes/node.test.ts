@@ -323,6 +323,11 @@ describe('the stubs refuse what the real programs refuse', () => {
     ['-q', ['9b1d5e7f2c40', '3f2a9c0d1e77']],
     ["--name '^etcd$' -q", ['3f2a9c0d1e77']],
     ['--state Running --label io.kubernetes.container.name=etcd -q', ['3f2a9c0d1e77']],
+    [
+      '--label io.kubernetes.container.name=etcd --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.pod.name=etcd-k8s-master -q',
+      ['3f2a9c0d1e77'],
+    ],
+    ['--label io.kubernetes.container.name=etcd --label io.kubernetes.pod.name=etcd-other -q', []],
     ['--label io.kubernetes.container.name=none -q', []],
     ['--state Exited -q', []],
   ])('crictl ps %s lists the containers that match its filters', async (options, ids) => {

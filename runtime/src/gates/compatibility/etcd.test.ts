@@ -1,18 +1,18 @@
 import { describe, expect, it, test } from 'vitest';
-import { checkOneGate, imagePod } from '../../testing/gate-context.ts';
+import { parseRelease } from '../../release.ts';
+import { clusterNode, componentPod } from '../../testing/cluster.ts';
+import { checkOneGate } from '../../testing/gate-context.ts';
 import { etcdGate } from './etcd.ts';
 
+const old = parseRelease('test', '1.33.9');
+
 describe('etcd older than 3.5.26 is not upgraded to 3.6', () => {
-  const etcd = (image: string, node = 'k8s-master') =>
-    imagePod('kube-system', `etcd-${node}`, image, {
-      metadata: { namespace: 'kube-system', name: `etcd-${node}`, labels: { component: 'etcd' } },
-      spec: { containers: [{ name: 'etcd', image }] },
-    });
   const check = (images: string[], more: object = {}) =>
     checkOneGate(etcdGate, {
       from: '1.33.9',
       to: '1.34.5',
-      pods: images.map((image, n) => etcd(image, `m${n}`)),
+      nodes: [0, 1].map((n) => clusterNode(`m${n}`, { controlPlane: true, release: old })),
+      pods: images.map((image, n) => componentPod('etcd', `m${n}`, image)),
       ...more,
     });
 
@@ -59,6 +59,23 @@ describe('etcd older than 3.5.26 is not upgraded to 3.6', () => {
     expect((await check([], { settings: { externalEtcdVersion: '3.5.9' } })).reasons).toEqual([
       expect.stringContaining('the external etcd (gates.externalEtcdVersion) is etcd 3.5.9'),
     ]);
+  });
+
+  it('F37: asks the etcd of the control plane, and no other', async () => {
+    const bad = 'registry.k8s.io/etcd:3.5.3-0';
+    const good = componentPod('etcd', 'm0', 'registry.k8s.io/etcd:3.5.26-0');
+    good.spec?.containers.unshift({ name: 'backup', image: 'backup:v3.4.0' });
+    const { metadata, ...other } = componentPod('etcd', 'm0', bad);
+    const pods = [
+      good,
+      { ...other, metadata: { ...metadata, namespace: 'apps' } },
+      { ...other, metadata: { ...metadata, name: 'etcd-0' } },
+      { ...other, metadata: { ...metadata, annotations: {} } },
+      componentPod('etcd', 'k8s-node1', bad),
+    ];
+    expect(await check([], { pods })).toMatchObject({ open: true, reasons: [] });
+    const external = { pods: pods.slice(1), settings: { externalEtcdVersion: '3.5.26' } };
+    expect(await check([], external)).toMatchObject({ open: true, reasons: [] });
   });
 
   it('is not checked when the target brings no other minor of etcd, or before a patch', async () => {

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import semver from 'semver';
-import { isEtcd } from '../../cluster/external-etcd.ts';
+import { controlPlanePods, ownContainer, tagOf } from '../../cluster/control-plane-pods.ts';
 import { podName } from '../../cluster/pods.ts';
 import { UpgradeError } from '../../errors.ts';
 import type { GateContext } from '../gate.ts';
@@ -29,21 +29,21 @@ export const etcdGate = beforeMinor({
 });
 
 /** @throws UpgradeError when a version is unknown. */
-async function membersOf({ cluster, settings }: GateContext): Promise<Member[]> {
-  const pods = (await cluster.pods()).filter(isEtcd);
+async function membersOf({ cluster, nodes, settings }: GateContext): Promise<Member[]> {
+  const pods = controlPlanePods(await cluster.pods(), nodes, ['etcd']);
   if (pods.length > 0) return pods.map((pod) => ({ who: podName(pod), version: versionOf(pod) }));
   const version = settings.gates.externalEtcdVersion;
   if (version !== undefined) return [{ who: 'the external etcd (gates.externalEtcdVersion)', version }];
   throw new UpgradeError(
     'blocked',
-    'no pod in kube-system has the label component=etcd; run etcdctl endpoint status on each member of an external etcd, and set gates.externalEtcdVersion to the oldest version',
+    'no control-plane node runs etcd as its static pod kube-system/etcd-NODE; run etcdctl endpoint status on each member of an external etcd, and set gates.externalEtcdVersion to the oldest version',
   );
 }
 
 /** `registry.k8s.io/etcd:3.5.24-0` → `3.5.24`. */
 function versionOf(pod: V1Pod): string {
-  const image = pod.spec?.containers.find((container) => container.name === 'etcd')?.image ?? 'no image';
-  const version = /:v?(\d+\.\d+\.\d+)(?![\w.])/.exec(image)?.[1];
+  const image = ownContainer(pod)?.image ?? 'no image of a container etcd';
+  const version = /^v?(\d+\.\d+\.\d+)(?![\w.])/.exec(tagOf(image) ?? '')?.[1];
   if (version !== undefined) return version;
   throw new UpgradeError(
     'blocked',

@@ -1,6 +1,7 @@
+import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
 import { parseRelease } from '../../release.ts';
-import { clusterNode } from '../../testing/cluster.ts';
+import { clusterNode, componentPod } from '../../testing/cluster.ts';
 import { checkOneGate, type NodeFiles } from '../../testing/gate-context.ts';
 import { parseFacts } from './node-facts.ts';
 import { removedFlags } from './removed-flags.ts';
@@ -107,43 +108,44 @@ describe('kubelet flags and feature gates that are gone in the target', () => {
     ]);
   });
 
-  const foreign: [what: string, namespace: string, container: string][] = [
-    ['etcd', 'kube-system', 'etcd'],
-    ['a sidecar', 'kube-system', 'kms-plugin'],
-    ['an API server of another cluster', 'tenant-a', 'kube-apiserver'],
-  ];
-  test.each(foreign)('neither refuses nor notes the feature gates of %s', async (_what, namespace, name) => {
-    const command = [name, '--feature-gates=InitialCorruptCheck=true,ComponentSLIs=true'];
-    const containers = [
-      { name, command },
-      { name: 'kube-scheduler', args: ['--feature-gates=NodeSwap=true'] },
-    ];
-    const metadata = { name: `${name}-k8s-master`, namespace, labels: { tier: 'control-plane' } };
-    const { reasons, notes } = await checkOneGate(removedFlags, {
-      pods: [{ metadata, spec: { containers } }],
-    });
-    expect(reasons).toEqual([]);
-    expect(notes).toEqual(
-      namespace === 'kube-system' ? [expect.stringContaining('has the feature gate NodeSwap is not')] : [],
-    );
+  const server = (change: Partial<V1Container> = {}) =>
+    componentPod('kube-apiserver', 'k8s-master', 'a:v1.34.5', change);
+  const gates = '--feature-gates=NodeSwap=true,ComponentSLIs=false';
+
+  test.each<[what: string, words: Partial<V1Container>]>([
+    ['in one word', { command: ['kube-apiserver', gates] }],
+    ['in two words', { command: ['kube-apiserver', ...gates.split(/=(.*)/).slice(0, 2)] }],
+    ['in args', { args: ['--v=2', gates] }],
+  ])('is closed by a feature gate of the API server %s, after a sidecar (F36)', async (_what, words) => {
+    const pod = server(words);
+    pod.spec?.containers.unshift({ name: 'kms-plugin', args: ['--feature-gates=KMSv1=true'] });
+    const { reasons, notes } = await checkOneGate(removedFlags, { pods: [pod] });
+    expect(reasons).toEqual([
+      expect.stringMatching(/^the feature gate ComponentSLIs of kube-system\/kube-apiserver-k8s-master /),
+    ]);
+    expect(notes).toEqual([expect.stringContaining('has the feature gate NodeSwap is not')]);
+  });
+
+  const command = ['x', '--feature-gates=InitialCorruptCheck=true,ComponentSLIs=true'];
+  test.each<[what: string, pod: V1Pod]>([
+    ['etcd', componentPod('etcd', 'k8s-master', 'etcd:3.6.5-0', { command })],
+    ['a sidecar', server({ name: 'kms-plugin', command })],
+    ['a worker', componentPod('kube-apiserver', 'k8s-node1', 'a:v1.34.5', { command })],
+    [
+      'another namespace',
+      { ...server({ command }), metadata: { ...server().metadata, namespace: 'tenant-a' } },
+    ],
+    ['another pod', { ...server({ command }), metadata: { ...server().metadata, name: 'kube-apiserver-0' } }],
+    [
+      'a pod that is no mirror',
+      { ...server({ command }), metadata: { ...server().metadata, annotations: {} } },
+    ],
+  ])('F39: neither refuses nor notes the feature gates of %s', async (_what, pod) => {
+    expect(await checkOneGate(removedFlags, { pods: [pod] })).toMatchObject({ reasons: [], notes: [] });
   });
 
   it('collects every reason of every node and of the control plane', async () => {
-    const apiServer = {
-      metadata: {
-        name: 'kube-apiserver-k8s-master',
-        namespace: 'kube-system',
-        labels: { tier: 'control-plane' },
-      },
-      spec: {
-        containers: [
-          {
-            name: 'kube-apiserver',
-            command: ['kube-apiserver', '--feature-gates=NodeSwap=true,ComponentSLIs=false'],
-          },
-        ],
-      },
-    };
+    const apiServer = server({ command: ['kube-apiserver', gates] });
     const both = { [config]: 'featureGates: {ComponentSLIs: true}', [defaults]: `X=${pause}` };
     const { reasons } = await checkOneGate(removedFlags, {
       pods: [apiServer],

@@ -1,4 +1,9 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import {
+  controlPlanePods,
+  flagValues,
+  ownComponents,
+  ownContainer,
+} from '../../cluster/control-plane-pods.ts';
 import { podName } from '../../cluster/pods.ts';
 import { minorOf, type Release } from '../../release.ts';
 import type { GateContext } from '../gate.ts';
@@ -55,26 +60,14 @@ function gone<R extends RemovedName>(rows: readonly R[], set: readonly Found[], 
   );
 }
 
-/** The components whose feature gates are those of Kubernetes; a container of kubeadm's pods has its name. */
-const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
-
 /**
  * The feature gates of the control-plane components, read from their mirror pods. Every other container has
  * gates of its own: etcd is started with `--feature-gates=InitialCorruptCheck=true` by kubeadm 1.34.
  */
-async function featureGatesOfControlPlane({ cluster }: GateContext): Promise<Found[]> {
-  const pods = (await cluster.pods()).filter(
-    ({ metadata }) => metadata?.namespace === 'kube-system' && metadata.labels?.tier === 'control-plane',
-  );
-  return pods.flatMap((pod) =>
-    words(pod).flatMap((word) => {
-      const [, value] = /^--feature-gates=(.*)$/.exec(word) ?? [];
-      return value === undefined ? [] : gatesOf({ name: '--feature-gates', value, file: podName(pod) });
-    }),
-  );
+async function featureGatesOfControlPlane({ cluster, nodes }: GateContext): Promise<Found[]> {
+  const pods = controlPlanePods(await cluster.pods(), nodes, ownComponents);
+  return pods.flatMap((pod) => {
+    const values = flagValues(ownContainer(pod) ?? { name: '' }, 'feature-gates');
+    return values.flatMap((value) => gatesOf({ name: '--feature-gates', value, file: podName(pod) }));
+  });
 }
-
-const words = (pod: V1Pod): string[] =>
-  (pod.spec?.containers ?? [])
-    .filter(({ name }) => components.includes(name))
-    .flatMap(({ command = [], args = [] }) => [...command, ...args]);

@@ -4,6 +4,7 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
 import { parseRelease } from '../../release.ts';
 import type { InFlight } from '../../rollout/journal.ts';
+import { componentPod } from '../../testing/cluster.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
 import { bothSteps, inOne } from '../../testing/run.ts';
 import { verdictsOf } from '../context.ts';
@@ -51,18 +52,8 @@ test('an unfinished control-plane node keeps the workers waiting, even at the ta
   ]);
 });
 
-const apiServer = (node: string, release: string): V1Pod => ({
-  metadata: {
-    name: `kube-apiserver-${node}`,
-    namespace: 'kube-system',
-    labels: { component: 'kube-apiserver', tier: 'control-plane' },
-  },
-  spec: {
-    nodeName: node,
-    containers: [{ name: 'kube-apiserver', image: `registry.k8s.io/kube-apiserver:v${release}` }],
-  },
-  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-});
+const apiServer = (node: string, release: string): V1Pod =>
+  componentPod('kube-apiserver', node, `registry.k8s.io/kube-apiserver:v${release}`);
 
 test('while only some control-plane nodes are upgraded, an old API server may answer', async () => {
   const nodes = three().map((node, i) =>

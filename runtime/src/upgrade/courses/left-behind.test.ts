@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parseRelease } from '../../release.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
-import { clusterNode } from '../../testing/cluster.ts';
+import { clusterNode, componentPod } from '../../testing/cluster.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
-import { imagePod } from '../../testing/gate-context.ts';
 import { bothSteps, inOne, run, target, upgraded } from '../../testing/run.ts';
 import { planSteps } from '../plan.ts';
 
@@ -11,18 +10,8 @@ import { planSteps } from '../plan.ts';
 
 const scripts = (effects: readonly string[]) => effects.filter((effect) => effect.includes('update_k8s --'));
 /** The static pod of an API server. */
-function apiServer(nodeName: string, release: string) {
-  const name = `kube-apiserver-${nodeName}`;
-  const labels = { component: 'kube-apiserver', tier: 'control-plane' };
-  const image = `registry.k8s.io/kube-apiserver:v${release}`;
-  const made = imagePod('kube-system', name, image, { metadata: { labels } });
-  return {
-    ...made,
-    metadata: { ...made.metadata, namespace: 'kube-system', name },
-    spec: { containers: [{ name: 'kube-apiserver', image }], nodeName },
-    status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-  };
-}
+const apiServer = (node: string, release: string) =>
+  componentPod('kube-apiserver', node, `registry.k8s.io/kube-apiserver:v${release}`);
 const left = (options: { ownNode?: string } = {}) =>
   fakeContext({
     nodes: [master({ release: target }), clusterNode('k8s-node1', { release: target })],

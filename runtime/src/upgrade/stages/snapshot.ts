@@ -8,9 +8,9 @@ import type { StageWork } from '../context.ts';
 /** Takes and verifies an etcd snapshot, unless one from before the first change exists. */
 export const snapshot: StageWork = {
   async skipReason(ctx) {
-    if (await hasExternalEtcd(ctx))
-      return 'etcd is outside the cluster (gates.externalEtcdVersion); take its snapshot there yourself';
     const [nodes, inFlight] = await Promise.all([ctx.cluster.nodes(), ctx.journal.read()]);
+    if (await hasExternalEtcd(ctx, nodes))
+      return 'etcd is outside the cluster (gates.externalEtcdVersion); take its snapshot there yourself';
     const node = firstControlPlane(nodes);
     const { target } = ctx.request;
     const { kubelets, servers } = await remaining(ctx.cluster, target, nodes);
