@@ -41,6 +41,7 @@ describe('the executor', () => {
             'pods: list,watch',
             'pods/eviction: create',
             'daemonsets.apps: get',
+            'deployments.apps[coredns]: get',
             'poddisruptionbudgets.policy: list',
             'namespaces[k8s-upgrade]: get,patch',
           ],

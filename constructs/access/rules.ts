@@ -125,8 +125,10 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: core, resources: ['pods'], verbs: ['list', 'watch'] },
       // Drain; preflight with dryRun=All.
       { apiGroups: core, resources: ['pods/eviction'], verbs: ['create'] },
-      // Drain: checks whether the DaemonSet that owns a pod still exists (F30).
+      // Drain: checks whether the DaemonSet that owns a pod still exists (F30). Post-flight: kube-proxy's.
       { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'] },
+      // Post-flight: whether CoreDNS is that of the target; kube-proxy by the rule before.
+      { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get'], resourceNames: ['coredns'] },
       // Preflight and drain: name the budget that caused a refusal (F17).
       { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['list'] },
       // All stages: the in-flight annotations.

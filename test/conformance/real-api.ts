@@ -192,6 +192,7 @@ export class RealApi implements ApiServer {
       onContainerd: (version) =>
         inBackground(this.#hollow.report(name, { containerRuntimeVersion: `containerd://${version}` })),
       onControlPlaneUpgraded: (release) => inBackground(this.#replaceControlPlane(name, release)),
+      onAddOnUpgraded: (addOn, image) => inBackground(this.#replaceAddOn(addOn, image)),
       onReboot: (phase) => inBackground(this.#hollow.power(name, phase === 'up')),
     };
   }
@@ -204,6 +205,13 @@ export class RealApi implements ApiServer {
       const path = `/api/v1/namespaces/kube-system/pods/${component}-${node}`;
       await retried(() => this.rest.patch(path, { spec: { containers } }, 'strategic'));
     }
+  }
+
+  async #replaceAddOn(name: string, image: string): Promise<void> {
+    const resource = name === 'coredns' ? 'deployments' : 'daemonsets';
+    const path = `/apis/apps/v1/namespaces/kube-system/${resource}/${name}`;
+    const template = { spec: { containers: [{ name, image }] } };
+    await retried(() => this.rest.patch(path, { spec: { template } }, 'strategic'));
   }
 
   setVersion(release: string): Promise<void> {

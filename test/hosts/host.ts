@@ -325,6 +325,7 @@ export class Host implements Machine {
     const { hooks } = this.#options;
     if (event === 'kubelet') hooks.onKubeletRestart?.(first, second);
     else if (event === 'apiserver') hooks.onControlPlaneUpgraded?.(first);
+    else if (event === 'addon') hooks.onAddOnUpgraded?.(first, second);
     else if (event === 'containerd') hooks.onContainerd?.(first);
     else if (event === 'reboot') void this.reboot();
   }

@@ -43,9 +43,11 @@ export function kubeSystem(nodes: readonly LabNodeSpec[], version: string): Kube
 
 /** The components of a control-plane node and their images. */
 export function controlPlaneImages(version: string): [component: string, image: string][] {
+  // Never older than kubeadm of that release installs.
+  const etcd = Number(version.split('.')[1]) < 35 ? '3.6.5-0' : '3.6.6-0';
   const own = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
   return [
-    ['etcd', 'registry.k8s.io/etcd:3.6.5-0'],
+    ['etcd', `registry.k8s.io/etcd:${etcd}`],
     ...own.map((c): [string, string] => [c, `registry.k8s.io/${c}:v${version}`]),
   ];
 }

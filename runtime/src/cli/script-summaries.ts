@@ -6,6 +6,7 @@ export const scriptSummaries = {
   set_repository: "point the node's Kubernetes repository at another minor",
   update_containerd: "bring the node's containerd to a version",
   preview_kubeadm: 'print what kubeadm would write on a node, and what is there',
+  list_images: 'list the images that kubeadm of a control-plane node installs for a release',
   kubelet_facts: 'print what decides whether a newer kubelet starts there',
 } as const;
 

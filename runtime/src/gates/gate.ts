@@ -39,6 +39,8 @@ export interface GateContext extends GatePorts {
   readonly target: Release;
   /** The release of the API server that answers. */
   readonly server: Release;
+  /** Whether nothing is changed: what a rollout would have changed is as it was. */
+  readonly dryRun: boolean;
   /** Every node of the cluster that can be read. */
   readonly nodes: readonly ClusterNode[];
   /** The unfinished rollout that this run resumes; undefined when there is none. */

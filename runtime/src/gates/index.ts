@@ -1,5 +1,6 @@
 import { alertsGate } from './alerts.ts';
 import { compatibilityGates } from './compatibility/index.ts';
+import { componentsGate } from './components.ts';
 import { controlPlaneGate } from './control-plane.ts';
 import { controlPlaneFirst } from './control-plane-first.ts';
 import { drainGate } from './drain.ts';
@@ -59,4 +60,10 @@ export const beforeContainerdGates: readonly Gate[] = [...beforeDrainGates, ...n
 export const soakGates: readonly Gate[] = [alertsGate];
 
 /** Checked at post-flight. */
-export const postflightGates: readonly Gate[] = [nodesGate, controlPlaneGate, podRatio, alertsGate];
+export const postflightGates: readonly Gate[] = [
+  nodesGate,
+  controlPlaneGate,
+  componentsGate,
+  podRatio,
+  alertsGate,
+];

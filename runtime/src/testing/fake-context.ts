@@ -166,7 +166,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     signal,
     report,
     ownNode: options.ownNode,
-    client: fakeClient(signal),
+    client: fakeClient(signal, request.target),
     alerts: { firing: () => fake.firing() },
     metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
     repository: {
@@ -182,6 +182,17 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
 
 /** The output of kubelet_facts.sh on an ordinary node. */
 const ordinaryKubelet = 'cgroup v2\nfile /var/lib/kubelet/config.yaml e30K\nend';
+
+/** The last line of list_images.sh. */
+const imagesOf = (target: Release) => {
+  const own = [...ownComponents, 'kube-proxy'].map((name) => `"registry.k8s.io/${name}:v${target}"`);
+  return `result: {"images":[${own.join()},"registry.k8s.io/coredns/coredns:v1.12.1","registry.k8s.io/etcd:3.6.5-0"]}`;
+};
+
+/** An add-on as kubeadm has upgraded it. */
+const workload = (name: string, tag: string) => ({
+  spec: { template: { spec: { containers: [{ name, image: `registry.k8s.io/${name}:${tag}` }] } } },
+});
 
 /** Long ago: what the nodes report is younger. */
 const kubeletStart = 'ExecMainStartTimestamp=Wed 2020-01-01 00:00:00 UTC';
@@ -199,7 +210,7 @@ function etcdAnswer(words: readonly string[], nodes: readonly ClusterNode[]): st
 const withoutAddOns = 'apiVersion: kubeadm.k8s.io/v1beta4\nproxy: {disabled: true}\ndns: {disabled: true}\n';
 
 /** The part of the client that gates use directly. No node has pods that a drain would evict. */
-const fakeClient = (signal: AbortSignal): Context['client'] =>
+const fakeClient = (signal: AbortSignal, target: Release): Context['client'] =>
   ({
     options: { signal },
     call: (_what: string, request: () => Promise<unknown>) => request(),
@@ -208,7 +219,8 @@ const fakeClient = (signal: AbortSignal): Context['client'] =>
       readNamespacedConfigMap: async () => ({ data: { ClusterConfiguration: withoutAddOns } }),
     },
     apps: {
-      readNamespacedDaemonSet: async () => ({}),
+      readNamespacedDeployment: async () => workload('coredns', 'v1.12.1'),
+      readNamespacedDaemonSet: async () => workload('kube-proxy', `v${target}`),
       listNamespacedDeployment: async () => ({ items: [] }),
     },
   }) as unknown as Context['client'];
@@ -297,6 +309,7 @@ function writing(
         if (words[0] === 'crictl') return { code: 0, output: etcdAnswer(words, fake.nodes) };
         if (words[0] === 'env') return { code: 0, output: kubeletStart };
         if (words.at(-1) === '--') return { code: 0, output: previewOutput() };
+        if (words[3] === '--release') return { code: 0, output: imagesOf(target) };
         if (words[0] === 'bash') return { code: 0, output: ordinaryKubelet };
         return { code: 0, output: words[2] === 'plan' ? `kubeadm upgrade apply v${target}` : '' };
       },

@@ -72,10 +72,10 @@ export async function verdictsOf(ctx: Context, gates: readonly Gate[]): Promise<
     ctx.cluster.serverRelease(),
     ctx.journal.read(),
   ]);
-  const { target } = ctx.request;
+  const { target, dryRun } = ctx.request;
   const cluster = { ...ctx.cluster, serverRelease: async () => server };
   const left = onlyOnce(() => remaining(cluster, target, nodes));
-  return checkGates(gates, { ...ctx, nodes, server, inFlight, target, remaining: left });
+  return checkGates(gates, { ...ctx, nodes, server, inFlight, target, dryRun, remaining: left });
 }
 
 /** Reads at the first call and returns the same answer to every later one. */

@@ -40,6 +40,12 @@ export function connectNode(api: Cluster, name: string): NodeHooks {
       api.setVersion(release);
       void api.outage(apiServerRestart);
     },
+    onAddOnUpgraded(addOn, image) {
+      const resource = addOn === 'coredns' ? 'deployments' : 'daemonsets';
+      api.store.modify(resource, 'kube-system', addOn, ({ spec }) => {
+        for (const container of spec?.template.spec?.containers ?? []) container.image = image;
+      });
+    },
     onReboot(phase) {
       if (phase === 'down') api.kubelets.powerOff(name);
       else api.kubelets.powerOn(name);

@@ -18,7 +18,7 @@ export interface Invocation {
   exit?: number;
 }
 
-/** Receives what a stub changes: `kubelet`, `containerd`, `apiserver` with versions, or `reboot`. */
+/** Receives what a stub changes: `kubelet`, `containerd`, `apiserver` with versions, `addon`, or `reboot`. */
 export type NodeEventListener = (name: string, values: readonly string[]) => void;
 
 const separator = '\x1f';

@@ -16,6 +16,8 @@ export interface NodeHooks {
   staticPods?(): Readonly<Record<string, string>>;
   /** kubeadm has replaced this node's API server. */
   onControlPlaneUpgraded?(release: string): void;
+  /** kubeadm has replaced an add-on, `coredns` or `kube-proxy`. */
+  onAddOnUpgraded?(name: string, image: string): void;
   /** containerd was restarted at this version; the kubelet reports it from now on. */
   onContainerd?(version: string): void;
   /** The node goes down, or it is up again and its kubelet is about to start. */
@@ -245,6 +247,7 @@ export class LabNode {
       this.#listPods(hooks.staticPods?.() ?? {});
     }
     if (event === 'apiserver') hooks.onControlPlaneUpgraded?.(first);
+    else if (event === 'addon') hooks.onAddOnUpgraded?.(first, second);
     else if (event === 'containerd') hooks.onContainerd?.(first);
     else if (event === 'reboot') void this.reboot();
   }

@@ -1,4 +1,5 @@
 import kubeletFacts from '../../../dist/node-scripts/kubelet_facts.sh?raw';
+import listImages from '../../../dist/node-scripts/list_images.sh?raw';
 import previewKubeadm from '../../../dist/node-scripts/preview_kubeadm.sh?raw';
 import { InputError } from '../../errors.ts';
 import { nodeScripts } from '../../ssh/scripts.ts';
@@ -7,6 +8,7 @@ import { type SummarizedScript, scriptSummaries } from '../script-summaries.ts';
 const texts: Readonly<Record<SummarizedScript, string>> = {
   ...nodeScripts,
   preview_kubeadm: previewKubeadm,
+  list_images: listImages,
   kubelet_facts: kubeletFacts,
 };
 

@@ -4,6 +4,7 @@ import type { ClusterNode } from '../../cluster/nodes.ts';
 import { controlPlaneFirst } from '../../gates/control-plane-first.ts';
 import { parseRelease } from '../../release.ts';
 import type { InFlight } from '../../rollout/journal.ts';
+import { withTargetImage } from '../../rollout/remaining.ts';
 import { componentPod } from '../../testing/cluster.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
 import { bothSteps, inOne } from '../../testing/run.ts';
@@ -61,7 +62,9 @@ test('while only some control-plane nodes are upgraded, an old API server may an
   );
   const { ctx, fake } = fakeContext({ nodes, inFlight: {}, server: '1.34.2' });
   const pods = nodes.map((node) => apiServer(node.name, node.release));
-  fake.pods = [...fake.pods, ...pods];
+  const isFirst = ({ spec }: V1Pod) => spec?.nodeName === 'k8s-master';
+  const shown = fake.pods.map((pod) => (isFirst(pod) ? withTargetImage(pod, target) : pod));
+  fake.pods = [...shown, ...pods];
   fake.onScript = async (name) => {
     if (name === 'k8s-master3') fake.server = target;
   };
@@ -167,7 +170,7 @@ test('the members of an external etcd are not checked, and the stage snapshot is
     nodes,
     settings: { gates: { externalEtcdVersion: '3.5.26', alertWait: '30ms', alertInterval: '5ms' } },
   });
-  fake.pods = nodes.map((node) => apiServer(node.name, '1.34.2'));
+  fake.pods = fake.pods.filter((pod) => !pod.metadata?.name?.startsWith('etcd-'));
   const { read } = ctx.shell;
   ctx.shell.read = async (node, words) => {
     if (words[0] === 'crictl') return { code: 0, output: '' };

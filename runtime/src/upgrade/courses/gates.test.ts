@@ -1,9 +1,13 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it, test } from 'vitest';
 import { InputError, UpgradeError } from '../../errors.ts';
+import { postflightGates } from '../../gates/index.ts';
 import { parseRelease } from '../../release.ts';
+import { componentPod } from '../../testing/cluster.ts';
 import { fakeContext, master } from '../../testing/fake-context.ts';
 import { rejection } from '../../testing/files.ts';
 import { effectsOn, eventsOf, run, target, worker } from '../../testing/run.ts';
+import { verdictsOf } from '../context.ts';
 import { runUpgrade } from '../run.ts';
 
 describe('the kill switch', () => {
@@ -228,6 +232,32 @@ describe('post-flight', () => {
     fake.pods = fake.pods.filter((pod) => pod !== sick);
     expect((await run({ ctx })).outcome).toBe('done');
     expect(fake.inFlight).toBeUndefined();
+  });
+});
+
+describe('post-flight, of what kubeadm has left behind', () => {
+  const settings = { gates: { alertWait: '0s' }, timing: { soak: '0s' } };
+
+  it('refuses a component, and the next run continues from there', async () => {
+    const { ctx, fake } = fakeContext({ settings });
+    const old = componentPod('kube-scheduler', 'k8s-master', 'registry.k8s.io/kube-scheduler:v1.34.2');
+    const { pods } = ctx.cluster;
+    const isOld = (pod: V1Pod) => pod.metadata?.name === 'kube-scheduler-k8s-master';
+    ctx.cluster.pods = async () => (await pods()).map((pod) => (isOld(pod) ? old : pod));
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringContaining('components: kube-scheduler of k8s-master runs v1.34.2'),
+    });
+    expect(fake.inFlight).toBeDefined();
+    ctx.cluster.pods = pods;
+    expect((await run({ ctx })).outcome).toBe('done');
+  });
+
+  it('does not check components in a dry-run', async () => {
+    const { ctx } = fakeContext({ settings });
+    const request = { ...ctx.request, dryRun: true };
+    const verdicts = await verdictsOf({ ...ctx, request }, postflightGates);
+    expect(verdicts.find(({ gate }) => gate === 'components')).toMatchObject({ open: true, reasons: [] });
   });
 });
 
