@@ -41,14 +41,13 @@ describe('the executor', () => {
             'pods: list,watch',
             'pods/eviction: create',
             'daemonsets.apps: get',
-            'deployments.apps[coredns]: get',
             'poddisruptionbudgets.policy: list',
             'namespaces[k8s-upgrade]: get,patch',
           ],
         ],
       ],
       namespaced: [
-        ['kube-system', ['configmaps[kubeadm-config,kube-proxy,coredns]: get', 'deployments.apps: list']],
+        ['kube-system', ['configmaps[kubeadm-config,kube-proxy,coredns]: get', 'deployments.apps: get,list']],
         ['default', ['events: create']],
         [
           'k8s-upgrade',

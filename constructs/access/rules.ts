@@ -127,8 +127,6 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: core, resources: ['pods/eviction'], verbs: ['create'] },
       // Drain: checks whether the DaemonSet that owns a pod still exists (F30). Post-flight: kube-proxy's.
       { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'] },
-      // Post-flight: whether CoreDNS is that of the target; kube-proxy by the rule before.
-      { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get'], resourceNames: ['coredns'] },
       // Preflight and drain: name the budget that caused a refusal (F17).
       { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: ['list'] },
       // All stages: the in-flight annotations.
@@ -155,8 +153,8 @@ export function executorRules(scope: AccessScope): AccessRules {
         verbs: ['get'],
         resourceNames: ['kubeadm-config', 'kube-proxy', 'coredns'],
       },
-      // Preflight: CoreDNS, and whether there is another DNS beside it (F33).
-      { apiGroups: ['apps'], resources: ['deployments'], verbs: ['list'] },
+      // Preflight: CoreDNS, and whether there is another DNS beside it (F33). Post-flight: CoreDNS' image.
+      { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'list'] },
     ],
     nodeEvents: [
       // Master, workers: Events, so that `kubectl describe node` shows what happened to a node.
