@@ -86,8 +86,8 @@ export function annotationKeys(prefix: string) {
     /** Namespace: the last dispatch of detection, `X.Y.Z RFC3339 PROCESS`. */
     dispatched: `${prefix}/k8s-upgrade-dispatched`,
     /**
-     * Node: a rollout cordoned it; the value is when that rollout started, RFC 3339. A node without this
-     * annotation is never uncordoned.
+     * Node: a rollout cordoned it; the value is the `inFlight` of that rollout. Only while this one is in
+     * flight does a rollout uncordon the node.
      */
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when a rollout started to change it, RFC 3339. Its name stays `k8s-upgrade-touched`. */

@@ -10,6 +10,7 @@ const hold = 500;
 
 const paths: Readonly<Record<ViewedResource, string>> = {
   nodes: '/api/v1/nodes',
+  namespaces: '/api/v1/namespaces',
   pods: '/api/v1/pods',
   jobs: `/apis/batch/v1/namespaces/${objectNames.namespace}/jobs`,
   leases: `/apis/coordination.k8s.io/v1/namespaces/${objectNames.namespace}/leases`,

@@ -10,10 +10,10 @@ import type { NodeHooks } from './nodes/node.ts';
 export type Answer<T> = T | Promise<T>;
 
 /** The resources that a {@link ClusterView} holds. */
-export type ViewedResource = 'nodes' | 'pods' | 'jobs' | 'leases';
+export type ViewedResource = 'nodes' | 'namespaces' | 'pods' | 'jobs' | 'leases';
 
 /**
- * Nodes, pods, and the Jobs and Leases of the pipeline's namespace, and every change of them, in the order in
+ * Nodes, namespaces, pods, and the pipeline's Jobs and Leases, and every change of them, in the order in
  * which they were written. While a listener runs, `get` and `list` return the objects as they were right
  * after that change.
  */

@@ -115,6 +115,21 @@ describe('a lab notices', () => {
     expect(invariants.broken).toEqual(['k8s-master3 is taken down while k8s-master2 is']);
   });
 
+  it('F47: not the mark of a rollout before the one in flight', () => {
+    api.store.modify('namespaces', undefined, namespace, (one) => {
+      one.metadata.annotations = { [keys.inFlight]: '2026-02-01T12:00:00.000Z' };
+    });
+    const markAs = (node: string, annotations: Record<string, string>) =>
+      api.store.modify('nodes', undefined, node, (one) => {
+        one.metadata.annotations = annotations;
+      });
+    markAs('k8s-master2', { [keys.cordoned]: '2026-01-04T12:00:00.000Z' });
+    markAs('k8s-master', { [keys.cordoned]: '2026-02-01T12:00:00.000Z' });
+    expect(invariants.broken).toEqual([]);
+    markAs('k8s-master3', { [keys.cordoned]: '2026-02-01T12:00:00.000Z' });
+    expect(invariants.broken).toEqual(['k8s-master3 is taken down while k8s-master is']);
+  });
+
   it('a program that asks for what no role allows it, and not a refusal that is about something else', () => {
     const ask = (serviceAccount: string, status: number, allowedBy?: AllowedBy) => {
       api.requests.add({

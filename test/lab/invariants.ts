@@ -106,8 +106,17 @@ export class Invariants {
 
   #isDown(node: Node): boolean {
     const ready = node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
-    const inProgress = [this.#keys.cordoned, this.#keys.unfinished].some((key) => key in annotationsOf(node));
-    return inProgress || ready !== true;
+    return this.#isInProgress(annotationsOf(node)) || ready !== true;
+  }
+
+  /** What a rollout before the one in flight left does not count (F47). */
+  #isInProgress(annotations: Readonly<Record<string, string>>): boolean {
+    const { cordoned, changed, unfinished, inFlight } = this.#keys;
+    const namespace = this.#api.view.get('namespaces', undefined, objectNames.namespace);
+    const started = namespace?.metadata.annotations?.[inFlight];
+    if (started === undefined) return cordoned in annotations || unfinished in annotations;
+    const isChanged = Date.parse(annotations[changed] ?? '') >= Date.parse(started);
+    return annotations[cordoned] === started || (isChanged && unfinished in annotations);
   }
 
   #note(what: string): void {

@@ -226,6 +226,21 @@ describe('state', () => {
     ]);
   });
 
+  it('F47: a cordon that a person made is still there, also where a rollout has left its mark before', async () => {
+    await start({ nodes: labNodes });
+    const mark = { [keys.cordoned]: '2026-01-04T12:00:00.000Z' };
+    await setNode('k8s-node1', { unschedulable: true, annotations: mark });
+    await setNode('k8s-node2', { annotations: { ...mark, [keys.soaking]: '2026-01-04T12:00:00.000Z' } });
+    const { exitCode, stdout } = await lab.cli(['run', ...patch]);
+    expect(exitCode, stdout).toBe(0);
+    await expectAllAt('1.34.5');
+    expect(stdout).toContain('kubectl uncordon k8s-node1 when it is fit');
+    const { nodes } = await cluster(lab);
+    expect(nodes.filter((node) => node.unschedulable).map((node) => node.name)).toEqual(['k8s-node1']);
+    const annotated = nodes.flatMap((node) => Object.keys(node.annotations));
+    expect(annotated.filter((key) => key.startsWith('viktorbarzin.me'))).toEqual([]);
+  });
+
   it('two runs: the second says who holds the lease, and exits 3', async () => {
     await start();
     lab.node('k8s-master').setDuration('kubeadm', 1);

@@ -8,7 +8,7 @@ import { type ClusterReader, clusterReader } from '../cluster/reader.ts';
 import { InputError } from '../errors.ts';
 import { environment } from '../names.ts';
 import { createLogger } from '../report/log.ts';
-import { annotationsReader } from '../rollout/node-annotations.ts';
+import { rolloutAnnotations } from '../rollout/node-annotations.ts';
 import { parseSettings, type Settings } from '../settings/settings.ts';
 import { type Signals, watchSignals } from './signals.ts';
 
@@ -87,7 +87,7 @@ export function openSession(options: CommonOptions, onStop: 'end' | 'finish' = '
   return {
     settings,
     client,
-    cluster: clusterReader(client, settings, annotationsReader(settings.annotationPrefix)),
+    cluster: clusterReader(client, settings, () => rolloutAnnotations(client, settings)),
     logger,
     signals,
     processName: env[environment.podName] ?? `${hostname()}-${process.pid}`,

@@ -5,6 +5,7 @@ import { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
 import { annotationsReader } from '../rollout/node-annotations.ts';
 import { clusterNode } from '../testing/cluster.ts';
+import { inFlightSince } from '../testing/fake-context.ts';
 import { inOrder, readNode, timeOf } from './nodes.ts';
 
 const prefix = 'example.com';
@@ -36,11 +37,13 @@ const v1Node = (change: Change = {}): V1Node => ({
     } as NonNullable<V1Node['status']>['nodeInfo'] & object,
   },
 });
-const read = (change?: Change) => readNode(v1Node(change), annotationsReader(prefix));
+const startedAt = Date.parse('2026-01-04T11:00:00Z');
+const inFlight = inFlightSince(startedAt);
+const read = (change?: Change) => readNode(v1Node(change), annotationsReader(prefix, inFlight));
 
 describe('reading a node', () => {
   it('reads what is there and uses defaults for the rest', () => {
-    expect(readNode(v1Node(), annotationsReader(prefix))).toEqual({
+    expect(read()).toEqual({
       name: 'k8s-node1',
       address: '10.0.0.1',
       controlPlane: false,
@@ -52,10 +55,12 @@ describe('reading a node', () => {
       pressures: [],
       unschedulable: false,
       cordonedByUs: false,
+      cordonedEarlier: false,
       changedAt: undefined,
       unfinished: false,
       kubeadmOnly: false,
       soakingSince: undefined,
+      stale: [],
       taints: [],
       labels: {},
     });
@@ -82,9 +87,9 @@ describe('reading a node', () => {
   it('tells a rollout’s cordon from a person’s (F11)', () => {
     const spec = { unschedulable: true };
     expect(read({ spec })).toMatchObject({ unschedulable: true, cordonedByUs: false });
-    expect(read({ spec, annotations: { [keys.cordoned]: 'run' } }).cordonedByUs).toBe(true);
+    expect(read({ spec, annotations: { [keys.cordoned]: inFlight.started } }).cordonedByUs).toBe(true);
     const other = annotationKeys('other.example').cordoned;
-    expect(read({ spec, annotations: { [other]: 'run' } }).cordonedByUs).toBe(false);
+    expect(read({ spec, annotations: { [other]: inFlight.started } }).cordonedByUs).toBe(false);
   });
 
   it('reads annotations, conditions and taints', () => {

@@ -4,20 +4,30 @@ import { type Release, releaseOf } from '../release.ts';
 
 /** The rollout's annotations of a node, which `rollout/node-annotations.ts` reads and writes. */
 export interface NodeAnnotations {
-  /** A rollout cordoned the node, so a rollout may uncordon it (F11). */
+  /** The rollout in flight cordoned the node, and may uncordon it (F11). */
   readonly cordonedByUs: boolean;
+  /** The node is cordoned, and marked by a rollout that is over: it may be a person's cordon (F47). */
+  readonly cordonedEarlier: boolean;
   /** When a rollout started to change this node, epoch milliseconds. */
   readonly changedAt: number | undefined;
-  /** In progress without `cordonedByUs`: a person cordoned the node, or it is not drained (containerd). */
+  /**
+   * In progress without `cordonedByUs`: a person cordoned the node or has uncordoned it, or it is not drained
+   * (containerd).
+   */
   readonly unfinished: boolean;
   /** `unfinished`, and at most kubeadm's step was started: its kubelet is as before, so it may serve on. */
   readonly kubeadmOnly: boolean;
   /** When its soak started, epoch milliseconds; undefined when none is due. */
   readonly soakingSince: number | undefined;
+  /** Keys of the annotations that an earlier rollout left. They do not count; the next write removes them. */
+  readonly stale: readonly string[];
 }
 
-/** Reads the rollout's annotations among all annotations of a node. */
-export type ReadAnnotations = (annotations: Readonly<Record<string, string>>) => NodeAnnotations;
+/** Reads the annotations of the rollout in flight among all annotations of a node. */
+export type ReadAnnotations = (
+  annotations: Readonly<Record<string, string>>,
+  unschedulable: boolean,
+) => NodeAnnotations;
 
 /** A node as the upgrade sees it. */
 export interface ClusterNode extends NodeAnnotations {
@@ -58,6 +68,7 @@ export function readNode(node: V1Node, readAnnotations: ReadAnnotations): Cluste
   const labels = node.metadata?.labels ?? {};
   const conditions = node.status?.conditions ?? [];
   const readyCondition = conditions.find((c) => c.type === 'Ready');
+  const unschedulable = node.spec?.unschedulable ?? false;
   return {
     name,
     version: node.metadata?.resourceVersion,
@@ -73,8 +84,8 @@ export function readNode(node: V1Node, readAnnotations: ReadAnnotations): Cluste
     pressures: conditions
       .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
       .map((c) => c.type),
-    unschedulable: node.spec?.unschedulable ?? false,
-    ...readAnnotations(node.metadata?.annotations ?? {}),
+    unschedulable,
+    ...readAnnotations(node.metadata?.annotations ?? {}, unschedulable),
     taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
     labels,
   };

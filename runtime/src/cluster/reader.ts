@@ -18,8 +18,13 @@ import { waitForObjects } from './watch.ts';
 export interface ClusterReader {
   /** Release of the API server. @throws InputError when it reports a pre-release. */
   serverRelease(): Promise<Release>;
-  /** Readable nodes in the order of a rollout. @throws InputError when the cluster has no nodes. */
-  nodes(): Promise<ClusterNode[]>;
+  /**
+   * Readable nodes in the order of a rollout.
+   *
+   * @param readAnnotations for the rollout in flight, if that has just been read. @default reads it
+   * @throws InputError when the cluster has no nodes.
+   */
+  nodes(readAnnotations?: ReadAnnotations): Promise<ClusterNode[]>;
   /**
    * One error for each node that cannot be read. Before a rollout such a node is bad input, during one it
    * closes a gate.
@@ -48,13 +53,14 @@ export interface ClusterReader {
   waitForStaticPods(of: StaticPodsWait, wait: Wait): Promise<void>;
 }
 
-/** A reader of the real cluster. */
+/** A reader of the real cluster. @param forRollout reads which rollout is in flight. */
 export function clusterReader(
   client: KubernetesClient,
   settings: Settings,
-  readAnnotations: ReadAnnotations,
+  forRollout: () => Promise<ReadAnnotations>,
 ): ClusterReader {
-  const read = async () => {
+  const read = async (given?: ReadAnnotations) => {
+    const readAnnotations = given ?? (await forRollout());
     const { items } = await client.call('list nodes', () => client.core.listNode());
     if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
     return readNodes(items, readAnnotations);
@@ -67,7 +73,7 @@ export function clusterReader(
         throw new InputError('API server version', version, 'a release such as v1.34.2');
       return release;
     },
-    nodes: async () => inOrder((await read()).nodes, settings.nodes),
+    nodes: async (readAnnotations) => inOrder((await read(readAnnotations)).nodes, settings.nodes),
     unreadableNodes: async () => (await read()).unreadable,
     async apiServers() {
       const request = { namespace: 'kube-system', labelSelector: 'component=kube-apiserver' };
@@ -87,6 +93,7 @@ export function clusterReader(
         query: { fieldSelector },
         list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
       };
+      const readAnnotations = await forRollout();
       const accepts = (items: readonly V1Node[]) =>
         readNodes(items, readAnnotations).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);

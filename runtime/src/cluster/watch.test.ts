@@ -111,7 +111,8 @@ describe('waiting for objects', () => {
 });
 
 describe('the reader', () => {
-  const open = () => clusterReader(connect(lab), testSettings(), annotationsReader('viktorbarzin.me'));
+  const open = () =>
+    clusterReader(connect(lab), testSettings(), async () => annotationsReader('viktorbarzin.me', undefined));
 
   it('returns the readable nodes, and an error for each unreadable one', async () => {
     lab.api.store.modify('nodes', undefined, 'two', (node) => {

@@ -16,7 +16,9 @@ afterEach(() => lab.stop());
 it('patches a node only if it has not changed since it was read (F11)', async () => {
   const client = connect(lab);
   const writer = clusterWriter(client, 'k8s-upgrade');
-  const [node] = await clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')).nodes();
+  const [node] = await clusterReader(client, testSettings(), async () =>
+    annotationsReader('viktorbarzin.me', undefined),
+  ).nodes();
   lab.api.store.modify('nodes', undefined, 'one', ({ spec }) => {
     if (spec) spec.unschedulable = true;
   });
@@ -25,7 +27,9 @@ it('patches a node only if it has not changed since it was read (F11)', async ()
   // Repeated because a controller writes to a cordoned node, too.
   await vi.waitFor(async () => {
     const now = (
-      await clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')).nodes()
+      await clusterReader(client, testSettings(), async () =>
+        annotationsReader('viktorbarzin.me', undefined),
+      ).nodes()
     ).find(({ name }) => name === 'one');
     expect(now?.unschedulable).toBe(true);
     await writer.patchNode('one', { 'example.com/cordoned': null }, false, now?.version);

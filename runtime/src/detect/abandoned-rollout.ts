@@ -1,7 +1,7 @@
 import { describeRunInProgress, readRunInProgress } from '../jobs/run-in-progress.ts';
 import { namespaceJournal, type RolloutNotes } from '../rollout/journal.ts';
 import { longestRun } from '../rollout/longest-run.ts';
-import { isInProgressOf } from '../rollout/node-annotations.ts';
+import { isInProgress } from '../rollout/node-annotations.ts';
 import type { DetectContext } from './detection.ts';
 import { type Reading, type Rollout, releasesIn, targetInFlight } from './observe.ts';
 import { publishNoRollout } from './report.ts';
@@ -37,7 +37,7 @@ async function isAbandoned({ settings, repository }: DetectContext, seen: Readin
   if (inFlight === undefined) return false;
   if (Date.now() - inFlight.startedAt < longestRun(nodes.length, settings)) return false;
   const running = releasesIn(seen);
-  if (new Set(running).size > 1 || nodes.some((node) => isInProgressOf(node, inFlight))) return false;
+  if (new Set(running).size > 1 || nodes.some(isInProgress)) return false;
   // The nodes may already use the repository of the new minor, which has no patch of the old one.
   if (inFlight.kind !== 'minor') return true;
   const published = await targetInFlight(inFlight, running, repository);

@@ -73,7 +73,9 @@ function context(
     info: (text: string) => logged.push(text),
     warn: (text: string) => logged.push(text),
   } as unknown as Logger;
-  const cluster = clusterReader(client, settings, annotationsReader(settings.annotationPrefix));
+  const cluster = clusterReader(client, settings, async () =>
+    annotationsReader(settings.annotationPrefix, undefined),
+  );
   const writer = clusterWriter(client, 'k8s-upgrade');
   const { signal } = client.options;
   contexts += 1;
@@ -556,6 +558,14 @@ describe('a leaked in-flight annotation (F7)', () => {
   });
 
   const kept: [what: string, prepare: () => void][] = [
+    [
+      'F11 F47: a node is cordoned by it, and not changed yet',
+      () => {
+        leaked(longAgo);
+        const cordoned = node('node1', '1.34.2', { [keys.cordoned]: longAgo });
+        lab.api.apply([{ ...cordoned, spec: { unschedulable: true } } as KubeObject]);
+      },
+    ],
     ['it is younger than a run may be', () => leaked(minutes(60))],
     ['a run is in progress', () => [leaked(longAgo), lab.api.apply([lease(minutes(0))])]],
     ['the cluster has two releases', () => [leaked(longAgo), lab.api.apply([node('node1', '1.34.1')])]],
@@ -564,7 +574,7 @@ describe('a leaked in-flight annotation (F7)', () => {
       'a node is in progress',
       () => [
         leaked(longAgo),
-        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: 'run', [keys.changed]: minutes(1) })]),
+        lab.api.apply([node('node1', '1.34.2', { [keys.cordoned]: longAgo, [keys.changed]: minutes(1) })]),
       ],
     ],
   ];

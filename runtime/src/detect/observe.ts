@@ -14,7 +14,7 @@ import {
 import { newestFirst } from '../releases/packages.ts';
 import type { Candidate, PackageRepository, ReleaseSource } from '../releases/repository.ts';
 import { type InFlight, type RolloutNotes, readNotes } from '../rollout/journal.ts';
-import { isInProgress } from '../rollout/node-annotations.ts';
+import { annotationsReader, isInProgress } from '../rollout/node-annotations.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { packageList } from '../ssh/package-list.ts';
@@ -47,16 +47,17 @@ export interface Reading {
   readonly notes: RolloutNotes;
 }
 
-/** Reads nodes, the API server's release and the namespace once. */
+/** Reads the namespace, the nodes and the API server's release, each once. */
 export async function readCluster({
   client,
   cluster,
   settings,
 }: Pick<DetectContext, 'client' | 'cluster' | 'settings'>): Promise<Reading> {
-  const [nodes, server, notes] = await Promise.all([
-    cluster.nodes(),
+  const { namespace, annotationPrefix: prefix } = settings;
+  const notes = await readNotes(client, namespace, prefix);
+  const [nodes, server] = await Promise.all([
+    cluster.nodes(annotationsReader(prefix, notes.inFlight)),
     cluster.serverRelease(),
-    readNotes(client, settings.namespace, settings.annotationPrefix),
   ]);
   return { nodes, server, notes };
 }

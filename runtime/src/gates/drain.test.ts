@@ -8,6 +8,7 @@ import { remaining } from '../rollout/remaining.ts';
 import type { Settings } from '../settings/settings.ts';
 import { connect, disruptionBudget, runningPod, startLab } from '../testing/api.ts';
 import { testSettings } from '../testing/cluster.ts';
+import { inFlightSince } from '../testing/fake-context.ts';
 import { checkGates, type GateContext } from './gate.ts';
 import { preflightGates } from './index.ts';
 
@@ -25,6 +26,9 @@ async function seed(...objects: KubeObject[]): Promise<void> {
   await lab.api.settled();
 }
 
+const inFlight = inFlightSince(Date.now() - 60_000);
+const forRollout = async () => annotationsReader('viktorbarzin.me', inFlight);
+
 /** Checks the gate for every node that is not at the target yet. */
 async function check(
   user: Parameters<typeof connect>[2] = 'admin',
@@ -32,12 +36,8 @@ async function check(
   settings: Settings = testSettings(),
 ) {
   const client = connect(lab, {}, user);
-  const cluster = clusterReader(client, settings, annotationsReader(settings.annotationPrefix));
-  const nodes = await clusterReader(
-    connect(lab),
-    testSettings(),
-    annotationsReader('viktorbarzin.me'),
-  ).nodes();
+  const cluster = clusterReader(client, settings, forRollout);
+  const nodes = await clusterReader(connect(lab), testSettings(), forRollout).nodes();
   const to = parseRelease('test', target);
   const left = () => remaining(cluster, to, nodes);
   const ctx = {
@@ -68,12 +68,13 @@ describe('the gate drain, before the first cordon (F17)', () => {
     const change = (labels: Record<string, string>, annotations: Record<string, string>) =>
       lab.api.store.modify('nodes', undefined, 'one', (node) => {
         node.metadata = { ...node.metadata, labels, annotations };
+        node.spec = { ...node.spec, unschedulable: Object.keys(annotations).length > 0 };
         if (node.status?.nodeInfo) node.status.nodeInfo.kubeletVersion = 'v1.34.9';
       });
     change({}, {});
     lab.api.setVersion('1.34.9');
     expect(await check('admin', '1.34.9')).toMatchObject({ open: true });
-    change({}, { 'viktorbarzin.me/k8s-upgrade-cordoned': '2026-01-01T00:00:00Z' });
+    change({}, { 'viktorbarzin.me/k8s-upgrade-cordoned': inFlight.started });
     expect(await check('admin', '1.34.9')).toMatchObject({ open: false });
     change({ 'node-role.kubernetes.io/control-plane': '' }, {});
     lab.api.setVersion('1.34.8');

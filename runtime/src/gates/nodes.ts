@@ -1,3 +1,4 @@
+import type { ClusterNode } from '../cluster/nodes.ts';
 import { isInProgressOf } from '../rollout/node-annotations.ts';
 import type { Gate } from './gate.ts';
 
@@ -27,10 +28,14 @@ export const nodesGate: Gate = {
         ...ours.map(
           (n) => `node ${n.name} is not Ready; this rollout was interrupted there and resumes there`,
         ),
-        ...nodes
-          .filter((n) => n.unschedulable && !n.cordonedByUs)
-          .map((n) => `node ${n.name} was cordoned by a person and stays cordoned`),
+        ...nodes.filter((n) => n.unschedulable && !n.cordonedByUs).map(describeCordon),
       ],
     };
   },
 };
+
+/** Says of a cordon that is not this rollout's what becomes of it. */
+const describeCordon = ({ name, cordonedEarlier }: ClusterNode): string =>
+  cordonedEarlier
+    ? `node ${name} was cordoned by an earlier rollout or, after it, by a person, and stays cordoned: kubectl uncordon ${name} when it is fit`
+    : `node ${name} was cordoned by a person and stays cordoned`;

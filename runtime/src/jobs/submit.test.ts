@@ -78,7 +78,9 @@ function ports(): SubmitPorts {
   const client = connect(lab);
   return {
     client,
-    cluster: clusterReader(client, testSettings(), annotationsReader('viktorbarzin.me')),
+    cluster: clusterReader(client, testSettings(), async () =>
+      annotationsReader('viktorbarzin.me', undefined),
+    ),
     writer: clusterWriter(client, namespace),
     namespace,
   };

@@ -52,8 +52,8 @@ export interface Journal {
   /**
    * Sets the in-flight annotations. A rollout in flight to the same target keeps its start and its snapshot.
    *
-   * @param clusterChanged whether the rollout in flight has already changed nodes. It then keeps both for
-   *   another target, too: the snapshot must be older than its first change, and its changed nodes stay
+   * @param clusterChanged whether the rollout in flight has already cordoned or changed nodes. It then keeps
+   *   both for another target, too: the snapshot must be older than its first change, and its nodes stay
    *   recognizable.
    */
   begin(target: Release, kind: UpgradeKind, clusterChanged: boolean): Promise<InFlight>;

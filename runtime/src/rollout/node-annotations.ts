@@ -4,13 +4,14 @@
  */
 
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
+import type { KubernetesClient } from '../cluster/client.ts';
 import { type ClusterNode, type NodeAnnotations, type ReadAnnotations, timeOf } from '../cluster/nodes.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { UpgradeError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { InFlight, Journal } from './journal.ts';
+import { type InFlight, type Journal, readNotes } from './journal.ts';
 
 /** What is needed to write these annotations; a stage's context has all of it. */
 export interface AnnotationPorts {
@@ -27,25 +28,63 @@ export interface AnnotationPorts {
 /** Value of `unfinished` on a node on which at most kubeadm's step was started. */
 const kubeadmMark = 'kubeadm';
 
-/** Parses these annotations of a node. @param prefix `annotationPrefix` of the settings. */
-export function annotationsReader(prefix: string): ReadAnnotations {
+/**
+ * Parses these annotations of a node. Only those of the rollout in flight count (F47): what one before it
+ * left says nothing about the node as it is now.
+ *
+ * @param prefix `annotationPrefix` of the settings.
+ */
+export function annotationsReader(prefix: string, inFlight: InFlight | undefined): ReadAnnotations {
   const keys = annotationKeys(prefix);
-  return (annotations): NodeAnnotations => ({
-    cordonedByUs: keys.cordoned in annotations,
-    changedAt: timeOf(annotations[keys.changed]),
-    unfinished: keys.unfinished in annotations,
-    kubeadmOnly: annotations[keys.unfinished] === kubeadmMark,
-    soakingSince: timeOf(annotations[keys.soaking]),
-  });
+  return (annotations, unschedulable): NodeAnnotations => {
+    const mark = annotations[keys.cordoned];
+    const isMarked = mark !== undefined && mark === inFlight?.started;
+    const changedAt = timeOf(annotations[keys.changed]);
+    const changed = isChanged({ changedAt }, inFlight);
+    const soakedFrom = timeOf(annotations[keys.soaking]);
+    const isSoaking = inFlight !== undefined && soakedFrom !== undefined && soakedFrom >= inFlight.startedAt;
+    // While a drained node changes, our mark alone says so. That stays true when a person uncordons the node.
+    const isMarkNeeded = isMarked && (unschedulable || changed);
+    const stale: [key: string, counts: boolean][] = [
+      [keys.cordoned, isMarkNeeded],
+      [keys.changed, changedAt !== undefined],
+      [keys.unfinished, changed],
+      [keys.soaking, isSoaking],
+    ];
+    return {
+      cordonedByUs: isMarked && unschedulable,
+      cordonedEarlier: mark !== undefined && !isMarked && unschedulable,
+      changedAt,
+      unfinished: changed && (keys.unfinished in annotations || (isMarked && !unschedulable)),
+      kubeadmOnly: changed && annotations[keys.unfinished] === kubeadmMark,
+      soakingSince: isSoaking ? soakedFrom : undefined,
+      stale: stale.flatMap(([key, counts]) => (key in annotations && !counts ? [key] : [])),
+    };
+  };
+}
+
+/** Reads the rollout in flight, and returns what parses its annotations. */
+export async function rolloutAnnotations(
+  client: KubernetesClient,
+  { namespace, annotationPrefix }: Pick<Settings, 'namespace' | 'annotationPrefix'>,
+): Promise<ReadAnnotations> {
+  const { inFlight } = await readNotes(client, namespace, annotationPrefix);
+  return annotationsReader(annotationPrefix, inFlight);
 }
 
 /** Whether the rollout in flight, not an earlier one, has started to change this node. */
-export const isChanged = (node: NodeAnnotations, inFlight: InFlight | undefined): boolean =>
-  inFlight !== undefined && node.changedAt !== undefined && node.changedAt >= inFlight.startedAt;
+export const isChanged = (
+  { changedAt }: Pick<NodeAnnotations, 'changedAt'>,
+  inFlight: InFlight | undefined,
+): boolean => inFlight !== undefined && changedAt !== undefined && changedAt >= inFlight.startedAt;
+
+/** Now, but not before the rollout's start, which may be of a machine whose clock is ahead. */
+const stampOf = (inFlight: InFlight | undefined): string =>
+  new Date(Math.max(Date.now(), inFlight?.startedAt ?? 0)).toISOString();
 
 /**
- * Whether a rollout has started on this node and not finished: the node has our cordon or, when a person
- * cordoned it or the work on it needs no drain, the annotation `unfinished`.
+ * Whether the rollout in flight has started on this node and not finished: the node has our cordon or, when
+ * a person cordoned it or the work on it needs no drain, the annotation `unfinished`.
  */
 export const isInProgress = (node: NodeAnnotations): boolean => node.cordonedByUs || node.unfinished;
 
@@ -59,28 +98,34 @@ const keysOf = ({ settings }: Pick<AnnotationPorts, 'settings'>) => annotationKe
  * Cordons the node and records in the same patch that the cordon is ours. Idempotent: a node that is already
  * cordoned, by us or by a person, is not written.
  *
- * @throws UpgradeError when the node has left the cluster.
+ * @throws UpgradeError when the node has left the cluster, or no rollout is in flight: nobody could tell
+ *   whose cordon it is.
  */
 export async function cordon(ports: AnnotationPorts, name: string): Promise<'cordoned' | 'already'> {
   const keys = keysOf(ports);
-  const startedAt = (await ports.journal.read())?.started ?? new Date().toISOString();
+  const inFlight = await ports.journal.read();
+  if (inFlight === undefined)
+    throw new UpgradeError(
+      'failed',
+      `${name} is not cordoned: somebody has cleared the state of this rollout`,
+    );
   let end: 'cordoned' | 'already' = 'already';
   await changeNode(ports, name, ({ unschedulable }) => {
     end = unschedulable ? 'already' : 'cordoned';
-    return unschedulable ? undefined : [{ [keys.cordoned]: startedAt }, true];
+    return unschedulable ? undefined : [{ [keys.cordoned]: inFlight.started }, true];
   });
   return end;
 }
 
 /**
- * Uncordons the node if a rollout cordoned it (F11), and records in the same patch that the node is finished
- * and whether its soak is due. May be called twice; the soak then starts again.
+ * Uncordons the node if this rollout cordoned it (F11), and records in the same patch that the node is
+ * finished and whether its soak is due. May be called twice; the soak then starts again.
  *
  * @throws UpgradeError when the node has left the cluster.
  */
 export async function readmit(ports: AnnotationPorts, name: string, soak: boolean): Promise<void> {
   const keys = keysOf(ports);
-  const soaking = soak ? new Date().toISOString() : null;
+  const soaking = soak ? stampOf(await ports.journal.read()) : null;
   await changeNode(ports, name, ({ cordonedByUs, unfinished }) => {
     const annotations = {
       [keys.cordoned]: null,
@@ -91,7 +136,14 @@ export async function readmit(ports: AnnotationPorts, name: string, soak: boolea
   });
 }
 
-type Change = [annotations: Readonly<Record<string, string | null>>, unschedulable: boolean | undefined];
+type Annotations = Readonly<Record<string, string | null>>;
+type Change = [annotations: Annotations, unschedulable: boolean | undefined];
+
+/** Removes in the same write what a rollout before left on the node. */
+const overStale = ({ stale }: ClusterNode, annotations: Annotations): Annotations => ({
+  ...Object.fromEntries(stale.map((key) => [key, null])),
+  ...annotations,
+});
 
 /**
  * Reads the node and writes what `decide` returns for it. Reads and decides again if somebody else wrote the
@@ -109,7 +161,8 @@ async function changeNode(
     const change = decide(node);
     if (change === undefined) return;
     try {
-      return await ports.writer.patchNode(name, ...change, node.version);
+      const [annotations, unschedulable] = change;
+      return await ports.writer.patchNode(name, overStale(node, annotations), unschedulable, node.version);
     } catch (error) {
       if (!isConflict(error)) throw error;
     }
@@ -139,15 +192,17 @@ export async function recordChange(
   needsAnnotation: (node: ClusterNode) => boolean,
 ): Promise<void> {
   const node = await findNode(ports, name);
-  const changed = isChanged(node, await ports.journal.read());
+  const inFlight = await ports.journal.read();
+  const changed = isChanged(node, inFlight);
   if (changed && isInProgress(node)) return;
   const keys = keysOf(ports);
-  const now = new Date().toISOString();
-  await ports.writer.patchNode(name, {
+  const now = stampOf(inFlight);
+  const annotations = {
     ...(!changed && { [keys.changed]: now }),
     // Our cordon already records that the node is unfinished.
     ...(!isInProgress(node) && needsAnnotation(node) && { [keys.unfinished]: now }),
-  });
+  };
+  await ports.writer.patchNode(name, overStale(node, annotations));
 }
 
 /**
@@ -163,7 +218,7 @@ export async function recordKubeadm(ports: AnnotationPorts, name: string): Promi
     if (changed && isInProgress(node)) return undefined;
     return [
       {
-        ...(!changed && { [keysOf(ports).changed]: new Date().toISOString() }),
+        ...(!changed && { [keysOf(ports).changed]: stampOf(inFlight) }),
         ...(!isInProgress(node) && { [keysOf(ports).unfinished]: kubeadmMark }),
       },
       undefined,
@@ -187,7 +242,7 @@ export async function recordKubelet(ports: AnnotationPorts, name: string): Promi
 }
 
 /**
- * Uncordons the node if a rollout cordoned it, and leaves it in progress: its drain failed after kubeadm's
+ * Uncordons the node if this rollout cordoned it, and leaves it in progress: its drain failed after kubeadm's
  * step.
  * Idempotent.
  *
@@ -215,21 +270,25 @@ export async function clearSoaks(ports: AnnotationPorts): Promise<void> {
 }
 
 /**
- * Removes every annotation `changed` once no rollout is in flight. Idempotent. One that is left does no harm,
- * because it is older than the next rollout.
+ * Removes every annotation `changed`, and what rollouts before left, once no rollout is in flight.
+ * Idempotent. One that is left does no harm, because it is older than the next rollout.
  */
 export async function clearChanged(ports: AnnotationPorts): Promise<void> {
-  const changed = (await ports.cluster.nodes()).filter((node) => node.changedAt !== undefined);
-  await clearAnnotation(ports, changed, keysOf(ports).changed);
+  const { changed } = keysOf(ports);
+  for (const node of await ports.cluster.nodes()) {
+    if (node.changedAt !== undefined) await clearAnnotation(ports, [node], changed);
+    else if (node.stale.length > 0) await clearAnnotation(ports, [node]);
+  }
 }
 
 async function clearAnnotation(
   { writer }: AnnotationPorts,
   nodes: readonly ClusterNode[],
-  key: string,
+  ...keys: string[]
 ): Promise<void> {
-  for (const { name } of nodes) {
-    await writer.patchNode(name, { [key]: null }).catch((error) => {
+  const none = Object.fromEntries(keys.map((key) => [key, null]));
+  for (const node of nodes) {
+    await writer.patchNode(node.name, overStale(node, none)).catch((error) => {
       if (!isNotFound(error)) throw error;
     });
   }
@@ -248,7 +307,8 @@ export async function clearNodeAnnotations(
   const { cordoned, changed, unfinished, soaking } = keysOf(ports);
   const none = Object.fromEntries([cordoned, changed, unfinished, soaking].map((key) => [key, null]));
   for (const node of await ports.cluster.nodes()) {
-    if (!isInProgress(node) && node.changedAt === undefined && node.soakingSince === undefined) continue;
+    const isAnnotated = isInProgress(node) || node.stale.length > 0;
+    if (!isAnnotated && node.changedAt === undefined && node.soakingSince === undefined) continue;
     await ports.writer.patchNode(node.name, none);
     onCleared(node);
   }

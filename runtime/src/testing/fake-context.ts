@@ -261,7 +261,7 @@ function writing(
             ...words,
           ].join(' '),
         );
-        const { cordonedByUs, changedAt, unfinished, kubeadmOnly, soakingSince } = fake.node(name);
+        const { cordonedByUs, changedAt, unfinished, kubeadmOnly, soakingSince, stale } = fake.node(name);
         const timeIn = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
@@ -271,6 +271,7 @@ function writing(
           kubeadmOnly:
             keys.unfinished in annotations ? annotations[keys.unfinished] === 'kubeadm' : kubeadmOnly,
           soakingSince: timeIn(keys.soaking, soakingSince),
+          stale: stale.filter((key) => !(key in annotations)),
           ...(unschedulable !== undefined && { unschedulable }),
         });
       },

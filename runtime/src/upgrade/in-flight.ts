@@ -1,5 +1,5 @@
 import type { InFlight } from '../rollout/journal.ts';
-import { clearChanged, isChanged } from '../rollout/node-annotations.ts';
+import { clearChanged, isChanged, isInProgress } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { Context } from './context.ts';
 
@@ -12,10 +12,13 @@ export async function noteInFlight(ctx: Context): Promise<void> {
   if (before?.startedAt !== inFlight.startedAt) reportInFlight(ctx, inFlight);
 }
 
-/** Whether the rollout in flight has changed nodes but not brought all of them to its target. */
+/**
+ * Whether the rollout in flight has cordoned or changed nodes but not brought all of them to its target. A
+ * new one in its place would not know its cordons (F47).
+ */
 async function isUnfinished({ cluster }: Context, inFlight: InFlight | undefined): Promise<boolean> {
   const nodes = await cluster.nodes();
-  if (!nodes.some((node) => isChanged(node, inFlight))) return false;
+  if (!nodes.some((node) => isChanged(node, inFlight) || isInProgress(node))) return false;
   const target = inFlight?.target;
   return target === undefined || (await remaining(cluster, target, nodes)).nodes.length > 0;
 }

@@ -246,6 +246,36 @@ describe('a resumed run (F5)', () => {
   });
 });
 
+describe('F47: what an earlier rollout left', () => {
+  it('a rollout that has only cordoned a node stays, so that a run to another target knows its cordon', async () => {
+    const cordoned = worker('k8s-node1', { unschedulable: true, cordonedByUs: true });
+    const { ctx, fake } = fakeContext({
+      nodes: [master(), cordoned],
+      inFlight: { target: parseRelease('t', '1.34.4') },
+    });
+    const started = fake.inFlight?.started;
+    let during: string | undefined;
+    fake.onDrain = async () => {
+      during = fake.inFlight?.started;
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(during).toBe(started);
+    expect(fake.node('k8s-node1').unschedulable).toBe(false);
+  });
+
+  it('its cordon stays, and preflight says whose it may be and what to do', async () => {
+    const key = 'viktorbarzin.me/k8s-upgrade-cordoned';
+    const left = { unschedulable: true, cordonedEarlier: true, stale: [key] };
+    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', left)] });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(eventsOf(fake, 'notice').map(({ text }) => text)).toContainEqual(
+      'nodes: node k8s-node1 was cordoned by an earlier rollout or, after it, by a person, and stays cordoned: kubectl uncordon k8s-node1 when it is fit',
+    );
+    expect(effectsOn(fake, 'k8s-node1').filter((effect) => effect.includes('cordon '))).toEqual([]);
+    expect(fake.node('k8s-node1')).toMatchObject({ unschedulable: true, stale: [] });
+  });
+});
+
 describe('the end of a rollout', () => {
   it('is reported before the annotations are cleared, so that a crash in between loses nothing', async () => {
     const { ctx, fake } = fakeContext();

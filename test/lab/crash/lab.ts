@@ -1,4 +1,4 @@
-import { objectNames } from '../../../runtime/src/names.ts';
+import { annotationKeys, objectNames } from '../../../runtime/src/names.ts';
 import type { SettingsInput } from '../../../runtime/src/settings/settings.ts';
 import { stateOf } from '../../scenarios/observe.ts';
 import { labNodes, threeControlPlanes } from '../cluster.ts';
@@ -19,7 +19,10 @@ export interface Course {
    * Node → seconds that installing packages and each step of kubeadm take there. @default 0 on other nodes
    */
   readonly slow: Readonly<Record<string, { readonly kubeadm: number; readonly 'apt-install'?: number }>>;
-  /** A node that a person has cordoned before the run; it must stay cordoned (F11). */
+  /**
+   * A node that a person has cordoned before the run, and that has the mark of a rollout before; it must stay
+   * cordoned (F11, F47).
+   */
   readonly cordonedByPerson?: string;
   /** Whether a spread may select this call. */
   readonly isOfInterest: (record: CallRecord) => boolean;
@@ -109,6 +112,8 @@ export async function startLab(
   if (course.cordonedByPerson !== undefined)
     lab.api.store.modify('nodes', undefined, course.cordonedByPerson, (node) => {
       node.spec = { ...node.spec, unschedulable: true };
+      const mark = { [annotationKeys('viktorbarzin.me').cordoned]: '2026-01-04T12:00:00.000Z' };
+      node.metadata.annotations = { ...node.metadata.annotations, ...mark };
     });
   for (const [name, { kubeadm, 'apt-install': install = 0 }] of Object.entries(course.slow)) {
     lab.node(name).setDuration('kubeadm', kubeadm);

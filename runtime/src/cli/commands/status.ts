@@ -39,7 +39,9 @@ export async function statusCommand(options: StatusOptions): Promise<void> {
 
 function stateOf(node: ClusterNode): string {
   const words = [node.ready ? 'Ready' : 'NotReady'];
-  if (node.unschedulable) words.push(node.cordonedByUs ? 'cordoned by the rollout' : 'cordoned by a person');
+  if (node.cordonedByUs) words.push('cordoned by the rollout');
+  else if (node.cordonedEarlier) words.push('cordoned by an earlier rollout or a person');
+  else if (node.unschedulable) words.push('cordoned by a person');
   if (node.soakingSince !== undefined) words.push('soaking');
   return words.join(', ');
 }
