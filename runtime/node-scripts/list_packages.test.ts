@@ -18,11 +18,27 @@ describe('list_packages.sh', () => {
     expect(first.exit).toBe(0);
     expect(first.stdout).toMatch(/^ +kubeadm \| 1\.34\.5-1\.1 \| http/m);
     const repository = `${bench.repository.base}v1.34/deb`;
-    expect(first.result).toEqual({ versions: ['1.34.5-1.1', '1.34.2-1.1'], repository });
+    expect(first.result).toEqual({ versions: ['1.34.5-1.1', '1.34.2-1.1'], incomplete: [], repository });
     bench.repository.publish('1.34.10');
     expect((await list()).result).toEqual({
       versions: ['1.34.10-1.1', '1.34.5-1.1', '1.34.2-1.1'],
+      incomplete: [],
       repository,
+    });
+  });
+
+  test('F49: of several packages, lists a release once all have it, each with its own revision', async () => {
+    const { repository } = bench;
+    repository.publish('1.34.6', { names: ['kubeadm'] });
+    repository.publish('1.34.7', { names: ['kubelet', 'kubectl'] });
+    repository.publish('1.34.8', { names: ['kubeadm'], revision: '2.1' });
+    repository.publish('1.34.8', { names: ['kubelet', 'kubectl'] });
+    // A package of another architecture does not help.
+    repository.publish('1.34.9', { names: ['kubectl'], architectures: ['arm64'] });
+    repository.publish('1.34.9', { names: ['kubeadm', 'kubelet'] });
+    expect((await list('kubeadm,kubelet,kubectl')).result).toMatchObject({
+      versions: ['1.34.8-2.1', '1.34.5-1.1', '1.34.2-1.1'],
+      incomplete: ['1.34.9 kubectl', '1.34.7 kubeadm', '1.34.6 kubelet kubectl'],
     });
   });
 

@@ -44,6 +44,7 @@ role='' release='' skip_phases='' ignore_errors='' patches='' steps=all planned=
 # How many images the target needs here, and how many of them were pulled.
 needed=0 pulled=0
 kubeadm_step=unchanged
+packages=(kubeadm kubelet kubectl)
 dropped_flags=()
 # Whether clean_scratch has found copies to remove.
 removable=false
@@ -170,23 +171,41 @@ clean_up() {
   [[ ! -e $unpacked ]] || as_root rm -rf -- "$unpacked"
 }
 
-# Sets revision: the package version of the release, such as 1.34.5-1.1.
-resolve_revision() {
-  revision=$(newest_revision kubeadm "$release")
-  [[ -z $revision ]] || return 0
-  if $dry_run; then
-    revision="$release-*"
-    warn "kubeadm $release is not in the package lists yet; the real run refreshes them"
-    return
+# Package -> its version of the release, such as 1.34.5-1.1. Each has its own (F49).
+declare -A revisions=()
+
+# is_at_release PACKAGE: whether the installed one is, whatever its epoch and revision.
+is_at_release() { [[ $(upstream_of "$(installed_version "$1")") == "$release" ]]; }
+
+# Sets revisions, from the package lists for what is not installed yet. A release may lack a package while it
+# is being published or mirrored, so all three are asked before anything is changed (F49).
+resolve_revisions() {
+  local package missing=() listed=()
+  for package in "${packages[@]}"; do
+    revisions[$package]=$(newest_revision "$package" "$release")
+    [[ -z ${revisions[$package]} ]] || listed+=("$package")
+    if is_at_release "$package"; then
+      revisions[$package]=$(installed_version "$package")
+    elif [[ -z ${revisions[$package]} ]]; then
+      missing+=("$package")
+    fi
+  done
+  ((${#missing[@]} > 0)) || return 0
+  if ((${#listed[@]} > 0)); then
+    die "the configured repository ($(configured_minors)) offers $(comma_list "${listed[@]}") $release, but no $(comma_list "${missing[@]}"): the release is not complete there yet; run this again once it is"
+  elif $dry_run; then
+    for package in "${missing[@]}"; do revisions[$package]="$release-*"; done
+    warn "${missing[0]} $release is not in the package lists yet; the real run refreshes them"
+  else
+    die "the configured repository ($(configured_minors)) offers no ${missing[0]} $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
   fi
-  die "the configured repository ($(configured_minors)) offers no kubeadm $release; for another minor change it with set_repository.sh --minor $(minor_of "$release")"
 }
 
-# Sets revision to that of kubeadm, whose step has asked apt. Dies unless that step is done, as the kubelet
-# would be newer than this node's API server.
-take_revision_of_kubeadm() {
-  revision=$(installed_version kubeadm)
-  if [[ $revision != "$release"-* ]] || ! components_at_release; then
+comma_list() { local list="$*" && printf '%s' "${list// /, }"; }
+
+# Dies unless kubeadm's step is done, as the kubelet would be newer than this node's API server.
+check_kubeadm_step() {
+  if ! is_at_release kubeadm || ! components_at_release; then
     die "--steps kubelet, but kubeadm has not upgraded this node to $release; run --steps kubeadm first"
   fi
 }
@@ -195,7 +214,7 @@ take_revision_of_kubeadm() {
 outdated() {
   local package
   for package in "$@"; do
-    [[ $(installed_version "$package") == "$release"-* ]] || printf '%s=%s\n' "$package" "$revision"
+    is_at_release "$package" || printf '%s=%s\n' "$package" "${revisions[$package]}"
   done
 }
 
@@ -236,7 +255,7 @@ leaves_kube_proxy() { [[ ,$skip_phases, =~ ,addon(/kube-proxy)?, ]]; }
 # (F54, F70). Changes apt's cache and the image store, nothing else; packages stay held.
 prepare_node() {
   local wanted
-  mapfile -t wanted < <(outdated kubeadm kubelet kubectl)
+  mapfile -t wanted < <(outdated "${packages[@]}")
   if $dry_run; then
     ((${#wanted[@]} == 0)) || printf 'WOULD: download %s\n' "${wanted[*]}"
     printf 'WOULD: pull the images of %s that are missing here\n' "$release"
@@ -248,7 +267,7 @@ prepare_node() {
     say "downloading ${wanted[*]}"
     download_packages "${wanted[@]}"
   fi
-  fetch_images "$release" "$revision"
+  fetch_images "$release" "${revisions[kubeadm]}"
   say "everything for $release is on this node; images pulled: $pulled of $needed"
 }
 
@@ -437,19 +456,19 @@ restart_kubelet() {
 
 print_preparation() {
   printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","images":%s,"pulled":%s,"dryRun":%s}\n' \
-    "$release" "$from" "$role" "$revision" "$needed" "$pulled" "$dry_run"
+    "$release" "$from" "$role" "${revisions[kubeadm]}" "$needed" "$pulled" "$dry_run"
 }
 
 print_result() {
   printf 'result: {"release":"%s","from":"%s","role":"%s","revision":"%s","steps":"%s","kubeadm":"%s","droppedFlags":%s,"dryRun":%s}\n' \
-    "$release" "$from" "$role" "$revision" "$steps" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
+    "$release" "$from" "$role" "${revisions[kubeadm]}" "$steps" "$kubeadm_step" "$(json_list "${dropped_flags[@]}")" "$dry_run"
 }
 
 run_kubeadm_step() {
   clean_scratch
   check_disk_space
   refresh_kubernetes_source
-  resolve_revision
+  resolve_revisions
   $dry_run || repair_dpkg
   upgrade_packages kubeadm
   upgrade_components
@@ -460,7 +479,8 @@ run_kubeadm_step() {
 run_kubelet_step() {
   if [[ $steps == kubelet ]]; then
     $dry_run || repair_dpkg
-    take_revision_of_kubeadm
+    check_kubeadm_step
+    resolve_revisions
   fi
   upgrade_packages kubelet kubectl
   restart_kubelet
@@ -475,7 +495,7 @@ main() {
     say "preparing $from -> $release"
     check_space_as_if_cleaned
     refresh_kubernetes_source
-    resolve_revision
+    resolve_revisions
     prepare_node
     print_preparation
     return

@@ -306,6 +306,79 @@ describe('update_k8s.sh', () => {
   });
 });
 
+describe('update_k8s.sh and a release whose packages are published one by one (F49)', () => {
+  afterEach(() => bench.close());
+
+  const publish = (names: readonly ('kubeadm' | 'kubelet' | 'kubectl')[], revision = '1.1') =>
+    bench.repository.publish('1.34.6', { names, revision });
+  const to = (...args: string[]) => update('--role', 'master', '--release', '1.34.6', ...args);
+  const changed = () => bench.changes().filter((line) => !/ update |--simulate/.test(line));
+
+  test('installs each package in its own revision', async () => {
+    await open();
+    publish(['kubeadm'], '2.1');
+    publish(['kubelet'], '1.1');
+    publish(['kubectl'], '1.2');
+    expect((await to('--prepare')).exit).toBe(0);
+    const { exit, stderr, result } = await to();
+    expect([exit, stderr]).toEqual([0, '']);
+    expect(result).toMatchObject({ revision: '1.34.6-2.1' });
+    expect(bench.packages()).toEqual({ kubeadm: '1.34.6-2.1', kubelet: '1.34.6-1.1', kubectl: '1.34.6-1.2' });
+  });
+
+  test('also in two steps, the second of which asks no repository', async () => {
+    await open();
+    publish(['kubeadm'], '2.1');
+    publish(['kubelet', 'kubectl'], '1.1');
+    expect((await to('--steps', 'kubeadm')).exit).toBe(0);
+    expect((await to('--steps', 'kubelet')).exit).toBe(0);
+    expect(bench.packages()).toEqual({ kubeadm: '1.34.6-2.1', kubelet: '1.34.6-1.1', kubectl: '1.34.6-1.1' });
+  });
+
+  const partly: [names: ('kubeadm' | 'kubelet' | 'kubectl')[], listed: string, missing: string][] = [
+    [['kubeadm'], 'kubeadm', 'kubelet, kubectl'],
+    [['kubeadm', 'kubelet'], 'kubeadm, kubelet', 'kubectl'],
+    [['kubelet', 'kubectl'], 'kubelet, kubectl', 'kubeadm'],
+  ];
+  test.each(partly)(
+    'with only %s: names what is missing and changes nothing',
+    async (names, listed, missing) => {
+      await open();
+      publish(names);
+      const message = `error: the configured repository (v1.34) offers ${listed} 1.34.6, but no ${missing}: the release is not complete there yet; run this again once it is`;
+      for (const args of [['--prepare'], [], ['--steps', 'kubeadm']]) {
+        const { exit, lastError } = await to(...args);
+        expect([exit, lastError]).toEqual([1, message]);
+      }
+      // The lists show it by now.
+      const { exit, lastError } = await to('--dry-run');
+      expect([exit, lastError]).toEqual([1, message]);
+      expect(changed()).toEqual([]);
+    },
+  );
+
+  test('takes what is installed already, whatever its epoch and suffix', async () => {
+    await open();
+    publish(['kubelet', 'kubectl']);
+    writeFileSync(join(bench.node.paths.state, 'dpkg/kubeadm'), '1:1.34.6+vendor2-3');
+    const { exit, stdout } = await to('--dry-run');
+    expect(exit, stdout).toBe(0);
+    expect(stdout).not.toMatch(/WOULD: install kubeadm/);
+    publish(['kubeadm']);
+    const prepared = await to('--prepare');
+    expect([prepared.exit, prepared.stderr]).toEqual([0, '']);
+    expect(bench.changes().join()).not.toContain('kubeadm=');
+  });
+
+  test('takes no pre-release for the release', async () => {
+    await open();
+    publish(['kubeadm', 'kubelet', 'kubectl'], '1.1');
+    bench.repository.withdraw('1.34.6');
+    bench.repository.publish('1.34.6~rc.1');
+    expect((await to('--prepare')).lastError).toContain('offers no kubeadm 1.34.6; for another minor');
+  });
+});
+
 describe('update_k8s.sh refuses bad input', () => {
   beforeAll(() => open());
   afterAll(() => bench.close());

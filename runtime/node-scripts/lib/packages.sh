@@ -107,11 +107,21 @@ refresh_kubernetes_source() {
 # madison PACKAGE: the versions in the lists, as lines ` name | version | source`.
 madison() { LC_ALL=C apt-cache madison "$1"; }
 
+# For awk: the upstream version of a package version, 1:1.34.5+vendor-1.1 -> 1.34.5. A pre-release keeps its
+# suffix, so that it is no release.
+# shellcheck disable=SC2034 # not every script uses it
+awk_upstream='function upstream(v) {
+  sub(/^[0-9]+:/, "", v)
+  if (v !~ /[~-](alpha|beta|rc)/) sub(/[-~+].*/, "", v)
+  return v
+}'
+
+upstream_of() { awk "$awk_upstream { print upstream(\$1) }" <<<"$1"; }
+
 # newest_revision PACKAGE VERSION: the newest package version whose upstream version is VERSION; empty when
 # there is none.
 newest_revision() {
-  madison "$1" | awk -F ' *[|] *' -v want="$2" '{ v = $2; u = v; sub(/^[0-9]+:/, "", u); sub(/[-~+].*/, "", u); if (u == want) print v }' |
-    sort -V | tail -n 1
+  madison "$1" | awk -F ' *[|] *' -v want="$2" "$awk_upstream upstream(\$2) == want { print \$2 }" | sort -V | tail -n 1
 }
 
 # when_unlocked COMMAND…: waits for dpkg's lock, which neither apt-mark nor dpkg does, and prints the

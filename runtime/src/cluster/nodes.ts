@@ -59,6 +59,11 @@ export interface ClusterNode extends NodeAnnotations {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** The architectures of nodes, such as `amd64`. A node without the kubelet's label has none. */
+export const architecturesOf = (nodes: readonly ClusterNode[]): string[] => [
+  ...new Set(nodes.flatMap(({ labels }) => labels['kubernetes.io/arch'] ?? [])),
+];
+
 const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.kubernetes.io/master'];
 const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 

@@ -9,6 +9,7 @@ import {
   parseRelease,
   type Release,
 } from '../release.ts';
+import { packageNames } from '../releases/packages.ts';
 import type { Candidate, PackageRepository } from '../releases/repository.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { nearRelease } from '../testing/arbitraries.ts';
@@ -32,6 +33,78 @@ const seen = (running: string, change: Partial<Observation> = {}): Observation =
   ...change,
 });
 const none: Candidates = { patches: [], minors: [] };
+
+describe('a release that is not whole (F49)', () => {
+  const part = (release: string, ...missing: string[]): Candidate => ({ ...out(release, 60), missing });
+
+  it('is not chosen: the newest that is whole is, and the refusal says what is missing', () => {
+    const patches = [
+      part('1.34.7', 'kubelet', 'kubectl for arm64'),
+      part('1.34.6', 'kubeadm'),
+      out('1.34.5', 60),
+    ];
+    expect(choose(seen('1.34.2'), { patches, minors: [] }, policy, now)).toEqual({
+      target: { release: '1.34.5', kind: 'patch', why: 'newest patch that policy allows' },
+      refused: [
+        { release: '1.34.7', kind: 'patch', reason: 'not complete yet: no kubelet, no kubectl for arm64' },
+        { release: '1.34.6', kind: 'patch', reason: 'not complete yet: no kubeadm' },
+      ],
+    });
+  });
+
+  it('is not chosen by a policy that allows it', () => {
+    const allowed = { ...policy, allow: [r('1.34.5')] };
+    const candidates = { patches: [part('1.34.5', 'kubelet')], minors: [] };
+    expect(choose(seen('1.34.2'), candidates, allowed, now).target).toBeUndefined();
+  });
+
+  const nodes = [
+    clusterNode('k8s-master', { controlPlane: true, labels: { 'kubernetes.io/arch': 'amd64' } }),
+    clusterNode('k8s-node1', { labels: { 'kubernetes.io/arch': 'arm64' } }),
+  ];
+  const of = (release: string, names: readonly string[], ...architectures: string[]) =>
+    names.flatMap((name) =>
+      architectures.map((architecture) => ({ name, release: r(release), architecture, filename: release })),
+    );
+  const whole = (release: string) => of(release, packageNames, 'amd64', 'arm64');
+
+  it('is what the node’s package manager or the repository has in part, for the architectures of the nodes', async () => {
+    const packages: Record<string, unknown[]> = {
+      '1.34': [
+        ...whole('1.34.2'),
+        ...whole('1.34.5'),
+        ...of('1.34.6', packageNames, 'amd64'),
+        ...of('1.34.7', ['kubeadm'], 'amd64', 'arm64'),
+        ...of('1.34.7', packageNames, 's390x'),
+      ],
+      '1.35': [...whole('1.35.1'), ...of('1.35.2', ['kubelet'], 'amd64', 'arm64')],
+    };
+    const repository = {
+      hasMinor: async () => true,
+      packages: async (minor: string) => packages[minor] ?? [],
+      publishedAt: async () => 0,
+    } as unknown as PackageRepository;
+    const shell = {
+      script: async () => ({
+        versions: ['1.34.6-1.1', '1.34.5-1.1', '1.34.2-1.1'],
+        incomplete: ['1.34.8 kubectl', '1.34.7 kubelet kubectl', '1.35.0~rc.1-1.1 kubelet'],
+      }),
+    } as unknown as NodeShell;
+    const found = await findCandidates(nodes, r('1.34.2'), shell, repository);
+    const missing = (candidates: readonly Candidate[]) =>
+      candidates.map((one) => [one.release, one.missing?.join(', ')]);
+    expect(missing(found.patches)).toEqual([
+      ['1.34.8', 'kubectl'],
+      ['1.34.7', 'kubelet, kubectl'],
+      ['1.34.6', 'kubeadm for arm64, kubelet for arm64, kubectl for arm64'],
+      ['1.34.5', ''],
+    ]);
+    expect(missing(found.minors)).toEqual([
+      ['1.35.2', 'kubeadm, kubectl'],
+      ['1.35.1', ''],
+    ]);
+  });
+});
 
 describe('observing', () => {
   it('returns the oldest kubelet as the running release, on whichever node it is (F10)', () => {
@@ -354,7 +427,10 @@ describe('whatever the cluster, the repository and policy are', () => {
     const packagesOf = (minor: string) => bare.filter((release) => minorOf(release) === minor);
     const repository = {
       hasMinor: async (minor: string) => packagesOf(minor).length > 0,
-      packages: async (minor: string) => packagesOf(minor).map((release) => ({ release, filename: release })),
+      packages: async (minor: string) =>
+        packagesOf(minor).flatMap((release) =>
+          packageNames.map((name) => ({ name, release, architecture: 'amd64', filename: release })),
+        ),
       publishedAt: async (_minor: string, filename: string) => {
         const days = ageOf(r(filename));
         return days === undefined ? undefined : now - days * day;

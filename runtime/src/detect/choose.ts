@@ -77,7 +77,7 @@ export function choose(seen: Observation, candidates: Candidates, policy: Policy
       const overtaken = compareReleases(release, furthest) < 0;
       const reason = overtaken
         ? `a node or the API server already runs ${furthest}`
-        : policyObjection(candidate, kind, policy, now);
+        : (incompleteness(candidate) ?? policyObjection(candidate, kind, policy, now));
       if (reason === undefined)
         return { target: { release, kind, why: `newest ${kind} that policy allows` }, refused };
       refused.push({ release, kind, reason });
@@ -112,6 +112,10 @@ function unfinishedTarget(seen: Observation): Decision['target'] {
 }
 
 const furthestOf = ({ server, kubelets }: Observation): Release => newest([server, ...kubelets]) ?? server;
+
+/** No policy makes a release whole: without its kubelet no node could be upgraded to it (F49). */
+const incompleteness = ({ missing = [] }: Candidate): string | undefined =>
+  missing.length === 0 ? undefined : `not complete yet: no ${missing.join(', no ')}`;
 
 /** Why policy does not allow the candidate; undefined when it does. */
 function policyObjection(

@@ -8,12 +8,12 @@ import { Pushgateway } from '../../../test/lab/services/pushgateway.ts';
 import { clusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { annotationKeys, jobLabels, metricJobs, metrics } from '../names.ts';
-import { minorOf, parseRelease, type Release } from '../release.ts';
+import { minorOf, parseRelease } from '../release.ts';
 import type { PackageRepository } from '../releases/repository.ts';
 import { annotationsReader } from '../rollout/node-annotations.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
 import { connect, startLab } from '../testing/api.ts';
-import { terminating, testSettings } from '../testing/cluster.ts';
+import { packagesOf, terminating, testSettings } from '../testing/cluster.ts';
 import { rejection, temporaryFile } from '../testing/files.ts';
 import { detect } from './detect.ts';
 import type { DetectContext } from './detection.ts';
@@ -65,7 +65,7 @@ function context(
     offered.map((text) => parseRelease('t', text)).filter((r) => minorOf(r) === minor);
   const repository = {
     hasMinor: async (minor: string) => of(minor).length > 0,
-    packages: async (minor: string) => of(minor).map((release: Release) => ({ release, filename: release })),
+    packages: async (minor: string) => of(minor).flatMap(packagesOf),
     publishedAt: async () => 0,
   } as unknown as PackageRepository;
   const shell = { script: async () => ({ versions: offered }) } as unknown as NodeShell;

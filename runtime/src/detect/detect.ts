@@ -1,6 +1,7 @@
 import type { Outcome } from '../errors.ts';
 import { describeStuckPod, podlessJob, readRunInProgress } from '../jobs/run-in-progress.ts';
 import type { Release } from '../release.ts';
+import type { Candidate } from '../releases/repository.ts';
 import type { RolloutNotes } from '../rollout/journal.ts';
 import { clearAbandoned, showNoRollout } from './abandoned-rollout.ts';
 import { readToken } from './agent-service.ts';
@@ -139,8 +140,8 @@ function withoutTarget({ refused }: Decision, running: Release, result: Result):
 }
 
 function newestOfEach({ patches, minors }: Candidates): Detection['available'] {
-  const [patch] = patches;
-  const [minor] = minors;
+  const isWhole = ({ missing = [] }: Candidate) => missing.length === 0;
+  const [patch, minor] = [patches.find(isWhole), minors.find(isWhole)];
   return [
     ...(patch ? [{ kind: 'patch' as const, release: patch.release }] : []),
     ...(minor ? [{ kind: 'minor' as const, release: minor.release }] : []),

@@ -1,5 +1,5 @@
 import type { KubernetesClient } from '../cluster/client.ts';
-import type { ClusterNode } from '../cluster/nodes.ts';
+import { architecturesOf, type ClusterNode } from '../cluster/nodes.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import { type RunInProgress, readRunInProgress } from '../jobs/run-in-progress.ts';
 import {
@@ -11,13 +11,13 @@ import {
   type Release,
   type UpgradeKind,
 } from '../release.ts';
-import { newestFirst } from '../releases/packages.ts';
+import { missingPackages, newestFirst, type RepositoryPackage } from '../releases/packages.ts';
 import type { Candidate, PackageRepository, ReleaseSource } from '../releases/repository.ts';
 import { type InFlight, type RolloutNotes, readNotes } from '../rollout/journal.ts';
 import { annotationsReader, isInProgress } from '../rollout/node-annotations.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { NodeShell } from '../ssh/node-shell.ts';
-import { packageList } from '../ssh/package-list.ts';
+import { type PackageList, packageList } from '../ssh/package-list.ts';
 import type { Candidates, Observation } from './choose.ts';
 import type { DetectContext } from './detection.ts';
 
@@ -140,41 +140,52 @@ export async function findCandidates(
   const minor = minorOf(running);
   // Read first, because an error of the repository itself is clearer than that of a node's apt.
   const published = await repository.packages(minor);
-  const offered = shell
-    ? await offeredByNode(nodes, minor, shell)
-    : newestFirst(published.map((one) => one.release));
+  const list = shell && (await offeredByNode(nodes, minor, shell));
+  const offered = list ? releasesOn(list, minor) : newestFirst(published.map((one) => one.release));
   const newer = offered.filter((release) => compareReleases(release, running) > 0);
+  const architectures = architecturesOf(nodes);
   const dated =
-    (minorOfRelease: string, packages: typeof published) =>
+    (minorOfRelease: string, packages: readonly RepositoryPackage[], lacking?: PackageList['incomplete']) =>
     async (release: Release): Promise<Candidate> => {
-      const found = packages.find((one) => one.release === release);
+      const found = packages.find((one) => one.release === release && one.name === 'kubeadm');
       const publishedAt = found && (await repository.publishedAt(minorOfRelease, found.filename));
-      return { release, publishedAt };
+      // A node may use another repository. A release that this one does not have at all has no known date.
+      const isThere = packages.some((one) => one.release === release);
+      const published = isThere ? missingPackages(packages, release, architectures) : [];
+      return {
+        release,
+        publishedAt,
+        missing: [...new Set([...(lacking?.get(release) ?? []), ...published])],
+      };
     };
   const next = nextMinorOf(running);
   const nextPackages = (await repository.hasMinor(next)) ? await repository.packages(next) : [];
   const nextReleases = newestFirst(nextPackages.map((one) => one.release));
   return {
-    patches: await Promise.all(newer.map(dated(minor, published))),
+    patches: await Promise.all(newer.map(dated(minor, published, list?.incomplete))),
     minors: await Promise.all(nextReleases.map(dated(next, nextPackages))),
   };
 }
 
+/** The releases of a minor in the list, also those that are not complete, newest first. */
+const releasesOn = ({ releases, incomplete }: PackageList, minor: string): Release[] =>
+  newestFirst([...releases, ...incomplete.keys()]).filter((release) => minorOf(release) === minor);
+
 /**
- * What `apt-cache madison kubeadm` lists on a control-plane node, right after refreshing its package list
- * (F13).
+ * What `apt-cache madison` lists on a control-plane node, right after refreshing its package list (F13). In a
+ * dry-run, nothing.
  */
 async function offeredByNode(
   nodes: readonly ClusterNode[],
   minor: string,
   shell: NodeShell,
-): Promise<Release[]> {
+): Promise<PackageList> {
   const node = nodes.find((one) => one.controlPlane && one.ready);
   if (node === undefined)
     throw new UpgradeError('failed', 'no control-plane node is Ready, so no package list can be read');
-  const { releases = [], repository = 'unknown' } = (await packageList(shell, node)) ?? {};
-  const ofMinor = releases.filter((release) => minorOf(release) === minor);
-  if (ofMinor.length > 0) return ofMinor;
+  const list = await packageList(shell, node);
+  if (list !== undefined && releasesOn(list, minor).length > 0) return list;
+  const { releases = [], repository = 'unknown' } = list ?? {};
   throw new UpgradeError(
     'failed',
     `the package manager of ${node.name} offers no kubeadm ${minor}, only ${releases.join(', ') || 'nothing'}`,

@@ -28,6 +28,20 @@ it('is closed for every node without the target, and names the newest release it
   ]);
 });
 
+it('F49: is closed for a node whose package manager offers only part of the release', async () => {
+  const { open, reasons } = await checkOneGate(upgradable, {
+    ...patch,
+    offered: { 'k8s-master': has, 'k8s-node1': ['1.34.2-1.1'] },
+    incomplete: { 'k8s-node1': ['1.34.5 kubelet kubectl'] },
+  });
+  expect({ open, reasons }).toEqual({
+    open: false,
+    reasons: [
+      'the package manager of k8s-node1 offers no kubelet, no kubectl 1.34.5 from https://pkgs.example/v1.34; its newest is 1.34.2',
+    ],
+  });
+});
+
 it('names no repository that the node does not report', async () => {
   const offered = { 'k8s-master': ['1.34.4-1.1'], 'k8s-node1': has };
   const { reasons } = await checkOneGate(upgradable, { ...patch, offered, unreportedRepository: true });
@@ -74,7 +88,10 @@ it('leaves the packages to the stage repo before a minor, as no node has its rep
 
 it('is closed when update_k8s.sh --dry-run fails', async () => {
   const output = '==> worker: 1.34.2 -> 1.34.5\nerror: only 12 MiB are free';
-  const { reasons } = await checkOneGate(upgradable, { ...patch, output, exitCode: 1 });
+  const { reasons } = await checkOneGate(upgradable, {
+    ...{ ...patch, output, exitCode: 1 },
+    offered: { 'k8s-master': has, 'k8s-node1': has },
+  });
   expect(reasons).toEqual([
     'update_k8s --dry-run on k8s-master failed with exit code 1: only 12 MiB are free',
     'update_k8s --dry-run on k8s-node1 failed with exit code 1: only 12 MiB are free',

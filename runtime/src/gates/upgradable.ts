@@ -30,8 +30,10 @@ export const upgradable: Gate = {
 
 async function judge(ctx: GateContext, node: ClusterNode): Promise<Findings> {
   try {
-    await rehearse(ctx, node);
-    return await judgePackages(ctx, node);
+    // First, as it refreshes the lists that the rehearsal reads.
+    const packages = await judgePackages(ctx, node);
+    if (packages.reasons.length === 0) await rehearse(ctx, node);
+    return packages;
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();
     if (!(error instanceof UpgradeError)) throw error;
@@ -59,9 +61,12 @@ async function judgePackages({ shell, target }: GateContext, node: ClusterNode):
     return { reasons: [], notes: ['a dry-run does not check what the nodes’ package managers offer'] };
   if (list.releases.includes(target)) return { reasons: [] };
   const [newest] = list.releases;
+  const missing = list.incomplete.get(target) ?? ['kubeadm'];
   const from = list.repository === undefined ? '' : ` from ${list.repository}`;
   const instead = newest === undefined ? 'it offers no other' : `its newest is ${newest}`;
   return {
-    reasons: [`the package manager of ${node.name} offers no kubeadm ${target}${from}; ${instead}`],
+    reasons: [
+      `the package manager of ${node.name} offers no ${missing.join(', no ')} ${target}${from}; ${instead}`,
+    ],
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { InputError } from '../errors.ts';
-import { newestFirst, parsePackages, releaseOfPackage } from './packages.ts';
+import { parseRelease } from '../release.ts';
+import { missingPackages, newestFirst, packageNames, parsePackages, releaseOfPackage } from './packages.ts';
 
 const stanza = (name: string, version: string) =>
   [
@@ -27,7 +28,9 @@ describe('the version of a package', () => {
     ['1.34.5', '1.34.5'],
     ['1.34.5-00', '1.34.5'],
     ['1.35.0~rc.1-1.1', undefined],
-    ['1:1.34.5-1.1', undefined],
+    ['1:1.34.5-1.1', '1.34.5'],
+    ['1.34.5+vendor2-1.1', '1.34.5'],
+    ['1:1.35.0~rc.1-1.1', undefined],
     ['v1.34.5-1.1', undefined],
     ['1.34', undefined],
     ['', undefined],
@@ -41,12 +44,64 @@ describe('the version of a package', () => {
   });
 });
 
+describe('what a release lacks (F49)', () => {
+  const of = (names: readonly (typeof packageNames)[number][], ...architectures: string[]) =>
+    names.flatMap((name) =>
+      architectures.map((architecture) => ({ name, release: target, architecture, filename: '' })),
+    );
+  const target = parseRelease('test', '1.34.5');
+  const other = of(packageNames, 'amd64', 'arm64').map((one) => ({
+    ...one,
+    release: parseRelease('test', '1.34.4'),
+  }));
+  type Packages = ReturnType<typeof of>;
+
+  const cases: [what: string, packages: Packages, nodes: string[], missing: string[]][] = [
+    ['nothing when all three are there', of(packageNames, 'amd64'), ['amd64'], []],
+    ['kubelet', of(['kubeadm', 'kubectl'], 'amd64'), ['amd64'], ['kubelet']],
+    ['kubeadm', of(['kubelet', 'kubectl'], 'amd64', 'arm64'), ['amd64', 'arm64'], ['kubeadm']],
+    [
+      'a package for one architecture',
+      [...of(packageNames, 'amd64'), ...of(['kubeadm', 'kubelet'], 'arm64')],
+      ['amd64', 'arm64'],
+      ['kubectl for arm64'],
+    ],
+    ['nothing that no node needs', of(packageNames, 'amd64'), ['amd64'], []],
+    ['all when only another architecture has them', of(packageNames, 'arm64'), ['amd64'], [...packageNames]],
+    [
+      'nothing for an architecture that the repository never has',
+      of(packageNames, 'amd64'),
+      ['amd64', 's390x'],
+      [],
+    ],
+    ['nothing when the nodes’ architecture is unknown and one is whole', of(packageNames, 'arm64'), [], []],
+    [
+      'a package that no architecture has, when theirs is unknown',
+      of(['kubeadm'], 'amd64', 'arm64'),
+      [],
+      ['kubelet', 'kubectl'],
+    ],
+    ['nothing when packages are for all architectures', of(packageNames, 'all'), ['amd64'], []],
+  ];
+  test.each(cases)('%s', (_what, packages, nodes, missing) => {
+    expect(missingPackages([...other, ...packages], target, nodes)).toEqual(missing);
+  });
+});
+
 describe('a Packages file', () => {
-  it('lists the kubeadm releases of its minor with their files', () => {
+  it('lists the packages of the releases of its minor with their files', () => {
+    const packages: [name: string, version: string][] = [
+      ['kubeadm', '1.34.2-1.1'],
+      ['kubeadm', '1.34.10-1.1'],
+      ['kubeadm', '1.34.3-2.1'],
+      ['kubectl', '1.34.11-1.1'],
+    ];
     expect(parsePackages(whole, url, '1.34')).toEqual(
-      ['1.34.2-1.1', '1.34.10-1.1', '1.34.3-2.1'].map((version) => ({
+      packages.map(([name, version]) => ({
+        name,
         release: releaseOfPackage(version),
-        filename: `amd64/kubeadm_${version}_amd64.deb`,
+        architecture: 'amd64',
+        filename: `amd64/${name}_${version}_amd64.deb`,
       })),
     );
   });

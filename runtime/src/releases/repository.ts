@@ -29,7 +29,7 @@ export class PackageRepository {
   }
 
   /**
-   * The kubeadm packages of a minor, from a `Packages` file with the hash that the `Release` file lists.
+   * The packages of a minor's releases, from a `Packages` file with the hash that the `Release` file lists.
    *
    * @throws InputError when the answers are truncated or not those of a package repository; UpgradeError when
    *   there is no answer.
@@ -107,4 +107,6 @@ export interface Candidate {
   readonly release: Release;
   /** When it was published, epoch milliseconds; undefined when unknown. */
   readonly publishedAt: number | undefined;
+  /** Packages that it still lacks, such as `kubelet` (F49). @default none */
+  readonly missing?: readonly string[];
 }

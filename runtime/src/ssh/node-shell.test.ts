@@ -7,7 +7,11 @@ import { shellOptions, startNode } from '../testing/node.ts';
 import { ScriptError } from './node-shell.ts';
 
 const args = ['--package', 'kubeadm'];
-const offered = { versions: ['1.34.5-1.1', '1.34.2-1.1'], repository: expect.stringContaining('v1.34/deb') };
+const offered = {
+  versions: ['1.34.5-1.1', '1.34.2-1.1'],
+  incomplete: [],
+  repository: expect.stringContaining('v1.34/deb'),
+};
 /** How often the node refreshed its package lists: each run of the script does it once. */
 const refreshed = (node: LabNode) =>
   node.history.filter(({ program, args: words }) => program === 'apt-get' && words.includes('update')).length;

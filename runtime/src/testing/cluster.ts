@@ -1,7 +1,8 @@
 import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import type { Component } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
-import { parseRelease } from '../release.ts';
+import { parseRelease, type Release } from '../release.ts';
+import { packageNames, type RepositoryPackage } from '../releases/packages.ts';
 import { parseSettings, type Settings, type SettingsInput } from '../settings/settings.ts';
 
 /** The taint that kubeadm sets on control-plane nodes. */
@@ -37,6 +38,15 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     ...change,
   };
 }
+
+/** The packages of a release in a repository, for amd64. */
+export const packagesOf = (release: Release): RepositoryPackage[] =>
+  packageNames.map((name) => ({
+    name,
+    release,
+    architecture: 'amd64',
+    filename: `amd64/${name}_${release}-1.1_amd64.deb`,
+  }));
 
 /** Settings whose required URLs lead nowhere. */
 export const testSettings = (change: Partial<SettingsInput> = {}): Settings =>

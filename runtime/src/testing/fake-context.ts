@@ -13,7 +13,7 @@ import type { SettingsInput } from '../settings/settings.ts';
 import type { Snapshot } from '../ssh/snapshots.ts';
 import type { Context } from '../upgrade/context.ts';
 import { pause, TimeoutError } from '../wait.ts';
-import { clusterNode, componentPod, controlPlaneTaint, testSettings } from './cluster.ts';
+import { clusterNode, componentPod, controlPlaneTaint, packagesOf, testSettings } from './cluster.ts';
 import { previewOutput } from './preview.ts';
 
 const release = (text: string): Release => parseRelease('test', text);
@@ -171,7 +171,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
     repository: {
       hasMinor: async () => true,
-      packages: async () => [{ release: request.target, filename: 'amd64/kubeadm.deb' }],
+      packages: async () => packagesOf(request.target),
     },
     killSwitch: { reason: async () => fake.killSwitch },
     ...reading(fake),

@@ -8,7 +8,7 @@ import type { RepositoryPackage } from '../releases/packages.ts';
 import type { InFlight } from '../rollout/journal.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { SettingsInput } from '../settings/settings.ts';
-import { clusterNode, testSettings } from './cluster.ts';
+import { clusterNode, packagesOf, testSettings } from './cluster.ts';
 import { inFlightSince } from './fake-context.ts';
 
 /** Files on a node, by path, as kubelet_facts.sh prints them. */
@@ -32,8 +32,12 @@ interface GateCase {
   readonly kubeadm?: SettingsInput['kubeadm'];
   /** The releases in the package repository. @default the repository does not answer */
   readonly published?: readonly string[];
+  /** Packages in the repository besides those. @default none */
+  readonly packages?: readonly RepositoryPackage[];
   /** By node: the versions that its package manager offers, an error, or null for a dry-run. @default none */
   readonly offered?: Readonly<Record<string, readonly string[] | Error | null>>;
+  /** By node: what its package manager offers in part, such as `1.34.6 kubelet`. @default none */
+  readonly incomplete?: Readonly<Record<string, readonly string[]>>;
   /** Whether the nodes do not report the repository of their packages. @default they report it */
   readonly unreportedRepository?: boolean;
   /** @default no rollout in flight */
@@ -100,6 +104,7 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
         if (versions === null) return { dryRun: true };
         return {
           versions,
+          incomplete: given.incomplete?.[node] ?? [],
           ...(!given.unreportedRepository && { repository: 'https://pkgs.example/v1.34' }),
         };
       },
@@ -110,10 +115,10 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
   return { ...verdict, contacted };
 }
 
-function publishedOf({ published }: GateCase, minor: string): RepositoryPackage[] {
+function publishedOf({ published, packages = [] }: GateCase, minor: string): RepositoryPackage[] {
   if (published === undefined) throw new Error('no answer from the package repository');
   const ofMinor = published.filter((text) => text.startsWith(`${minor}.`));
-  return ofMinor.map((text) => ({ release: release(text), filename: `amd64/kubeadm_${text}.deb` }));
+  return [...ofMinor.flatMap((text) => packagesOf(release(text))), ...packages];
 }
 
 /** The output of kubelet_facts.sh. */

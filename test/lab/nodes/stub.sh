@@ -63,11 +63,12 @@ pull() {
 # package_version NAME: the installed version; empty when it is not installed.
 package_version() { [[ ! -e $state/dpkg/$1 ]] || printf '%s' "$(<"$state/dpkg/$1")"; }
 
-# release_of PACKAGE: 1.34.5-1.1 → 1.34.5
+# release_of PACKAGE: 1:1.34.5+vendor-1.1 → 1.34.5
 release_of() {
   local version
   version=$(package_version "$1")
-  printf '%s' "${version%%-*}"
+  version=${version#*:}
+  printf '%s' "${version%%[-+]*}"
 }
 
 # dpkg_is_locked: the error of this node's version of dpkg during the fault apt-lock.

@@ -6,6 +6,8 @@ interface Published {
   readonly release: string;
   readonly revision: string;
   readonly date: Date;
+  readonly names: readonly Name[];
+  readonly architectures: readonly string[];
 }
 
 /** What the repository serves instead of a package list. */
@@ -13,7 +15,8 @@ export type Nonsense = 'html' | 'empty' | 'truncated';
 
 const day = 86_400_000;
 const names = ['kubeadm', 'kubectl', 'kubelet'] as const;
-const architectures = ['amd64', 'arm64'] as const;
+type Name = (typeof names)[number];
+const architectures: readonly string[] = ['amd64', 'arm64'];
 const html = '<!DOCTYPE html>\n<html><body><h1>Sign in to the guest network</h1></body></html>\n';
 const prefix = '/core:/stable:/';
 const cdnPrefix = '/repositories/isv:/kubernetes:/core:/stable:/';
@@ -46,13 +49,21 @@ export class PackageRepository extends HttpService {
   }
 
   /**
-   * Adds a release.
+   * Adds a release, or some of its packages: it is published one after the other.
    * @param options.revision of its packages. @default 1.1
    * @param options.date when its packages were built. @default 60 days ago
+   * @param options.names of the packages. @default all
+   * @param options.architectures of the packages. @default all
    */
-  publish(release: string, options: { revision?: string; date?: Date } = {}): void {
-    const { revision = '1.1', date = new Date(Date.now() - 60 * day) } = options;
-    this.cdn.published.push({ release, revision, date });
+  publish(release: string, options: Partial<Omit<Published, 'release'>> = {}): void {
+    const date = new Date(Date.now() - 60 * day);
+    this.cdn.published.push({ ...{ release, revision: '1.1', date, names, architectures }, ...options });
+  }
+
+  /** Removes a release. */
+  withdraw(release: string): void {
+    const { published } = this.cdn;
+    published.splice(0, published.length, ...published.filter((one) => one.release !== release));
   }
 
   override async start(): Promise<this> {
@@ -114,15 +125,19 @@ const accessDenied =
 const pathOf = (name: string, version: string, architecture: string) =>
   `${architecture}/${name}_${version}_${architecture}.deb`;
 
-function pathsOf({ release, revision }: Published): string[] {
-  return architectures.flatMap((arch) => names.map((name) => pathOf(name, `${release}-${revision}`, arch)));
+function pathsOf({ release, revision, ...of }: Published): string[] {
+  return of.architectures.flatMap((arch) =>
+    of.names.map((name) => pathOf(name, `${release}-${revision}`, arch)),
+  );
 }
 
 function packagesOf(releases: readonly Published[]): string {
   const stanzas = architectures.flatMap((architecture) => [
     stanza('cri-tools', '1.34.0-1.1', architecture),
     ...names.flatMap((name) =>
-      releases.map(({ release, revision }) => stanza(name, `${release}-${revision}`, architecture)),
+      releases
+        .filter((one) => one.names.includes(name) && one.architectures.includes(architecture))
+        .map(({ release, revision }) => stanza(name, `${release}-${revision}`, architecture)),
     ),
   ]);
   return `${stanzas.join('\n')}\n`;
