@@ -12,7 +12,8 @@ Usage: update_k8s.sh --role master|worker --release X.Y.Z [options]
   --role master|worker            master: the first control-plane node (kubeadm upgrade apply);
                                   worker: every other node, control plane or not (kubeadm upgrade node)
   --release X.Y.Z                 the target release, such as 1.34.5
-  --skip-phases A,B               passed to kubeadm, for example addon/coredns
+  --skip-phases A,B               passed to kubeadm, for example addon/coredns; kubeadm upgrade apply has it
+                                  from 1.32 on, and kubeadm upgrade node gets those that it knows
   --ignore-preflight-errors A,B   passed to kubeadm, for example CoreDNSMigration
   --patches DIRECTORY             passed to kubeadm; must exist on this node
   --steps kubeadm|kubelet         only one of the two steps: kubeadm upgrades itself and the node's components
@@ -40,7 +41,7 @@ scratch="$root/etc/kubernetes/tmp"
 # Free space for packages, images and kubeadm's copies, in MiB.
 needed_mib=1024
 
-role='' release='' skip_phases='' ignore_errors='' patches='' steps=all planned=false prepare=false
+role='' release='' skip_phases='' ignore_errors='' phases='' patches='' steps=all planned=false prepare=false
 # How many images the target needs here, and how many of them were pulled.
 needed=0 pulled=0
 kubeadm_step=unchanged
@@ -66,6 +67,8 @@ parse_arguments() {
   done
   [[ -n $role ]] || refuse "--role: expected master or worker"
   [[ -n $release ]] || refuse "--release: expected a release X.Y.Z such as 1.34.5"
+  [[ $role != master || -z $skip_phases ]] || ! older_than "$release" 1.32.0 ||
+    refuse "--skip-phases: kubeadm upgrade apply of $release does not have it, only 1.32 and later do; remove kubeadm.skipPhases from the settings until then, once you have seen what kubeadm would do: kubeadm upgrade apply v$release --dry-run"
 }
 
 set_option() {
@@ -73,7 +76,11 @@ set_option() {
     --role) check_value "$1" "$2" '^(master|worker)$' "master or worker" && role=$2 ;;
     --release) check_value "$1" "$2" "$release_pattern" "a release X.Y.Z such as 1.34.5 (no leading v, no pre-release)" && release=$2 ;;
     --skip-phases) check_value "$1" "$2" "$words_pattern" "kubeadm phases separated by commas" && skip_phases=$2 ;;
-    --ignore-preflight-errors) check_value "$1" "$2" "$words_pattern" "kubeadm checks separated by commas" && ignore_errors=$2 ;;
+    --ignore-preflight-errors)
+      check_value "$1" "$2" "$words_pattern" "kubeadm checks separated by commas" && ignore_errors=$2
+      [[ ,${2,,}, != *,all,* || ${2,,} == all ]] ||
+        refuse "--ignore-preflight-errors: \"$2\" is not allowed; kubeadm accepts all only alone, so correct kubeadm.ignorePreflightErrors in the settings"
+      ;;
     --patches) check_path "$1" "$2" && patches=$2 ;;
     --steps) check_value "$1" "$2" '^(kubeadm|kubelet)$' "kubeadm or kubelet" && steps=$2 ;;
   esac
@@ -246,7 +253,7 @@ check_space_as_if_cleaned() {
 }
 
 # Whether kubeadm is to continue without images.
-may_lack_images() { [[ ,$ignore_errors, =~ ,(ImagePull|all), || ,$skip_phases, == *,preflight,* ]]; }
+may_lack_images() { [[ ,${ignore_errors,,}, =~ ,(imagepull|all), || ,$skip_phases, == *,preflight,* ]]; }
 
 # Whether kubeadm is to leave kube-proxy out.
 leaves_kube_proxy() { [[ ,$skip_phases, =~ ,addon(/kube-proxy)?, ]]; }
@@ -274,17 +281,51 @@ prepare_node() {
 # --- kubeadm ---
 
 kubeadm_flags() {
-  [[ -z $skip_phases ]] || printf -- '--skip-phases=%s\n' "$(phases_of_role)"
+  [[ -z $phases ]] || printf -- '--skip-phases=%s\n' "$phases"
   [[ -z $ignore_errors ]] || printf -- '--ignore-preflight-errors=%s\n' "$ignore_errors"
   [[ -z $patches ]] || printf -- '--patches=%s\n' "$patches"
 }
 
-# Leaves out the phases that only `upgrade apply` has: `upgrade node` does not know them.
-phases_of_role() {
-  if [[ $role == master ]]; then
-    printf '%s' "$skip_phases"
+# phases_of KUBEADM apply|node: the phases that this command can skip, one a line; none when it cannot.
+phases_of() {
+  as_root "$1" upgrade "$2" --help 2>/dev/null | awk '
+    /^```/ { listed = !listed; next }
+    listed && /^[a-z]/ { parent = $1; found = found parent "\n" }
+    listed && /^ +\// { found = found parent $1 "\n" }
+    /^ +--skip-phases / { has_flag = 1 }
+    END { if (has_flag) printf "%s", found }'
+}
+
+# choose_phases KUBEADM: sets phases to those of --skip-phases that kubeadm's command for this role has, and
+# leaves out what only the other one has. Dies when neither has one of them (F40): kubeadm itself would say so
+# only on a node that is about to change.
+choose_phases() {
+  local command=node other=apply own others known phase unknown=() passed=()
+  [[ -n $skip_phases ]] || return 0
+  [[ $role == worker ]] || { command=apply && other=node; }
+  own=$(phases_of "$1" "$command") others=$(phases_of "$1" "$other")
+  known=$(printf '%s\n%s\n' "$own" "$others" | awk 'NF && !seen[$0]++')
+  for phase in ${skip_phases//,/ }; do
+    if grep -Fxq -- "$phase" <<<"$own"; then
+      passed+=("$phase")
+    # Before 1.32 nobody can tell which phases `upgrade apply` will have.
+    elif [[ $role == master || -n $others ]] && ! grep -Fxq -- "$phase" <<<"$others"; then
+      unknown+=("$phase")
+    fi
+  done
+  # shellcheck disable=SC2086 # one word for each phase
+  ((${#unknown[@]} == 0)) ||
+    die "kubeadm $release has no phase $(comma_list "${unknown[@]}") that --skip-phases $skip_phases names; correct kubeadm.skipPhases in the settings, it knows: $(comma_list $known)"
+  phases=$(comma_list "${passed[@]}")
+  phases=${phases//, /,}
+}
+
+# In a dry run kubeadm may still be the one of another minor, whose phases say nothing about the target's.
+choose_phases_early() {
+  if [[ $(minor_of "$(kubeadm_release)") == "$(minor_of "$release")" ]]; then
+    choose_phases kubeadm
   else
-    tr , '\n' <<<"$skip_phases" | { grep -Ev '^(upload-config|bootstrap-token)(/|$)' || true; } | paste -sd ,
+    phases=$skip_phases
   fi
 }
 
@@ -332,11 +373,12 @@ report_dropped_flags() {
 
 upgrade_components() {
   local flags
-  mapfile -t flags < <(kubeadm_flags)
   if [[ $from == "$release" ]] && components_at_release; then
     say "the components are already at $release"
     return
   fi
+  if $dry_run; then choose_phases_early; else choose_phases kubeadm; fi
+  mapfile -t flags < <(kubeadm_flags)
   kubeadm_step=upgraded
   if [[ $role == master ]]; then
     if $dry_run; then

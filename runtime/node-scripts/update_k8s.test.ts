@@ -379,6 +379,111 @@ describe('update_k8s.sh and a release whose packages are published one by one (F
   });
 });
 
+describe('update_k8s.sh and phases that kubeadm does not have (F40)', () => {
+  afterEach(() => bench.close());
+
+  const all =
+    'preflight, control-plane, upload-config, upload-config/kubeadm, upload-config/kubelet, kubelet-config, bootstrap-token, addon, addon/coredns, addon/kube-proxy, post-upgrade';
+  const changed = () =>
+    bench.changes().filter((line) => /^(apt-mark|kubeadm upgrade (?!.*--help))/.test(line));
+
+  test.each([
+    ['addon/foo', 'addon/foo'],
+    ['addon/coredns,Addon/Kube-Proxy,coredns', 'Addon/Kube-Proxy, coredns'],
+  ])('%s: found before anything is changed, in a patch by the dry run', async (given, unknown) => {
+    await open();
+    const message = `error: kubeadm 1.34.5 has no phase ${unknown} that --skip-phases ${given} names; correct kubeadm.skipPhases in the settings, it knows: ${all}`;
+    for (const mode of ['--dry-run', '--prepare']) {
+      const { exit, lastError } = await master(mode, '--skip-phases', given);
+      expect([exit, lastError]).toEqual([1, message]);
+    }
+    expect(changed()).toEqual([]);
+    expect(existsSync(join(bench.node.paths.root, 'var/lib/k8s-upgrade-prepare'))).toBe(false);
+  });
+
+  test.each([
+    ['a control-plane node', {}, 'master'],
+    ['a worker', worker, 'worker'],
+  ])('on %s before a minor, by the kubeadm of the target', async (_what, options, role) => {
+    await open({ ...options, release: '1.33.9' });
+    bench.repository.publish('1.33.10');
+    const at = (...args: string[]) =>
+      update('--role', role, ...args, '--skip-phases', 'post-upgrade,addon/foo');
+    // The kubeadm that is installed says nothing about another minor's.
+    expect((await at('--release', '1.34.5', '--dry-run')).exit).toBe(0);
+    expect(
+      (await bench.run('set_repository.sh', '--minor', '1.34', '--url', bench.repository.base)).exit,
+    ).toBe(0);
+    const { exit, lastError } = await at('--release', '1.34.5', '--prepare');
+    expect([exit, lastError]).toEqual([
+      1,
+      expect.stringContaining('kubeadm 1.34.5 has no phase addon/foo that'),
+    ]);
+    expect(changed()).toEqual([]);
+  });
+
+  test('each command gets the phases that it has', async () => {
+    await open();
+    const given = ['--skip-phases', 'upload-config,addon/coredns'];
+    expect((await master('--prepare', ...given)).exit).toBe(0);
+    expect((await master(...given)).exit).toBe(0);
+    expect(bench.changes()).toContain(
+      'kubeadm upgrade apply v1.34.5 --yes --skip-phases=upload-config,addon/coredns',
+    );
+    await bench.close();
+    await open(worker);
+    const onlyApply = ['--role', 'worker', '--release', '1.34.5', '--skip-phases', 'upload-config/kubelet'];
+    expect((await update('--prepare', ...onlyApply)).exit).toBe(0);
+    expect((await update(...onlyApply)).exit).toBe(0);
+    expect(bench.changes()).toContain('kubeadm upgrade node');
+  });
+
+  test('upgrade apply has none before 1.32: bad input, before anything is changed', async () => {
+    await open({ release: '1.31.9' });
+    bench.repository.publish('1.31.10');
+    for (const mode of [['--dry-run'], ['--prepare'], []]) {
+      const to = ['--role', 'master', '--release', '1.31.10', '--skip-phases', 'addon/kube-proxy'];
+      const { exit, lastError } = await update(...to, ...mode);
+      expect([exit, lastError]).toEqual([
+        2,
+        'error: --skip-phases: kubeadm upgrade apply of 1.31.10 does not have it, only 1.32 and later do; remove kubeadm.skipPhases from the settings until then, once you have seen what kubeadm would do: kubeadm upgrade apply v1.31.10 --dry-run',
+      ]);
+    }
+    expect(bench.changes()).toEqual([]);
+  });
+
+  test('upgrade node before 1.32 gets those that it has then', async () => {
+    await open({ ...worker, release: '1.31.9' });
+    bench.repository.publish('1.31.10');
+    const to = ['--role', 'worker', '--release', '1.31.10', '--skip-phases', 'preflight,addon/coredns'];
+    expect((await update('--prepare', ...to)).lastError).toBe('');
+    expect((await update(...to)).lastError).toBe('');
+    expect(bench.changes()).toContain('kubeadm upgrade node --skip-phases=preflight');
+  });
+
+  test('of another minor are known to its own kubeadm: 1.32 from 1.31', async () => {
+    await open({ release: '1.31.9' });
+    bench.repository.publish('1.32.4');
+    const to = ['--role', 'master', '--release', '1.32.4', '--skip-phases', 'addon/coredns'];
+    expect((await update(...to, '--dry-run')).lastError).toBe('');
+    expect(
+      (await bench.run('set_repository.sh', '--minor', '1.32', '--url', bench.repository.base)).exit,
+    ).toBe(0);
+    expect((await update(...to, '--prepare')).lastError).toBe('');
+    expect((await update(...to)).lastError).toBe('');
+    expect(bench.changes()).toContain('kubeadm upgrade apply v1.32.4 --yes --skip-phases=addon/coredns');
+  });
+
+  test.each(['all,Swap', 'Swap,ALL'])(
+    'checks %s, which kubeadm refuses together, are bad input',
+    async (given) => {
+      await open();
+      const { exit, lastError } = await master('--dry-run', '--ignore-preflight-errors', given);
+      expect([exit, lastError]).toEqual([2, expect.stringContaining('kubeadm accepts all only alone')]);
+    },
+  );
+});
+
 describe('update_k8s.sh refuses bad input', () => {
   beforeAll(() => open());
   afterAll(() => bench.close());

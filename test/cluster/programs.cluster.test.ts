@@ -165,6 +165,7 @@ const offers = (release: string) =>
   new RegExp(`kubeadm upgrade apply v${release.replaceAll('.', '[.]')}( |$)`, 'm');
 const manifests = '$K8S_UPGRADE_ROOT/etc/kubernetes/manifests';
 /** kubeadm's errors as explain_kubeadm and the gate read them. */
+const phases = /^(```|[a-z-]+ {2,}| +\/)|--skip-phases/;
 const errors = /\[ERROR .*|^error: .*/;
 
 const both =
@@ -444,6 +445,8 @@ const situations: readonly Situation[] = [
       { line: `kubeadm upgrade apply v${target} --yes --skip-phases=none`, exit: 1, reads: lines(errors) },
       { line: `kubeadm upgrade apply v${target} --yes`, on: worker, exit: 1, reads: lines(errors) },
       { line: 'kubeadm upgrade node --skip-phases=bootstrap-token', exit: 1, reads: lines(errors) },
+      { line: 'kubeadm upgrade apply --help', exit: 0, reads: lines(phases) },
+      { line: 'kubeadm upgrade node --help', exit: 0, reads: lines(phases) },
       { line: 'kubeadm upgrade apply v1.35.0 --yes', exit: 1, reads: lines(/^error: |^\t- |^Please/) },
       { line: 'kubeadm upgrade apply v1.36.0 --yes', exit: 1, reads: lines(/^error: |^\t- |^Please/) },
       { line: 'kubeadm upgrade apply v1.32.0 --yes', exit: 1, reads: lines(/^error: |^\t- |^Please/) },

@@ -163,6 +163,7 @@ fetch_images() {
   as_root rm -rf -- "$unpacked"
   as_root install -d -m 700 "$unpacked"
   unpack_kubeadm "$2"
+  choose_phases "$target_kubeadm"
   write_configuration "$1"
   list_images
   find_missing

@@ -98,6 +98,15 @@ it('is closed when update_k8s.sh --dry-run fails', async () => {
   ]);
 });
 
+it('F40: rehearses with what kubeadm will be given, so that it is refused before anything is changed', async () => {
+  const kubeadm = { skipPhases: ['addon/foo', 'preflight'], ignorePreflightErrors: ['Swap'] };
+  const { commands } = await checkOneGate(upgradable, { kubeadm });
+  expect(commands).toEqual([
+    'bash -s -- --role master --release 1.35.3 --dry-run --skip-phases addon/foo,preflight --ignore-preflight-errors Swap',
+    'bash -s -- --role worker --release 1.35.3 --dry-run --skip-phases addon/foo,preflight --ignore-preflight-errors Swap',
+  ]);
+});
+
 it('notes that a dry-run does not check the packages', async () => {
   const offered = { 'k8s-master': null, 'k8s-node1': null };
   const { open, notes } = await checkOneGate(upgradable, { ...patch, offered });

@@ -46,9 +46,16 @@ async function judge(ctx: GateContext, node: ClusterNode): Promise<Findings> {
  *
  * @throws ScriptError when one fails.
  */
-async function rehearse({ shell, target }: GateContext, node: ClusterNode): Promise<void> {
+async function rehearse({ shell, settings, target }: GateContext, node: ClusterNode): Promise<void> {
   const role = node.controlPlane ? 'master' : 'worker';
-  const words = ['bash', '-s', '--', '--role', role, '--release', target, '--dry-run'];
+  const { skipPhases, ignorePreflightErrors } = settings.kubeadm;
+  const words = [
+    ...['bash', '-s', '--', '--role', role, '--release', target, '--dry-run'],
+    ...(skipPhases.length > 0 ? ['--skip-phases', skipPhases.join(',')] : []),
+    ...(ignorePreflightErrors.length > 0
+      ? ['--ignore-preflight-errors', ignorePreflightErrors.join(',')]
+      : []),
+  ];
   const { code, output } = await shell.read(node, words, nodeScripts.update_k8s);
   if (code !== 0) throw new ScriptError(node.name, 'update_k8s --dry-run', code, output.split('\n'));
 }

@@ -58,13 +58,17 @@ const release = (text: string) => parseRelease('test', text);
 const encode = (text: string) => Buffer.from(text).toString('base64');
 
 /** Checks one gate. `contacted` are the nodes that it reached over SSH, once per command. */
-export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict & { contacted: string[] }> {
+export async function checkOneGate(
+  gate: Gate,
+  given: GateCase,
+): Promise<Verdict & { contacted: string[]; commands: string[] }> {
   const { from = '1.34.5', to = '1.35.3', server = from } = given;
   const nodes = given.nodes ?? [
     clusterNode('k8s-master', { controlPlane: true, release: release(from) }),
     clusterNode('k8s-node1', { release: release(from) }),
   ];
   const contacted: string[] = [];
+  const commands: string[] = [];
   const settings = { gates: given.settings ?? {}, kubeadm: given.kubeadm ?? {} };
   const pods = [...(given.pods ?? [])];
   const cluster = {
@@ -93,8 +97,9 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
       packages: async (minor: string) => publishedOf(given, minor),
     },
     shell: {
-      async read({ name: node }: { name: string }) {
+      async read({ name: node }: { name: string }, words: readonly string[]) {
         contacted.push(node);
+        commands.push(words.join(' '));
         return { code: given.exitCode ?? 0, output: given.output ?? factsOf(node, given) };
       },
       async script({ name: node }: { name: string }) {
@@ -112,7 +117,7 @@ export async function checkOneGate(gate: Gate, given: GateCase): Promise<Verdict
   } as unknown as GateContext;
   const [verdict] = await checkGates([gate], ctx);
   if (verdict === undefined) throw new Error('no verdict');
-  return { ...verdict, contacted };
+  return { ...verdict, contacted, commands };
 }
 
 function publishedOf({ published, packages = [] }: GateCase, minor: string): RepositoryPackage[] {
