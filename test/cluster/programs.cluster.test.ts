@@ -164,8 +164,9 @@ const health = `${etcdctl} endpoint health --cluster -w json`;
 const offers = (release: string) =>
   new RegExp(`kubeadm upgrade apply v${release.replaceAll('.', '[.]')}( |$)`, 'm');
 const manifests = '$K8S_UPGRADE_ROOT/etc/kubernetes/manifests';
-/** kubeadm's errors as explain_kubeadm and the gate read them. */
+/** What phases_of reads. */
 const phases = /^(```|[a-z-]+ {2,}| +\/)|--skip-phases/;
+/** kubeadm's errors as explain_kubeadm and the gate read them. */
 const errors = /\[ERROR .*|^error: .*/;
 
 const both =

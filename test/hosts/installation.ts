@@ -80,10 +80,10 @@ async function writePrograms(root: string): Promise<void> {
     await write(root, `/usr/local/bin/${name}`, wrapper(name), 0o755);
     await copy(join(stubs, 'bin', name), root, `${hostPaths.programs}/bin/${name}`);
   }
-  for (const name of ['stub.sh', 'manifests.sh', 'dry-run.sh'])
-    await copy(join(stubs, name), root, `${hostPaths.programs}/${name}`);
-  for (const name of ['coredns.yaml', 'kube-proxy.yaml'])
-    await copy(join(stubs, 'add-ons', name), root, `${hostPaths.programs}/add-ons/${name}`);
+  const addOns = ['coredns', 'kube-proxy'].map((name) => `add-ons/${name}.yaml`);
+  const help = ['apply', 'node'].map((command) => `help/kubeadm-upgrade-${command}.txt`);
+  for (const name of ['stub.sh', 'manifests.sh', 'dry-run.sh', ...addOns, ...help])
+    await copy(join(stubs, name), root, `$hostPaths.programs/${name}`);
   await write(
     root,
     `${hostPaths.programs}/container/etcdctl`,
