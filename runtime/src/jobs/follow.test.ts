@@ -54,6 +54,16 @@ it('a Job has the outcome of its newest pod, whatever the names of its pods', ()
   expect(outcomeOf(job, [pod('job-aaa', 60_000, 3), pod('job-zzz', 10_000, 137)])).toBe('failed');
 });
 
+it('a Job has the outcome of its program, also where a sidecar comes first in its pod', () => {
+  const ended = (name: string, exitCode: number) => ({ name, state: { terminated: { exitCode } } });
+  const statuses = [ended('proxy', 0), ended('run', 3)] as V1ContainerStatus[];
+  const job: V1Job = {
+    spec: { template: { spec: { containers: [{ name: 'run' }] } } },
+    status: { conditions: [{ type: 'Failed', status: 'True' }] },
+  };
+  expect(outcomeOf(job, [{ status: { containerStatuses: statuses } }])).toBe('blocked');
+});
+
 describe('a run is followed to its end', () => {
   const cases: [what: string, script: string, outcome: string][] = [
     ['done', `${ended('done')}; exit 0`, 'done'],

@@ -74,7 +74,7 @@ async function followJob(options: FollowOptions, job: V1Job): Promise<Outcome> {
     if ('outcome' in next) return next.outcome === 'done' && reported === 'held' ? 'held' : next.outcome;
     followed.add(next.pod.metadata?.uid ?? '');
     reported = undefined;
-    await followLog({ ...options, onLine }, next.pod);
+    await followLog({ ...options, onLine }, next.pod, programOf(job));
   }
 }
 
@@ -153,15 +153,20 @@ async function inspect(
 
 const hasStarted = (pod: V1Pod) => isFinished(pod) || pod.status?.phase === 'Running';
 
+/** The program's container, as the Job names it. A webhook may put a sidecar before it in a pod. */
+const programOf = (job: V1Job): string | undefined => job.spec?.template.spec?.containers[0]?.name;
+
 /**
  * The outcome of an ended Job, from its condition and the exit code of its newest pod.
  *
  * @throws UpgradeError (badInput) when the Job rejected its input.
  */
 export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
-  const codes = oldestFirst(pods).map(
-    (pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode,
-  );
+  const codes = oldestFirst(pods).map(({ status }) => {
+    const statuses = status?.containerStatuses ?? [];
+    const own = statuses.find(({ name }) => name === programOf(job)) ?? statuses[0];
+    return own?.state?.terminated?.exitCode;
+  });
   const last = codes.findLast((code) => code !== undefined);
   if (!hasFailed(job)) return 'done';
   if (last === exitCodes.badInput)
@@ -172,10 +177,10 @@ export function outcomeOf(job: V1Job, pods: readonly V1Pod[]): Outcome {
 /**
  * Streams a pod's log to its end. After a lost connection it resumes with the first line not yet passed on.
  */
-async function followLog(options: FollowOptions, pod: V1Pod): Promise<void> {
+async function followLog(options: FollowOptions, pod: V1Pod, program: string | undefined): Promise<void> {
   const { client, namespace, wait } = options;
   const name = pod.metadata?.name ?? '';
-  const container = pod.spec?.containers[0]?.name ?? '';
+  const container = program ?? pod.spec?.containers[0]?.name ?? '';
   const started = Date.now();
   for (let seen = 0; ; ) {
     const stream = new PassThrough();

@@ -8,7 +8,7 @@ import { jobLabels } from '../names.ts';
 import { annotationsReader } from '../rollout/node-annotations.ts';
 import { requestOf } from '../rollout/request.ts';
 import { connect, startLab } from '../testing/api.ts';
-import { controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
+import { componentPod, controlPlaneTaint, terminating, testSettings } from '../testing/cluster.ts';
 import { rejection } from '../testing/files.ts';
 import { newRunId, nextJobStarter, successorOf } from './next-job.ts';
 import { type SubmitPorts, submit } from './submit.ts';
@@ -39,15 +39,7 @@ const apiServer = (on: string, version: string): KubeObject =>
   ({
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: {
-      name: `kube-apiserver-${on}`,
-      namespace: 'kube-system',
-      labels: { component: 'kube-apiserver' },
-    },
-    spec: {
-      nodeName: on,
-      containers: [{ name: 'kube-apiserver', image: `registry.k8s.io/kube-apiserver:v${version}` }],
-    },
+    ...(componentPod('kube-apiserver', on, `registry.k8s.io/kube-apiserver:v${version}`) as object),
   }) as KubeObject;
 
 /** Its Jobs are suspended, so they stay active without starting a pod. */
