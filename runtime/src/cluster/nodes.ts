@@ -30,7 +30,10 @@ export type ReadAnnotations = (
 ) => NodeAnnotations;
 
 /** A node as the upgrade sees it. */
-export interface ClusterNode extends NodeAnnotations {
+export interface ClusterNode extends NodeAnnotations, NodeFacts {}
+
+/** What a Node object says without regard to any rollout. */
+export interface NodeFacts {
   /** Name of the Node object. */
   readonly name: string;
   /** `resourceVersion`: a patch with it fails if the node has changed since. */
@@ -68,12 +71,17 @@ const controlPlaneLabels = ['node-role.kubernetes.io/control-plane', 'node-role.
 const pressureTypes = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 
 /** Reads a Node object. @throws InputError without an InternalIP or when the kubelet reports no release. */
-export function readNode(node: V1Node, readAnnotations: ReadAnnotations): ClusterNode {
+export const readNode = (node: V1Node, readAnnotations: ReadAnnotations): ClusterNode => {
+  const facts = readFacts(node);
+  return { ...facts, ...readAnnotations(node.metadata?.annotations ?? {}, facts.unschedulable) };
+};
+
+/** As {@link readNode}, without the rollout's annotations. */
+export function readFacts(node: V1Node): NodeFacts {
   const name = node.metadata?.name ?? '';
   const labels = node.metadata?.labels ?? {};
   const conditions = node.status?.conditions ?? [];
   const readyCondition = conditions.find((c) => c.type === 'Ready');
-  const unschedulable = node.spec?.unschedulable ?? false;
   return {
     name,
     version: node.metadata?.resourceVersion,
@@ -89,8 +97,7 @@ export function readNode(node: V1Node, readAnnotations: ReadAnnotations): Cluste
     pressures: conditions
       .filter((c) => pressureTypes.includes(c.type) && c.status === 'True')
       .map((c) => c.type),
-    unschedulable,
-    ...readAnnotations(node.metadata?.annotations ?? {}, unschedulable),
+    unschedulable: node.spec?.unschedulable ?? false,
     taints: (node.spec?.taints ?? []).map((t) => ({ key: t.key, value: t.value ?? '', effect: t.effect })),
     labels,
   };
@@ -99,15 +106,15 @@ export function readNode(node: V1Node, readAnnotations: ReadAnnotations): Cluste
 /**
  * Separates readable nodes from the errors of the others, such as a node that is joining or has no kubelet.
  */
-export function readNodes(
+export function readNodes<T>(
   items: readonly V1Node[],
-  readAnnotations: ReadAnnotations,
-): { nodes: ClusterNode[]; unreadable: InputError[] } {
-  const nodes: ClusterNode[] = [];
+  read: (item: V1Node) => T,
+): { nodes: T[]; unreadable: InputError[] } {
+  const nodes: T[] = [];
   const unreadable: InputError[] = [];
   for (const item of items) {
     try {
-      nodes.push(readNode(item, readAnnotations));
+      nodes.push(read(item));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       unreadable.push(error);

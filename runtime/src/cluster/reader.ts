@@ -6,7 +6,15 @@ import type { Wait } from '../wait.ts';
 import type { KubernetesClient } from './client.ts';
 import { componentOf } from './control-plane-pods.ts';
 import { listBudgets } from './disruption-budgets.ts';
-import { type ClusterNode, inOrder, type ReadAnnotations, readNodes } from './nodes.ts';
+import {
+  type ClusterNode,
+  inOrder,
+  type NodeFacts,
+  type ReadAnnotations,
+  readFacts,
+  readNode,
+  readNodes,
+} from './nodes.ts';
 import { type Observable, type Observation, observe } from './observation.ts';
 import { type StaticPodsWait, waitForStaticPods } from './static-pods.ts';
 import { waitForObjects } from './watch.ts';
@@ -42,7 +50,7 @@ export interface ClusterReader {
    * @param what names the wait in the error.
    * @throws TimeoutError at the deadline.
    */
-  waitForNode(name: string, what: string, done: (node: ClusterNode) => boolean, wait: Wait): Promise<void>;
+  waitForNode(name: string, what: string, done: (node: NodeFacts) => boolean, wait: Wait): Promise<void>;
   /** Starts to observe, from the present state on. */
   observe(what: readonly Observable[]): Promise<Observation>;
   /**
@@ -59,11 +67,10 @@ export function clusterReader(
   settings: Settings,
   forRollout: () => Promise<ReadAnnotations>,
 ): ClusterReader {
-  const read = async (given?: ReadAnnotations) => {
-    const readAnnotations = given ?? (await forRollout());
+  const list = async () => {
     const { items } = await client.call('list nodes', () => client.core.listNode());
     if (items.length === 0) throw new InputError('nodes', 'none', 'a cluster with nodes');
-    return readNodes(items, readAnnotations);
+    return items;
   };
   return {
     async serverRelease() {
@@ -73,8 +80,12 @@ export function clusterReader(
         throw new InputError('API server version', version, 'a release such as v1.34.2');
       return release;
     },
-    nodes: async (readAnnotations) => inOrder((await read(readAnnotations)).nodes, settings.nodes),
-    unreadableNodes: async () => (await read()).unreadable,
+    async nodes(given) {
+      const readAnnotations = given ?? (await forRollout());
+      const { nodes } = readNodes(await list(), (item) => readNode(item, readAnnotations));
+      return inOrder(nodes, settings.nodes);
+    },
+    unreadableNodes: async () => readNodes(await list(), readFacts).unreadable,
     async apiServers() {
       const request = { namespace: 'kube-system', labelSelector: 'component=kube-apiserver' };
       const { items } = await client.call('list the API servers', () =>
@@ -93,9 +104,8 @@ export function clusterReader(
         query: { fieldSelector },
         list: () => client.call(`read node ${name}`, () => client.core.listNode({ fieldSelector })),
       };
-      const readAnnotations = await forRollout();
       const accepts = (items: readonly V1Node[]) =>
-        readNodes(items, readAnnotations).nodes.some(done) ? true : undefined;
+        readNodes(items, readFacts).nodes.some(done) ? true : undefined;
       await waitForObjects(client, source, what, accepts, wait);
     },
     observe: (what) => observe(client, what),

@@ -5,6 +5,7 @@ import { checkGates, type Gate, type GatePorts, type Verdict } from '../gates/ga
 import type { StartNextJob } from '../jobs/next-job.ts';
 import type { Report } from '../report/events.ts';
 import type { Journal } from '../rollout/journal.ts';
+import { annotationsReader } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
 import type { UpgradeRequest } from '../rollout/request.ts';
 import type { StageRow } from '../rollout/stages.ts';
@@ -67,10 +68,10 @@ export type Stage = StageRow & StageWork;
 
 /** Reads the cluster once and checks the gates against that state. */
 export async function verdictsOf(ctx: Context, gates: readonly Gate[]): Promise<Verdict[]> {
-  const [nodes, server, inFlight] = await Promise.all([
-    ctx.cluster.nodes(),
+  const inFlight = await ctx.journal.read();
+  const [nodes, server] = await Promise.all([
+    ctx.cluster.nodes(annotationsReader(ctx.settings.annotationPrefix, inFlight)),
     ctx.cluster.serverRelease(),
-    ctx.journal.read(),
   ]);
   const { target, dryRun } = ctx.request;
   const cluster = { ...ctx.cluster, serverRelease: async () => server };

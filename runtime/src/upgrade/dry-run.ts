@@ -75,8 +75,8 @@ export function dryRunPorts(
 
 /** Reads the real cluster and shows the nodes that would have been upgraded as upgraded. */
 function pretend(real: ClusterReader, upgraded: ReadonlySet<string>, target: Release): ClusterReader {
-  const nodes = async () => {
-    const found = await real.nodes();
+  const nodes: ClusterReader['nodes'] = async (readAnnotations) => {
+    const found = await real.nodes(readAnnotations);
     return found.map((node) =>
       upgraded.has(node.name)
         ? { ...node, release: target, cordonedByUs: false, unfinished: false, kubeadmOnly: false }

@@ -1,4 +1,4 @@
-import type { ClusterNode } from '../../cluster/nodes.ts';
+import type { ClusterNode, NodeFacts } from '../../cluster/nodes.ts';
 import { hashesIn } from '../../cluster/static-pods.ts';
 import { UpgradeError } from '../../errors.ts';
 import { type Wait, within } from '../../wait.ts';
@@ -20,7 +20,7 @@ export async function becomeReady(ctx: Context, node: ClusterNode): Promise<void
   const waitForNode = within(nodeReady, ctx.signal);
   const untilUp = within(nodeReady + staticPods, ctx.signal);
   const kubeletStart = await startOfKubelet(ctx, node);
-  const isUp = (now: ClusterNode) => now.ready && now.release === target && now.reportedAt >= kubeletStart;
+  const isUp = (now: NodeFacts) => now.ready && now.release === target && now.reportedAt >= kubeletStart;
   await ctx.cluster.waitForNode(name, `waiting for ${name} to be Ready at ${target}`, isUp, waitForNode);
   if (controlPlane) await waitForStaticPods(ctx, node, kubeletStart, untilUp);
 }
