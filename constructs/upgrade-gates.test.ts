@@ -99,12 +99,13 @@ describe('the rules', () => {
   it('wait for the longest phase in the settings before a run counts as stalled', () => {
     const slow = pipeline({ settings: { ...settings, timing: { script: '2h' } } });
     expect(slow.text).toContain(`> ${2 * 3600 + 900} and on ()`);
-    // The static pods and then the gates are waited for before a drain that comes after kubeadm.
+    // The static pods and then the gates are waited for before a drain that comes after kubeadm. Gates that
+    // only need time are waited for twice as long, there and after the time of a soak.
     const waiting = { gates: { alertWait: '1h' }, timing: { nodeReady: '1h', staticPods: '60s' } };
     const stalled = (before: 'kubelet' | 'kubeadm') =>
       pipeline({ settings: { ...settings, ...waiting, drain: { before } } }).text;
-    expect(stalled('kubelet')).toContain(`> ${7260 + 900} and on ()`);
-    expect(stalled('kubeadm')).toContain(`> ${3660 + 900} and on ()`);
+    expect(stalled('kubelet')).toContain(`> ${3660 + 7200 + 900} and on ()`);
+    expect(stalled('kubeadm')).toContain(`> ${600 + 7200 + 900} and on ()`);
   });
 
   it.each([

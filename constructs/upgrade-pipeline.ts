@@ -2,7 +2,12 @@ import { dependable, type ITerraformDependable, TerraformResource } from 'cdktf'
 import { Construct } from 'constructs';
 import type { WatchedWorkload } from '../alerts/index.ts';
 import { objectNames } from '../runtime/src/names.ts';
-import { parseSettings, type Settings, type SettingsInput } from '../runtime/src/settings/settings.ts';
+import {
+  longestWait,
+  parseSettings,
+  type Settings,
+  type SettingsInput,
+} from '../runtime/src/settings/settings.ts';
 import { type AccountReference, ProgramAccess } from './access/program-access.ts';
 import {
   type AccessRules,
@@ -195,15 +200,17 @@ function namespaceOf(resource: TerraformResource): string | undefined {
 }
 
 /** The longest time that one phase may take by the settings, plus 15 minutes between phases. In seconds. */
-function stalledAfterSeconds({ timing, drain, gates }: Settings): number {
+function stalledAfterSeconds(settings: Settings): number {
+  const { timing, drain } = settings;
+  const gates = longestWait(settings);
   const longest = Math.max(
     timing.script,
-    timing.soak,
+    timing.soak + gates,
     // After kubeadm's step a node's static pods are waited for, and then the gates.
-    timing.nodeReady + timing.staticPods + (drain.before === 'kubelet' ? gates.alertWait : 0),
+    timing.nodeReady + timing.staticPods + (drain.before === 'kubelet' ? gates : 0),
     timing.apiOutage,
     drain.timeout,
-    gates.alertWait,
+    gates,
   );
   return Math.ceil(longest / 1000) + 900;
 }

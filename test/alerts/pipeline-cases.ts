@@ -31,7 +31,7 @@ const exporter = {
 
 /**
  * For every alert of the group `Upgrade Pipeline`: cases in which it fires, and near misses in which it does
- * not. A run is stalled after 3600 s, as with the default settings.
+ * not. A run is stalled after 3600 s.
  */
 export const pipelineCases: AlertCase[] = [
   {

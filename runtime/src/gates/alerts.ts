@@ -1,8 +1,10 @@
+import { formatDuration } from '../duration.ts';
 import { alertNames } from '../names.ts';
-import type { Alert } from '../prometheus/alerts.ts';
+import type { Alert, PendingAlert } from '../prometheus/alerts.ts';
 import { kindOf, newest, oldest, type Release } from '../release.ts';
 import { isChanged } from '../rollout/node-annotations.ts';
-import type { Gate, GateContext } from './gate.ts';
+import { type Soak, soakOf } from '../rollout/soak.ts';
+import type { Findings, Gate, GateContext } from './gate.ts';
 
 /** Unknown, and so closed, while Prometheus does not answer. */
 export const alertsGate: Gate = {
@@ -10,17 +12,44 @@ export const alertsGate: Gate = {
   summary: 'no alert of the gating groups is firing, except those that this rollout causes',
   outcomeWhenClosed: 'blocked',
   opensByWaiting: true,
-  async check(ctx) {
-    const own = ownEffects(ctx);
-    const firing = await ctx.alerts.firing();
-    const gating = firing.filter((alert) => isGating(alert, own));
-    const ignored = firing.filter((alert) => !gating.includes(alert));
-    return {
-      reasons: gating.map(describeAlert),
-      notes: ignored.map((a) => `${describeAlert(a)}: caused by this rollout, so ignored`),
-    };
-  },
+  check: (ctx) => checkAlerts(ctx, []),
 };
+
+/**
+ * The same at the end of a soak, where alerts that became pending in it close the gate, too: they fire or
+ * clear (F34).
+ */
+export const soakedAlertsGate: Gate = {
+  ...alertsGate,
+  check: (ctx) =>
+    checkAlerts(
+      ctx,
+      ctx.nodes.flatMap((node) => soakOf(node, ctx.settings) ?? []),
+    ),
+};
+
+async function checkAlerts(ctx: GateContext, soaks: readonly Soak[]): Promise<Findings> {
+  const own = ownEffects(ctx);
+  const { firing, pending } = await ctx.alerts.read();
+  const gating = firing.filter((alert) => isGating(alert, own));
+  const ignored = firing.filter((alert) => !gating.includes(alert));
+  const notes = ignored.map((a) => `${describeAlert(a)}: caused by this rollout, so ignored`);
+  const undecided = pending.filter((alert) => isGating(alert, own) && beganIn(soaks, alert));
+  const reasons = [...gating.map((a) => describeAlert(a)), ...undecided.map(describePending)];
+  if (gating.length > 0 || undecided.length === 0) return { reasons, notes };
+  return { reasons, notes, opensAt: Math.max(...undecided.map(decidedAt)) };
+}
+
+/** Prometheus evaluates a rule once a minute or more often; an alert fires at the second one after `for`. */
+const evaluations = 120_000;
+
+/** When the alert has fired or cleared, at the latest. */
+const decidedAt = ({ activeAt, holdsFor }: PendingAlert): number =>
+  (activeAt ?? Date.now()) + holdsFor + evaluations;
+
+/** Whether it may come from a node that soaks; one that began after the time of the soak has time to fire. */
+const beganIn = (soaks: readonly Soak[], { activeAt }: PendingAlert): boolean =>
+  soaks.some(({ since, end }) => activeAt === undefined || (activeAt >= since && activeAt <= end));
 
 /** What this rollout does to the cluster itself: alerts that follow from it are ignored (F8). */
 export interface OwnEffects {
@@ -56,7 +85,7 @@ function isOnWay(releases: readonly Release[], target: Release): boolean {
   return new Set(releases).size > 1 && until === target && kindOf(from, target) !== undefined;
 }
 
-/** Whether a firing alert counts: every alert does, except those that the rollout itself causes. */
+/** Whether an alert counts: every alert does, except those that the rollout itself causes. */
 export function isGating(alert: Alert, own: OwnEffects): boolean {
   switch (alert.name) {
     case alertNames.versionSkew:
@@ -77,8 +106,12 @@ function namesChangedNode(labels: Readonly<Record<string, string>>, changed: Rea
   return values.some((value) => value !== undefined && changed.has(value));
 }
 
+/** `alert KubeQuotaAlmostFull is pending, and fires once it is true for 15m`. */
+const describePending = (alert: PendingAlert): string =>
+  describeAlert(alert, `pending, and fires once it is true for ${formatDuration(alert.holdsFor)}`);
+
 /** `alert RecentNodeReboot is firing (node=k8s-node2)`. Leaves out the labels alertname and severity. */
-export function describeAlert(alert: Alert): string {
+export function describeAlert(alert: Alert, state = 'firing'): string {
   const labels = Object.entries(alert.labels).filter(([key]) => key !== 'alertname' && key !== 'severity');
-  return `alert ${alert.name} is firing${labels.length > 0 ? ` (${labels.map(([k, v]) => `${k}=${v}`).join(', ')})` : ''}`;
+  return `alert ${alert.name} is ${state}${labels.length > 0 ? ` (${labels.map(([k, v]) => `${k}=${v}`).join(', ')})` : ''}`;
 }

@@ -55,6 +55,11 @@ export interface Findings {
   readonly reasons: readonly string[];
   /** Worth knowing, but no reason to stop. @default none */
   readonly notes?: readonly string[];
+  /**
+   * Set when only time is missing until the gate knows better: at the latest when, epoch milliseconds. Is
+   * waited for also in a soak. @default what is wrong must end
+   */
+  readonly opensAt?: number | undefined;
   /** Why there was nothing to check; the gate is open then. @default it was checked */
   readonly notAsked?: string;
 }
@@ -87,7 +92,7 @@ export interface Verdict extends Findings {
   readonly unknown: boolean;
   /** Why the answer is unknown, when a setting may point at the wrong server. It may also be temporary. */
   readonly badInput?: UpgradeError;
-  /** As the gate defines it; `blocked` when the answer is unknown. */
+  /** As the gate defines it; `blocked` when the answer is unknown, `held` when only time is missing. */
   readonly outcomeWhenClosed: Gate['outcomeWhenClosed'];
   /** As the gate defines it. */
   readonly opensByWaiting: boolean;
@@ -104,9 +109,17 @@ async function checkGate(gate: Gate, ctx: GateContext): Promise<Verdict> {
   const { name, summary, outcomeWhenClosed, opensByWaiting = false } = gate;
   const common = { gate: name, summary, outcomeWhenClosed, opensByWaiting };
   try {
-    const { reasons, notes = [], notAsked } = await gate.check(ctx);
+    const { reasons, notes = [], notAsked, opensAt } = await gate.check(ctx);
     const open = reasons.length === 0;
-    const verdict = { ...common, open, unknown: false, reasons, notes };
+    const verdict = {
+      ...common,
+      ...(opensAt !== undefined && { outcomeWhenClosed: 'held' as const }),
+      open,
+      unknown: false,
+      reasons,
+      notes,
+      opensAt,
+    };
     return notAsked === undefined ? verdict : { ...verdict, notAsked };
   } catch (error) {
     ctx.client.options.signal.throwIfAborted();

@@ -1,4 +1,4 @@
-import { alertsGate } from './alerts.ts';
+import { alertsGate, soakedAlertsGate } from './alerts.ts';
 import { compatibilityGates } from './compatibility/index.ts';
 import { componentsGate } from './components.ts';
 import { controlPlaneGate } from './control-plane.ts';
@@ -58,6 +58,9 @@ export const beforeContainerdGates: readonly Gate[] = [...beforeDrainGates, ...n
 
 /** Checked throughout a soak. */
 export const soakGates: readonly Gate[] = [alertsGate];
+
+/** Checked once the time of a soak is over. */
+export const endOfSoakGates: readonly Gate[] = [soakedAlertsGate];
 
 /** Checked at post-flight. */
 export const postflightGates: readonly Gate[] = [

@@ -11,10 +11,11 @@ beforeEach(async () => {
 });
 afterEach(() => prometheus.stop());
 
-const firing = (ruleGroups = ['Upgrade Gates'], url = prometheus.url) => {
+const read = (ruleGroups = ['Upgrade Gates'], url = prometheus.url) => {
   const settings = testSettings({ prometheus: { url, ruleGroups, timeout: '2s' } });
-  return new PrometheusAlerts(settings.prometheus, new AbortController().signal).firing();
+  return new PrometheusAlerts(settings.prometheus, new AbortController().signal).read();
 };
+const firing = async (ruleGroups?: string[], url?: string) => (await read(ruleGroups, url)).firing;
 const rules = (rule: object) =>
   JSON.stringify({
     status: 'success',
@@ -59,6 +60,46 @@ describe('firing alerts', () => {
     prometheus.faults = { body: rules({ health: 'ok', alerts: [{ state: 'firing', labels: { a: 'b' } }] }) };
     expect(await firing()).toEqual([{ name: 'Broken', labels: { a: 'b' } }]);
   });
+});
+
+describe('pending alerts (F34)', () => {
+  it('have their labels, since when their expression is true, and the `for` of their rule', async () => {
+    prometheus.durations.set('RecentNodeReboot', 60);
+    const since = new Date(Date.now() - 30_000);
+    prometheus.pend('RecentNodeReboot', { node: 'k8s-node1' }, since);
+    const { firing, pending } = await read();
+    expect(firing).toEqual([]);
+    expect(pending).toEqual([
+      {
+        name: 'RecentNodeReboot',
+        labels: expect.objectContaining({ node: 'k8s-node1' }),
+        activeAt: since.getTime(),
+        holdsFor: 60_000,
+      },
+    ]);
+    prometheus.fire('RecentNodeReboot', { node: 'k8s-node1' });
+    expect(await read()).toMatchObject({ firing: [{ name: 'RecentNodeReboot' }], pending: [] });
+  });
+
+  it.each([-300_000, 300_000])(
+    'have times by this machine’s clock, where the server’s is off by %i ms',
+    async (by) => {
+      prometheus.clockAheadMs = by;
+      const since = Date.now() - 60_000;
+      prometheus.pend('PVCStuckPending', {}, new Date(since));
+      const [alert] = (await read()).pending;
+      expect(Math.abs((alert?.activeAt ?? 0) - since)).toBeLessThan(3_000);
+    },
+  );
+
+  it.each([[{}], [{ activeAt: '0001-01-01T00:00:00Z' }], [{ activeAt: 'soon' }]])(
+    'may have no time: %j',
+    async (alert) => {
+      const alerts = [{ state: 'pending', labels: {}, ...alert }];
+      prometheus.faults = { body: rules({ health: 'ok', duration: 900, alerts }) };
+      expect((await read()).pending).toMatchObject([{ activeAt: undefined, holdsFor: 900_000 }]);
+    },
+  );
 });
 
 describe('an unknown state is not "nothing fires" (F31):', () => {

@@ -11,15 +11,31 @@ export interface Alert {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** An alert whose expression is true, but not yet for as long as its rule asks for. */
+export interface PendingAlert extends Alert {
+  /** Since when it is true, epoch milliseconds by this machine's clock; undefined when unknown. */
+  readonly activeAt: number | undefined;
+  /** How long it must be true until it fires: the rule's `for`, milliseconds. */
+  readonly holdsFor: number;
+}
+
+/** The alerts of the gating rule groups. */
+export interface AlertState {
+  /** Those that fire. */
+  readonly firing: readonly Alert[];
+  /** Those that will fire unless they clear before. */
+  readonly pending: readonly PendingAlert[];
+}
+
 /** Where the gates read alerts from. */
 export interface AlertSource {
   /**
-   * The firing alerts of the gating rule groups.
+   * The alerts of the gating rule groups, all as of the same moment.
    *
    * @throws UpgradeError when they are unknown: no answer, a group that is not loaded, or a rule that
    *   Prometheus cannot evaluate (F31).
    */
-  firing(): Promise<Alert[]>;
+  read(): Promise<AlertState>;
 }
 
 /** The answer of `/api/v1/rules`. */
@@ -44,6 +60,8 @@ const rulesSchema = z.object({
             health: z.string(),
             /** Error of the last evaluation. */
             lastError: z.string().optional(),
+            /** `for` in seconds. */
+            duration: z.number().default(0),
             /** Pending and firing instances of the alert. */
             alerts: z
               .array(
@@ -52,6 +70,8 @@ const rulesSchema = z.object({
                   state: z.string(),
                   /** Label name → value. */
                   labels: z.record(z.string(), z.string()),
+                  /** RFC 3339: since when its expression is true. */
+                  activeAt: z.string().optional(),
                 }),
               )
               .default([]),
@@ -63,6 +83,7 @@ const rulesSchema = z.object({
 });
 
 type RuleGroups = z.output<typeof rulesSchema>['data']['groups'];
+type Rules = RuleGroups[number]['rules'];
 
 /** Reads `/api/v1/rules`, which unlike `/api/v1/alerts` also shows whether rules are loaded and evaluated. */
 export class PrometheusAlerts implements AlertSource {
@@ -74,14 +95,21 @@ export class PrometheusAlerts implements AlertSource {
     this.#signal = signal;
   }
 
-  async firing(): Promise<Alert[]> {
+  async read(): Promise<AlertState> {
     const query = new URLSearchParams({ type: 'alert' });
     for (const group of this.#settings.ruleGroups) query.append('rule_group[]', group);
-    const { data } = await queryPrometheus(this.#settings, 'rules', query, rulesSchema, this.#signal);
-    return this.#read(data.groups);
+    const { answer, clockOffset } = await queryPrometheus(
+      this.#settings,
+      'rules',
+      query,
+      rulesSchema,
+      this.#signal,
+    );
+    return stateOf(this.#gating(answer.data.groups), clockOffset);
   }
 
-  #read(answered: RuleGroups): Alert[] {
+  /** The rules of the gating groups. @throws UpgradeError when one is not loaded or cannot be evaluated. */
+  #gating(answered: RuleGroups): Rules {
     // Older servers ignore the parameter `rule_group[]` and return every group.
     const groups = answered.filter(({ name }) => this.#settings.ruleGroups.includes(name));
     const missing = this.#settings.ruleGroups.filter(
@@ -100,8 +128,26 @@ export class PrometheusAlerts implements AlertSource {
       const each = broken.map((rule) => `${rule.name} (${rule.lastError || rule.health})`);
       throw new UpgradeError('blocked', `Prometheus cannot evaluate rules: ${each.join(', ')}`);
     }
-    return rules.flatMap((rule) =>
-      rule.alerts.filter((a) => a.state === 'firing').map((a) => ({ name: rule.name, labels: a.labels })),
-    );
+    return rules;
   }
+}
+
+function stateOf(rules: Rules, clockOffset: number): AlertState {
+  const inState = (state: string) =>
+    rules.flatMap((rule) => rule.alerts.filter((a) => a.state === state).map((a) => ({ rule, ...a })));
+  return {
+    firing: inState('firing').map(({ rule, labels }) => ({ name: rule.name, labels })),
+    pending: inState('pending').map(({ rule, labels, activeAt }) => ({
+      name: rule.name,
+      labels,
+      activeAt: timeOf(activeAt, clockOffset),
+      holdsFor: rule.duration * 1000,
+    })),
+  };
+}
+
+/** Time by this machine's clock. Go writes a time that is not set as one in the year 1. */
+function timeOf(text: string | undefined, clockOffset: number): number | undefined {
+  const time = Date.parse(text ?? '');
+  return time > 0 ? time + clockOffset : undefined;
 }

@@ -45,8 +45,11 @@ export function prometheusMetrics(settings: Settings['prometheus'], signal: Abor
   return {
     async query(promql) {
       const query = new URLSearchParams({ query: promql });
-      const { data } = await queryPrometheus(settings, 'query', query, vectorSchema, signal);
-      return data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }));
+      const { answer } = await queryPrometheus(settings, 'query', query, vectorSchema, signal);
+      return answer.data.result.map(({ metric, value: [, value] }) => ({
+        labels: metric,
+        value: Number(value),
+      }));
     },
   };
 }

@@ -174,7 +174,10 @@ export const settingsSchema = z.strictObject({
   /** What closes the gates, and how long a run waits for them. */
   gates: z
     .strictObject({
-      /** How long a run waits for closed gates to open before a drain. Default: 30m. */
+      /**
+       * How long a run waits for closed gates before a drain, and at most twice as long for what only needs
+       * time, such as a pending alert. Default: 30m.
+       */
       alertWait: duration.prefault('30m'),
       /**
        * Time between two checks while waiting or soaking, for what cannot be watched. Default: 15s.
@@ -230,7 +233,10 @@ export const settingsSchema = z.strictObject({
   /** How long things may take. */
   timing: z
     .strictObject({
-      /** Soak after each worker; a gating alert during it stops the rollout. Default: 10m. */
+      /**
+       * Soak after each worker; a gating alert during it stops the rollout, and one that is still pending is
+       * waited for (F34). Default: 10m.
+       */
       soak: duration.prefault('10m'),
       /** From the end of a node's script until the node is Ready at the target. Default: 10m. */
       nodeReady: positiveDuration.prefault('10m'),
@@ -284,6 +290,12 @@ export const settingsSchema = z.strictObject({
 export type Settings = z.output<typeof settingsSchema>;
 /** Settings as a person or a construct writes them. */
 export type SettingsInput = z.input<typeof settingsSchema>;
+
+/**
+ * How long a gate is waited for at most that needs no more than time, such as the `for` of a pending alert's
+ * rule. Milliseconds.
+ */
+export const longestWait = ({ gates }: Settings): number => 2 * gates.alertWait;
 
 /**
  * Parses the settings.

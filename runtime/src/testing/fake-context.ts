@@ -3,7 +3,7 @@ import { componentOf, ownComponents } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
-import type { Alert } from '../prometheus/alerts.ts';
+import type { Alert, PendingAlert } from '../prometheus/alerts.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
 import type { InFlight } from '../rollout/journal.ts';
@@ -38,8 +38,10 @@ export interface FakeCluster {
   pods: V1Pod[];
   /** Errors of nodes that cannot be read. */
   unreadable: InputError[];
-  /** The answer of Prometheus; throw for none. */
+  /** The firing alerts of Prometheus' answer; throw for none. */
   firing: () => Promise<Alert[]>;
+  /** The pending alerts of the same answer. */
+  pending: () => PendingAlert[];
   /** Called during the drain of a node, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
   /** Called for each preparation of a node; throw to fail. */
@@ -132,6 +134,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
       .filter((node) => node.controlPlane)
       .flatMap((node) => controlPlaneOf(node.name, options.server ?? node.release)),
     firing: async () => [],
+    pending: () => [],
     unreadable: [],
     onDrain: async () => {},
     onPrepare: async () => {},
@@ -167,7 +170,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     report,
     ownNode: options.ownNode,
     client: fakeClient(signal, request.target),
-    alerts: { firing: () => fake.firing() },
+    alerts: { read: async () => ({ firing: await fake.firing(), pending: fake.pending() }) },
     metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
     repository: {
       hasMinor: async () => true,

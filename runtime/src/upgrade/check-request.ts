@@ -26,7 +26,7 @@ export async function checkRequest(ctx: Context): Promise<{ nodes: ClusterNode[]
   const left = await remaining(cluster, ctx.request.target, nodes);
   // A URL that belongs to another server is bad input. The gates handle a server that does not answer.
   const answers: Promise<unknown>[] = [
-    ctx.alerts.firing(),
+    ctx.alerts.read(),
     ...(left.nodes.length > 0 ? [readRepository(ctx)] : []),
   ];
   const wrong = (await Promise.allSettled(answers)).flatMap((one) =>

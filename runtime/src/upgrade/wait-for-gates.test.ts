@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Observable, Observation } from '../cluster/observation.ts';
 import type { Gate } from '../gates/gate.ts';
-import { afterControlPlaneGates, soakGates } from '../gates/index.ts';
+import { afterControlPlaneGates } from '../gates/index.ts';
 import { fakeContext } from '../testing/fake-context.ts';
 import { pause } from '../wait.ts';
 import type { Context } from './context.ts';
-import { soakUntil, waitForGates } from './wait-for-gates.ts';
+import { waitForGates } from './wait-for-gates.ts';
 
 const hour = { gates: { alertWait: '1h', alertInterval: '1h' } };
 
@@ -71,14 +71,5 @@ describe('waiting for gates', () => {
     await expect(waitForGates({ ...ctx, cluster }, [closed], 'here')).rejects.toThrow('stopped here');
     expect(checks).toBeGreaterThan(1);
     expect(checks).toBeLessThanOrEqual(4);
-  });
-});
-
-describe('a soak', () => {
-  it('ends when it is over, however long the interval between its checks is', async () => {
-    const { ctx } = fakeContext({ settings: hour });
-    const end = Date.now() + 200;
-    await soakUntil(ctx, soakGates, 'k8s-node1', end);
-    expect(Date.now()).toBeGreaterThanOrEqual(end);
   });
 });

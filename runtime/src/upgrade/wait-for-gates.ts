@@ -1,12 +1,26 @@
 import type { Observation } from '../cluster/observation.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import type { Gate, Verdict } from '../gates/gate.ts';
+import type { Settings } from '../settings/settings.ts';
 import { pause, within } from '../wait.ts';
 import { type Context, verdictsOf } from './context.ts';
 
 /** Every reason of the closed gates, prefixed with the gate's name. */
 export const reasonsOf = (verdicts: readonly Verdict[]): string[] =>
   verdicts.flatMap((v) => v.reasons.map((reason) => `${v.gate}: ${reason}`));
+
+/** The same reasons are reported once. Those of a gate that only needs time change as it passes. */
+export const reasonsKey = (closed: readonly Verdict[]): string =>
+  closed.flatMap((v) => (v.opensAt === undefined ? v.reasons : [`${v.gate} ${v.reasons.length}`])).join();
+
+/**
+ * Until when the gate is waited for, epoch milliseconds: a few checks longer than it says.
+ *
+ * @param latest a later time does not count.
+ * @returns 0 when it must not be waited for.
+ */
+export const opensWithin = ({ opensAt }: Verdict, { gates }: Settings, latest: number): number =>
+  opensAt === undefined ? 0 : Math.min(opensAt + 4 * gates.alertInterval, latest);
 
 /** Shortest time between two checks of closed gates, however often the cluster changes. Milliseconds. */
 const shortestPause = 1_000;
@@ -64,30 +78,3 @@ export const held = (what: string, reasons: readonly string[]): UpgradeError =>
   new UpgradeError('held', `${what}:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`, {
     hint: 'There is nothing to do but wait; the next run checks again.',
   });
-
-/**
- * Checks the gates until the end of a soak. A closed gate stops the rollout. Waits while an answer is
- * unknown, for example while Prometheus itself moves to another node.
- *
- * @param end in ms since the epoch.
- * @throws BlockedError when a gate is closed.
- */
-export async function soakUntil(
-  ctx: Context,
-  gates: readonly Gate[],
-  node: string,
-  end: number,
-): Promise<void> {
-  const wait = { deadline: end, signal: ctx.signal };
-  for (;;) {
-    const closed = (await verdictsOf(ctx, gates)).filter((verdict) => !verdict.open);
-    if (closed.some((verdict) => !verdict.unknown)) {
-      throw new BlockedError(`stopped in the soak of ${node}`, reasonsOf(closed), {
-        hint: `${node} itself is upgraded. Fix these; the next run continues with the next node.`,
-      });
-    }
-    if (closed.length > 0) await waitForGates(ctx, gates, `in the soak of ${node}`);
-    if (Date.now() >= end) return;
-    await pause(ctx.settings.gates.alertInterval, wait);
-  }
-}

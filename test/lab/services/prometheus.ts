@@ -1,13 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import { requestedQuery, scrapedQuery } from '../../../runtime/src/gates/compatibility/removed-apis.ts';
 import { HttpService, send, sendJson } from './http.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
-interface FiringAlert {
+interface ActiveAlert {
   readonly name: string;
   readonly labels: Labels;
   readonly since: Date;
+  readonly state: 'pending' | 'firing';
 }
 
 /** The twelve alerts of the group `Upgrade Gates`. */
@@ -28,7 +30,7 @@ export const upgradeGates: readonly string[] = [
 
 /**
  * The parts of Prometheus' HTTP API that the pipeline uses: rules, alerts, instant queries. Rules are not
- * evaluated: tests fire and clear alerts by name.
+ * evaluated: tests let alerts become pending, fire and clear by name.
  */
 export class Prometheus extends HttpService {
   /** Rule group → its alerts. */
@@ -37,24 +39,45 @@ export class Prometheus extends HttpService {
   apiServers: readonly string[] = ['127.0.1.1:6443'];
   /** Whether rules can be filtered by group. Prometheus 2.42, as in Debian 12, ignores the parameter. */
   filtersRules = true;
-  readonly #firing: FiringAlert[] = [];
+  /** Alert → `for` of its rule in seconds. @default 300 */
+  readonly durations = new Map<string, number>();
+  /** How far its clock is ahead of this machine's, ms. */
+  clockAheadMs = 0;
+  readonly #active: ActiveAlert[] = [];
   readonly #queries = new Map<string, { labels: Labels; value: number }[]>();
 
   /**
-   * Fires an alert.
+   * Fires an alert, which may be pending.
    * @throws Error when no group has it, so that no test passes because of a misspelled name
    */
   fire(name: string, labels: Labels = {}): void {
-    if (![...this.groups.values()].some((alerts) => alerts.includes(name)))
-      throw new Error(`no rule ${name}`);
-    this.#firing.push({ name, labels, since: new Date() });
+    const isSame = (alert: ActiveAlert) => alert.name === name && isDeepStrictEqual(alert.labels, labels);
+    const { since = new Date() } = this.#active.find(isSame) ?? {};
+    this.#start({ name, labels, since, state: 'firing' });
+  }
+
+  /**
+   * Lets an alert become pending: its expression has been true since then, and not for as long as its `for`.
+   * @throws Error when no group has it
+   */
+  pend(name: string, labels: Labels = {}, since = new Date()): void {
+    this.#start({ name, labels, since, state: 'pending' });
+  }
+
+  #start(alert: ActiveAlert): void {
+    if (![...this.groups.values()].some((alerts) => alerts.includes(alert.name)))
+      throw new Error(`no rule ${alert.name}`);
+    const others = this.#active.filter(
+      ({ name, labels }) => name !== alert.name || !isDeepStrictEqual(labels, alert.labels),
+    );
+    this.#active.splice(0, this.#active.length, ...others, alert);
   }
 
   /** Clears the alerts of this name that have all the given labels. Does nothing when there is none. */
   clear(name: string, labels: Labels = {}): void {
-    const matches = (alert: FiringAlert) =>
+    const matches = (alert: ActiveAlert) =>
       alert.name === name && Object.entries(labels).every(([key, value]) => alert.labels[key] === value);
-    for (const alert of this.#firing.filter(matches)) this.#firing.splice(this.#firing.indexOf(alert), 1);
+    for (const alert of this.#active.filter(matches)) this.#active.splice(this.#active.indexOf(alert), 1);
   }
 
   /** Reports the call of a deprecated API version on every API server. */
@@ -73,6 +96,7 @@ export class Prometheus extends HttpService {
 
   protected override answer(request: IncomingMessage, response: ServerResponse, url: URL): void {
     const data = this.#data(url);
+    response.setHeader('date', new Date(this.#time()).toUTCString());
     if (url.pathname === '/-/ready') send(response, 200, 'Prometheus Server is Ready.\n');
     else if (request.method !== 'GET') sendJson(response, 405, problem('bad_data', 'method not allowed'));
     else if (data === undefined) send(response, 404, '404 page not found\n');
@@ -80,9 +104,22 @@ export class Prometheus extends HttpService {
     else sendJson(response, 200, { status: 'success', data });
   }
 
+  /** RFC 3339 by its clock. @param at epoch ms by this machine's clock. */
+  #time(at: number | Date = Date.now()): string {
+    return new Date(Number(at) + this.clockAheadMs).toISOString();
+  }
+
+  readonly #alertJson = ({ name, labels, since, state }: ActiveAlert): object => ({
+    labels: { alertname: name, severity: 'warning', ...labels },
+    annotations: { summary: name },
+    state,
+    activeAt: this.#time(since),
+    value: '1e+00',
+  });
+
   #data(url: URL): object | 'invalid' | undefined {
     const { pathname, searchParams } = url;
-    if (pathname === '/api/v1/alerts') return { alerts: this.#firing.map(alertJson) };
+    if (pathname === '/api/v1/alerts') return { alerts: this.#active.map(this.#alertJson) };
     if (pathname === '/api/v1/rules') return this.#rules(searchParams);
     if (pathname !== '/api/v1/query') return undefined;
     const query = searchParams.get('query');
@@ -105,24 +142,25 @@ export class Prometheus extends HttpService {
       interval: 30,
       limit: 0,
       evaluationTime: 0.002,
-      lastEvaluation: new Date().toISOString(),
+      lastEvaluation: this.#time(),
     };
   }
 
   #rule(name: string): object {
-    const active = this.#firing.filter((alert) => alert.name === name).map(alertJson);
+    const active = this.#active.filter((alert) => alert.name === name);
+    const states = ['firing', 'pending'].filter((state) => active.some((alert) => alert.state === state));
     return {
-      state: active.length > 0 ? 'firing' : 'inactive',
+      state: states[0] ?? 'inactive',
       name,
       query: 'vector(1) > 0',
-      duration: 300,
+      duration: this.durations.get(name) ?? 300,
       keepFiringFor: 0,
       labels: { severity: 'warning' },
       annotations: { summary: name },
-      alerts: active,
+      alerts: active.map(this.#alertJson),
       health: 'ok',
       evaluationTime: 0.0003,
-      lastEvaluation: new Date().toISOString(),
+      lastEvaluation: this.#time(),
       type: 'alerting',
     };
   }
@@ -139,16 +177,6 @@ export class Prometheus extends HttpService {
       result: vector.map(({ labels, value }) => ({ metric: labels, value: [now, String(value)] })),
     };
   }
-}
-
-function alertJson({ name, labels, since }: FiringAlert): object {
-  return {
-    labels: { alertname: name, severity: 'warning', ...labels },
-    annotations: { summary: name },
-    state: 'firing',
-    activeAt: since.toISOString(),
-    value: '1e+00',
-  };
 }
 
 const problem = (errorType: string, error: string) => ({ status: 'error', errorType, error });

@@ -1,8 +1,10 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { beforeDrainGates, soakGates, workerGates } from '../../gates/index.ts';
+import { beforeDrainGates, workerGates } from '../../gates/index.ts';
 import { clearSoak, cordon, isInProgressOf, readmit, serveOn } from '../../rollout/node-annotations.ts';
+import { soakOf } from '../../rollout/soak.ts';
 import type { Context } from '../context.ts';
-import { soakUntil, waitForGates } from '../wait-for-gates.ts';
+import { soakUntil } from '../soak.ts';
+import { waitForGates } from '../wait-for-gates.ts';
 import { drainsFirst } from './order.ts';
 import { reportPhase, since } from './phase.ts';
 import { prepareNode } from './prepare.ts';
@@ -68,12 +70,13 @@ async function drainOrUndo(ctx: Context, node: ClusterNode): Promise<void> {
  * Waits for the end of a soak that this or an earlier process started. The soak annotation has its start, so
  * that a restart neither skips nor repeats it. Returns at once for a node that has left or does not soak.
  *
- * @throws BlockedError when an alert stops the rollout.
+ * @throws BlockedError when an alert stops the rollout, or is still pending after the longest wait.
  */
 export async function finishSoak(ctx: Context, name: string): Promise<void> {
   const node = (await ctx.cluster.nodes()).find((one) => one.name === name);
-  if (node?.soakingSince === undefined) return;
-  await soakUntil(ctx, soakGates, name, node.soakingSince + ctx.settings.timing.soak);
+  const soak = node && soakOf(node, ctx.settings);
+  if (node?.soakingSince === undefined || soak === undefined) return;
+  await soakUntil(ctx, name, soak.end);
   await clearSoak(ctx, node);
   reportPhase(ctx, node, 'done', { seconds: since(node.soakingSince) });
 }
