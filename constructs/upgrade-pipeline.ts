@@ -205,7 +205,7 @@ function stalledAfterSeconds(settings: Settings): number {
   const gates = longestWait(settings);
   const longest = Math.max(
     timing.script,
-    timing.soak + gates,
+    Math.max(timing.soak, timing.controlPlaneSoak) + gates,
     // After kubeadm's step a node's static pods are waited for, and then the gates.
     timing.nodeReady + timing.staticPods + (drain.before === 'kubelet' ? gates : 0),
     timing.apiOutage,

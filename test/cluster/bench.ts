@@ -69,7 +69,7 @@ async function measure(upgrade: Upgrade): Promise<Figures> {
   const cluster = await KubeadmCluster.start({ release: from, later: [target] });
   const pipeline = await Pipeline.deploy(cluster, {
     image: productImage(),
-    settings: (base) => ({ ...base, timing: { ...base.timing, soak: '0s' } }),
+    settings: (base) => ({ ...base, timing: { ...base.timing, soak: '0s', controlPlaneSoak: '0s' } }),
   });
   try {
     const url = await startWorkload(cluster);

@@ -175,7 +175,7 @@ const endOf = ({ status }: Job): string | undefined =>
 const namesOf = (nodes: readonly Node[]): string[] | undefined =>
   nodes.length === 0 ? undefined : nodes.map(({ name }) => name);
 
-/** As a user writes them for this cluster, with a soak that a test can wait for. */
+/** As a user writes them for this cluster, with soaks that a test can wait for. */
 const settingsOf = (cluster: KubeadmCluster, monitoring: Monitoring): SettingsInput => ({
   // A single-node cluster has no list of workers.
   nodes: {
@@ -189,6 +189,6 @@ const settingsOf = (cluster: KubeadmCluster, monitoring: Monitoring): SettingsIn
   snapshot: { directory: '/var/backups/etcd' },
   // The nodes have just been booted.
   gates: { quietPeriod: '0s' },
-  timing: { soak: '20s' },
+  timing: { soak: '20s', controlPlaneSoak: '5s' },
   dispatch: { mode: 'job' },
 });

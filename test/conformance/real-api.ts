@@ -87,6 +87,7 @@ export class RealApi implements ApiServer {
       timing: {
         ...base.timing,
         soak: '500ms',
+        controlPlaneSoak: '500ms',
         lease: '30s',
         nodeReady: '60s',
         apiOutage: '90s',

@@ -54,6 +54,7 @@ export function labSettings({ services, nodes, soak, change = (base) => base }: 
     drain: { timeout: '10s', evictionRetry: '300ms' },
     timing: {
       soak,
+      controlPlaneSoak: soak,
       nodeReady: '20s',
       staticPods: '300ms',
       script: '60s',

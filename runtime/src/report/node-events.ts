@@ -13,7 +13,7 @@ const reasons: Partial<Record<NodePhase, string>> = {
   done: 'UpgradeDone',
 };
 
-/** A node is only `done` with a duration after its soak, and control-plane nodes do not soak. */
+/** A node is only `done` with a duration after its soak; one without a soak has none. */
 const reasonOf = ({ phase, seconds }: NodeEvent): string | undefined =>
   phase === 'done' && seconds !== undefined ? 'UpgradeSoaked' : reasons[phase];
 

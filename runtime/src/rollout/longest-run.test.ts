@@ -36,6 +36,7 @@ describe('the longest run', () => {
 
   test.each([
     ['soak', { timing: { soak: '2h' } }],
+    ['soak of the control plane', { timing: { controlPlaneSoak: '2h' } }],
     ['script', { timing: { script: '2h' } }],
     ['nodeReady', { timing: { nodeReady: '2h' } }],
     ['wait for static pods', { timing: { staticPods: '2h' } }],

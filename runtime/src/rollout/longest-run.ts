@@ -13,7 +13,7 @@ export function longestRun(nodeCount: number, settings: Settings): number {
   const untilUp = timing.nodeReady + timing.staticPods;
   const step = gates + timing.script;
   const kubeadmStep = drain.before === 'kubelet' ? step + ssh.reconnectTimeout + untilUp : 0;
-  const soak = timing.soak + gates;
+  const soak = Math.max(timing.soak, timing.controlPlaneSoak) + gates;
   const perNode = 2 * step + kubeadmStep + drain.timeout + ssh.reconnectTimeout + untilUp + soak;
   const around = 3 * timing.script + 2 * gates + timing.apiOutage;
   return nodeCount * perNode + around;

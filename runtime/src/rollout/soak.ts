@@ -15,5 +15,5 @@ export function soakOf(node: ClusterNode, { timing, drain }: Settings): Soak | u
   const changed = Math.min(node.changedAt ?? node.soakingSince, node.soakingSince);
   // A drain that comes first is over when the node is recorded as changed.
   const since = drain.before === 'kubeadm' ? changed - drain.timeout : changed;
-  return { since, end: node.soakingSince + timing.soak };
+  return { since, end: node.soakingSince + (node.controlPlane ? timing.controlPlaneSoak : timing.soak) };
 }

@@ -238,6 +238,8 @@ export const settingsSchema = z.strictObject({
        * waited for (F34). Default: 10m.
        */
       soak: duration.prefault('10m'),
+      /** The same after each control-plane node; 0s: none. Default: 2m. */
+      controlPlaneSoak: duration.prefault('2m'),
       /** From the end of a node's script until the node is Ready at the target. Default: 10m. */
       nodeReady: positiveDuration.prefault('10m'),
       /**

@@ -83,7 +83,7 @@ export interface FakeOptions {
   readonly inFlight?: Partial<InFlight>;
   /** The node that the process runs on. @default none */
   readonly ownNode?: string;
-  /** Replace those of the fake, which has very short times. */
+  /** Replace those of the fake, which has very short times, and no soak of the control plane. */
   readonly settings?: Partial<SettingsInput>;
   /** @default one that is never aborted */
   readonly signal?: AbortSignal;
@@ -122,8 +122,8 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
   const settings = testSettings({
     nodes: { workers: nodes.filter((node) => !node.controlPlane).map((node) => node.name) },
     gates: { alertWait: '30ms', alertInterval: '5ms' },
-    timing: { soak: '20ms', nodeReady: '50ms' },
     ...options.settings,
+    timing: { soak: '20ms', controlPlaneSoak: '0s', nodeReady: '50ms', ...options.settings?.timing },
   });
   const fake: FakeCluster = {
     nodes,

@@ -288,7 +288,7 @@ describe('the end of a rollout', () => {
   });
 
   const atTarget = { release: target, changedAt: Date.now() - 30_000 };
-  // A worker that has become a control-plane node: post-flight clears its soak.
+  // The soak of the control plane is over, and its annotation is what remains of it.
   const done = () => [
     master({ ...atTarget, soakingSince: Date.now() - 60_000 }),
     worker('k8s-node2', atTarget),

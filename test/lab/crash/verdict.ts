@@ -14,10 +14,10 @@ export class Witness {
   readonly events: RunEvent[] = [];
   readonly #soaked = new Set<string>();
 
-  readonly #workers: readonly string[];
+  readonly #nodes: readonly string[];
 
   constructor(lab: Lab, { lab: { nodes = [] } }: Course) {
-    this.#workers = nodes.filter(({ role }) => role === 'worker').map(({ name }) => name);
+    this.#nodes = nodes.map(({ name }) => name);
     lab.api.store.subscribe(({ resource, object }) => {
       if (resource !== 'nodes') return;
       const node = object as Node;
@@ -27,9 +27,9 @@ export class Witness {
     lab.events.on('run-event', (event) => this.events.push(event));
   }
 
-  /** Workers whose soak never started. */
+  /** Nodes whose soak never started. */
   get unsoaked(): string[] {
-    return this.#workers.filter((name) => !this.#soaked.has(name));
+    return this.#nodes.filter((name) => !this.#soaked.has(name));
   }
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PendingAlert } from '../../prometheus/alerts.ts';
 import type { SettingsInput } from '../../settings/settings.ts';
-import { type FakeCluster, fakeContext } from '../../testing/fake-context.ts';
-import { effectsOn, eventsOf, run, target } from '../../testing/run.ts';
+import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
+import { effectsOn, eventsOf, run, target, upgraded, worker } from '../../testing/run.ts';
 
 const settings: Partial<SettingsInput> = {
   gates: { alertWait: '300ms', alertInterval: '5ms' },
@@ -102,5 +102,62 @@ describe('an alert that is pending at the end of a soak (F34)', () => {
     fake.pending = () => ((soakOfFirst(fake)?.over ?? -1) >= 0 ? [alert(fake)] : []);
     expect((await run({ ctx })).outcome).toBe('done');
     expect(eventsOf(fake, 'waiting')).toEqual([]);
+  });
+});
+
+describe('the soak of a control-plane node (F34)', () => {
+  const soaking: Partial<SettingsInput> = { ...settings, timing: { soak: '0s', controlPlaneSoak: '40ms' } };
+
+  it('is over before the next node is prepared', async () => {
+    const { ctx, fake } = fakeContext({ settings: soaking });
+    expect((await run({ ctx })).outcome).toBe('done');
+    const writes = fake.effects.filter((effect) => /^k8s-/.test(effect) && !effect.includes('snapshot'));
+    expect(writes.slice(0, 10)).toEqual([
+      ...upgraded('k8s-master', 'master', 'soak'),
+      'k8s-node2 prepare --role worker --release 1.34.5',
+    ]);
+    const phases = eventsOf(fake, 'node').filter(({ node }) => node === 'k8s-master');
+    expect(phases.slice(-2).map(({ phase }) => phase)).toEqual(['soaking', 'done']);
+    expect(phases.at(-1)?.seconds).toBeGreaterThanOrEqual(0.04);
+  });
+
+  it('is stopped by an alert before the next of several control-plane nodes', async () => {
+    const nodes = [master(), master({ name: 'k8s-master2' }), worker('k8s-node1')];
+    const { ctx, fake } = fakeContext({ nodes, settings: soaking });
+    const alert = { name: 'NodeDiskPressure', labels: {} };
+    fake.firing = async () => (fake.node('k8s-master').soakingSince ? [alert] : []);
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: 'stopped in the soak of k8s-master:\n  - alerts: alert NodeDiskPressure is firing',
+    });
+    expect(fake.node('k8s-master')).toMatchObject({ release: target, soakingSince: expect.any(Number) });
+    expect(fake.effects.filter((effect) => /k8s-(master2|node1) (cordon|drain)/.test(effect))).toEqual([]);
+    fake.firing = async () => [];
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(fake.node('k8s-master').soakingSince).toBeUndefined();
+  });
+
+  it('is continued by the next process, also when nothing else is left of the control plane', async () => {
+    const done = { release: target, changedAt: Date.now() - 30_000 };
+    const nodes = [master({ ...done, soakingSince: Date.now() - 60_000 }), worker('k8s-node1')];
+    const long = { ...settings, timing: { soak: '0s', controlPlaneSoak: '60500ms' } };
+    const { ctx, fake } = fakeContext({ inFlight: {}, nodes, settings: long });
+    const ended = Date.now() + 500;
+    let prepared = 0;
+    fake.onPrepare = async () => {
+      prepared = Date.now();
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(prepared).toBeGreaterThanOrEqual(ended - 50);
+    expect(Date.now()).toBeLessThan(ended + 5_000);
+    expect(effectsOn(fake, 'k8s-master')[0]).toBe('k8s-master annotate soaking-');
+  });
+
+  it('of 0s is none', async () => {
+    const { ctx, fake } = fakeContext({ settings: { timing: { soak: '0s', controlPlaneSoak: '0s' } } });
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master uncordon cordoned- soaking-');
+    const phases = eventsOf(fake, 'node').filter(({ node }) => node === 'k8s-master');
+    expect(phases.map(({ phase }) => phase)).not.toContain('soaking');
   });
 });

@@ -7,12 +7,16 @@ import { prepareControlPlane } from '../nodes/prepare.ts';
 import { rollNodes } from '../nodes/roll.ts';
 import { waitForGates } from '../wait-for-gates.ts';
 
-/** Upgrades the control-plane nodes, one at a time. */
+/** Upgrades the control-plane nodes, one at a time, each with a soak. */
 export const master: StageWork = {
   async skipReason(ctx) {
     const { target } = ctx.request;
-    const left = await remaining(ctx.cluster, target);
-    return left.nodes.some((node) => node.controlPlane) ? undefined : `the control plane is at ${target}`;
+    const nodes = await ctx.cluster.nodes();
+    const left = await remaining(ctx.cluster, target, nodes);
+    const isLeft = nodes.some(
+      (node) => node.controlPlane && (left.nodes.includes(node) || node.soakingSince !== undefined),
+    );
+    return isLeft ? undefined : `the control plane is at ${target}`;
   },
   async run(ctx) {
     const { target } = ctx.request;
@@ -23,7 +27,7 @@ export const master: StageWork = {
       // only once a node has finished; until then `upgrade apply` is repeated.
       role: (nodes, left) =>
         nodes.some((node) => node.controlPlane && !left.includes(node)) ? 'worker' : 'master',
-      soak: false,
+      soak: ctx.settings.timing.controlPlaneSoak > 0,
       before: (next, nodes) => waitForOthers(ctx, next, nodes),
     });
     if (end === 'handed-off') return end;
