@@ -48,7 +48,13 @@ export class Pipeline {
     await Promise.all(cluster.nodes.map((node) => node.load(image.archive)));
     const exporter = await new RealExporter(address, cluster.rest).start();
     const slack = await new Slack({ address }).start();
-    const monitoring = await Monitoring.start({ address, scrapeInterval: '5s', evaluationInterval: '1s' });
+    const monitoring = await Monitoring.start({
+      address,
+      scrapeInterval: '5s',
+      evaluationInterval: '1s',
+      // The cluster and its Prometheus have just been started, and the rules wait for up to half an hour.
+      seemsOld: true,
+    });
     const settings = change(settingsOf(cluster, monitoring));
     await deploy(cluster.rest, deployedObjects(settings, image.name) as unknown as KubeObject[], standIns());
     await cluster.rest.create([

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { Program, until } from '../conformance/program.ts';
+import { OldPrometheus } from './old-prometheus.ts';
 import type { RuleGroup } from './rules.ts';
 
 /** The programs that are missing on this machine. */
@@ -35,6 +36,8 @@ export interface MonitoringOptions {
   readonly scrapeInterval?: string;
   /** @default 250ms */
   readonly evaluationInterval?: string;
+  /** Whether Prometheus says that it has been up for a day, enough for each `for`. @default false */
+  readonly seemsOld?: boolean;
 }
 
 const randomAddress = (): string => `127.${randomInt(16, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
@@ -88,17 +91,25 @@ export class Monitoring {
   readonly alertmanagerUrl: string;
   readonly #dir: string;
   readonly #programs: readonly Program[];
+  readonly #front: OldPrometheus | undefined;
 
-  private constructor(dir: string, urls: readonly string[], programs: readonly Program[]) {
+  private constructor(
+    dir: string,
+    urls: readonly string[],
+    programs: readonly Program[],
+    front: OldPrometheus | undefined,
+  ) {
     [this.prometheusUrl = '', this.pushgatewayUrl = '', this.alertmanagerUrl = ''] = urls;
     this.#dir = dir;
     this.#programs = programs;
+    this.#front = front;
   }
 
   static async start(options: MonitoringOptions = {}): Promise<Monitoring> {
     const dir = await mkdtemp(join(tmpdir(), 'k8s-upgrade-monitoring-'));
-    const { address = randomAddress() } = options;
-    const [prometheus, pushgateway, alertmanager] = [9090, 9091, 9093].map((port) => `${address}:${port}`);
+    const { address = randomAddress(), seemsOld = false } = options;
+    const ports = [seemsOld ? 9092 : 9090, 9091, 9093];
+    const [prometheus, pushgateway, alertmanager] = ports.map((port) => `${address}:${port}`);
     await writeFile(
       join(dir, 'alertmanager.yml'),
       stringify({ route: { receiver: 'none' }, receivers: [{ name: 'none' }] }),
@@ -141,18 +152,23 @@ export class Monitoring {
         dir,
       ),
     ];
-    const urls = [prometheus, pushgateway, alertmanager].map((address) => `http://${address}`);
+    const front = seemsOld
+      ? await new OldPrometheus(`http://${prometheus}`, { address, port: 9090 }).start()
+      : undefined;
+    const urls = [`${address}:9090`, pushgateway, alertmanager].map((address) => `http://${address}`);
     for (const url of urls) await until(url, programs, async () => (await fetch(`${url}/-/ready`)).ok);
-    return new Monitoring(dir, urls, programs);
+    return new Monitoring(dir, urls, programs, front);
   }
 
   /**
    * Scrapes these targets and evaluates these rules from now on. Resolves when every target has been scraped:
    * Prometheus applies discovered targets only every five seconds, and until then there are no series for
    * alerts.
+   *
+   * @param targets without them only the Pushgateway is scraped.
    */
-  async watch(groups: readonly RuleGroup[], targets: Targets): Promise<void> {
-    const wanted = discovered(targets);
+  async watch(groups: readonly RuleGroup[], targets?: Targets): Promise<void> {
+    const wanted = targets === undefined ? [] : discovered(targets);
     await writeFile(join(this.#dir, 'rules.yml'), stringify({ groups }));
     await writeFile(join(this.#dir, 'targets.json'), JSON.stringify(wanted));
     await fetch(`${this.prometheusUrl}/-/reload`, { method: 'POST' });
@@ -202,7 +218,7 @@ export class Monitoring {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#programs.map((program) => program.stop()));
+    await Promise.all([this.#front?.stop(), ...this.#programs.map((program) => program.stop())]);
     await rm(this.#dir, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,7 @@
 import { formatDuration } from '../duration.ts';
+import { UpgradeError } from '../errors.ts';
 import { alertNames } from '../names.ts';
-import type { Alert, PendingAlert } from '../prometheus/alerts.ts';
+import type { Alert, AlertRule, AlertState, PendingAlert } from '../prometheus/alerts.ts';
 import { kindOf, newest, oldest, type Release } from '../release.ts';
 import { isChanged } from '../rollout/node-annotations.ts';
 import { type Soak, soakOf } from '../rollout/soak.ts';
@@ -30,14 +31,48 @@ export const soakedAlertsGate: Gate = {
 
 async function checkAlerts(ctx: GateContext, soaks: readonly Soak[]): Promise<Findings> {
   const own = ownEffects(ctx);
-  const { firing, pending } = await ctx.alerts.read();
+  const state = await ctx.alerts.read();
+  const { firing, pending } = state;
   const gating = firing.filter((alert) => isGating(alert, own));
   const ignored = firing.filter((alert) => !gating.includes(alert));
   const notes = ignored.map((a) => `${describeAlert(a)}: caused by this rollout, so ignored`);
+  if (state.startedAt === undefined) notes.push(unknownStart);
+  const young = tooYoung(state, own);
   const undecided = pending.filter((alert) => isGating(alert, own) && beganIn(soaks, alert));
-  const reasons = [...gating.map((a) => describeAlert(a)), ...undecided.map(describePending)];
-  if (gating.length > 0 || undecided.length === 0) return { reasons, notes };
-  return { reasons, notes, opensAt: Math.max(...undecided.map(decidedAt)) };
+  const reasons = [
+    ...gating.map((a) => describeAlert(a)),
+    ...(young === undefined ? [] : [young.reason]),
+    ...undecided.map(describePending),
+  ];
+  const times = [...(young === undefined ? [] : [young.until]), ...undecided.map(decidedAt)];
+  if (gating.length > 0 || times.length === 0) return { reasons, notes };
+  return { reasons, notes, opensAt: Math.max(...times) };
+}
+
+const unknownStart =
+  'Prometheus does not say when it started, so a restart is not noticed, after which alerts fire late';
+
+/**
+ * Why nothing can be concluded yet from what a Prometheus that has just started does not fire: each `for`
+ * starts again with it (F34).
+ *
+ * @throws UpgradeError when an older one does not evaluate a rule.
+ */
+function tooYoung(
+  { rules, startedAt }: AlertState,
+  own: OwnEffects,
+): { reason: string; until: number } | undefined {
+  const gating = rules.filter(({ name }) => isGating({ name, labels: {} }, own));
+  const needs = (rule: AlertRule) => rule.holdsFor + (rule.evaluated ? 0 : evaluations);
+  const [slowest] = gating.toSorted((a, b) => needs(b) - needs(a));
+  const up = startedAt === undefined ? Number.POSITIVE_INFINITY : Date.now() - startedAt;
+  if (slowest !== undefined && startedAt !== undefined && up < needs(slowest)) {
+    const reason = `Prometheus has been up for ${formatDuration(Math.max(0, up))}, and the rule ${slowest.name} needs ${formatDuration(needs(slowest))}: until then it cannot fire, whatever is wrong`;
+    return { reason, until: startedAt + needs(slowest) };
+  }
+  const missing = gating.filter(({ evaluated }) => !evaluated).map(({ name }) => name);
+  if (missing.length === 0) return undefined;
+  throw new UpgradeError('blocked', `Prometheus does not evaluate rules: ${missing.join(', ')}`);
 }
 
 /** Prometheus evaluates a rule once a minute or more often; an alert fires at the second one after `for`. */

@@ -133,7 +133,7 @@ describe('an unknown state is not "nothing fires" (F31):', () => {
 
   test.each([
     ['err', 'many-to-many matching', 'Broken (many-to-many matching)'],
-    ['unknown', undefined, 'Broken (unknown)'],
+    ['err', undefined, 'Broken (err)'],
   ])('a rule with health %s is blocked, with its error', async (health, lastError, message) => {
     prometheus.faults = { body: rules({ health, lastError }) };
     expect(await rejection(firing())).toMatchObject({
@@ -148,5 +148,43 @@ describe('an unknown state is not "nothing fires" (F31):', () => {
       code: 'failed',
       message: expect.stringContaining('ECONNREFUSED'),
     });
+  });
+});
+
+describe('a Prometheus that has started lately (F34)', () => {
+  it.each([0, 300_000])('says when, by this machine’s clock, if its own is %i ms ahead', async (ahead) => {
+    prometheus.clockAheadMs = ahead;
+    prometheus.startedAt = new Date(Date.now() - 240_000);
+    const { startedAt = 0 } = await read();
+    expect(Math.abs(startedAt - prometheus.startedAt.getTime())).toBeLessThan(3_000);
+  });
+
+  it('is unknown where the server does not serve that', async () => {
+    for (const status of [400, 403, 404, 405]) {
+      prometheus.runtimeInfoStatus = status;
+      expect((await read()).startedAt, String(status)).toBeUndefined();
+    }
+    prometheus.faults = { body: rules({ health: 'ok' }) };
+    expect((await read()).startedAt).toBeUndefined();
+  });
+
+  it('is no answer where the server fails', async () => {
+    prometheus.runtimeInfoStatus = 503;
+    expect(await rejection(read())).toMatchObject({
+      code: 'failed',
+      message: expect.stringContaining('503'),
+    });
+  });
+
+  it('has rules that it has not evaluated yet, or no longer does', async () => {
+    const seen = async () =>
+      (await read()).rules.filter(({ evaluated }) => !evaluated).map(({ name }) => name);
+    prometheus.unevaluated.add('PVCStuckPending');
+    expect(await seen()).toEqual(['PVCStuckPending']);
+    const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+    prometheus.faults = { body: rules({ health: 'ok', lastEvaluation: ago(6) }) };
+    expect(await seen()).toEqual([]);
+    prometheus.faults = { body: rules({ health: 'ok', lastEvaluation: ago(8) }) };
+    expect(await seen()).toEqual(['Broken']);
   });
 });

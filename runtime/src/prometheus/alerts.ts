@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { UpgradeError } from '../errors.ts';
 import type { Settings } from '../settings/settings.ts';
-import { queryPrometheus } from './client.ts';
+import { queryPrometheus, startOfPrometheus, timeBy } from './client.ts';
 
 /** One firing alert. */
 export interface Alert {
@@ -19,8 +19,25 @@ export interface PendingAlert extends Alert {
   readonly holdsFor: number;
 }
 
+/** A rule of the gating groups. */
+export interface AlertRule {
+  /** Name of its alert. */
+  readonly name: string;
+  /** How long its expression must be true until the alert fires: its `for`, milliseconds. */
+  readonly holdsFor: number;
+  /** Prometheus evaluates it. False before the first time, and when the last time is too long ago. */
+  readonly evaluated: boolean;
+}
+
 /** The alerts of the gating rule groups. */
 export interface AlertState {
+  /** The rules of these groups; at least one. */
+  readonly rules: readonly AlertRule[];
+  /**
+   * When Prometheus started, epoch milliseconds by this machine's clock: each `for` starts again then.
+   * Undefined when the server does not say.
+   */
+  readonly startedAt: number | undefined;
   /** Those that fire. */
   readonly firing: readonly Alert[];
   /** Those that will fire unless they clear before. */
@@ -49,6 +66,8 @@ const rulesSchema = z.object({
       z.object({
         /** Name of the group. */
         name: z.string(),
+        /** Seconds between two evaluations. */
+        interval: z.number().default(60),
         /** Its rules. */
         rules: z.array(
           z.object({
@@ -60,6 +79,8 @@ const rulesSchema = z.object({
             health: z.string(),
             /** Error of the last evaluation. */
             lastError: z.string().optional(),
+            /** RFC 3339. */
+            lastEvaluation: z.string().optional(),
             /** `for` in seconds. */
             duration: z.number().default(0),
             /** Pending and firing instances of the alert. */
@@ -83,7 +104,19 @@ const rulesSchema = z.object({
 });
 
 type RuleGroups = z.output<typeof rulesSchema>['data']['groups'];
-type Rules = RuleGroups[number]['rules'];
+
+/** The health of a rule that was just loaded, until its first evaluation. */
+const notEvaluated = 'unknown';
+
+/** Whether the last evaluation of the rule is so long ago that its answer is old. @param interval seconds. */
+function isStale(
+  { lastEvaluation }: RuleGroups[number]['rules'][number],
+  interval: number,
+  clockOffset: number,
+): boolean {
+  const last = timeBy(lastEvaluation, clockOffset);
+  return last !== undefined && Date.now() - last > 5 * interval * 1000 + 120_000;
+}
 
 /** Reads `/api/v1/rules`, which unlike `/api/v1/alerts` also shows whether rules are loaded and evaluated. */
 export class PrometheusAlerts implements AlertSource {
@@ -105,11 +138,14 @@ export class PrometheusAlerts implements AlertSource {
       rulesSchema,
       this.#signal,
     );
-    return stateOf(this.#gating(answer.data.groups), clockOffset);
+    const groups = this.#gating(answer.data.groups);
+    // Asked last: a Prometheus that has restarted in between counts as young.
+    const startedAt = await startOfPrometheus(this.#settings, this.#signal);
+    return { ...stateOf(groups, clockOffset), startedAt };
   }
 
-  /** The rules of the gating groups. @throws UpgradeError when one is not loaded or cannot be evaluated. */
-  #gating(answered: RuleGroups): Rules {
+  /** The gating groups. @throws UpgradeError when one is not loaded, or a rule cannot be evaluated. */
+  #gating(answered: RuleGroups): RuleGroups {
     // Older servers ignore the parameter `rule_group[]` and return every group.
     const groups = answered.filter(({ name }) => this.#settings.ruleGroups.includes(name));
     const missing = this.#settings.ruleGroups.filter(
@@ -122,32 +158,33 @@ export class PrometheusAlerts implements AlertSource {
       );
     }
     const rules = groups.flatMap((group) => group.rules);
-    // A rule that was just loaded is `unknown` until its first evaluation.
-    const broken = rules.filter((rule) => rule.health !== 'ok');
+    const broken = rules.filter((rule) => rule.health !== 'ok' && rule.health !== notEvaluated);
     if (broken.length > 0) {
       const each = broken.map((rule) => `${rule.name} (${rule.lastError || rule.health})`);
       throw new UpgradeError('blocked', `Prometheus cannot evaluate rules: ${each.join(', ')}`);
     }
-    return rules;
+    return groups;
   }
 }
 
-function stateOf(rules: Rules, clockOffset: number): AlertState {
+function stateOf(groups: RuleGroups, clockOffset: number): Omit<AlertState, 'startedAt'> {
+  const rules = groups.flatMap(({ interval, rules }) =>
+    rules.map((rule) => ({ ...rule, isStale: isStale(rule, interval, clockOffset) })),
+  );
   const inState = (state: string) =>
     rules.flatMap((rule) => rule.alerts.filter((a) => a.state === state).map((a) => ({ rule, ...a })));
   return {
+    rules: rules.map(({ name, duration, health, isStale }) => ({
+      name,
+      holdsFor: duration * 1000,
+      evaluated: health !== notEvaluated && !isStale,
+    })),
     firing: inState('firing').map(({ rule, labels }) => ({ name: rule.name, labels })),
     pending: inState('pending').map(({ rule, labels, activeAt }) => ({
       name: rule.name,
       labels,
-      activeAt: timeOf(activeAt, clockOffset),
+      activeAt: timeBy(activeAt, clockOffset),
       holdsFor: rule.duration * 1000,
     })),
   };
-}
-
-/** Time by this machine's clock. Go writes a time that is not set as one in the year 1. */
-function timeOf(text: string | undefined, clockOffset: number): number | undefined {
-  const time = Date.parse(text ?? '');
-  return time > 0 ? time + clockOffset : undefined;
 }

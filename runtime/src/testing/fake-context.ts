@@ -3,7 +3,7 @@ import { componentOf, ownComponents } from '../cluster/control-plane-pods.ts';
 import type { ClusterNode } from '../cluster/nodes.ts';
 import type { InputError } from '../errors.ts';
 import { annotationKeys } from '../names.ts';
-import type { Alert, PendingAlert } from '../prometheus/alerts.ts';
+import type { Alert, AlertRule, PendingAlert } from '../prometheus/alerts.ts';
 import { parseRelease, type Release } from '../release.ts';
 import { Report, type RunEvent } from '../report/events.ts';
 import type { InFlight } from '../rollout/journal.ts';
@@ -42,6 +42,10 @@ export interface FakeCluster {
   firing: () => Promise<Alert[]>;
   /** The pending alerts of the same answer. */
   pending: () => PendingAlert[];
+  /** The rules of the same answer. @default one, whose `for` is 15 minutes */
+  rules: AlertRule[];
+  /** When Prometheus started. @default long ago */
+  prometheusStart: () => number | undefined;
   /** Called during the drain of a node, after its cordon; throw to fail. */
   onDrain: (node: string, cordon: () => Promise<unknown>) => Promise<void>;
   /** Called for each preparation of a node; throw to fail. */
@@ -135,6 +139,8 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
       .flatMap((node) => controlPlaneOf(node.name, options.server ?? node.release)),
     firing: async () => [],
     pending: () => [],
+    rules: [{ name: 'ClusterPodReadyRatioDropped', holdsFor: 900_000, evaluated: true }],
+    prometheusStart: () => 0,
     unreadable: [],
     onDrain: async () => {},
     onPrepare: async () => {},
@@ -170,7 +176,14 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     report,
     ownNode: options.ownNode,
     client: fakeClient(signal, request.target),
-    alerts: { read: async () => ({ firing: await fake.firing(), pending: fake.pending() }) },
+    alerts: {
+      read: async () => ({
+        firing: await fake.firing(),
+        pending: fake.pending(),
+        rules: fake.rules,
+        startedAt: fake.prometheusStart(),
+      }),
+    },
     metrics: { query: async () => nodes.map(({ name }) => ({ labels: { instance: name }, value: 0 })) },
     repository: {
       hasMinor: async () => true,

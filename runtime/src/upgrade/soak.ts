@@ -4,7 +4,7 @@ import { endOfSoakGates, soakGates } from '../gates/index.ts';
 import { longestWait } from '../settings/settings.ts';
 import { pause } from '../wait.ts';
 import { type Context, verdictsOf } from './context.ts';
-import { opensWithin, reasonsKey, reasonsOf } from './wait-for-gates.ts';
+import { opensWithin, reasonsKey, reasonsOf, reportWaiting } from './wait-for-gates.ts';
 
 /**
  * Checks the gates until a soak is over: its time has passed, and no gate waits for more. A closed gate stops
@@ -30,12 +30,7 @@ export async function soakUntil(ctx: Context, node: string, end: number): Promis
     const deadline = Math.min(...closed.map(deadlineOf));
     if (now >= deadline) throw stoppedIn(node, closed);
     const key = reasonsKey(closed);
-    if (closed.length > 0 && key !== reported)
-      ctx.report.emit({
-        type: 'waiting',
-        reasons: reasonsOf(closed),
-        until: new Date(deadline).toISOString(),
-      });
+    if (closed.length > 0 && key !== reported) reportWaiting(ctx, closed, deadline);
     reported = key;
     await pause(alertInterval, { deadline: isOver ? deadline : end, signal: ctx.signal });
   }

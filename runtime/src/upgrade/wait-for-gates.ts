@@ -1,7 +1,7 @@
 import type { Observation } from '../cluster/observation.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import type { Gate, Verdict } from '../gates/gate.ts';
-import type { Settings } from '../settings/settings.ts';
+import { longestWait, type Settings } from '../settings/settings.ts';
 import { pause, within } from '../wait.ts';
 import { type Context, verdictsOf } from './context.ts';
 
@@ -26,7 +26,8 @@ export const opensWithin = ({ opensAt }: Verdict, { gates }: Settings, latest: n
 const shortestPause = 1_000;
 
 /**
- * Waits until all gates are open, at most `gates.alertWait`. Reports the reasons, again when they change.
+ * Waits until all gates are open, at most `gates.alertWait`, or twice as long for one that only needs time.
+ * Reports the reasons, again when they change.
  * Checks again when the cluster changes in what the gates observe, at most once a second, and every
  * `gates.alertInterval` for what cannot be observed, such as alerts.
  *
@@ -37,6 +38,9 @@ const shortestPause = 1_000;
  */
 export async function waitForGates(ctx: Context, gates: readonly Gate[], what: string): Promise<Verdict[]> {
   const wait = within(ctx.settings.gates.alertWait, ctx.signal);
+  const latest = Date.now() + longestWait(ctx.settings);
+  const deadlineOf = (verdict: Verdict) =>
+    Math.max(wait.deadline, opensWithin(verdict, ctx.settings, latest));
   const { alertInterval } = ctx.settings.gates;
   const observed = [...new Set(gates.flatMap((gate) => gate.observes ?? []))];
   let reported = '';
@@ -46,26 +50,35 @@ export async function waitForGates(ctx: Context, gates: readonly Gate[], what: s
     const verdicts = await verdictsOf(ctx, gates);
     const closed = verdicts.filter((verdict) => !verdict.open);
     if (closed.length === 0) return verdicts;
-    const reasons = reasonsOf(closed);
-    if (Date.now() >= wait.deadline || closed.some((v) => !v.opensByWaiting && !v.unknown)) {
+    const deadline = Math.min(...closed.map(deadlineOf));
+    if (Date.now() >= deadline || closed.some((v) => !v.opensByWaiting && !v.unknown)) {
       throw stopped(closed, what);
     }
-    if (reasons.join() !== reported) {
-      ctx.report.emit({ type: 'waiting', reasons, until: new Date(wait.deadline).toISOString() });
-      reported = reasons.join();
+    if (reasonsKey(closed) !== reported) {
+      reportWaiting(ctx, closed, deadline);
+      reported = reasonsKey(closed);
     }
-    const next = { ...wait, deadline: Math.min(wait.deadline, Date.now() + alertInterval) };
+    const next = { ...wait, deadline: Math.min(deadline, Date.now() + alertInterval) };
     // The check right after this finds what has changed before the observation started.
     if (observation === undefined) observation = await ctx.cluster.observe(observed);
     else await observation.next(next);
-    await pause(earliest - Date.now(), wait);
+    await pause(earliest - Date.now(), { ...wait, deadline });
   }
 }
 
-/** Held when only time opens the closed gates, otherwise blocked (F15). */
+/** Reports that these gates are waited for. @param until epoch milliseconds. */
+export function reportWaiting(ctx: Context, closed: readonly Verdict[], until: number): void {
+  const reasons = reasonsOf(closed);
+  ctx.report.emit({ type: 'waiting', reasons, until: new Date(until).toISOString() });
+}
+
+/**
+ * Held when only time opens the closed gates, otherwise blocked (F15), also when a gate had all the time that
+ * it said it needs.
+ */
 function stopped(closed: readonly Verdict[], what: string): UpgradeError {
   const reasons = reasonsOf(closed);
-  if (closed.some((verdict) => verdict.outcomeWhenClosed !== 'held')) {
+  if (closed.some((v) => v.outcomeWhenClosed !== 'held' || v.opensAt !== undefined)) {
     return new BlockedError(`stopped ${what}`, reasons, {
       hint: 'Fix these; the next run continues from here.',
     });

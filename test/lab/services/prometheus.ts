@@ -12,6 +12,8 @@ interface ActiveAlert {
   readonly state: 'pending' | 'firing';
 }
 
+const runtimeInfo = '/api/v1/status/runtimeinfo';
+
 /** The twelve alerts of the group `Upgrade Gates`. */
 export const upgradeGates: readonly string[] = [
   'KubeAPIServerDown',
@@ -29,8 +31,8 @@ export const upgradeGates: readonly string[] = [
 ];
 
 /**
- * The parts of Prometheus' HTTP API that the pipeline uses: rules, alerts, instant queries. Rules are not
- * evaluated: tests let alerts become pending, fire and clear by name.
+ * The parts of Prometheus' HTTP API that the pipeline uses: rules, alerts, instant queries, when it started.
+ * Rules are not evaluated: tests let alerts become pending, fire and clear by name.
  */
 export class Prometheus extends HttpService {
   /** Rule group → its alerts. */
@@ -43,6 +45,12 @@ export class Prometheus extends HttpService {
   readonly durations = new Map<string, number>();
   /** How far its clock is ahead of this machine's, ms. */
   clockAheadMs = 0;
+  /** When it started: each `for` starts again then. @default a day ago */
+  startedAt = new Date(Date.now() - 86_400_000);
+  /** Status of the answer about when it started: others that speak its API have none, such as 404. */
+  runtimeInfoStatus = 200;
+  /** Rules that are loaded and not evaluated yet. */
+  readonly unevaluated = new Set<string>();
   readonly #active: ActiveAlert[] = [];
   readonly #queries = new Map<string, { labels: Labels; value: number }[]>();
 
@@ -99,6 +107,8 @@ export class Prometheus extends HttpService {
     response.setHeader('date', new Date(this.#time()).toUTCString());
     if (url.pathname === '/-/ready') send(response, 200, 'Prometheus Server is Ready.\n');
     else if (request.method !== 'GET') sendJson(response, 405, problem('bad_data', 'method not allowed'));
+    else if (url.pathname === runtimeInfo && this.runtimeInfoStatus !== 200)
+      send(response, this.runtimeInfoStatus, '');
     else if (data === undefined) send(response, 404, '404 page not found\n');
     else if (data === 'invalid') sendJson(response, 400, problem('bad_data', 'invalid parameter'));
     else sendJson(response, 200, { status: 'success', data });
@@ -121,9 +131,26 @@ export class Prometheus extends HttpService {
     const { pathname, searchParams } = url;
     if (pathname === '/api/v1/alerts') return { alerts: this.#active.map(this.#alertJson) };
     if (pathname === '/api/v1/rules') return this.#rules(searchParams);
+    if (pathname === runtimeInfo) return this.#runtime();
     if (pathname !== '/api/v1/query') return undefined;
     const query = searchParams.get('query');
     return query === null ? 'invalid' : this.#query(query);
+  }
+
+  #runtime(): object {
+    const started = this.#time(this.startedAt);
+    return {
+      startTime: started,
+      CWD: '/prometheus',
+      reloadConfigSuccess: true,
+      lastConfigTime: started,
+      corruptionCount: 0,
+      goroutineCount: 40,
+      GOMAXPROCS: 2,
+      GOGC: '',
+      GODEBUG: '',
+      storageRetention: '15d',
+    };
   }
 
   #rules(params: URLSearchParams): object | 'invalid' {
@@ -158,9 +185,9 @@ export class Prometheus extends HttpService {
       labels: { severity: 'warning' },
       annotations: { summary: name },
       alerts: active.map(this.#alertJson),
-      health: 'ok',
-      evaluationTime: 0.0003,
-      lastEvaluation: this.#time(),
+      ...(this.unevaluated.has(name)
+        ? { health: 'unknown', evaluationTime: 0, lastEvaluation: '0001-01-01T00:00:00Z' }
+        : { health: 'ok', evaluationTime: 0.0003, lastEvaluation: this.#time() }),
       type: 'alerting',
     };
   }

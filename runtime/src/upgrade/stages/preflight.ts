@@ -2,8 +2,10 @@ import { BlockedError } from '../../errors.ts';
 import { drainGate } from '../../gates/drain.ts';
 import type { Verdict } from '../../gates/gate.ts';
 import { joinGates, preflightGates } from '../../gates/index.ts';
+import { longestWait } from '../../settings/settings.ts';
+import { pause } from '../../wait.ts';
 import { type Context, type StageWork, verdictsOf } from '../context.ts';
-import { held, reasonsOf, waitForGates } from '../wait-for-gates.ts';
+import { held, reasonsOf, reportWaiting, waitForGates } from '../wait-for-gates.ts';
 
 /** Checks every gate. During a rollout it waits for them; before one it decides at once. */
 export const preflight: StageWork = {
@@ -31,8 +33,26 @@ function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
   }
 }
 
+/**
+ * Waits, before anything is changed, for what only needs time, such as a Prometheus that has just started:
+ * the next run would be a week later. Does not wait in a dry-run, for longer than `longestWait`, or when
+ * another gate is closed.
+ *
+ * @returns whether it has waited.
+ */
+async function hasWaited(ctx: Context, verdicts: readonly Verdict[]): Promise<boolean> {
+  const closed = verdicts.filter((verdict) => !verdict.open);
+  const opensAt = Math.max(...closed.map((verdict) => verdict.opensAt ?? Number.POSITIVE_INFINITY));
+  const time = opensAt - Date.now() + ctx.settings.gates.alertInterval;
+  if (closed.length === 0 || ctx.request.dryRun || time > longestWait(ctx.settings)) return false;
+  reportWaiting(ctx, closed, opensAt);
+  await pause(time, { deadline: Number.POSITIVE_INFINITY, signal: ctx.signal });
+  return true;
+}
+
 async function judgeOnce(ctx: Context): Promise<void> {
-  const verdicts = await verdictsOf(ctx, preflightGates);
+  const first = await verdictsOf(ctx, preflightGates);
+  const verdicts = (await hasWaited(ctx, first)) ? await verdictsOf(ctx, preflightGates) : first;
   reportNotes(ctx, verdicts);
   // Nothing is changed yet, so a setting that points at the wrong server is bad input.
   for (const { badInput } of verdicts) if (badInput !== undefined) throw badInput;
