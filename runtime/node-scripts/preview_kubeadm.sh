@@ -10,9 +10,9 @@ Usage: preview_kubeadm.sh [--patches DIRECTORY]
   --patches DIRECTORY   kubeadm's patches on this node, as in kubeadm upgrade apply --patches
   --help
 
-Needs root, or sudo without a password. Prints, a line each: "file PATH BASE64", a file that kubeadm writes
-anew, as it is; "phase NAME BASE64", what a dry run of kubeadm prints; and "end". Without "end" the output is
-incomplete, and the last line is "error: what, and what to do".
+Prints a line for each: "file PATH BASE64", a file that kubeadm replaces in an upgrade, as it is; "phase NAME
+BASE64", what a dry run of kubeadm prints; and "end", without which the output is incomplete and the last line
+is "error: what, and what to do". Needs root, or sudo without a password.
 Exit codes: 0 done, 1 failed, 2 bad input.
 USAGE
 }

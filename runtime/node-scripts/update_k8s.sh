@@ -357,8 +357,8 @@ check_plan() {
     die "kubeadm upgrade plan does not offer v$release; see its output above"
 }
 
-# Warns of flags that kubeadm will drop because they are only in the manifest (F22). Its diff does not show what
-# patches add.
+# Warns of flags that kubeadm will drop because they are only in the manifest (F22). Its diff does not show
+# what patches add.
 report_dropped_flags() {
   local diff flag
   [[ -z $patches ]] || return 0

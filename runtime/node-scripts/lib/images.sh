@@ -167,6 +167,7 @@ fetch_images() {
   write_configuration "$1"
   list_images
   find_missing
+  # shellcheck disable=SC2034 # update_k8s.sh prints it
   needed=${#images[@]} pulled=${#missing[@]}
   ((pulled > 0)) || return 0
   if ! command -v crictl >/dev/null && ! is_control_plane; then

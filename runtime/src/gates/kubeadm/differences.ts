@@ -44,7 +44,7 @@ export function differences(
   }));
 }
 
-/** Without what is the same for every field of a pod, and for every field of the component's own container. */
+/** Without what every field of a pod begins with, or every field of the component's own container. */
 function shortened(subject: string, path: string): string {
   const inPod = path.replace(/^(spec\.)?(template\.)?(spec\.)?/, '');
   const own = `containers.${subject}.`;

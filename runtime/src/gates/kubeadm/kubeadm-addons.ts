@@ -169,7 +169,7 @@ function changesOf(
   const configThen = written.find(
     (one) => one.kind === 'ConfigMap' && (one.metadata as Document)?.name === name,
   );
-  // A Corefile that somebody has changed is kept or migrated (dns.go); kube-proxy's is written anew.
+  // A Corefile that somebody has changed is kept or migrated (dns.go); kube-proxy's is replaced.
   const isKept = name === 'coredns' || configThen === undefined || config === undefined;
   const ofConfig = isKept ? [] : differences(name, documentsIn(config), documentsIn(configThen), defaults);
   // kubeadm writes every field of a configuration, also those that are not set.

@@ -5,7 +5,7 @@ import { type Difference, describeDifferences, differences } from './differences
 import { previewOf } from './preview.ts';
 
 /**
- * kubeadm writes each manifest anew from the ConfigMap kubeadm-config, and each kubelet's configuration from
+ * kubeadm writes each manifest from the ConfigMap kubeadm-config, and each kubelet's configuration from
  * kubelet-config; what somebody has changed on a node is lost (F22, F35). Asked before the first node
  * changes: later the ConfigMaps are those of the new release.
  */

@@ -5,7 +5,7 @@ import { UpgradeError } from '../../errors.ts';
 import type { GateContext } from '../gate.ts';
 import type { Document } from './differences.ts';
 
-/** A file that kubeadm writes anew. */
+/** A file that kubeadm replaces in an upgrade. */
 export interface FilePair {
   /** What it holds. */
   readonly present: Document;
