@@ -67,7 +67,7 @@ describe('Terraform creates', () => {
   it.each(['role', 'cluster_role'])('a %s and its account before its binding', (type) => {
     for (const binding of ofType(`${type}_binding`)) {
       const { name, namespace } = binding.metadata;
-      const account = name.replace(/-(node-events|blocked-pods)$/, '');
+      const account = name.replace(/-(kube-system|node-events|blocked-pods)$/, '');
       expect(earlier(binding)).toContain(
         `${type} ${name}${namespace === undefined ? '' : ` in ${namespace}`}`,
       );

@@ -31,12 +31,13 @@ describe('the settings in the documents', () => {
 
   it('name those that have no default, too', () => {
     const optional = rows.filter(({ value }) => value === 'optional').map(({ key }) => key);
-    expect(optional).toEqual(['gates.externalEtcdVersion']);
-    const version = parseSettings('optional', {
+    expect(optional).toEqual(['gates.externalEtcdVersion', 'kubeadm.patches']);
+    const values = ['3.5.26', '/etc/kubernetes/patches'];
+    const { gates, kubeadm } = parseSettings('optional', {
       ...nested(Object.entries(urls)),
-      ...nested([[optional[0] ?? '', '3.5.26']]),
+      ...nested(optional.map((key, i) => [key, values[i] ?? ''])),
     });
-    expect(version.gates.externalEtcdVersion).toBe('3.5.26');
+    expect([gates.externalEtcdVersion, kubeadm.patches]).toEqual(values);
     expect(rows.map(({ key }) => key.split('.')[0])).toEqual(
       expect.arrayContaining(Object.keys(settingsSchema.shape)),
     );

@@ -32,7 +32,9 @@ describe('an unreadable answer of a server', () => {
   });
 
   it('is waited for while a rollout resumes', async () => {
-    const { ctx, fake } = fakeContext({ inFlight: {} });
+    // On a busy machine every gate of preflight takes its time, three times.
+    const gates = { alertWait: '10s', alertInterval: '5ms' };
+    const { ctx, fake } = fakeContext({ inFlight: {}, settings: { gates } });
     let queries = 0;
     fake.firing = async () => {
       queries += 1;
