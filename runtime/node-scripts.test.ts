@@ -17,7 +17,7 @@ test('every script is assembled, and everybody may run it', () => {
   expect(readdirSync(assembledScripts)).toEqual(names);
   for (const name of names) expect(statSync(join(assembledScripts, name)).mode & 0o777).toBe(0o755);
   expect(new Set(names.flatMap(librariesOf))).toEqual(
-    new Set(['lib/common.sh', 'lib/images.sh', 'lib/packages.sh']),
+    new Set(['lib/common.sh', 'lib/images.sh', 'lib/manifests.sh', 'lib/packages.sh']),
   );
 });
 

@@ -15,8 +15,8 @@ const exec = promisify(execFile);
 const pki = '/etc/kubernetes/pki/etcd';
 const script = join(assembledScripts, 'snapshot_etcd.sh');
 
-/** A crictl whose container has its files below the node's root, and whose etcd has another port. */
-const crictl = (root: string, bin: string, port: number) => `#!/bin/bash
+/** A crictl whose container has its files below the node's root. */
+const crictl = (root: string, bin: string) => `#!/bin/bash
 set -euo pipefail
 [[ $1 != ps ]] || { echo 3f2a9c0d1e77; exit; }
 [[ $1 == exec && $2 == 3f2a9c0d1e77 ]]
@@ -24,7 +24,6 @@ shift 2
 echo "$*" >>'${root}/calls'
 arguments=()
 for argument in "$@"; do
-  argument=\${argument/127.0.0.1:2379/127.0.0.1:${port}}
   case $argument in
     *=/etc/* | *=/var/*) argument=\${argument/=/=${root}} ;;
     /var/*) argument=${root}$argument ;;
@@ -34,7 +33,7 @@ done
 exec '${bin}'/"\${arguments[@]}"
 `;
 
-const manifest = `apiVersion: v1
+const manifest = (port: number) => `apiVersion: v1
 kind: Pod
 metadata:
   name: etcd
@@ -44,8 +43,12 @@ spec:
     - name: etcd
       command:
         - etcd
+        - --cert-file=${pki}/server.crt
         - --data-dir=/var/lib/etcd
         - --feature-gates=InitialCorruptCheck=true
+        - --key-file=${pki}/server.key
+        - --listen-client-urls=https://127.0.0.1:${port}
+        - --trusted-ca-file=${pki}/ca.crt
 `;
 
 interface Contents {
@@ -75,8 +78,8 @@ export class EtcdNode {
     const [port = 0, peerPort = 0] = await freePorts(2);
     await setUpEtcd(root, 'k8s-master');
     for (const directory of ['etc/kubernetes/manifests', 'bin']) await mkdir(join(root, directory));
-    await writeFile(join(root, 'etc/kubernetes/manifests/etcd.yaml'), manifest);
-    await writeFile(join(root, 'bin/crictl'), crictl(root, realPrograms(), port), { mode: 0o755 });
+    await writeFile(join(root, 'etc/kubernetes/manifests/etcd.yaml'), manifest(port));
+    await writeFile(join(root, 'bin/crictl'), crictl(root, realPrograms()), { mode: 0o755 });
     // The files belong to the user of the test, so root is not needed.
     await writeFile(join(root, 'bin/sudo'), '#!/bin/bash\nshift 2\nexec "$@"\n', { mode: 0o755 });
     const node = new EtcdNode(root, port, server(root, join(root, 'var/lib/etcd'), port, peerPort));
