@@ -35,7 +35,7 @@ export const nodesGate: Gate = {
 };
 
 /** Says of a cordon that is not this rollout's what becomes of it. */
-const describeCordon = ({ name, cordonedEarlier }: ClusterNode): string =>
+export const describeCordon = ({ name, cordonedEarlier }: ClusterNode): string =>
   cordonedEarlier
     ? `node ${name} was cordoned by an earlier rollout or, after it, by a person, and stays cordoned: kubectl uncordon ${name} when it is fit`
     : `node ${name} was cordoned by a person and stays cordoned`;

@@ -263,10 +263,14 @@ describe('F47: what an earlier rollout left', () => {
     expect(fake.node('k8s-node1').unschedulable).toBe(false);
   });
 
-  it('its cordon stays, and preflight says whose it may be and what to do', async () => {
+  it.each([
+    ['a rollout that starts', undefined],
+    ['one that resumes', {}],
+  ])('its cordon stays, and preflight of %s says whose it may be and what to do', async (_what, inFlight) => {
     const key = 'viktorbarzin.me/k8s-upgrade-cordoned';
     const left = { unschedulable: true, cordonedEarlier: true, stale: [key] };
-    const { ctx, fake } = fakeContext({ nodes: [master(), worker('k8s-node1', left)] });
+    const nodes = [master(), worker('k8s-node1', left)];
+    const { ctx, fake } = fakeContext({ nodes, ...(inFlight && { inFlight }) });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(eventsOf(fake, 'notice').map(({ text }) => text)).toContainEqual(
       'nodes: node k8s-node1 was cordoned by an earlier rollout or, after it, by a person, and stays cordoned: kubectl uncordon k8s-node1 when it is fit',

@@ -2,6 +2,7 @@ import { BlockedError } from '../../errors.ts';
 import { drainGate } from '../../gates/drain.ts';
 import type { Verdict } from '../../gates/gate.ts';
 import { joinGates, preflightGates } from '../../gates/index.ts';
+import { describeCordon, nodesGate } from '../../gates/nodes.ts';
 import { longestWait } from '../../settings/settings.ts';
 import { pause } from '../../wait.ts';
 import { type Context, type StageWork, verdictsOf } from '../context.ts';
@@ -19,6 +20,7 @@ export const preflight: StageWork = {
         ctx,
         verdicts.filter(({ gate }) => gate === drainGate.name),
       );
+      await reportEarlierCordons(ctx);
     } else await judgeOnce(ctx);
     return 'done';
   },
@@ -26,6 +28,13 @@ export const preflight: StageWork = {
     await waitForGates(ctx, joinGates, `before ${node.name}, which has joined`);
   },
 };
+
+/** The rollout before may have left a cordon without a word to anybody (F11, F47). */
+async function reportEarlierCordons({ cluster, report }: Context): Promise<void> {
+  for (const node of await cluster.nodes())
+    if (node.cordonedEarlier)
+      report.emit({ type: 'notice', text: `${nodesGate.name}: ${describeCordon(node)}` });
+}
 
 function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
   for (const text of verdicts.flatMap((v) => v.notes.map((note) => `${v.gate}: ${note}`))) {
