@@ -83,6 +83,8 @@ export function annotationKeys(prefix: string) {
     kind: `${prefix}/k8s-upgrade-kind`,
     /** Namespace: path of the verified etcd snapshot, on the first control-plane node. */
     snapshotPath: `${prefix}/k8s-upgrade-snapshot-path`,
+    /** Namespace: workloads that had a pod that was not Ready when the rollout started. */
+    unready: `${prefix}/k8s-upgrade-unready`,
     /** Namespace: the last dispatch of detection, `X.Y.Z RFC3339 PROCESS`. */
     dispatched: `${prefix}/k8s-upgrade-dispatched`,
     /**

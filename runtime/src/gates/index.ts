@@ -14,6 +14,7 @@ import { nodesGate } from './nodes.ts';
 import { packagesGate } from './packages.ts';
 import { podRatio } from './pod-ratio.ts';
 import { quiet } from './quiet.ts';
+import { soakedPods } from './soaked-pods.ts';
 import { upgradable } from './upgradable.ts';
 import { versionPath } from './version-path.ts';
 
@@ -60,7 +61,7 @@ export const beforeContainerdGates: readonly Gate[] = [...beforeDrainGates, ...n
 export const soakGates: readonly Gate[] = [alertsGate];
 
 /** Checked once the time of a soak is over. */
-export const endOfSoakGates: readonly Gate[] = [soakedAlertsGate];
+export const endOfSoakGates: readonly Gate[] = [soakedAlertsGate, soakedPods];
 
 /** Checked at post-flight. */
 export const postflightGates: readonly Gate[] = [

@@ -30,7 +30,7 @@ describe('the journal', () => {
   it('stores a rollout in annotations until it is cleared, and leaves other annotations alone', async () => {
     const journal = open();
     expect(await journal.read()).toBeUndefined();
-    const started = await journal.begin(target, 'patch', false);
+    const started = await journal.begin(target, 'patch', false, ['apps/Deployment/web', 'apps/Job/backup']);
     await journal.recordSnapshot('/backup/a.db');
     expect(annotations()).toEqual({
       kept: 'yes',
@@ -38,10 +38,25 @@ describe('the journal', () => {
       [keys.target]: '1.34.5',
       [keys.kind]: 'patch',
       [keys.snapshotPath]: '/backup/a.db',
+      [keys.unready]: 'apps/Deployment/web apps/Job/backup',
     });
     expect(await journal.read()).toEqual({ ...started, snapshotPath: '/backup/a.db' });
     await journal.clear();
     expect(annotations()).toEqual({ kept: 'yes' });
+  });
+
+  it('records the workloads that are not Ready, or only how many when there are too many (F34)', async () => {
+    const journal = open();
+    await journal.begin(target, 'patch', false, ['apps/Deployment/web', 'apps/Deployment/web']);
+    expect((await journal.read())?.unready).toEqual(new Set(['apps/Deployment/web']));
+    await journal.clear();
+    const many = Array.from({ length: 101 }, (_, i) => `apps/Deployment/web-${i}`);
+    expect((await journal.begin(target, 'patch', false, many)).unready).toBeUndefined();
+    expect(annotations()).toMatchObject({ [keys.unready]: '101' });
+    expect((await journal.read())?.unready).toBeUndefined();
+    await journal.clear();
+    await journal.begin(target, 'patch', false, []);
+    expect((await journal.read())?.unready).toEqual(new Set());
   });
 
   const recorded = {

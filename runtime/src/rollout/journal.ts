@@ -16,6 +16,8 @@ export interface InFlight {
   readonly kind: UpgradeKind | undefined;
   /** Path of the verified etcd snapshot; undefined while there is none. */
   readonly snapshotPath: string | undefined;
+  /** Workloads with a pod that was not Ready at the start; undefined without a record, or with too many. */
+  readonly unready?: ReadonlySet<string> | undefined;
 }
 
 /** What the namespace's annotations say about rollouts. */
@@ -55,8 +57,14 @@ export interface Journal {
    * @param clusterChanged whether the rollout in flight has already cordoned or changed nodes. It then keeps
    *   both for another target, too: the snapshot must be older than its first change, and its nodes stay
    *   recognizable.
+   * @param unready workloads with a pod that is not Ready now; kept as long as the start. @default none
    */
-  begin(target: Release, kind: UpgradeKind, clusterChanged: boolean): Promise<InFlight>;
+  begin(
+    target: Release,
+    kind: UpgradeKind,
+    clusterChanged: boolean,
+    unready?: readonly string[],
+  ): Promise<InFlight>;
   /** Records the etcd snapshot of the rollout in flight; does nothing when none is. */
   recordSnapshot(path: string): Promise<void>;
   /** Clears the dispatch annotation, because a run has started. Idempotent. */
@@ -76,7 +84,7 @@ export function namespaceJournal(
   const read = async () => (await readNotes(client, namespace, prefix)).inFlight;
   return {
     read,
-    async begin(target, kind, clusterChanged) {
+    async begin(target, kind, clusterChanged, unready = []) {
       const current = await read();
       if (current?.target === target && current.kind === kind) return current;
       if (current !== undefined && clusterChanged) {
@@ -90,8 +98,17 @@ export function namespaceJournal(
         [keys.target]: target,
         [keys.kind]: kind,
         [keys.snapshotPath]: null,
+        [keys.unready]: writtenUnready(unready),
       });
-      return { started, startedAt: now.getTime(), target, kind, snapshotPath: undefined };
+      const recorded = readUnready(writtenUnready(unready));
+      return {
+        started,
+        startedAt: now.getTime(),
+        target,
+        kind,
+        snapshotPath: undefined,
+        unready: recorded,
+      };
     },
     async recordSnapshot(path) {
       if ((await read()) !== undefined) await writer.patchNamespace({ [keys.snapshotPath]: path });
@@ -103,10 +120,23 @@ export function namespaceJournal(
         [keys.target]: null,
         [keys.kind]: null,
         [keys.snapshotPath]: null,
+        [keys.unready]: null,
         [keys.dispatched]: null,
       }),
   };
 }
+
+/** All annotations of an object share 256 KiB, and a name has up to 500 characters. */
+const mostUnready = 100;
+
+/** The workloads, or how many there are when there are too many. */
+function writtenUnready(unready: readonly string[]): string {
+  const names = [...new Set(unready)];
+  return names.length > mostUnready ? String(names.length) : names.join(' ');
+}
+
+const readUnready = (text: string | undefined): ReadonlySet<string> | undefined =>
+  text === undefined || /^\d+$/.test(text) ? undefined : new Set(text.split(' ').filter(Boolean));
 
 /** Parses the annotations of the namespace; undefined when no rollout is in flight. */
 export function inFlightOf(
@@ -124,5 +154,6 @@ export function inFlightOf(
     target: target !== undefined && isRelease(target) ? target : undefined,
     kind: kind === 'patch' || kind === 'minor' ? kind : undefined,
     snapshotPath: annotations[keys.snapshotPath],
+    unready: readUnready(annotations[keys.unready]),
   };
 }

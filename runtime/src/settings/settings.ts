@@ -240,7 +240,10 @@ export const settingsSchema = z.strictObject({
       soak: duration.prefault('10m'),
       /** The same after each control-plane node; 0s: none. Default: 2m. */
       controlPlaneSoak: duration.prefault('2m'),
-      /** From the end of a node's script until the node is Ready at the target. Default: 10m. */
+      /**
+       * From the end of a node's script until the node is Ready at the target, and from the end of a soak's
+       * time until the pods on the node are Ready. Default: 10m.
+       */
       nodeReady: positiveDuration.prefault('10m'),
       /**
        * How long the API must show a control-plane node's static pods unchanged and Ready where the restarted

@@ -104,6 +104,7 @@ export function inFlightSince(at: number, change: Partial<InFlight> = {}): InFli
     target: release('1.34.5'),
     kind: 'patch',
     snapshotPath: undefined,
+    unready: new Set(),
     ...change,
   };
 }
@@ -299,11 +300,12 @@ function writing(
     },
     journal: {
       read: async () => fake.inFlight,
-      async begin(wanted, kind, isUnfinished) {
+      async begin(wanted, kind, isUnfinished, unready = []) {
         const { inFlight } = fake;
         if (inFlight?.target === wanted && inFlight.kind === kind) return inFlight;
         record(`journal begin ${wanted} ${kind}`);
         fake.inFlight = inFlightSince(Date.now(), {
+          unready: new Set(unready),
           ...(isUnfinished && inFlight),
           target: wanted,
           kind,

@@ -1,3 +1,4 @@
+import { isUnready, workloadOf } from '../cluster/unready-pods.ts';
 import type { InFlight } from '../rollout/journal.ts';
 import { clearChanged, isChanged, isInProgress } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
@@ -8,7 +9,8 @@ export async function noteInFlight(ctx: Context): Promise<void> {
   const { target, kind } = ctx.request;
   const before = await ctx.journal.read();
   if (before?.target === target && before.kind === kind) return;
-  const inFlight = await ctx.journal.begin(target, kind, await isUnfinished(ctx, before));
+  const unready = (await ctx.cluster.pods()).filter(isUnready).map(workloadOf);
+  const inFlight = await ctx.journal.begin(target, kind, await isUnfinished(ctx, before), unready);
   if (before?.startedAt !== inFlight.startedAt) reportInFlight(ctx, inFlight);
 }
 

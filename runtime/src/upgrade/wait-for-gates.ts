@@ -91,3 +91,10 @@ export const held = (what: string, reasons: readonly string[]): UpgradeError =>
   new UpgradeError('held', `${what}:\n${reasons.map((reason) => `  - ${reason}`).join('\n')}`, {
     hint: 'There is nothing to do but wait; the next run checks again.',
   });
+
+/** Reports what the gates have noted. */
+export function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
+  for (const text of verdicts.flatMap((v) => v.notes.map((note) => `${v.gate}: ${note}`))) {
+    ctx.report.emit({ type: 'notice', text });
+  }
+}

@@ -1,6 +1,8 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import type { PendingAlert } from '../../prometheus/alerts.ts';
 import type { SettingsInput } from '../../settings/settings.ts';
+import { pod } from '../../testing/cluster.ts';
 import { type FakeCluster, fakeContext, master } from '../../testing/fake-context.ts';
 import { effectsOn, eventsOf, run, target, upgraded, worker } from '../../testing/run.ts';
 
@@ -159,5 +161,92 @@ describe('the soak of a control-plane node (F34)', () => {
     expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master uncordon cordoned- soaking-');
     const phases = eventsOf(fake, 'node').filter(({ node }) => node === 'k8s-master');
     expect(phases.map(({ phase }) => phase)).not.toContain('soaking');
+  });
+});
+
+describe('pods on the node that are not Ready at the end of its soak (F34)', () => {
+  const unready = (name: string, node = 'k8s-node2', change: Partial<V1Pod> = {}): V1Pod =>
+    pod(name, {
+      spec: { nodeName: node, containers: [] },
+      status: { phase: 'Pending', conditions: [{ type: 'Ready', status: 'False' }] },
+      ...change,
+    });
+  /** The gate `pod-ratio` would close, too. */
+  const lenient = { ...settings, gates: { ...settings.gates, minimumPodReadyRatio: 0 } };
+  /** Schedules pods onto the first worker when it is uncordoned. */
+  const scheduled = (fake: FakeCluster, pods: () => readonly V1Pod[]) => {
+    const { pods: before } = fake;
+    Object.defineProperty(fake, 'pods', {
+      get: () => [...before, ...(soakOfFirst(fake) === undefined ? [] : pods())],
+      set: () => {},
+    });
+  };
+
+  it('are waited for, and reported once', async () => {
+    const { ctx, fake } = fakeContext({
+      settings: { ...lenient, timing: { soak: '40ms', nodeReady: '10s' } },
+    });
+    scheduled(fake, () => ((soakOfFirst(fake)?.over ?? 0) < 60 ? [unready('web')] : []));
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(eventsOf(fake, 'waiting').map(({ reasons }) => reasons)).toEqual([
+      [expect.stringMatching(/^soaked-pods: not Ready on k8s-node2, .*: apps\/web \(Pending\); see kubectl/)],
+    ]);
+  });
+
+  it('stop the rollout after timing.nodeReady, five of them by name', async () => {
+    const { ctx, fake } = fakeContext({ settings: lenient });
+    scheduled(fake, () => [1, 2, 3, 4, 5, 6, 7].map((i) => unready(`web-${i}`)));
+    expect(await run({ ctx })).toMatchObject({
+      outcome: 'blocked',
+      message: expect.stringMatching(
+        /^stopped in the soak of k8s-node2:\n.* apps\/web-5 \(Pending\) and 2 more; see/,
+      ),
+    });
+    expect(effectsOn(fake, 'k8s-node1')).toEqual([]);
+    expect(fake.node('k8s-node2').soakingSince).toBeDefined();
+  });
+
+  it('are not waited for if their workload was not Ready before the rollout', async () => {
+    const { ctx, fake } = fakeContext({ settings: lenient });
+    fake.pods = [...fake.pods, unready('web-before', 'k8s-node9')];
+    scheduled(fake, () => [unready('web-after')]);
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(eventsOf(fake, 'waiting')).toEqual([]);
+  });
+
+  const ready = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
+  const others: [what: string, pods: () => V1Pod[]][] = [
+    ['are Ready', () => [unready('web', 'k8s-node2', { status: ready })]],
+    ['run elsewhere', () => [unready('web', 'k8s-node1')]],
+    [
+      'are not Ready on a node that is not changed yet, either',
+      () => [unready('web'), unready('b', 'k8s-node1')],
+    ],
+    [
+      'were created after the time of the soak',
+      () => {
+        const metadata = { name: 'web', namespace: 'apps', creationTimestamp: new Date(Date.now() + 1_000) };
+        return [{ ...unready('web'), metadata }];
+      },
+    ],
+  ];
+  it.each(others)('are not waited for if they %s', async (_what, pods) => {
+    const { ctx, fake } = fakeContext({ settings: lenient });
+    scheduled(fake, pods);
+    expect((await run({ ctx })).outcome).toBe('done');
+    expect(eventsOf(fake, 'waiting')).toEqual([]);
+  });
+
+  it('are named at post-flight, where enough others are Ready', async () => {
+    const { ctx, fake } = fakeContext({ settings: lenient });
+    const own = { metadata: { name: 'own', namespace: 'apps', ownerReferences: [] } };
+    fake.pods = [...fake.pods, { ...unready('own', 'k8s-node9'), ...own }];
+    const { pods } = fake;
+    fake.onDrain = async (node) => {
+      if (node === 'k8s-node1') fake.pods = [...pods, unready('web', 'k8s-node9')];
+    };
+    expect((await run({ ctx })).outcome).toBe('done');
+    const texts = eventsOf(fake, 'notice').map(({ text }) => text);
+    expect(texts).toEqual(['pod-ratio: Ready before this rollout and not now: apps/web (Pending)']);
   });
 });

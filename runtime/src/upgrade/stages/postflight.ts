@@ -1,16 +1,21 @@
 import { UpgradeError } from '../../errors.ts';
 import { postflightGates } from '../../gates/index.ts';
+import { podRatio } from '../../gates/pod-ratio.ts';
 import { clearSoaks } from '../../rollout/node-annotations.ts';
 import { remaining } from '../../rollout/remaining.ts';
 import type { Context, StageWork } from '../context.ts';
-import { waitForGates } from '../wait-for-gates.ts';
+import { reportNotes, waitForGates } from '../wait-for-gates.ts';
 
 /** Verifies that every node is at the target and the cluster is healthy, and clears soak annotations. */
 export const postflight: StageWork = {
   skipReason: async () => undefined,
   async run(ctx) {
     await assertAllUpgraded(ctx);
-    await waitForGates(ctx, postflightGates, 'at post-flight');
+    const verdicts = await waitForGates(ctx, postflightGates, 'at post-flight');
+    reportNotes(
+      ctx,
+      verdicts.filter(({ gate }) => gate === podRatio.name),
+    );
     // The others are cleared after the report: a process that resumes after a crash here needs them.
     await clearSoaks(ctx);
     return 'done';

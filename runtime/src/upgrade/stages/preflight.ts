@@ -6,7 +6,7 @@ import { describeCordon, nodesGate } from '../../gates/nodes.ts';
 import { longestWait } from '../../settings/settings.ts';
 import { pause } from '../../wait.ts';
 import { type Context, type StageWork, verdictsOf } from '../context.ts';
-import { held, reasonsOf, reportWaiting, waitForGates } from '../wait-for-gates.ts';
+import { held, reasonsOf, reportNotes, reportWaiting, waitForGates } from '../wait-for-gates.ts';
 
 /** Checks every gate. During a rollout it waits for them; before one it decides at once. */
 export const preflight: StageWork = {
@@ -34,12 +34,6 @@ async function reportEarlierCordons({ cluster, report }: Context): Promise<void>
   for (const node of await cluster.nodes())
     if (node.cordonedEarlier)
       report.emit({ type: 'notice', text: `${nodesGate.name}: ${describeCordon(node)}` });
-}
-
-function reportNotes(ctx: Context, verdicts: readonly Verdict[]): void {
-  for (const text of verdicts.flatMap((v) => v.notes.map((note) => `${v.gate}: ${note}`))) {
-    ctx.report.emit({ type: 'notice', text });
-  }
 }
 
 /**
