@@ -186,10 +186,13 @@ describe('pods on the node that are not Ready at the end of its soak (F34)', () 
   const lenient = { ...settings, gates: { ...settings.gates, minimumPodReadyRatio: 0 } };
   /** Schedules pods onto the first worker when it is uncordoned. */
   const scheduled = (fake: FakeCluster, pods: () => readonly V1Pod[]) => {
-    const { pods: before } = fake;
+    let others = fake.pods;
     Object.defineProperty(fake, 'pods', {
-      get: () => [...before, ...(soakOfFirst(fake) === undefined ? [] : pods())],
-      set: () => {},
+      get: () => [...others, ...(soakOfFirst(fake) === undefined ? [] : pods())],
+      // An upgrade changes the images of the control plane's pods.
+      set: (all: readonly V1Pod[]) => {
+        others = all.filter(({ metadata }) => metadata?.namespace === 'kube-system');
+      },
     });
   };
 
@@ -253,9 +256,8 @@ describe('pods on the node that are not Ready at the end of its soak (F34)', () 
     const { ctx, fake } = fakeContext({ settings: lenient });
     const own = { metadata: { name: 'own', namespace: 'apps', ownerReferences: [] } };
     fake.pods = [...fake.pods, { ...unready('own', 'k8s-node9'), ...own }];
-    const { pods } = fake;
     fake.onDrain = async (node) => {
-      if (node === 'k8s-node1') fake.pods = [...pods, unready('web', 'k8s-node9')];
+      if (node === 'k8s-node1') fake.pods = [...fake.pods, unready('web', 'k8s-node9')];
     };
     expect((await run({ ctx })).outcome).toBe('done');
     const texts = eventsOf(fake, 'notice').map(({ text }) => text);
