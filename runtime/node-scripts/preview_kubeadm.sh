@@ -18,12 +18,16 @@ USAGE
 }
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/packages.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/images.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/manifests.sh"
 
-manifests=/etc/kubernetes/manifests
+static_pods=/etc/kubernetes/manifests
 kubelet_config=/var/lib/kubelet/config.yaml
 scratch="$root/etc/kubernetes/tmp"
 patches='' patches_flag=()
-work=''
+# A directory that only root reads.
+unpacked=''
 
 parse_arguments() {
   while (($# > 0)); do
@@ -41,9 +45,9 @@ parse_arguments() {
   done
 }
 
-is_control_plane() { as_root test -e "$root$manifests/kube-apiserver.yaml"; }
+is_control_plane() { as_root test -e "$manifests/kube-apiserver.yaml"; }
 
-clean_up() { [[ -z $work ]] || as_root rm -rf -- "$work"; }
+clean_up() { [[ -z $unpacked ]] || as_root rm -rf -- "$unpacked"; }
 
 encoded() { base64 | tr -d '\n'; }
 
@@ -57,7 +61,7 @@ dry_run_phase() {
   local name=$1 output copy before code=0
   shift
   before=$(copies)
-  output=$(as_root env "KUBEADM_INIT_DRYRUN_DIR=$work" "KUBEADM_UPGRADE_DRYRUN_DIR=$work" kubeadm "$@" --dry-run 2>&1) || code=$?
+  output=$(as_root env "KUBEADM_INIT_DRYRUN_DIR=$unpacked" "KUBEADM_UPGRADE_DRYRUN_DIR=$unpacked" kubeadm "$@" --dry-run 2>&1) || code=$?
   # It has no other place for these two in a dry run. The second one is a copy only outside of a dry run.
   while read -r copy; do
     as_root rm -rf -- "$copy"
@@ -66,35 +70,30 @@ dry_run_phase() {
   printf 'phase %s %s\n' "$name" "$(encoded <<<"$output")"
 }
 
-# The address that kubeadm gave the API server.
-advertised_address() {
-  as_root cat "$root$manifests/kube-apiserver.yaml" | sed -nE 's/^ *- "?--advertise-address=([^" ]+)"?$/\1/p'
-}
-
-# In an upgrade kubeadm prints no manifest of etcd, so this asks for the one of a new cluster.
+# In an upgrade kubeadm prints no manifest of etcd, so this asks for the one of a new cluster, with what
+# kubeadm knows of this node: it would guess its name and its address, and cannot choose between two sockets.
 preview_etcd() {
-  local configuration address
-  address=$(advertised_address)
-  configuration=$(as_root kubectl --kubeconfig "$root/etc/kubernetes/kubelet.conf" --cache-dir "$work/cache" --request-timeout=30s \
-    -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}') ||
-    die "cannot read the ConfigMap kube-system/kubeadm-config"
+  local name address socket
+  name=$(flag_of etcd name) address=$(flag_of kube-apiserver advertise-address) socket=$(runtime_socket)
+  read_configuration
   {
-    printf '%s\n---\n' "$configuration"
-    grep -E '^apiVersion:' <<<"$configuration"
-    printf 'kind: InitConfiguration\n'
+    printf '%s\n---\n' "$output"
+    grep -E '^apiVersion:' <<<"$output"
+    printf 'kind: InitConfiguration\nnodeRegistration:\n  name: "%s"\n' "$name"
+    [[ -z $socket ]] || printf '  criSocket: "%s"\n' "$socket"
     [[ -z $address ]] || printf 'localAPIEndpoint:\n  advertiseAddress: "%s"\n' "$address"
     # With --config the flag is refused.
     [[ -z $patches ]] || printf 'patches:\n  directory: %s\n' "$patches"
-  } | write_as_root "$work/kubeadm.yaml"
-  show "$manifests/etcd.yaml"
-  dry_run_phase etcd init phase etcd local --config "$work/kubeadm.yaml"
+  } | write_as_root "$unpacked/kubeadm.yaml"
+  show "$static_pods/etcd.yaml"
+  dry_run_phase etcd init phase etcd local --config "$unpacked/kubeadm.yaml"
 }
 
 preview_control_plane() {
   local component
-  for component in kube-apiserver kube-controller-manager kube-scheduler; do show "$manifests/$component.yaml"; done
+  for component in kube-apiserver kube-controller-manager kube-scheduler; do show "$static_pods/$component.yaml"; done
   dry_run_phase control-plane upgrade node phase control-plane "${patches_flag[@]}"
-  if as_root test -e "$root$manifests/etcd.yaml"; then preview_etcd; fi
+  if as_root test -e "$manifests/etcd.yaml"; then preview_etcd; fi
   # kubeadm before 1.32 has no such phase.
   if as_root kubeadm upgrade node phase addon --help >/dev/null 2>&1; then
     dry_run_phase addon upgrade node phase addon all "${patches_flag[@]}"
@@ -104,7 +103,7 @@ preview_control_plane() {
 main() {
   parse_arguments "$@"
   require_root
-  work=$(as_root mktemp -d)
+  unpacked=$(as_root mktemp -d)
   if is_control_plane; then preview_control_plane; fi
   show "$kubelet_config"
   dry_run_phase kubelet-config upgrade node phase kubelet-config "${patches_flag[@]}"

@@ -85,6 +85,8 @@ export function annotationKeys(prefix: string) {
     snapshotPath: `${prefix}/k8s-upgrade-snapshot-path`,
     /** Namespace: workloads that had a pod that was not Ready when the rollout started. */
     unready: `${prefix}/k8s-upgrade-unready`,
+    /** Namespace: kube-proxy and CoreDNS when the rollout started, `kube-proxy=DIGEST coredns=absent`. */
+    addOns: `${prefix}/k8s-upgrade-add-ons`,
     /** Namespace: the last dispatch of detection, `X.Y.Z RFC3339 PROCESS`. */
     dispatched: `${prefix}/k8s-upgrade-dispatched`,
     /**

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { V1ConfigMap, V1DaemonSet, V1Deployment } from '@kubernetes/client-node';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -67,6 +68,24 @@ export async function readKubeadmAddOns(client: KubernetesClient): Promise<Kubea
       .filter(({ metadata }) => metadata?.labels?.['k8s-app'] === 'kube-dns')
       .map(({ metadata }) => metadata?.name ?? ''),
   };
+}
+
+/**
+ * `kube-proxy=4f2a9c0d1e77 coredns=absent`: of each a digest of its pods, without what every upgrade changes
+ * (images) or somebody may change at any time (the number of replicas, restarts). Pure.
+ */
+export function addOnsIn({ proxy, dns }: Pick<KubeadmAddOns, 'proxy' | 'dns'>): string {
+  return `kube-proxy=${digestOf(proxy)} coredns=${digestOf(dns)}`;
+}
+
+function digestOf(workload: V1DaemonSet | V1Deployment | undefined): string {
+  if (workload === undefined) return 'absent';
+  const text = JSON.stringify(workload.spec?.template.spec ?? {}, (key, value: unknown) => {
+    if (key === 'image') return undefined;
+    const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isMap ? Object.fromEntries(Object.entries(value).sort()) : value;
+  });
+  return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 
 async function ifThere<T>(object: Promise<T>): Promise<T | undefined> {

@@ -7,6 +7,7 @@ import { drainGate } from './drain.ts';
 import { etcdMembers } from './etcd-members.ts';
 import type { Gate } from './gate.ts';
 import { killSwitchGate } from './kill-switch.ts';
+import { addOnsAfter } from './kubeadm/addons-after.ts';
 import { kubeadmAddOns } from './kubeadm/kubeadm-addons.ts';
 import { kubeadmChanges } from './kubeadm/kubeadm-changes.ts';
 import { kubeadmPlan } from './kubeadm-plan.ts';
@@ -68,6 +69,7 @@ export const postflightGates: readonly Gate[] = [
   nodesGate,
   controlPlaneGate,
   componentsGate,
+  addOnsAfter,
   podRatio,
   alertsGate,
 ];

@@ -30,7 +30,8 @@ describe('the journal', () => {
   it('stores a rollout in annotations until it is cleared, and leaves other annotations alone', async () => {
     const journal = open();
     expect(await journal.read()).toBeUndefined();
-    const started = await journal.begin(target, 'patch', false, ['apps/Deployment/web', 'apps/Job/backup']);
+    const atStart = { unready: ['apps/Deployment/web', 'apps/Job/backup'], addOns: 'coredns=absent' };
+    const started = await journal.begin(target, 'patch', false, atStart);
     await journal.recordSnapshot('/backup/a.db');
     expect(annotations()).toEqual({
       kept: 'yes',
@@ -39,6 +40,7 @@ describe('the journal', () => {
       [keys.kind]: 'patch',
       [keys.snapshotPath]: '/backup/a.db',
       [keys.unready]: 'apps/Deployment/web apps/Job/backup',
+      [keys.addOns]: 'coredns=absent',
     });
     expect(await journal.read()).toEqual({ ...started, snapshotPath: '/backup/a.db' });
     await journal.clear();
@@ -47,15 +49,17 @@ describe('the journal', () => {
 
   it('records the workloads that are not Ready, or only how many when there are too many (F34)', async () => {
     const journal = open();
-    await journal.begin(target, 'patch', false, ['apps/Deployment/web', 'apps/Deployment/web']);
+    const begin = (unready: string[]) =>
+      journal.begin(target, 'patch', false, { unready, addOns: undefined });
+    await begin(['apps/Deployment/web', 'apps/Deployment/web']);
     expect((await journal.read())?.unready).toEqual(new Set(['apps/Deployment/web']));
     await journal.clear();
     const many = Array.from({ length: 101 }, (_, i) => `apps/Deployment/web-${i}`);
-    expect((await journal.begin(target, 'patch', false, many)).unready).toBeUndefined();
+    expect((await begin(many)).unready).toBeUndefined();
     expect(annotations()).toMatchObject({ [keys.unready]: '101' });
     expect((await journal.read())?.unready).toBeUndefined();
     await journal.clear();
-    await journal.begin(target, 'patch', false, []);
+    await begin([]);
     expect((await journal.read())?.unready).toEqual(new Set());
   });
 

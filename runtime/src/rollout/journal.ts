@@ -18,6 +18,16 @@ export interface InFlight {
   readonly snapshotPath: string | undefined;
   /** Workloads with a pod that was not Ready at the start; undefined without a record, or with too many. */
   readonly unready?: ReadonlySet<string> | undefined;
+  /** kube-proxy and CoreDNS at the start, as `addOnsIn` writes them; undefined without a record. */
+  readonly addOns?: string | undefined;
+}
+
+/** The cluster before a rollout, to compare with. */
+export interface AtStart {
+  /** Workloads with a pod that is not Ready. */
+  readonly unready: readonly string[];
+  /** kube-proxy and CoreDNS, as `addOnsIn` writes them; undefined where they could not be read. */
+  readonly addOns: string | undefined;
 }
 
 /** What the namespace's annotations say about rollouts. */
@@ -57,14 +67,9 @@ export interface Journal {
    * @param clusterChanged whether the rollout in flight has already cordoned or changed nodes. It then keeps
    *   both for another target, too: the snapshot must be older than its first change, and its nodes stay
    *   recognizable.
-   * @param unready workloads with a pod that is not Ready now; kept as long as the start. @default none
+   * @param atStart what is recorded of the cluster; kept as long as the start. @default nothing to compare
    */
-  begin(
-    target: Release,
-    kind: UpgradeKind,
-    clusterChanged: boolean,
-    unready?: readonly string[],
-  ): Promise<InFlight>;
+  begin(target: Release, kind: UpgradeKind, clusterChanged: boolean, atStart?: AtStart): Promise<InFlight>;
   /** Records the etcd snapshot of the rollout in flight; does nothing when none is. */
   recordSnapshot(path: string): Promise<void>;
   /** Clears the dispatch annotation, because a run has started. Idempotent. */
@@ -84,7 +89,7 @@ export function namespaceJournal(
   const read = async () => (await readNotes(client, namespace, prefix)).inFlight;
   return {
     read,
-    async begin(target, kind, clusterChanged, unready = []) {
+    async begin(target, kind, clusterChanged, { unready, addOns } = { unready: [], addOns: undefined }) {
       const current = await read();
       if (current?.target === target && current.kind === kind) return current;
       if (current !== undefined && clusterChanged) {
@@ -99,6 +104,7 @@ export function namespaceJournal(
         [keys.kind]: kind,
         [keys.snapshotPath]: null,
         [keys.unready]: writtenUnready(unready),
+        [keys.addOns]: addOns ?? null,
       });
       const recorded = readUnready(writtenUnready(unready));
       return {
@@ -108,6 +114,7 @@ export function namespaceJournal(
         kind,
         snapshotPath: undefined,
         unready: recorded,
+        addOns,
       };
     },
     async recordSnapshot(path) {
@@ -121,6 +128,7 @@ export function namespaceJournal(
         [keys.kind]: null,
         [keys.snapshotPath]: null,
         [keys.unready]: null,
+        [keys.addOns]: null,
         [keys.dispatched]: null,
       }),
   };
@@ -155,5 +163,6 @@ export function inFlightOf(
     kind: kind === 'patch' || kind === 'minor' ? kind : undefined,
     snapshotPath: annotations[keys.snapshotPath],
     unready: readUnready(annotations[keys.unready]),
+    addOns: annotations[keys.addOns],
   };
 }

@@ -300,12 +300,13 @@ function writing(
     },
     journal: {
       read: async () => fake.inFlight,
-      async begin(wanted, kind, isUnfinished, unready = []) {
+      async begin(wanted, kind, isUnfinished, { unready, addOns } = { unready: [], addOns: undefined }) {
         const { inFlight } = fake;
         if (inFlight?.target === wanted && inFlight.kind === kind) return inFlight;
         record(`journal begin ${wanted} ${kind}`);
         fake.inFlight = inFlightSince(Date.now(), {
           unready: new Set(unready),
+          addOns,
           ...(isUnfinished && inFlight),
           target: wanted,
           kind,

@@ -1,4 +1,6 @@
+import { addOnsIn, readKubeadmAddOns } from '../cluster/kubeadm-add-ons.ts';
 import { isUnready, workloadOf } from '../cluster/unready-pods.ts';
+import { UpgradeError } from '../errors.ts';
 import type { InFlight } from '../rollout/journal.ts';
 import { clearChanged, isChanged, isInProgress } from '../rollout/node-annotations.ts';
 import { remaining } from '../rollout/remaining.ts';
@@ -10,8 +12,19 @@ export async function noteInFlight(ctx: Context): Promise<void> {
   const before = await ctx.journal.read();
   if (before?.target === target && before.kind === kind) return;
   const unready = (await ctx.cluster.pods()).filter(isUnready).map(workloadOf);
-  const inFlight = await ctx.journal.begin(target, kind, await isUnfinished(ctx, before), unready);
+  const atStart = { unready, addOns: await addOnsOf(ctx) };
+  const inFlight = await ctx.journal.begin(target, kind, await isUnfinished(ctx, before), atStart);
   if (before?.startedAt !== inFlight.startedAt) reportInFlight(ctx, inFlight);
+}
+
+/** Undefined when they cannot be read: a run without preflight need not be able to. */
+async function addOnsOf({ client, signal }: Context): Promise<string | undefined> {
+  try {
+    return addOnsIn(await readKubeadmAddOns(client));
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UpgradeError)) throw error;
+    return undefined;
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { UpgradeError } from '../../errors.ts';
 import { postflightGates } from '../../gates/index.ts';
+import { addOnsAfter } from '../../gates/kubeadm/addons-after.ts';
 import { podRatio } from '../../gates/pod-ratio.ts';
 import { clearSoaks } from '../../rollout/node-annotations.ts';
 import { remaining } from '../../rollout/remaining.ts';
@@ -14,7 +15,7 @@ export const postflight: StageWork = {
     const verdicts = await waitForGates(ctx, postflightGates, 'at post-flight');
     reportNotes(
       ctx,
-      verdicts.filter(({ gate }) => gate === podRatio.name),
+      verdicts.filter(({ gate }) => gate === podRatio.name || gate === addOnsAfter.name),
     );
     // The others are cleared after the report: a process that resumes after a crash here needs them.
     await clearSoaks(ctx);
