@@ -6,7 +6,7 @@ import { labNodes } from '../lab/cluster.ts';
 import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { during, until } from '../lab/waits.ts';
 import { cluster, drained, jobsOfRuns, kubeadmOverlaps, runningPod, slackEnds } from './observe.ts';
-import { startLab } from './start-lab.ts';
+import { applied, startLab } from './start-lab.ts';
 
 /**
  * How pipelines like this one have failed; each title carries the number under which the architecture answers
@@ -200,7 +200,7 @@ describe('state', () => {
   it('F8 F9 F10: a rollout that is unfinished is finished, through its own alerts', async () => {
     const done = { 'k8s-master': '1.34.5', 'k8s-node2': '1.34.5' };
     await start({ releases: done });
-    await lab.api.setVersion('1.34.5');
+    await applied(lab, 'k8s-master', '1.34.5');
     const started = new Date(Date.now() - 3 * 3_600_000).toISOString();
     await lab.api.modify('namespaces', undefined, objectNames.namespace, (ns) => {
       ns.metadata.annotations = { [keys.inFlight]: started, [keys.target]: '1.34.5', [keys.kind]: 'patch' };

@@ -5,7 +5,7 @@ import type { KubeObject } from '../lab/api/types.ts';
 import { labNodes } from '../lab/cluster.ts';
 import type { AnyLab, LabOptions } from '../lab/lab.ts';
 import { cluster, drained } from './observe.ts';
-import { startLab } from './start-lab.ts';
+import { applied, startLab } from './start-lab.ts';
 
 /**
  * Gates in the course of whole rollouts: what a rollout leaves does not stop it, and everything else does.
@@ -107,7 +107,7 @@ describe('a minor that is unfinished', () => {
       releases: { 'k8s-master': '1.35.3' },
       published: ['1.34.5', '1.35.1', '1.35.3'],
     });
-    await lab.api.setVersion('1.35.3');
+    await applied(lab, 'k8s-master', '1.35.3');
     // The API server has made the step: that somebody calls what it serves no more has shown by now.
     lab.prometheus.apiServers = [];
     const config = lab.node('k8s-node1').read('/var/lib/kubelet/config.yaml');

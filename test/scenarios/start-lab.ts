@@ -28,6 +28,14 @@ export const embedded = {
   describe: describe.skipIf(choice === 'real'),
 } as const;
 
+/** Leaves the cluster as `kubeadm upgrade apply` on its only control-plane node does. */
+export async function applied({ api }: Pick<AnyLab, 'api'>, node: string, release: string): Promise<void> {
+  const hooks = api.hooks(node);
+  hooks.onControlPlaneUpgraded?.(release);
+  hooks.onAddOnUpgraded?.('kube-proxy', `registry.k8s.io/kube-proxy:v${release}`);
+  await api.settled();
+}
+
 /** The longer duration: what a scenario needs, or what its API server does. */
 export const atLeast = (needed: string, given = ''): string =>
   (parseDuration(given) ?? 0) < (parseDuration(needed) ?? 0) ? needed : given;
