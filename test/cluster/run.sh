@@ -97,7 +97,7 @@ fit() {
       printf 'cluster: %s is not played: no time is left for it\n' "$part"
     fi
   done
-  ((${#kept[@]} > 0)) || cannot 'no time is left for any part'
+  ((${#kept[@]} > 0)) || exit 0
   files=("${kept[@]}")
 }
 
