@@ -83,7 +83,7 @@ async function writePrograms(root: string): Promise<void> {
   const addOns = ['coredns', 'kube-proxy'].map((name) => `add-ons/${name}.yaml`);
   const help = ['apply', 'node'].map((command) => `help/kubeadm-upgrade-${command}.txt`);
   for (const name of ['stub.sh', 'manifests.sh', 'dry-run.sh', ...addOns, ...help])
-    await copy(join(stubs, name), root, `$hostPaths.programs/${name}`);
+    await copy(join(stubs, name), root, `${hostPaths.programs}/${name}`);
   await write(
     root,
     `${hostPaths.programs}/container/etcdctl`,
