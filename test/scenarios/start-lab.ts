@@ -23,6 +23,8 @@ export async function startLab(options: LabOptions = {}): Promise<AnyLab> {
  * lab has that, too. With `LAB_API=real` they are skipped, by name.
  */
 export const embedded = {
+  /** For a test that has no meaning on a real one, and is not even skipped there. */
+  isChosen: choice === 'embedded',
   startLab: (options: LabOptions = {}): Promise<Lab> => Lab.start(options),
   it: it.skipIf(choice === 'real'),
   describe: describe.skipIf(choice === 'real'),
