@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { rowLabels } from '../../docs/figures.ts';
 import { readDocument } from '../../docs/markdown.ts';
 import { type Phase, strike } from './strike.ts';
 import { type Subject, subjects } from './subjects.ts';
@@ -69,13 +70,17 @@ describe('the node ends up correct when the script is killed at any of its calls
   }
 
   // The total is only known when all subjects were played.
-  test('docs/testing.md states the number of points', ({ skip }) => {
+  test('docs/testing.md states about the number of points', ({ skip }) => {
     if (Object.keys(counts).length < subjects.length) skip('not every subject was played');
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     console.log(`node scripts killed at ${all} points:`, counts);
     const cache = join(import.meta.dirname, '../../../.cache');
     mkdirSync(cache, { recursive: true });
     writeFileSync(join(cache, 'interrupted.json'), `${JSON.stringify({ all, ...counts }, null, 2)}\n`);
-    expect(readDocument('docs/testing.md')).toContain(`${all} points`);
+    // Each program that a script calls adds some. `make figures` writes the number of the last run.
+    const stated = Number(
+      readDocument('docs/testing.md').split(`| ${rowLabels.nodeScripts} | `)[1]?.split(' ')[0],
+    );
+    expect(Math.abs(stated - all), `${stated} are stated, ${all} were played`).toBeLessThan(all / 10);
   });
 });
