@@ -55,7 +55,7 @@ describe('the executor', () => {
             'leases.coordination.k8s.io[k8s-version-upgrade]: get,update',
             'leases.coordination.k8s.io: create',
             'configmaps[k8s-upgrade-killswitch]: get',
-            'cronjobs.batch[k8s-version-upgrade]: get',
+            'cronjobs.batch[k8s-version-upgrade,k8s-node-check]: get',
             'jobs.batch: create,list',
           ],
         ],

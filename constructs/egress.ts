@@ -81,6 +81,7 @@ export class Egress extends Construct {
         : toPlace(url, [podPort]);
     };
 
+    const nodeCheck = [toDns(dnsCidrs), toNetworks(nodeCidrs, apiServerPorts)];
     const everyProgram = [
       toDns(dnsCidrs),
       toNetworks(nodeCidrs, [...apiServerPorts, settings.ssh.port]),
@@ -105,6 +106,7 @@ export class Egress extends Construct {
       ...everyProgram,
       ...detectorOnly,
     ]);
+    this.policy(namespace, objectNames.nodeCheckCronJob, { app: objectNames.nodeCheckCronJob }, nodeCheck);
   }
 
   private policy(

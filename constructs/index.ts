@@ -20,6 +20,7 @@ export { DetectionCronJob, type DetectionCronJobProps } from './detection-cron-j
 export { Egress, type EgressProps } from './egress.ts';
 export { ExecutionCronJob, type ExecutionCronJobProps } from './execution-cron-job.ts';
 export { JobPolicy, type JobPolicyProps } from './job-policy.ts';
+export { NodeCheckCronJob, type NodeCheckCronJobProps } from './node-check-cron-job.ts';
 export type { Resources } from './program-pod.ts';
 export { SettingsFile, type SettingsFileProps } from './settings-file.ts';
 export { type StateBackendOptions, stateBackend } from './state-backend.ts';

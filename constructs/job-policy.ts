@@ -8,7 +8,7 @@ import { labelsOf } from './labels.ts';
 export interface JobPolicyProps {
   /** The pipeline's namespace. */
   readonly namespace: string;
-  /** The only image that Jobs may run: that of both CronJobs. */
+  /** The only image that Jobs may run: that of the CronJobs. */
   readonly image: string;
 }
 
@@ -77,6 +77,7 @@ function validations(image: string): Validation[] {
   const text = JSON.stringify;
   const { detectorServiceAccount: detector, executorServiceAccount: executor } = objectNames;
   const variables = Object.values(environment);
+  const { settings, credentials, scratch, clusterCa } = mountPaths;
   return [
     {
       expression: 'size(variables.pod.containers) == 1 && !has(variables.pod.initContainers)',
@@ -88,15 +89,19 @@ function validations(image: string): Validation[] {
     },
     {
       expression: `!has(variables.container.command) && has(variables.container.args)
-        && size(variables.container.args) >= 3 && variables.container.args[0] in ["run", "detect"]
+        && size(variables.container.args) >= 3 && (variables.container.args[0] == "check-node"
+        || variables.container.args[0] in ["run", "detect"]
         && variables.container.args[1] == "--settings" && variables.container.args[2] == ${text(mountPaths.settingsFile)}
-        && variables.container.args.filter(a, a.startsWith("--settings") || a.startsWith("--kubeconfig")).size() == 1`,
-      message: "the program must be run or detect, with this cluster's settings",
+        && variables.container.args.filter(a, a.startsWith("--settings") || a.startsWith("--kubeconfig")).size() == 1)`,
+      message: "the program must be check-node, or run or detect with this cluster's settings",
     },
     {
-      expression: `variables.pod.serviceAccountName ==
+      expression: `variables.container.args[0] == "check-node"
+        ? (!has(variables.pod.serviceAccountName) || variables.pod.serviceAccountName == "default")
+        && has(variables.pod.automountServiceAccountToken) && !variables.pod.automountServiceAccountToken
+        : variables.pod.serviceAccountName ==
         (variables.container.args[0] == "run" ? ${text(executor)} : ${text(detector)})`,
-      message: `run must use the service account ${executor}, detect ${detector}`,
+      message: `run must use the service account ${executor}, detect ${detector}, and check-node no token`,
     },
     {
       expression: `!has(variables.container.envFrom) && (!has(variables.container.env)
@@ -109,11 +114,15 @@ function validations(image: string): Validation[] {
       message: 'lifecycle hooks and probes are not allowed',
     },
     {
-      expression: `has(variables.pod.volumes) && variables.pod.volumes.all(v,
+      expression: `has(variables.pod.volumes) && (variables.container.args[0] == "check-node"
+        ? variables.pod.volumes.all(v, has(v.emptyDir) || (has(v.configMap) && v.configMap.name == "kube-root-ca.crt"))
+        && variables.container.volumeMounts.all(m, m.mountPath in ${text([scratch, clusterCa])})
+        : variables.pod.volumes.all(v,
         (has(v.configMap) && v.configMap.name == ${text(objectNames.settings)})
         || (has(v.secret) && v.secret.secretName == ${text(objectNames.credentials)}))
-        && variables.container.volumeMounts.all(m, m.mountPath in ${text([mountPaths.settings, mountPaths.credentials])})`,
-      message: 'the only volumes allowed are the settings and the credentials, at their usual paths',
+        && variables.container.volumeMounts.all(m, m.mountPath in ${text([settings, credentials])}))`,
+      message:
+        'the only volumes allowed are the settings and the credentials, for check-node the CA certificate and an emptyDir, at their usual paths',
     },
     {
       expression: '!has(variables.pod.hostAliases) && !has(variables.pod.dnsConfig)',

@@ -5,6 +5,7 @@ export type Component =
   | 'detector'
   | 'executor'
   | 'submitter'
+  | 'node-check'
   | 'settings'
   | 'credentials'
   | 'alerts'

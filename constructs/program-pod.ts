@@ -1,4 +1,5 @@
 import type {
+  CronJobV1SpecJobTemplateSpecTemplateSpecContainer as Container,
   CronJobV1SpecJobTemplateSpecTemplateSpecContainerEnv as Env,
   CronJobV1SpecJobTemplateSpecTemplateSpec as PodSpec,
 } from '@cdktf/provider-kubernetes/lib/cron-job-v1/index.js';
@@ -12,24 +13,32 @@ const user = '1000';
 /** How long a finished Job is kept, in seconds: a week, until the next detection. */
 export const finishedJobSeconds = String(7 * 24 * 3600);
 
-/** What differs between the pods of the programs. */
-export interface ProgramPodProps {
+/** A pod of the runtime's image. */
+export interface RestrictedPodProps {
   /** Name of the container. */
   readonly name: string;
   /** Image of the runtime, pinned by tag or digest. */
   readonly image: string;
   /** The command of the runtime and its arguments. */
   readonly args: string[];
-  /** The service account with the program's permissions. */
-  readonly serviceAccountName: string;
-  /** Keys of the Secret that this program reads; no others are mounted. */
-  readonly credentials: readonly string[];
+  /** Where the container mounts the pod's volumes. */
+  readonly volumeMount: NonNullable<Container['volumeMount']>;
+  /** The volumes of the pod. */
+  readonly volume: NonNullable<PodSpec['volume']>;
   /** Requests and memory limit of the container. */
   readonly resources: Resources;
   /** Secrets of the namespace with which the kubelet logs in to the image's registry. @default - none */
   readonly imagePullSecrets?: readonly string[];
   /** Environment variables of the container. @default - none */
   readonly env?: Env[];
+}
+
+/** What differs between the pods of the programs. */
+export interface ProgramPodProps extends Omit<RestrictedPodProps, 'volumeMount' | 'volume'> {
+  /** The service account with the program's permissions. */
+  readonly serviceAccountName: string;
+  /** Keys of the Secret that this program reads; no others are mounted. */
+  readonly credentials: readonly string[];
 }
 
 /**
@@ -45,17 +54,16 @@ export interface Resources {
 }
 
 /**
- * A pod that passes Pod Security `restricted`, with its settings and credentials mounted read-only.
+ * A pod that passes Pod Security `restricted`.
  *
  * @param scope the construct whose validations report a wrong prop.
  */
-export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
+export function restrictedPod(scope: Construct, props: RestrictedPodProps): PodSpec {
   const image = checked(scope, () => pinned('image', props.image), props.image);
   const secrets = checked(scope, () => objectNamesIn('imagePullSecrets', props.imagePullSecrets ?? []), []);
   const amount = (key: keyof Resources) =>
     checked(scope, () => quantity(`resources.${key}`, props.resources[key]), '0');
   return {
-    serviceAccountName: props.serviceAccountName,
     restartPolicy: 'Never',
     enableServiceLinks: false,
     ...(secrets.length > 0 && { imagePullSecrets: secrets.map((name) => ({ name })) }),
@@ -86,24 +94,37 @@ export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
         },
         // Shows the last lines of a failed program in `kubectl describe pod`.
         terminationMessagePolicy: 'FallbackToLogsOnError',
-        volumeMount: [
-          { name: 'settings', mountPath: mountPaths.settings, readOnly: true },
-          { name: 'credentials', mountPath: mountPaths.credentials, readOnly: true },
-        ],
+        volumeMount: props.volumeMount,
       },
     ],
-    volume: [
-      { name: 'settings', configMap: { name: objectNames.settings } },
-      {
-        name: 'credentials',
-        secret: {
-          secretName: objectNames.credentials,
-          // Owned by root and readable by the pod's group: an SSH client refuses loose modes only on its own
-          // user's files.
-          defaultMode: '0440',
-          items: props.credentials.map((key) => ({ key, path: key })),
+    volume: props.volume,
+  };
+}
+
+/** Such a pod with its settings and credentials mounted read-only. */
+export function programPod(scope: Construct, props: ProgramPodProps): PodSpec {
+  const { serviceAccountName, credentials, ...pod } = props;
+  return {
+    serviceAccountName,
+    ...restrictedPod(scope, {
+      ...pod,
+      volumeMount: [
+        { name: 'settings', mountPath: mountPaths.settings, readOnly: true },
+        { name: 'credentials', mountPath: mountPaths.credentials, readOnly: true },
+      ],
+      volume: [
+        { name: 'settings', configMap: { name: objectNames.settings } },
+        {
+          name: 'credentials',
+          secret: {
+            secretName: objectNames.credentials,
+            // Owned by root and readable by the pod's group: an SSH client refuses loose modes only on its
+            // own user's files.
+            defaultMode: '0440',
+            items: credentials.map((key) => ({ key, path: key })),
+          },
         },
-      },
-    ],
+      ],
+    }),
   };
 }

@@ -23,6 +23,7 @@ import { Egress, type EgressProps } from './egress.ts';
 import { ExecutionCronJob } from './execution-cron-job.ts';
 import { JobPolicy } from './job-policy.ts';
 import type { Component } from './labels.ts';
+import { NodeCheckCronJob } from './node-check-cron-job.ts';
 import type { Resources } from './program-pod.ts';
 import { SettingsFile } from './settings-file.ts';
 import { type RuleTarget, UpgradeGates } from './upgrade-gates.ts';
@@ -30,7 +31,7 @@ import { UpgradeNamespace } from './upgrade-namespace.ts';
 
 /** The pipeline of one cluster. */
 export interface UpgradePipelineProps {
-  /** Image of both CronJobs, pinned by tag or digest. */
+  /** Image of the CronJobs, pinned by tag or digest. */
   readonly image: string;
   /**
    * Secrets with which the kubelet logs in to the image's registry. Something else must create them in the
@@ -80,6 +81,12 @@ export interface UpgradePipelineProps {
    * @default true
    */
   readonly jobPolicy?: boolean;
+  /**
+   * Whether a run tries a pod on each node: before it is drained, and before others are let back. `false`
+   * where such a pod cannot work, as in a cluster without DNS.
+   * @default true
+   */
+  readonly nodeCheck?: boolean;
   /** The alerts that gate a rollout, and those about the pipeline itself. */
   readonly alerts: PipelineAlertsProps;
 }
@@ -136,6 +143,8 @@ export class UpgradePipeline extends Construct {
       priorityClassName: props.priorityClassName,
       dependsOn: [...before, ...executor.bindings],
     });
+    if (props.nodeCheck ?? true)
+      new NodeCheckCronJob(this, 'node-check', { namespace, image, imagePullSecrets });
     if (props.jobPolicy ?? true) new JobPolicy(this, 'job-policy', { namespace, image });
     if (props.egress !== false) new Egress(this, 'egress', { ...props.egress, settings: written });
     this.alerts(props.alerts, enabled ?? true, detection.longestGapSeconds);
@@ -203,11 +212,14 @@ function namespaceOf(resource: TerraformResource): string | undefined {
 function stalledAfterSeconds(settings: Settings): number {
   const { timing, drain } = settings;
   const gates = longestWait(settings);
+  const tried = timing.unschedulable + timing.nodeReady;
   const longest = Math.max(
-    timing.script,
+    // Before its preparation a pod is tried on a node.
+    tried + timing.script,
     Math.max(timing.soak, timing.controlPlaneSoak) + gates,
-    // After kubeadm's step a node's static pods are waited for, and then the gates.
-    timing.nodeReady + timing.staticPods + (drain.before === 'kubelet' ? gates : 0),
+    // After kubeadm's step a node's static pods are waited for, and then the gates; after the kubelet's a pod
+    // is tried there.
+    timing.nodeReady + timing.staticPods + Math.max(drain.before === 'kubelet' ? gates : 0, tried),
     timing.apiOutage,
     drain.timeout,
     gates,

@@ -140,9 +140,13 @@ export function executorRules(scope: AccessScope): AccessRules {
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
       // Kill-switch gate; SSH host keys.
       ...configMapRules(scope),
-      // Workers, when the executor's own node is next: reads the template of the next Job.
-      executionTemplateRead,
-      // Creates that Job. Before the first stage: had this Job already handed over when it was killed (list)?
+      // Workers, when the executor's own node is next: reads the template of the next Job. Master, workers:
+      // that of the node check.
+      {
+        ...executionTemplateRead,
+        resourceNames: [objectNames.executionCronJob, objectNames.nodeCheckCronJob],
+      },
+      // Creates these Jobs. Before the first stage: had this Job already handed over when it was killed (list)?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     kubeSystem: [

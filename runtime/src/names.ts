@@ -12,6 +12,8 @@ export const objectNames = {
   detectionCronJob: 'k8s-version-check',
   /** Suspended CronJob: the template of a run's Jobs. */
   executionCronJob: 'k8s-version-upgrade',
+  /** Suspended CronJob: the template of the Job that tries whether pods work on a node (F34). */
+  nodeCheckCronJob: 'k8s-node-check',
   /** ServiceAccount of `k8s-upgrade detect`. */
   detectorServiceAccount: 'k8s-version-check',
   /** ServiceAccount of `k8s-upgrade run`. */
@@ -48,6 +50,10 @@ export const mountPaths = {
   settingsFile: '/etc/k8s-upgrade/settings/settings.yaml',
   /** Directory with one file for each key of {@link credentialKeys}. */
   credentials: '/etc/k8s-upgrade/credentials',
+  /** Directory with the CA certificate of the API server, `ca.crt`; only for `check-node`. */
+  clusterCa: '/etc/k8s-upgrade/cluster-ca',
+  /** An ephemeral volume; only for `check-node`. */
+  scratch: '/var/lib/k8s-upgrade',
 } as const;
 
 /** Environment variables of the pods. */
@@ -96,6 +102,8 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when a rollout started to change it, RFC 3339. Its name stays `k8s-upgrade-touched`. */
     changed: `${prefix}/k8s-upgrade-touched`,
+    /** Node: whose pods were Ready on it when `changed` was set, `NAMESPACE/DAEMONSET` separated by spaces. */
+    daemonSets: `${prefix}/k8s-upgrade-daemon-sets`,
     /**
      * Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd); since
      * when, RFC 3339. `kubeadm`: at most kubeadm's step was started, so the node may serve on.

@@ -22,6 +22,7 @@ export class PodSources {
     this.runner = new PodRunner({
       dir,
       store: { get: get as never },
+      url: () => url,
       caPem,
       entrypoints,
       extraEnv: {},

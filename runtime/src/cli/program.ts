@@ -124,6 +124,14 @@ command(
   .option('--force', 'even while a run seems to be in progress')
   .action(async (options) => (await import('./commands/clear.ts')).clearCommand(options));
 
+// What the pod of a node check runs; nobody else has a use for it.
+program
+  .command('check-node', { hidden: true })
+  .description('try from within a pod whether pods work on its node')
+  .requiredOption('--directory <path>', 'where an ephemeral volume is mounted')
+  .requiredOption('--ca-file <path>', 'CA certificate of the API server')
+  .action(async (options) => (await import('./commands/check-node.ts')).checkNodeCommand(options));
+
 // Works without settings and without a cluster, like the scripts themselves.
 program
   .command('node-script')

@@ -57,6 +57,7 @@ describe('reading a node', () => {
       cordonedByUs: false,
       cordonedEarlier: false,
       changedAt: undefined,
+      daemonSets: [],
       unfinished: false,
       kubeadmOnly: false,
       soakingSince: undefined,

@@ -10,6 +10,8 @@ export interface NodeAnnotations {
   readonly cordonedEarlier: boolean;
   /** When a rollout started to change this node, epoch milliseconds. */
   readonly changedAt: number | undefined;
+  /** `NAMESPACE/NAME` of the DaemonSets that had a Ready pod here when this rollout started to change it. */
+  readonly daemonSets: readonly string[];
   /**
    * In progress without `cordonedByUs`: a person cordoned the node or has uncordoned it, or it is not drained
    * (containerd).

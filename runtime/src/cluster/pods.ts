@@ -11,6 +11,12 @@ export const isFinished = (pod: V1Pod): boolean =>
 export const isMirror = (pod: V1Pod): boolean =>
   'kubernetes.io/config.mirror' in (pod.metadata?.annotations ?? {});
 
+/** The name of the DaemonSet that controls the pod; undefined for any other owner. */
+export function controllingDaemonSet(pod: V1Pod): string | undefined {
+  const controller = pod.metadata?.ownerReferences?.find((ref) => ref.controller === true);
+  return controller?.kind === 'DaemonSet' ? controller.name : undefined;
+}
+
 /** Its condition Ready is True. */
 export const isPodReady = (pod: V1Pod): boolean =>
   pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;

@@ -16,6 +16,7 @@ import {
   readNodes,
 } from './nodes.ts';
 import { type Observable, type Observation, observe } from './observation.ts';
+import { daemonSetExists, podsOn, readinessOf } from './pods-on-node.ts';
 import { type StaticPodsWait, waitForStaticPods } from './static-pods.ts';
 import { waitForObjects } from './watch.ts';
 
@@ -42,6 +43,24 @@ export interface ClusterReader {
   apiServers(): Promise<V1Pod[]>;
   /** Every pod of the cluster. */
   pods(): Promise<V1Pod[]>;
+  /** The pods of one node. */
+  podsOn(node: string): Promise<V1Pod[]>;
+  /**
+   * Lists the pods of a node, and again after every change, until `done` resolves with true.
+   *
+   * @param what names the wait in the error.
+   * @param pending what is missing, for the error.
+   * @throws TimeoutError at the deadline.
+   */
+  waitForPodsOn(
+    node: string,
+    what: string,
+    done: (pods: readonly V1Pod[]) => Promise<boolean>,
+    wait: Wait,
+    pending: () => string[],
+  ): Promise<void>;
+  /** Whether there is such a DaemonSet. */
+  daemonSetExists(namespace: string, name: string): Promise<boolean>;
   /** Every PodDisruptionBudget of the cluster. */
   budgets(): Promise<V1PodDisruptionBudget[]>;
   /**
@@ -97,6 +116,13 @@ export function clusterReader(
       const { items } = await client.call('list pods', () => client.core.listPodForAllNamespaces());
       return items;
     },
+    podsOn: async (node) => (await podsOn(client, node).list()).items,
+    async waitForPodsOn(node, what, done, wait, pending) {
+      const accepts = async (pods: readonly V1Pod[]) => ((await done(pods)) ? true : undefined);
+      const source = { ...podsOn(client, node), digest: readinessOf };
+      await waitForObjects(client, source, what, accepts, wait, pending);
+    },
+    daemonSetExists: (namespace, name) => daemonSetExists(client, namespace, name),
     async waitForNode(name, what, done, wait) {
       const fieldSelector = `metadata.name=${name}`;
       const source = {

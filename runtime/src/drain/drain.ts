@@ -1,14 +1,14 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { LeaseHeldError } from '../cluster/lease.ts';
-import { podName } from '../cluster/pods.ts';
-import { type ObjectSource, waitForObjects } from '../cluster/watch.ts';
+import { controllingDaemonSet, podName } from '../cluster/pods.ts';
+import { daemonSetExists, podsOn } from '../cluster/pods-on-node.ts';
+import { waitForObjects } from '../cluster/watch.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { BlockedError, UpgradeError } from '../errors.ts';
 import { TimeoutError, type Wait, within } from '../wait.ts';
 import { type EvictionOptions, evictUntilAccepted, type PodEviction } from './eviction.ts';
-import { controllingDaemonSet, judgePod, type PodVerdict } from './filter.ts';
+import { judgePod, type PodVerdict } from './filter.ts';
 
 /** Limits and callbacks of one drain. */
 export interface DrainOptions extends EvictionOptions {
@@ -28,36 +28,22 @@ export interface DrainResult {
   readonly evicted: readonly string[];
 }
 
-const podsOn = (client: KubernetesClient, node: string): ObjectSource<V1Pod> => ({
-  path: '/api/v1/pods',
-  query: { fieldSelector: `spec.nodeName=${node}` },
-  list: () =>
-    client.call(`list the pods on ${node}`, () =>
-      client.core.listPodForAllNamespaces({ fieldSelector: `spec.nodeName=${node}` }),
-    ),
-});
-
 /** Lists the pods of a node with what a drain would do with each. Changes nothing. */
 export async function judgePods(
   client: KubernetesClient,
   node: string,
 ): Promise<{ pod: V1Pod; verdict: PodVerdict }[]> {
   const { items } = await podsOn(client, node).list();
-  const judge = async (pod: V1Pod) => ({ pod, verdict: judgePod(pod, await daemonSetExists(client, pod)) });
+  const judge = async (pod: V1Pod) => ({ pod, verdict: judgePod(pod, await daemonSetOfExists(client, pod)) });
   return Promise.all(items.map(judge));
 }
 
-async function daemonSetExists(client: KubernetesClient, pod: V1Pod): Promise<boolean | Error> {
+async function daemonSetOfExists(client: KubernetesClient, pod: V1Pod): Promise<boolean | Error> {
   const name = controllingDaemonSet(pod);
-  const namespace = pod.metadata?.namespace ?? '';
   if (name === undefined) return false;
   try {
-    await client.call(`read DaemonSet ${namespace}/${name}`, () =>
-      client.apps.readNamespacedDaemonSet({ name, namespace }),
-    );
-    return true;
+    return await daemonSetExists(client, pod.metadata?.namespace ?? '', name);
   } catch (error) {
-    if (isNotFound(error)) return false;
     client.options.signal.throwIfAborted();
     return error as Error;
   }

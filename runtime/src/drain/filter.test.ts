@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { ownedBy, pod } from '../testing/cluster.ts';
-import { controllingDaemonSet, judgePod } from './filter.ts';
+import { judgePod } from './filter.ts';
 
 const finished = { status: { phase: 'Succeeded' } };
 const daemon = { metadata: { ownerReferences: [ownedBy('DaemonSet', 'agent')] } };
@@ -52,13 +52,5 @@ describe('kubectl drain --ignore-daemonsets --delete-emptydir-data --force', () 
 
   it('says why it refuses', () => {
     expect(judgePod(pod('one', daemon), refused)).toEqual({ action: 'refuse', why: refused.message });
-  });
-});
-
-describe('the controlling DaemonSet', () => {
-  it('is only an owner of kind DaemonSet that controls the pod', () => {
-    expect(controllingDaemonSet(pod('one', daemon))).toBe('agent');
-    expect(controllingDaemonSet(pod('one'))).toBeUndefined();
-    expect(controllingDaemonSet({})).toBeUndefined();
   });
 });

@@ -1,14 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { isFinished, isMirror } from '../cluster/pods.ts';
+import { controllingDaemonSet, isFinished, isMirror } from '../cluster/pods.ts';
 
 /** What a drain does with one pod. `refuse` stops the drain of the node before its first eviction. */
 export type PodVerdict = { readonly action: 'evict' | 'skip' | 'refuse'; readonly why: string };
-
-/** The name of the DaemonSet that controls the pod; undefined for any other owner. */
-export function controllingDaemonSet(pod: V1Pod): string | undefined {
-  const controller = pod.metadata?.ownerReferences?.find((ref) => ref.controller === true);
-  return controller?.kind === 'DaemonSet' ? controller.name : undefined;
-}
 
 /**
  * Applies the filters of `kubectl drain --ignore-daemonsets --delete-emptydir-data --force`, in its order

@@ -63,15 +63,26 @@ export function buildJob(template: V1CronJob, spec: JobSpec): V1Job {
  */
 export async function readExecutionCronJob(client: KubernetesClient, namespace: string): Promise<V1CronJob> {
   const name = objectNames.executionCronJob;
+  const found = await readCronJob(client, namespace, name);
+  if (found !== undefined) return found;
+  throw new UpgradeError('blocked', `CronJob ${namespace}/${name} does not exist`, {
+    hint: 'Deploy the pipeline, or run from outside the cluster: k8s-upgrade run --kubeconfig …',
+  });
+}
+
+/** Reads a CronJob; undefined when it does not exist. */
+export async function readCronJob(
+  client: KubernetesClient,
+  namespace: string,
+  name: string,
+): Promise<V1CronJob | undefined> {
   try {
     return await client.call(`read CronJob ${name}`, () =>
       client.batch.readNamespacedCronJob({ name, namespace }),
     );
   } catch (error) {
-    if (!isNotFound(error)) throw error;
-    throw new UpgradeError('blocked', `CronJob ${namespace}/${name} does not exist`, {
-      hint: 'Deploy the pipeline, or run from outside the cluster: k8s-upgrade run --kubeconfig …',
-    });
+    if (isNotFound(error)) return undefined;
+    throw error;
   }
 }
 

@@ -46,7 +46,7 @@ function oneNode({ annotations = {}, unschedulable = false, inFlight }: NodeOf) 
   };
   const read = () => readNode(node as unknown as V1Node, annotationsReader(prefix, inFlight));
   const ports: AnnotationPorts = {
-    cluster: { nodes: async () => [read()] },
+    cluster: { nodes: async () => [read()], podsOn: async () => [] },
     writer: {
       async patchNode(_name, changes, cordoned) {
         for (const [key, value] of Object.entries(changes))
@@ -203,8 +203,12 @@ describe('F47: what an earlier rollout left is removed', () => {
   };
   type Act = (ports: AnnotationPorts) => Promise<unknown>;
   const acts: [what: string, act: Act, left: string[]][] = [
-    ['when kubeadm’s step is recorded', (ports) => recordKubeadm(ports, 'node1'), ['changed', 'unfinished']],
-    ['with another change', (ports) => recordChange(ports, 'node1', () => false), ['changed']],
+    [
+      'when kubeadm’s step is recorded',
+      (ports) => recordKubeadm(ports, 'node1'),
+      ['changed', 'daemonSets', 'unfinished'],
+    ],
+    ['with another change', (ports) => recordChange(ports, 'node1', () => false), ['changed', 'daemonSets']],
     ['at the cordon', (ports) => cordon(ports, 'node1'), ['cordoned']],
     ['at the uncordon', (ports) => readmit(ports, 'node1', true), ['soaking']],
     ['at the end of a rollout', clearChanged, []],

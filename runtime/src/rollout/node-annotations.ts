@@ -1,11 +1,12 @@
 /**
- * A rollout's annotations on nodes: which nodes it cordoned, changed, left unfinished, or is soaking. No
- * other module reads or writes them.
+ * A rollout's annotations on nodes: which nodes it cordoned, changed, left unfinished, or is soaking, and
+ * what ran there before. No other module reads or writes them.
  */
 
 import { isConflict, isNotFound } from '../cluster/api-error.ts';
 import type { KubernetesClient } from '../cluster/client.ts';
 import { type ClusterNode, type NodeAnnotations, type ReadAnnotations, timeOf } from '../cluster/nodes.ts';
+import { readyDaemonSets } from '../cluster/pods-on-node.ts';
 import type { ClusterReader } from '../cluster/reader.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { UpgradeError } from '../errors.ts';
@@ -15,8 +16,8 @@ import { type InFlight, type Journal, readNotes } from './journal.ts';
 
 /** What is needed to write these annotations; a stage's context has all of it. */
 export interface AnnotationPorts {
-  /** Reads the nodes before each write. */
-  readonly cluster: Pick<ClusterReader, 'nodes'>;
+  /** Reads the nodes before each write, and their pods before the first change. */
+  readonly cluster: Pick<ClusterReader, 'nodes' | 'podsOn'>;
   /** Writes the annotations and the cordon. */
   readonly writer: Pick<ClusterWriter, 'patchNode'>;
   /** Identifies the rollout in flight. */
@@ -48,6 +49,7 @@ export function annotationsReader(prefix: string, inFlight: InFlight | undefined
     const stale: [key: string, counts: boolean][] = [
       [keys.cordoned, isMarkNeeded],
       [keys.changed, changedAt !== undefined],
+      [keys.daemonSets, changedAt !== undefined],
       [keys.unfinished, changed],
       [keys.soaking, isSoaking],
     ];
@@ -55,6 +57,7 @@ export function annotationsReader(prefix: string, inFlight: InFlight | undefined
       cordonedByUs: isMarked && unschedulable,
       cordonedEarlier: mark !== undefined && !isMarked && unschedulable,
       changedAt,
+      daemonSets: changed ? (annotations[keys.daemonSets]?.split(' ').filter(Boolean) ?? []) : [],
       unfinished: changed && (keys.unfinished in annotations || (isMarked && !unschedulable)),
       kubeadmOnly: changed && annotations[keys.unfinished] === kubeadmMark,
       soakingSince: isSoaking ? soakedFrom : undefined,
@@ -180,6 +183,17 @@ export async function findNode(
   return node;
 }
 
+/** What is written before the rollout's first change of a node: when that was, and what ran there (F34). */
+async function firstChange(
+  { cluster, settings }: AnnotationPorts,
+  name: string,
+  inFlight: InFlight | undefined,
+): Promise<Annotations> {
+  const { changed, daemonSets } = keysOf({ settings });
+  const ready = readyDaemonSets(await cluster.podsOn(name));
+  return { [changed]: stampOf(inFlight), [daemonSets]: ready.join(' ') };
+}
+
 /**
  * Records on the node when this rollout first changed it, and that it is unfinished there. Idempotent.
  *
@@ -195,12 +209,10 @@ export async function recordChange(
   const inFlight = await ports.journal.read();
   const changed = isChanged(node, inFlight);
   if (changed && isInProgress(node)) return;
-  const keys = keysOf(ports);
-  const now = stampOf(inFlight);
   const annotations = {
-    ...(!changed && { [keys.changed]: now }),
+    ...(!changed && (await firstChange(ports, name, inFlight))),
     // Our cordon already records that the node is unfinished.
-    ...(!isInProgress(node) && needsAnnotation(node) && { [keys.unfinished]: now }),
+    ...(!isInProgress(node) && needsAnnotation(node) && { [keysOf(ports).unfinished]: stampOf(inFlight) }),
   };
   await ports.writer.patchNode(name, overStale(node, annotations));
 }
@@ -213,12 +225,13 @@ export async function recordChange(
  */
 export async function recordKubeadm(ports: AnnotationPorts, name: string): Promise<void> {
   const inFlight = await ports.journal.read();
+  const first = await firstChange(ports, name, inFlight);
   await changeNode(ports, name, (node) => {
     const changed = isChanged(node, inFlight);
     if (changed && isInProgress(node)) return undefined;
     return [
       {
-        ...(!changed && { [keysOf(ports).changed]: stampOf(inFlight) }),
+        ...(!changed && first),
         ...(!isInProgress(node) && { [keysOf(ports).unfinished]: kubeadmMark }),
       },
       undefined,
@@ -274,9 +287,9 @@ export async function clearSoaks(ports: AnnotationPorts): Promise<void> {
  * Idempotent. One that is left does no harm, because it is older than the next rollout.
  */
 export async function clearChanged(ports: AnnotationPorts): Promise<void> {
-  const { changed } = keysOf(ports);
+  const { changed, daemonSets } = keysOf(ports);
   for (const node of await ports.cluster.nodes()) {
-    if (node.changedAt !== undefined) await clearAnnotation(ports, [node], changed);
+    if (node.changedAt !== undefined) await clearAnnotation(ports, [node], changed, daemonSets);
     else if (node.stale.length > 0) await clearAnnotation(ports, [node]);
   }
 }
@@ -304,8 +317,9 @@ export async function clearNodeAnnotations(
   ports: Omit<AnnotationPorts, 'journal'>,
   onCleared: (node: ClusterNode) => void,
 ): Promise<void> {
-  const { cordoned, changed, unfinished, soaking } = keysOf(ports);
-  const none = Object.fromEntries([cordoned, changed, unfinished, soaking].map((key) => [key, null]));
+  const { cordoned, changed, daemonSets, unfinished, soaking } = keysOf(ports);
+  const keys = [cordoned, changed, daemonSets, unfinished, soaking];
+  const none = Object.fromEntries(keys.map((key) => [key, null]));
   for (const node of await ports.cluster.nodes()) {
     const isAnnotated = isInProgress(node) || node.stale.length > 0;
     if (!isAnnotated && node.changedAt === undefined && node.soakingSince === undefined) continue;

@@ -29,6 +29,7 @@ export function clusterNode(name: string, change: Partial<ClusterNode> = {}): Cl
     cordonedByUs: false,
     cordonedEarlier: false,
     changedAt: undefined,
+    daemonSets: [],
     unfinished: false,
     kubeadmOnly: false,
     soakingSince: undefined,

@@ -55,6 +55,11 @@ export interface FakeCluster {
    * fail.
    */
   onScript: (node: string, name: string, args: readonly string[]) => Promise<void>;
+  /**
+   * Called when a pod is to be tried on a node; adds the pod, and returns the name of its Job. @default there
+   * is no template, and so no Job
+   */
+  onNodeCheck: (node: string) => string | undefined;
   /** Called when the run waits for the static pods of a node; throw to fail. */
   onStaticPods: (node: string) => Promise<void>;
   /** The result of a snapshot; throw to fail. */
@@ -146,6 +151,7 @@ export function fakeContext(options: FakeOptions = {}): { ctx: Context; fake: Fa
     onDrain: async () => {},
     onPrepare: async () => {},
     onScript: async () => {},
+    onNodeCheck: () => undefined,
     onStaticPods: async () => {},
     takeSnapshot: async () => ({
       path: '/backup/new.db',
@@ -250,6 +256,12 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
       unreadableNodes: async () => fake.unreadable,
       apiServers: async () => fake.pods.filter((pod) => componentOf(pod) === 'kube-apiserver'),
       pods: async () => fake.pods,
+      podsOn: async (node) => fake.pods.filter(({ spec }) => spec?.nodeName === node),
+      async waitForPodsOn(node, what, done, _wait, pending) {
+        const pods = fake.pods.filter(({ spec }) => spec?.nodeName === node);
+        if (!(await done(pods))) throw new TimeoutError(what, 50, pending());
+      },
+      daemonSetExists: async () => true,
       budgets: async () => [],
       async waitForNode(name, what, done) {
         if (!done(fake.node(name))) throw new TimeoutError(what, 50);
@@ -263,7 +275,7 @@ function reading(fake: FakeCluster): Pick<Context, 'cluster'> {
 function writing(
   fake: FakeCluster,
   target: Release,
-): Pick<Context, 'writer' | 'journal' | 'shell' | 'snapshots' | 'drain' | 'startNextJob'> {
+): Pick<Context, 'writer' | 'journal' | 'shell' | 'snapshots' | 'drain' | 'nodeCheck' | 'startNextJob'> {
   const record = (effect: string) => void fake.effects.push(effect);
   return {
     writer: {
@@ -365,6 +377,10 @@ function writing(
       record(`${node.name} drain`);
       await fake.onDrain(node.name, cordon);
       return { evicted: ['apps/web'] };
+    },
+    nodeCheck: {
+      start: async (node) => fake.onNodeCheck(node),
+      untilScheduled: async () => undefined,
     },
     async startNextJob(avoid) {
       record(`next Job, not on ${avoid}`);

@@ -41,7 +41,7 @@ export const bothSteps = (node: string, role: 'master' | 'worker') => [
 /** The effects of upgrading one node, from its preparation to its uncordon or, with `soak`, its soak. */
 export const upgraded = (node: string, role: 'master' | 'worker', after: string) => [
   prepared(node, role),
-  `${node} annotate touched unfinished`,
+  `${node} annotate touched daemon-sets unfinished`,
   kubeadmStep(node, role),
   `${node} cordon cordoned`,
   `${node} drain`,
@@ -56,7 +56,7 @@ export const snapshot = ['k8s-master snapshot before 1.34.5', 'journal snapshot 
 /** The effects of clearing the annotations of a rollout that has changed these nodes. */
 export const cleared = (...nodes: string[]) => [
   'journal clear',
-  ...nodes.map((node) => `${node} annotate touched-`),
+  ...nodes.map((node) => `${node} annotate touched- daemon-sets-`),
 ];
 /** The effects on one node. */
 export const effectsOn = (fake: FakeCluster, node: string) =>

@@ -3,6 +3,7 @@ import type { ClusterWriter } from '../cluster/writer.ts';
 import type { DrainResult } from '../drain/drain.ts';
 import { checkGates, type Gate, type GatePorts, type Verdict } from '../gates/gate.ts';
 import type { StartNextJob } from '../jobs/next-job.ts';
+import type { NodeCheck } from '../jobs/node-check.ts';
 import type { Report } from '../report/events.ts';
 import type { Journal } from '../rollout/journal.ts';
 import { annotationsReader } from '../rollout/node-annotations.ts';
@@ -33,6 +34,8 @@ export interface Context extends GatePorts {
   readonly snapshots: Snapshots;
   /** Drains a node. */
   readonly drain: Drainer;
+  /** Tries whether pods work on a node. */
+  readonly nodeCheck: NodeCheck;
   /** Submits the next Job of the run. */
   readonly startNextJob: StartNextJob;
   /** Sends events to the log, Slack, metrics and Events. */

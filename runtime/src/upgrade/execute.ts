@@ -5,6 +5,7 @@ import type { ClusterReader } from '../cluster/reader.ts';
 import { clusterWriter } from '../cluster/writer.ts';
 import { drain } from '../drain/drain.ts';
 import { nextJobStarter, type StartNextJob, successorOf } from '../jobs/next-job.ts';
+import { type NodeCheck, nodeCheck } from '../jobs/node-check.ts';
 import { assertScheduled } from '../jobs/unscheduled.ts';
 import { PrometheusAlerts } from '../prometheus/alerts.ts';
 import { prometheusMetrics } from '../prometheus/metrics.ts';
@@ -87,7 +88,8 @@ export async function openContext(
 ): Promise<Context> {
   const ports = await openPorts(options, mayWrite, (event) => report.emit(event));
   const { settings, request } = options;
-  const shared = { ...ports, settings, request, report, signal: options.stop };
+  const check = nodeCheckOf(options, ports, (text) => report.emit({ type: 'notice', text }));
+  const shared = { ...ports, settings, request, report, nodeCheck: check, signal: options.stop };
   if (request.dryRun) {
     const dry = dryRunPorts({ ...ports, drainSettings: settings.drain }, request.target, ports.announce);
     // Nothing is drained, so this process need not move to another node.
@@ -106,6 +108,18 @@ export async function openContext(
     startNextJob: nextJob(options, ports),
     ownNode: options.ownNode,
   };
+}
+
+function nodeCheckOf(
+  { settings, request, stop: signal }: ExecuteOptions,
+  { client, writer }: Ports,
+  onNotice: (text: string) => void,
+): NodeCheck {
+  const { namespace, timing } = settings;
+  const { unschedulable, nodeReady } = timing;
+  const timeLimit = unschedulable + nodeReady;
+  const { dryRun } = request;
+  return nodeCheck({ client, writer, namespace, dryRun, unschedulable, timeLimit, signal, onNotice });
 }
 
 function nextJob(

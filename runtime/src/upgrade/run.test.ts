@@ -217,7 +217,7 @@ describe('a resumed run (F5)', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
     expect(effectsOn(fake, 'k8s-node2')).toEqual([
       'k8s-node2 annotate soaking-',
-      'k8s-node2 annotate touched-',
+      'k8s-node2 annotate touched- daemon-sets-',
     ]);
   });
 
@@ -348,7 +348,7 @@ describe('the end of a rollout', () => {
     });
     fake.firing = async () => [];
     expect((await run({ ctx })).outcome).toBe('done');
-    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 annotate touched unfinished');
+    expect(effectsOn(fake, 'k8s-node1')).toContain('k8s-node1 annotate touched daemon-sets unfinished');
     expect(fake.node('k8s-node1').changedAt).toBeUndefined();
   });
 

@@ -113,6 +113,7 @@ export class LabApi implements ApiServer {
     return new PodRunner({
       dir: options.dir,
       store: this.store,
+      url: () => this.url,
       caPem: this.#identity.caPem,
       entrypoints: options.entrypoints ?? {},
       extraEnv: options.extraEnv ?? {},

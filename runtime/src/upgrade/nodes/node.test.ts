@@ -154,7 +154,7 @@ describe('a drain that fails', () => {
     });
     expect(effectsOn(fake, 'k8s-node2')).toEqual([
       prepared('k8s-node2', 'worker'),
-      'k8s-node2 annotate touched unfinished',
+      'k8s-node2 annotate touched daemon-sets unfinished',
       kubeadmStep('k8s-node2', 'worker'),
       'k8s-node2 cordon cordoned',
       'k8s-node2 drain',
@@ -294,7 +294,7 @@ describe('a node that is drained before kubeadm', () => {
       prepared('k8s-master', 'master'),
       'k8s-master cordon cordoned',
       'k8s-master drain',
-      'k8s-master annotate touched',
+      'k8s-master annotate touched daemon-sets',
       inOne('k8s-master', 'master'),
       'k8s-master uncordon cordoned- soaking-',
     ]);

@@ -5,12 +5,13 @@ import { remaining } from '../../rollout/remaining.ts';
 import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import type { Context } from '../context.ts';
+import { tryBefore } from './node-works.ts';
 import { reportPhase, since } from './phase.ts';
 import { prepareArguments } from './script-arguments.ts';
 
 /**
- * Downloads the target's packages on the node and pulls its images, while the node still serves: what cannot
- * be had is found before anything is changed there (F54, F70). Idempotent. Returns at once for a node that is
+ * Tries a pod on the node, downloads the target's packages and pulls its images, while the node still serves:
+ * what cannot be had is found before anything is changed there (F34, F54, F70). Idempotent. Returns at once for a node that is
  * in progress, because its script fetches what is missing.
  *
  * @throws BlockedError when something cannot be had; the node is neither cordoned nor changed.
@@ -19,6 +20,7 @@ export async function prepareNode(ctx: Context, node: ClusterNode): Promise<void
   if (isInProgressOf(node, await ctx.journal.read())) return;
   const started = Date.now();
   reportPhase(ctx, node, 'preparing');
+  await tryBefore(ctx, node);
   const args = prepareArguments(ctx, node.controlPlane ? 'master' : 'worker');
   await ctx.shell.script(node, 'update_k8s', args, ctx.settings.timing.script).catch((error) => {
     if (!(error instanceof ScriptError)) throw error;

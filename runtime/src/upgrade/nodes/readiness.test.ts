@@ -71,7 +71,7 @@ describe('a node after its script (F69)', () => {
       kubeletStep('k8s-master', 'master'),
       'k8s-master static pods',
       'k8s-master uncordon cordoned- soaking-',
-      'k8s-master annotate touched-',
+      'k8s-master annotate touched- daemon-sets-',
     ]);
     expect(fake.effects.filter((effect) => effect.endsWith('static pods'))).toHaveLength(2);
   });

@@ -5,6 +5,7 @@ import { ScriptError } from '../../ssh/node-shell.ts';
 import { logOf } from '../../ssh/scripts.ts';
 import { ConnectionError } from '../../ssh/session.ts';
 import type { Context } from '../context.ts';
+import { becomeUsable } from './node-works.ts';
 import { reportPhase, since } from './phase.ts';
 import { awaitStaticPods, becomeReady } from './readiness.ts';
 import { type NodeRole, type Step, upgradeArguments } from './script-arguments.ts';
@@ -26,7 +27,7 @@ export async function upgradeComponents(ctx: Context, node: ClusterNode, role: N
 }
 
 /**
- * Upgrades the drained node and waits until it is up.
+ * Upgrades the drained node and waits until it is up and pods work there.
  *
  * @param step `kubelet` when kubeadm's step is done. @default both
  * @throws UpgradeError (failed): the node stays cordoned.
@@ -43,12 +44,19 @@ export async function upgradeDrained(
   await runScript(ctx, node, role, step);
   reportPhase(ctx, node, 'updated', { seconds: since(started) });
   await withStateOnError(ctx, node, () => becomeReady(ctx, node));
+  const see = `See its pods of the network, storage and DNS: kubectl get pods -A -o wide --field-selector spec.nodeName=${node.name}`;
+  await withStateOnError(ctx, node, () => becomeUsable(ctx, node.name), see);
 }
 
-async function withStateOnError(ctx: Context, node: ClusterNode, wait: () => Promise<void>): Promise<void> {
+async function withStateOnError(
+  ctx: Context,
+  node: ClusterNode,
+  wait: () => Promise<void>,
+  see = `See journalctl -u kubelet on ${node.name}.`,
+): Promise<void> {
   await wait().catch(async (error) => {
     if (ctx.signal.aborted || !(error instanceof UpgradeError)) throw error;
-    throw await withNodeState(ctx, node, error, `See journalctl -u kubelet on ${node.name}.`);
+    throw await withNodeState(ctx, node, error, see);
   });
 }
 

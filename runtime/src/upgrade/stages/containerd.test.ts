@@ -46,7 +46,7 @@ describe('containerd on the control plane', () => {
     const { ctx, fake } = fakeContext({ stages: 'containerd', nodes: [master(old), current('k8s-node1')] });
     expect((await run({ ctx })).outcome).toBe('done');
     expect(effectsOn(fake, 'k8s-master')).toEqual([
-      'k8s-master annotate touched unfinished',
+      'k8s-master annotate touched daemon-sets unfinished',
       `k8s-master ${update}`,
       'k8s-master annotate unfinished-',
     ]);
@@ -59,7 +59,7 @@ describe('containerd on the control plane', () => {
       if (name === 'update_containerd') throw new Error('killed here');
     };
     await expect(run({ ctx })).rejects.toThrow('killed here');
-    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master annotate touched');
+    expect(effectsOn(fake, 'k8s-master')).toContain('k8s-master annotate touched daemon-sets');
     expect(fake.node('k8s-master').unfinished).toBe(false);
   });
 

@@ -31,7 +31,7 @@ describe('the repository', () => {
     expect(effectsOn(fake, 'k8s-node9').slice(0, 3)).toEqual([
       'k8s-node9 set_repository --minor 1.35 --url https://pkgs.k8s.io/core:/stable:/',
       'k8s-node9 prepare --role worker --release 1.35.1',
-      'k8s-node9 annotate touched unfinished',
+      'k8s-node9 annotate touched daemon-sets unfinished',
     ]);
     expect(switched(fake).filter((effect) => effect.startsWith('k8s-node2'))).toHaveLength(1);
     expect(checked).toContain('k8s-node9');

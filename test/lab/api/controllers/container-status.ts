@@ -38,6 +38,7 @@ export function endedStatus(
     startedAt: exit.startedAt,
     finishedAt: now(),
     containerID,
+    ...(exit.message !== undefined && { message: exit.message }),
   };
   return {
     name,

@@ -49,6 +49,8 @@ export class Kubelets {
    * at once
    */
   probesLate = false;
+  /** Nodes whose network add-on does not work: no pod of theirs gets an address. */
+  readonly withoutNetwork = new Set<string>();
   readonly #kit: Kit;
   readonly #runner: PodRunner;
   readonly #outage: (ms: number) => void;
@@ -214,6 +216,18 @@ export class Kubelets {
   }
 
   #startPod(pod: Pod, work: Work): void {
+    if (pod.spec?.hostNetwork !== true && this.withoutNetwork.has(pod.spec?.nodeName ?? '')) {
+      const message =
+        'Failed to create pod sandbox: plugin type="flannel" failed (add): open /run/flannel/subnet.env: no such file or directory';
+      this.#kit.event(pod, {
+        type: 'Warning',
+        reason: 'FailedCreatePodSandBox',
+        message,
+        component: 'kubelet',
+      });
+      work.cancel.push(this.#kit.later(this.#kit.timings.jobBackoff, () => this.#startPod(pod, work)));
+      return;
+    }
     if (this.#runner.runs(pod)) {
       this.#runProcesses(pod, work).catch((error) => console.error('lab kubelet:', error));
       return;

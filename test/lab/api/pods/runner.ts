@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { now, type Store } from '../store.ts';
 import type { Container, Pod } from '../types.ts';
 import { ContainerLog } from './log.ts';
@@ -18,6 +19,8 @@ export interface RunnerOptions {
   readonly dir: string;
   /** Where pods, ConfigMaps and Secrets are read. */
   readonly store: Pick<Store, 'get'>;
+  /** URL of the API server, at which pods find it. */
+  readonly url: () => string;
   /** CA certificate for the volume of the service account, PEM. */
   readonly caPem: string;
   /** Image prefix → entrypoint. Only pods with such an image run as processes. */
@@ -37,12 +40,16 @@ export interface Exit {
   readonly reason: 'Completed' | 'Error' | 'OOMKilled' | 'StartError';
   /** RFC 3339. */
   readonly startedAt: string;
+  /** The termination message: the end of the log of a container that failed, where that is asked for. */
+  readonly message?: string;
 }
 
 interface Running {
   readonly child: ChildProcess;
   oom: boolean;
 }
+
+const clusterDns = fileURLToPath(new URL('cluster-dns.cjs', import.meta.url));
 
 const signals = {
   SIGHUP: 1,
@@ -56,6 +63,8 @@ const signals = {
 
 /** Runs containers as processes on this machine. There is no mount namespace: paths are rewritten instead. */
 export class PodRunner {
+  /** Nodes whose pods cannot resolve the cluster's names. */
+  readonly withoutDns = new Set<string>();
   readonly #options: RunnerOptions;
   readonly #running = new Map<string, Running>();
   readonly #logs = new Map<string, ContainerLog[]>();
@@ -111,7 +120,8 @@ export class PodRunner {
     file.end();
     const reason =
       failure !== undefined ? 'StartError' : running.oom ? 'OOMKilled' : code === 0 ? 'Completed' : 'Error';
-    return { code, reason, startedAt };
+    const saysWhy = container.terminationMessagePolicy === 'FallbackToLogsOnError' && code !== 0;
+    return { code, reason, startedAt, ...(saysWhy && { message: log.text().slice(-2048) }) };
   }
 
   /**
@@ -188,13 +198,17 @@ export class PodRunner {
     const kubeconfig = join(directory, 'kubeconfig');
     await writeFile(kubeconfig, account.kubeconfig, { mode: 0o600 });
     const own = containerEnv(store, pod, container);
+    const { hostname, port } = new URL(this.#options.url());
     const env = {
       PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
       HOME: directory,
       HOSTNAME: pod.metadata.name,
       KUBECONFIG: kubeconfig,
-      // The kubelet sets it in every pod. The server's real address is in the kubeconfig.
-      KUBERNETES_SERVICE_HOST: '10.96.0.1',
+      // The kubelet sets these in every pod.
+      KUBERNETES_SERVICE_HOST: hostname,
+      KUBERNETES_SERVICE_PORT: port,
+      NODE_OPTIONS: `--require=${clusterDns}`,
+      LAB_DNS: this.withoutDns.has(pod.spec?.nodeName ?? '') ? 'down' : 'up',
       ...this.#options.extraEnv,
       ...Object.fromEntries(Object.entries(own).map(([k, v]) => [k, realPaths(v, mounts)])),
     };
