@@ -31,6 +31,13 @@ describe('the network policies', () => {
     '*: 443',
   ];
 
+  it('let a node check reach DNS and the API server, and nothing else (F34)', () => {
+    expect(reached('k8s-node-check')).toEqual([
+      'kube-system 169.254.20.10/32 10.96.0.10/32: 53/udp,53',
+      '10.0.0.0/8 172.16.0.0/12 192.168.0.0/16: 443,6443',
+    ]);
+  });
+
   it('deny all ingress and egress by default', () => {
     const { spec } = pipeline().named('kubernetes_network_policy_v1', 'deny-by-default') as {
       spec: PolicySpec;

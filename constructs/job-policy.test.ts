@@ -98,8 +98,34 @@ describe('the policy, evaluated', () => {
     ['a later Job', jobOf('k8s-version-upgrade', '--inputs', '{}', '--run-id', 'r', '--leg', '2')],
     ['a detection', jobOf('k8s-version-check')],
     ['a detection without dispatch', jobOf('k8s-version-check', '--dry-run')],
+    ['a node check', jobOf('k8s-node-check')],
   ])('admits %s', (_, { job }) => {
     expect(refusals(policy.spec, job)).toEqual([]);
+  });
+
+  it.each<[string, Tamper, string]>([
+    [
+      'a service account',
+      (pod) => Object.assign(pod, { serviceAccountName: 'k8s-version-upgrade' }),
+      'no token',
+    ],
+    ['a token', (pod) => Object.assign(pod, { automountServiceAccountToken: true }), 'no token'],
+    ['the token that is the default', (pod) => void delete pod.automountServiceAccountToken, 'no token'],
+    [
+      'the credentials',
+      (pod) => pod.volumes?.push({ name: 'more', secret: { secretName: 'k8s-upgrade-creds' } }),
+      'the only volumes',
+    ],
+    [
+      'a host path',
+      (pod) => pod.volumes?.push({ name: 'more', hostPath: { path: '/' } }),
+      'the only volumes',
+    ],
+    ['a command', (pod) => Object.assign(container(pod), { command: ['sh'] }), 'the program must be'],
+  ])('refuses a node check with %s', (_, tamper, message) => {
+    const { job, pod } = jobOf('k8s-node-check');
+    tamper(pod);
+    expect(refusals(policy.spec, job).join()).toContain(message);
   });
 
   it.each(tampered)('refuses %s', (_, tamper, message) => {

@@ -44,7 +44,7 @@ export class NodeCheckCronJob extends Construct {
         jobTemplate: {
           metadata: { labels },
           spec: {
-            // Each pod tries for half a minute; the network of a node may need longer.
+            // The network of a node that has just started may need some minutes.
             backoffLimit: 6,
             ttlSecondsAfterFinished: finishedCheckSeconds,
             template: {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { V1CronJob, V1Job, V1Pod } from '@kubernetes/client-node';
 import type { KubernetesClient } from '../cluster/client.ts';
+import { isFinished } from '../cluster/pods.ts';
 import type { ClusterWriter } from '../cluster/writer.ts';
 import { UpgradeError } from '../errors.ts';
 import { objectNames } from '../names.ts';
@@ -106,7 +107,8 @@ const onlyOn = (node: string) => ({
 export function missingOfCheck(pods: readonly V1Pod[], job: string): string | undefined {
   const own = pods.filter((pod) => jobOf(pod) === job);
   if (own.some(({ status }) => status?.phase === 'Succeeded')) return undefined;
-  const pod = newestPod(own);
+  // One that has failed says why; the Job has already started another.
+  const pod = newestPod(own.filter(isFinished)) ?? newestPod(own);
   if (pod === undefined) return `no pod of Job ${job} has started there`;
   return `pod ${pod.metadata?.name} ${stateOf(pod)}`;
 }

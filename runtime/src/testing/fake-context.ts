@@ -18,6 +18,7 @@ import { previewOutput } from './preview.ts';
 
 const release = (text: string): Release => parseRelease('test', text);
 const keys = annotationKeys('viktorbarzin.me');
+const wordsOf = (text: string | null | undefined) => text?.split(' ').filter(Boolean) ?? [];
 const time = (text: string | null | undefined) => (text ? Date.parse(text) : undefined);
 
 /** A control-plane node, `k8s-master` unless changed. */
@@ -290,12 +291,14 @@ function writing(
             ...words,
           ].join(' '),
         );
-        const { cordonedByUs, changedAt, unfinished, kubeadmOnly, soakingSince, stale } = fake.node(name);
+        const { cordonedByUs, changedAt, daemonSets, unfinished, kubeadmOnly, soakingSince, stale } =
+          fake.node(name);
         const timeIn = (key: string, before: number | undefined) =>
           key in annotations ? time(annotations[key]) : before;
         fake.change(name, {
           cordonedByUs: keys.cordoned in annotations ? annotations[keys.cordoned] !== null : cordonedByUs,
           changedAt: timeIn(keys.changed, changedAt),
+          daemonSets: keys.daemonSets in annotations ? wordsOf(annotations[keys.daemonSets]) : daemonSets,
           unfinished: keys.unfinished in annotations ? annotations[keys.unfinished] !== null : unfinished,
           kubeadmOnly:
             keys.unfinished in annotations ? annotations[keys.unfinished] === 'kubeadm' : kubeadmOnly,

@@ -33,7 +33,7 @@ const checks: readonly [missing: string, check: Check][] = [
 
 /**
  * `k8s-upgrade check-node`: tries, from within a pod, what every pod needs of its node. Each check is tried
- * for about half a minute, as the network of a node that has just started may be late.
+ * a few times, as the network of a node that has just started may be late; then the Job starts another pod.
  *
  * @throws UpgradeError (failed) naming what does not work.
  */
@@ -41,7 +41,7 @@ export async function checkNodeCommand(options: CheckNodeOptions): Promise<void>
   const failures = await Promise.all(
     checks.map(async ([missing, check]) => {
       try {
-        await pRetry(() => check(options, process.env), { retries: 5, minTimeout: 500, maxTimeout: 5_000 });
+        await pRetry(() => check(options, process.env), { retries: 3, minTimeout: 500 });
         return undefined;
       } catch (error) {
         return `${missing}: ${(error as Error).message}`;

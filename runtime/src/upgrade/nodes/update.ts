@@ -44,7 +44,7 @@ export async function upgradeDrained(
   await runScript(ctx, node, role, step);
   reportPhase(ctx, node, 'updated', { seconds: since(started) });
   await withStateOnError(ctx, node, () => becomeReady(ctx, node));
-  const see = `See its pods of the network, storage and DNS: kubectl get pods -A -o wide --field-selector spec.nodeName=${node.name}`;
+  const see = `See its pods of the network, storage and DNS (kubectl get pods -A -o wide --field-selector spec.nodeName=${node.name}).`;
   await withStateOnError(ctx, node, () => becomeUsable(ctx, node.name), see);
 }
 
