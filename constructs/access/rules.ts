@@ -146,7 +146,8 @@ export function executorRules(scope: AccessScope): AccessRules {
         ...executionTemplateRead,
         resourceNames: [objectNames.executionCronJob, objectNames.nodeCheckCronJob],
       },
-      // Creates these Jobs. Before the first stage: had this Job already handed over when it was killed (list)?
+      // Creates these Jobs. Before the first stage: had this Job already handed over when it was killed
+      // (list)?
       { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'list'] },
     ],
     kubeSystem: [

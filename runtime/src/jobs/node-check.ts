@@ -44,13 +44,13 @@ export interface NodeCheckPorts extends ScheduleOptions {
 /** The check of nodes by the template in the cluster. */
 export function nodeCheck(ports: NodeCheckPorts): NodeCheck {
   const { client, namespace, writer } = ports;
-  let told = false;
+  let reported = false;
   return {
     async start(node) {
       const template = await readCronJob(client, namespace, objectNames.nodeCheckCronJob);
       if (template === undefined) {
-        if (!told) ports.onNotice(notTried(namespace));
-        told = true;
+        if (!reported) ports.onNotice(notTried(namespace));
+        reported = true;
         return undefined;
       }
       const job = await writer.createJob(buildNodeCheck(template, node, ports.timeLimit));

@@ -3,9 +3,9 @@ import { longestWait, type Settings } from '../settings/settings.ts';
 /**
  * The longest that a healthy run may take, milliseconds: every node waits for its gates, is tried with a pod
  * and prepared, waits again, drains, runs its script, becomes Ready, is tried again and soaks as long as
- * settings and alerts allow, plus the stages before and after. A drain before the kubelet adds a script, a wait for its static pods and one for
- * the gates. It is the time-out of the agent service (F2); older in-flight annotations count as
- * abandoned (F7).
+ * settings and alerts allow, plus the stages before and after. A drain before the kubelet adds a script, a
+ * wait for its static pods and one for the gates. It is the time-out of the agent service (F2); older
+ * in-flight annotations count as abandoned (F7).
  */
 export function longestRun(nodeCount: number, settings: Settings): number {
   const { timing, drain, ssh } = settings;

@@ -16,7 +16,7 @@ export interface CheckNodeOptions {
   readonly caFile: string;
 }
 
-/** A name that every cluster's DNS has, in each namespace's search path. kubeadm's certificates have it, too. */
+/** A name that every cluster's DNS has, in each search path. kubeadm's certificates have it, too. */
 const serverName = 'kubernetes.default.svc';
 
 /** Time limit of one attempt, milliseconds. */

@@ -11,8 +11,8 @@ import { prepareArguments } from './script-arguments.ts';
 
 /**
  * Tries a pod on the node, downloads the target's packages and pulls its images, while the node still serves:
- * what cannot be had is found before anything is changed there (F34, F54, F70). Idempotent. Returns at once for a node that is
- * in progress, because its script fetches what is missing.
+ * what cannot be had is found before anything is changed there (F34, F54, F70). Idempotent. Returns at once
+ * for a node that is in progress, because its script fetches what is missing.
  *
  * @throws BlockedError when something cannot be had; the node is neither cordoned nor changed.
  */
