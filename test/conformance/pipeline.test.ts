@@ -38,7 +38,8 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
   it('accepts what is deployed, and admits its pods as restricted', async () => {
     const { metadata } = await rest.get(namespace);
     expect(metadata.labels['pod-security.kubernetes.io/enforce']).toBe('restricted');
-    for (const name of [objectNames.detectionCronJob, objectNames.executionCronJob]) {
+    const { detectionCronJob, executionCronJob, nodeCheckCronJob } = objectNames;
+    for (const name of [detectionCronJob, executionCronJob, nodeCheckCronJob]) {
       const cronJob = await rest.get(`/apis/batch/v1/namespaces/${objectNames.namespace}/cronjobs/${name}`);
       const { metadata: template, spec } = cronJob.spec.jobTemplate.spec.template;
       const pod = { metadata: { ...template, name: 'admitted' }, spec };
@@ -102,10 +103,20 @@ describe.each(courses)('on a real control plane, %s', (_what, kind, options) => 
     };
     const same = await create(() => undefined);
     expect(same.code, JSON.stringify(same.body)).toBe(201);
+    const checks = await rest.get(`${jobs}?labelSelector=app%3D${objectNames.nodeCheckCronJob}`);
+    const [check] = checks.items as Job[];
+    const checkOf = (pod: object) => {
+      const spec = { ...(check?.spec?.template.spec as unknown as PodSpec), ...pod };
+      const body: KubeObject = { metadata: { generateName: 'job-' }, spec: { template: { spec } } };
+      return rest.send('POST', `${jobs}?dryRun=All`, body);
+    };
+    expect((await checkOf({})).code).toBe(201);
+    const withToken = await checkOf({ automountServiceAccountToken: true });
+    expect([withToken.code, withToken.body.message]).toEqual([422, expect.stringContaining('no token')]);
     const changes: [string, (container: Container) => void][] = [
       ['the image must be', (c) => Object.assign(c, { image: 'registry.invalid/shell:1' })],
-      ['the program must be run or detect', (c) => Object.assign(c, { command: ['bash'] })],
-      ['the program must be run or detect', (c) => c.args.push('--settings=/dev/stdin')],
+      ['the program must be', (c) => Object.assign(c, { command: ['bash'] })],
+      ['the program must be', (c) => c.args.push('--settings=/dev/stdin')],
       [
         'the only environment variables allowed are',
         (c) => c.env.push({ name: 'NODE_OPTIONS', value: '--inspect' }),
