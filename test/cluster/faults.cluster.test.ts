@@ -26,10 +26,11 @@ async function start(
 }
 
 describe('F70: the packages of the target are published and its images are not', () => {
-  it('the run is blocked before a node changes, and the next one completes', {
+  it("F70 F47: the run is blocked before a node changes; the next one completes and keeps a person's cordon", {
     timeout: 900_000,
   }, async () => {
     const { cluster, pipeline } = await start();
+    await cluster.kubectl('cordon', master);
     const before = { ...(await stateOf(cluster)), pods: await podsOf(cluster) };
     await cluster.publish(target, { images: false });
     await pipeline.detect();
@@ -58,7 +59,9 @@ describe('F70: the packages of the target are published and its images are not',
     await pipeline.detect();
     await pipeline.completed([metadata.name]);
     await cluster.ready();
-    expect(await stateOf(cluster), await pipeline.story()).toEqual(await expectedState(cluster, target));
+    expect(await stateOf(cluster), await pipeline.story()).toEqual(
+      await expectedState(cluster, target, [master]),
+    );
   });
 });
 

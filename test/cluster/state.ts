@@ -87,8 +87,16 @@ async function nodeState(
   };
 }
 
-/** The state that a cluster must have at a release: what that release's own kubeadm says. */
-export async function expectedState(cluster: KubeadmCluster, release: string): Promise<ClusterState> {
+/**
+ * The state that a cluster must have at a release: what that release's own kubeadm says.
+ *
+ * @param cordoned names of the nodes that a person has cordoned. @default none
+ */
+export async function expectedState(
+  cluster: KubeadmCluster,
+  release: string,
+  cordoned: readonly string[] = [],
+): Promise<ClusterState> {
   const [first] = cluster.nodes;
   const listed = await first?.exec('kubeadm', 'config', 'images', 'list', `--kubernetes-version=v${release}`);
   const images = new Map(
@@ -107,7 +115,7 @@ export async function expectedState(cluster: KubeadmCluster, release: string): P
     kubelet: release,
     packages: Object.fromEntries(packages.map((name) => [name, `${release}-1.1`])),
     held: packages.toSorted(),
-    cordoned: false,
+    cordoned: cordoned.includes(node.name),
     annotations: [],
     images: Object.fromEntries(
       components
