@@ -4,7 +4,8 @@ import type { KubeadmCluster } from './cluster.ts';
 const image = 'docker.io/library/web:1';
 const namespace = 'default';
 
-const web = {
+/** A container that serves, and is Ready at once. Its image is on every node. */
+export const web = {
   name: 'web',
   image,
   imagePullPolicy: 'IfNotPresent',
