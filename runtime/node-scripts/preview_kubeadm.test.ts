@@ -100,6 +100,30 @@ describe('preview_kubeadm.sh', () => {
     expect(addOns).toBe(undefined);
   });
 
+  it('says why kubeadm does not show the manifest of etcd, and shows the rest', async () => {
+    write('/etc/kubernetes/pki/ca.crt', 'of an authority whose key is elsewhere\n');
+    rmSync(join(bench.node.paths.root, '/etc/kubernetes/pki/ca.key'), { force: true });
+    const { exit, stdout } = await bench.run('preview_kubeadm.sh');
+    const { files, unknownEtcd, addOns } = parsePreview('k8s-master', exit, stdout);
+    expect(unknownEtcd).toMatch(
+      /^kubeadm init phase etcd local .*: the super-admin\.conf file does not exist/,
+    );
+    expect([...files.keys()]).toEqual(Object.keys(unchanged).filter((path) => !path.endsWith('etcd.yaml')));
+    expect(addOns).toHaveLength(4);
+  });
+
+  it('names the proxy variables that kubeadm passes to kube-proxy, without their values', async () => {
+    const { environment } = bench.node;
+    Object.assign(environment, {
+      HTTPS_PROXY: 'http://user:password@proxy',
+      no_proxy: '10.0.0.0/8',
+      OTHER: 'x',
+    });
+    const { stdout, exit } = await bench.run('preview_kubeadm.sh');
+    expect(parsePreview('k8s-master', exit, stdout).proxies.toSorted()).toEqual(['HTTPS_PROXY', 'no_proxy']);
+    expect(stdout).not.toContain('password');
+  });
+
   it.each([
     [['--patches', '/etc/none'], 1, 'error: kubeadm.patches: /etc/none is not a directory on this node'],
     [['--patches'], 2, 'error: --patches: expected a value'],

@@ -2,7 +2,7 @@ import { expect, onTestFinished } from 'vitest';
 import { annotationKeys, metrics, objectNames } from '../../runtime/src/names.ts';
 import type { AnyLab } from '../lab/lab.ts';
 import { type Scenario, scenarios } from '../lab/rehearse/scenarios.ts';
-import { changesByPrograms, cluster, drained, kubeadmOverlaps, slackEnds } from './observe.ts';
+import { changesByPrograms, cluster, drained, jobsOfRuns, kubeadmOverlaps, slackEnds } from './observe.ts';
 import { startLab } from './start-lab.ts';
 
 const keys = annotationKeys('viktorbarzin.me');
@@ -15,11 +15,7 @@ const endStates: Record<string, (lab: AnyLab) => Promise<void>> = {
     expect(
       lab.node('k8s-master').history.filter((run) => run.args[0] === 'upgrade' && run.args[1] === 'apply'),
     ).toHaveLength(1);
-    expect(
-      (await lab.api.requestLog()).filter(
-        (r) => r.resource === 'jobs' && r.verb === 'create' && r.user.includes('system:serviceaccount'),
-      ),
-    ).toHaveLength(2);
+    expect(await jobsOfRuns(lab)).toHaveLength(2);
   },
   async minor(lab) {
     await expectFinished(lab, '1.35.3');

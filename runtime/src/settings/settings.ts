@@ -193,7 +193,7 @@ export const settingsSchema = z.strictObject({
       addOns: z.array(addOnRule).default([]),
       /**
        * Changes of kubeadm beyond images and versions that do not close a gate, as that gate names them:
-       * `kubelet maxPods`, `kube-proxy`. Default: none.
+       * `kubelet maxPods`, `kube-proxy`; `etcd` where kubeadm does not show etcd's manifest. Default: none.
        */
       acceptChanges: z.array(changeName).default([]),
       /** Version `X.Y.Z` of the oldest member of an external etcd. Default: etcd runs in the cluster. */

@@ -38,6 +38,8 @@ dry_run_phase() {
       for component in "${components[@]:1}"; do
         render "$component" "v$uploaded" | patched "$component" | would_write "/etc/kubernetes/manifests/$component.yaml"
       done
+      # DryRunStaticPodUpgrade in phases/upgrade/staticpods.go
+      rm -rf -- "${KUBEADM_UPGRADE_DRYRUN_DIR:-/nonexistent}"
       ;;
     kubelet-config)
       mkdir -p "$fs/etc/kubernetes/tmp"
@@ -62,5 +64,8 @@ dry_run_etcd() {
   [[ -z $patches ]] || fatal "can not mix '--config' with arguments [patches]"
   patches=$(sed -nE '/^patches:/{n;s/^  directory: //p}' "$config")
   printf '[etcd] Creating static Pod manifest for local etcd in "%s"\n' "${KUBEADM_INIT_DRYRUN_DIR:-}"
+  # newInitData in cmd/init.go, of a certificate authority that is kept elsewhere
+  [[ ! -e $fs/etc/kubernetes/pki/ca.crt || -e $fs/etc/kubernetes/pki/ca.key ]] ||
+    fatal 'the super-admin.conf file does not exists or it is not valid'
   render etcd "$(wanted_tag etcd "$own")" | patched etcd | would_write /etc/kubernetes/manifests/etcd.yaml
 }

@@ -58,6 +58,8 @@ interface Options {
   readonly target?: string;
   /** What the phase `addon` prints; null before kubeadm 1.32. */
   readonly addOns?: string | null;
+  /** Proxy variables of the node. @default none */
+  readonly proxies?: readonly string[];
 }
 
 const preview = `[upgrade] Reading\n---\n${printed('coredns')}[dryrun] LIST\n---\n${printed('kube-proxy')}`;
@@ -67,7 +69,7 @@ async function check(change: (live: Cluster) => void = () => {}, options: Option
   change(live);
   const nodes = [clusterNode('k8s-master', { controlPlane: true })];
   const target = parseRelease('test', options.target ?? '1.34.5');
-  const { addOns = preview } = options;
+  const { addOns = preview, proxies = [] } = options;
   const configMaps: Record<string, V1ConfigMap | undefined> = {
     'kubeadm-config':
       live.configuration === undefined ? undefined : { data: { ClusterConfiguration: live.configuration } },
@@ -82,7 +84,12 @@ async function check(change: (live: Cluster) => void = () => {}, options: Option
         { nodes: async () => nodes, serverRelease: async () => parseRelease('test', '1.34.2') },
         target,
       ),
-    shell: { read: async () => ({ code: 0, output: previewOutput({}, addOns ?? undefined) }) },
+    shell: {
+      read: async () => ({
+        code: 0,
+        output: proxies.map((name) => `proxy ${name}\n`).join('') + previewOutput({}, addOns ?? undefined),
+      }),
+    },
     settings: testSettings(options.settings ?? {}),
     client: {
       options: { signal: new AbortController().signal },
@@ -265,6 +272,16 @@ it('is open with a note for what gates.acceptChanges names', async () => {
     open: true,
     notes: [expect.stringContaining('drop kube-proxy nodeSelector.off')],
   });
+});
+
+it('is open for the proxy variables of a node, which kubeadm passes on and a dry run leaves out', async () => {
+  const behindProxy = ({ proxy }: Cluster) => {
+    const [container] = podOf(proxy).containers ?? [];
+    container?.env?.push({ name: 'HTTPS_PROXY', value: 'http://proxy' });
+  };
+  expect((await check(behindProxy)).open).toBe(false);
+  expect((await check(behindProxy, { proxies: ['HTTPS_PROXY'] })).open).toBe(true);
+  expect((await check(behindProxy, { proxies: ['NO_PROXY'] })).open).toBe(false);
 });
 
 it('before 1.32 kubeadm leaves out what has no ConfigMap, and does not show what it writes', async () => {

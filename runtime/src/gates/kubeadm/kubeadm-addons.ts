@@ -2,7 +2,6 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import semver from 'semver';
 import { parse } from 'yaml';
 import { type KubeadmAddOns, readKubeadmAddOns } from '../../cluster/kubeadm-add-ons.ts';
-import { isChanged } from '../../rollout/node-annotations.ts';
 import type { Findings, Gate, GateContext } from '../gate.ts';
 import {
   type Defaults,
@@ -11,6 +10,7 @@ import {
   describeDifferences,
   differences,
 } from './differences.ts';
+import { checkedBefore, kubeadmHasRun } from './has-run.ts';
 import { previewOf } from './preview.ts';
 
 /**
@@ -23,8 +23,7 @@ export const kubeadmAddOns: Gate = {
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { nodes, inFlight, client } = ctx;
-    if (nodes.some((node) => isChanged(node, inFlight)))
-      return { reasons: [], notAsked: 'not checked: this rollout checked it before it changed a node' };
+    if (kubeadmHasRun(nodes, inFlight)) return checkedBefore;
     const left = (await ctx.remaining()).nodes.find((node) => node.controlPlane);
     if (left === undefined)
       return { reasons: [], notAsked: `not checked: the control plane is at ${ctx.target} already` };
@@ -32,8 +31,8 @@ export const kubeadmAddOns: Gate = {
     const live = await readKubeadmAddOns(client);
     const addOns = addOnsOf(live).filter((addOn) => isDeployed(ctx, addOn));
     if (addOns.length === 0) return leavesBothOut;
-    const { addOns: written = [] } = await previewOf(ctx, left);
-    const found = addOns.map((addOn) => judge(ctx, addOn, written));
+    const { addOns: written = [], proxies } = await previewOf(ctx, left);
+    const found = addOns.map((addOn) => judge(ctx, addOn, written, proxies));
     return { reasons: found.flatMap((one) => one.reasons), notes: found.flatMap((one) => one.notes ?? []) };
   },
 };
@@ -89,7 +88,12 @@ function isDeployed(ctx: GateContext, { phase, disabled, config }: AddOn): boole
   return semver.gte(ctx.target, '1.32.0') || config !== undefined;
 }
 
-function judge(ctx: GateContext, addOn: AddOn, written: readonly Document[]): Findings {
+function judge(
+  ctx: GateContext,
+  addOn: AddOn,
+  written: readonly Document[],
+  proxies: readonly string[],
+): Findings {
   const { name, title, workload, others } = addOn;
   const accepts = ctx.settings.gates.acceptChanges;
   if (others.length > 0) {
@@ -102,7 +106,8 @@ function judge(ctx: GateContext, addOn: AddOn, written: readonly Document[]): Fi
   const then = written.find(({ metadata, kind }) => `${kind} ${(metadata as Document)?.name}` === title);
   if (whole !== undefined) return { reasons: [], notes: [`${whole}, as accepted in gates.acceptChanges`] };
   const notes = then === undefined ? [`kubeadm does not show how it would change ${name}`] : [];
-  const found = then === undefined ? switchedOff(addOn) : changesOf(addOn, workload ?? {}, then, written);
+  const all = then === undefined ? switchedOff(addOn) : changesOf(addOn, workload ?? {}, then, written);
+  const found = all.filter((one) => !proxies.some((proxy) => one.name === `kube-proxy env.${proxy}`));
   const closing = found.filter((one) => !accepts.includes(one.name));
   const accepted = found.filter((one) => accepts.includes(one.name));
   const text = (some: readonly Difference[]) => `kubeadm would ${describeDifferences(some)} in the ${title}`;

@@ -133,6 +133,76 @@ it('F31: is closed when it cannot be found out, and says why', async () => {
   }
 });
 
+it('never shows what a file holds, when the script was interrupted behind it', async () => {
+  const secret = `file /etc/kubernetes/manifests/kube-apiserver.yaml ${'c2VjcmV0'.repeat(100)}`;
+  const cases: [output: string, why: string][] = [
+    [secret, 'its script was interrupted'],
+    [`bash: line 7: Killed\nphase one ${'x'.repeat(400)}\n${secret}`, 'bash: line 7: Killed'],
+    [`error: ${'long '.repeat(100)}`, 'long long'],
+  ];
+  for (const [output, why] of cases) {
+    const { reasons = [] } = await check({ outputs: { 'k8s-node1': { code: -1, output } } });
+    expect(reasons).toEqual([expect.stringContaining(`cannot be found out: ${why}`)]);
+    expect(reasons[0]).not.toContain('c2VjcmV0');
+    expect(reasons[0]?.length).toBeLessThan(400);
+  }
+});
+
+it('an etcd whose manifest kubeadm does not show closes it, until it is accepted by name', async () => {
+  const unknown = `unknown etcd ${Buffer.from('kubeadm init phase etcd local: no super-admin.conf\n').toString('base64')}`;
+  const output = [
+    `file /etc/kubernetes/manifests/etcd.yaml ${btoa(pod('etcd'))}`,
+    unknown,
+    previewOutput(),
+  ].join('\n');
+  const outputs = { 'k8s-master': { code: 0, output } };
+  const closed = await check({ outputs });
+  expect(closed.reasons).toEqual([
+    expect.stringMatching(
+      /^what kubeadm would change in etcd on k8s-master cannot .*: no super-admin\.conf; .*\["etcd"\]$/,
+    ),
+  ]);
+  const accepted = await check({ outputs, settings: { gates: { acceptChanges: ['etcd'] } } });
+  expect(accepted).toMatchObject({
+    open: true,
+    notes: [expect.stringContaining('accepted in gates.acceptChanges')],
+  });
+});
+
+it('ignores zeros of the kubelet, and directories of certificates that the node has by now', async () => {
+  const apiServer = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+  const withMounts = (...mounts: [name: string, path: string][]) => {
+    const all = [['k8s-certs', '/etc/kubernetes/pki'], ...mounts];
+    const volumeMounts = all.map(([name, mountPath]) => ({ mountPath, name }));
+    const volumes = all.map(([name, path]) => ({ name, hostPath: { path } }));
+    const text = pod('kube-apiserver');
+    return `${text}    volumeMounts: ${JSON.stringify(volumeMounts)}\n  volumes: ${JSON.stringify(volumes)}\n`;
+  };
+  const now = withMounts();
+  const withCa = withMounts(['etc-pki-ca-trust', '/etc/pki/ca-trust']);
+  const zeros = 'logging: {flushFrequency: 0, options: {text: {infoBufferSize: "0"}}, verbosity: 0}\n';
+  const files = {
+    'k8s-master': {
+      [apiServer]: [now, withCa] as const,
+      [kubelet]: ['kind: x\n', `kind: x\n${zeros}`] as const,
+    },
+  };
+  expect(await check({ files })).toMatchObject({ open: true, notes: [] });
+  const withAudit = withMounts(['audit', '/var/log/audit']);
+  for (const pair of [[now, withAudit] as const, [withCa, now] as const])
+    expect(await check({ files: { 'k8s-master': { [apiServer]: pair } } })).toMatchObject({ open: false });
+});
+
+it('is asked although the rollout has changed the containerd of a node, and not once kubeadm has begun', async () => {
+  const started = Date.now() - 60_000;
+  const inFlight = inFlightSince(started, { target });
+  const files = { 'k8s-node1': maxPods };
+  const changed = { ...master, changedAt: started + 1 };
+  expect((await check({ nodes: [changed, ...workers], files, more: { inFlight } })).open).toBe(false);
+  const half = { ...changed, unfinished: true, kubeadmOnly: true };
+  expect((await check({ nodes: [half, ...workers], files, more: { inFlight } })).open).toBe(true);
+});
+
 it('passes kubeadm.patches, and leaves out the files of skipped phases', async () => {
   const { commands } = await check({ settings: { kubeadm: { patches: '/etc/kubernetes/patches' } } });
   expect(commands[0]).toBe('k8s-master: --patches /etc/kubernetes/patches');

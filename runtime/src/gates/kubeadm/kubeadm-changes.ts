@@ -1,7 +1,8 @@
 import type { ClusterNode } from '../../cluster/nodes.ts';
-import { isChanged, isInProgressOf } from '../../rollout/node-annotations.ts';
+import { isInProgressOf } from '../../rollout/node-annotations.ts';
 import type { Gate, GateContext } from '../gate.ts';
-import { type Difference, describeDifferences, differences } from './differences.ts';
+import { type Defaults, type Difference, describeDifferences, differences } from './differences.ts';
+import { checkedBefore, kubeadmHasRun } from './has-run.ts';
 import { previewOf } from './preview.ts';
 
 /**
@@ -15,21 +16,34 @@ export const kubeadmChanges: Gate = {
   outcomeWhenClosed: 'blocked',
   async check(ctx) {
     const { nodes, inFlight, settings } = ctx;
-    if (nodes.some((node) => isChanged(node, inFlight)))
-      return { reasons: [], notAsked: 'not checked: this rollout checked it before it changed a node' };
+    if (kubeadmHasRun(nodes, inFlight)) return checkedBefore;
     const pending = (await ctx.remaining()).nodes.filter((node) => !isInProgressOf(node, inFlight));
     if (pending.length === 0)
       return { reasons: [], notAsked: `not checked: every node is at ${ctx.target} already` };
     const found = (await Promise.all(pending.map((node) => changesOn(ctx, node)))).flat();
+    const unknown = (await Promise.all(pending.map((node) => unknownOn(ctx, node)))).flat();
     const accepted = (change: Change) => settings.gates.acceptChanges.includes(change.name);
-    return {
-      reasons: described(found.filter((change) => !accepted(change))).map(
-        ([text, file, names]) => `${text}; ${remedy(file, names)}`,
-      ),
-      notes: described(found.filter(accepted)).map(([text]) => `${text}: accepted in gates.acceptChanges`),
-    };
+    const reasons = described(found.filter((change) => !accepted(change))).map(
+      ([text, file, names]) => `${text}; ${remedy(file, names)}`,
+    );
+    const notes = described(found.filter(accepted)).map(
+      ([text]) => `${text}: accepted in gates.acceptChanges`,
+    );
+    return settings.gates.acceptChanges.includes('etcd')
+      ? { reasons, notes: [...notes, ...unknown.map((text) => `${text}: accepted in gates.acceptChanges`)] }
+      : { reasons: [...reasons, ...unknown.map((text) => `${text}; ${acceptEtcd}`)], notes };
   },
 };
+
+const acceptEtcd =
+  'compare /etc/kubernetes/manifests/etcd.yaml with what kubeadm writes, and accept it with gates.acceptChanges: ["etcd"]';
+
+async function unknownOn(ctx: GateContext, node: ClusterNode): Promise<string[]> {
+  if (!writes(ctx, 'control-plane')) return [];
+  const { unknownEtcd } = await previewOf(ctx, node);
+  if (unknownEtcd === undefined) return [];
+  return [`what kubeadm would change in etcd on ${node.name} cannot be found out: ${unknownEtcd}`];
+}
 
 interface Change extends Difference {
   readonly node: string;
@@ -48,6 +62,13 @@ const ignored = [
   'kubelet containerRuntimeEndpoint',
 ];
 
+/** Directories with CA certificates, which kubeadm mounts where the node has them (volumes.go). */
+const ofCertificates =
+  /^kube-\S+ (containers\.\S+\.)?(volumes|volumeMounts)\.\/?(etc|usr)[-/](pki|ca-certificates|local[-/]share|share)/;
+
+/** Zeros of every kubelet's configuration, of which older releases of kubeadm wrote none. */
+const kubeletDefaults: Defaults = { infoBufferSize: ['0', 0], flushFrequency: [0], verbosity: [0] };
+
 /** Phases that the settings leave out leave their files alone. */
 const writes = ({ settings }: GateContext, phase: string): boolean =>
   !settings.kubeadm.skipPhases.includes(phase);
@@ -58,7 +79,10 @@ async function changesOn(ctx: GateContext, node: ClusterNode): Promise<Change[]>
     const isKubelet = file === kubeletConfig;
     if (!writes(ctx, isKubelet ? 'kubelet-config' : 'control-plane')) return [];
     const component = isKubelet ? 'kubelet' : (/([^/]+)\.yaml$/.exec(file)?.[1] ?? file);
-    const found = differences(component, present, written).filter(({ name }) => !ignored.includes(name));
+    const all = differences(component, present, written, isKubelet ? kubeletDefaults : {});
+    const counts = ({ name, effect }: Difference) =>
+      !ignored.includes(name) && !(effect === 'add' && ofCertificates.test(name));
+    const found = all.filter(counts);
     return found.map((one) => ({ ...one, node: node.name, file }));
   });
 }

@@ -22,6 +22,10 @@ export interface Preview {
    * which is before 1.32, and on a worker.
    */
   readonly addOns: readonly Document[] | undefined;
+  /** Names of the proxy variables that kubeadm passes to kube-proxy, which a dry run leaves out. */
+  readonly proxies: readonly string[];
+  /** Why kubeadm cannot tell what it would write for etcd; undefined when it can, or has none. */
+  readonly unknownEtcd: string | undefined;
 }
 
 /** What each check has read. */
@@ -58,10 +62,10 @@ export function parsePreview(node: string, code: number, output: string): Previe
   const lines = output.split('\n');
   const unknown = (why: string) =>
     new UpgradeError('blocked', `what kubeadm would change on ${node} cannot be found out: ${why}`);
-  if (code !== 0 || !lines.includes('end'))
-    throw unknown(lines.findLast((line) => line.startsWith('error: '))?.slice(7) ?? lines.at(-1) ?? '');
+  if (code !== 0 || !lines.includes('end')) throw unknown(reasonIn(lines));
   const present = new Map<string, string>();
   const written = new Map<string, string>();
+  const unknownEtcd = /^unknown etcd (\S+)$/m.exec(output)?.[1];
   let addOns: Preview['addOns'];
   for (const line of lines) {
     const [, path, text] = /^file (\S+) (\S*)$/.exec(line) ?? [];
@@ -71,7 +75,8 @@ export function parsePreview(node: string, code: number, output: string): Previe
     else if (phase !== undefined)
       for (const [file, content] of filesIn(decode(printed))) written.set(file, content);
   }
-  const files = [...present].map(([path, text]) => {
+  const isKnown = ([path]: [string, string]) => unknownEtcd === undefined || !path.endsWith('/etcd.yaml');
+  const files = [...present].filter(isKnown).map(([path, text]) => {
     const content = written.get(path);
     if (content === undefined) throw unknown(`it does not say what it would write to ${path}`);
     const documents = { present: documentIn(text), written: documentIn(content) };
@@ -79,7 +84,19 @@ export function parsePreview(node: string, code: number, output: string): Previe
       throw unknown(`${path} is no YAML object`);
     return [path, { present: documents.present, written: documents.written }] as const;
   });
-  return { files: new Map(files), addOns };
+  return {
+    files: new Map(files),
+    addOns,
+    proxies: [...output.matchAll(/^proxy (\w+)$/gm)].map(([, name = '']) => name),
+    unknownEtcd: unknownEtcd === undefined ? undefined : decode(unknownEtcd).trim(),
+  };
+}
+
+/** Never a line with the content of a file, which may hold secrets. At most 300 characters. */
+function reasonIn(lines: readonly string[]): string {
+  const error = lines.findLast((line) => line.startsWith('error: '))?.slice(7);
+  const last = lines.findLast((line) => line !== '' && !/^(file|phase|unknown|proxy) /.test(line));
+  return (error ?? last ?? 'its script was interrupted').slice(0, 300);
 }
 
 const decode = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
