@@ -193,7 +193,7 @@ it('ignores zeros of the kubelet, and directories of certificates that the node 
     expect(await check({ files: { 'k8s-master': { [apiServer]: pair } } })).toMatchObject({ open: false });
 });
 
-it('is asked although the rollout has changed the containerd of a node, and not once kubeadm has begun', async () => {
+it('is asked although the rollout has changed the containerd of a node, and not once kubeadm has started', async () => {
   const started = Date.now() - 60_000;
   const inFlight = inFlightSince(started, { target });
   const files = { 'k8s-node1': maxPods };
