@@ -6,6 +6,7 @@ import type { SettingsInput } from '../../runtime/src/settings/settings.ts';
 import type { KubeObject, Pod } from '../lab/api/types.ts';
 import { until } from '../lab/waits.ts';
 import { KubeadmCluster, unready } from './cluster.ts';
+import { podRange } from './node.ts';
 import { Pipeline } from './pipeline.ts';
 import { productImage } from './product-image.ts';
 import { firstRevision, type NodesAre, type Revision } from './revisions.ts';
@@ -92,6 +93,43 @@ const isReadyAtTarget: NodesAre = (nodes) => {
   const { status } = nodes.get(master) ?? {};
   return status?.nodeInfo?.kubeletVersion === `v${target}` && unready([...nodes.values()]).length === 0;
 };
+
+describe('F34: a node is Ready after its upgrade, and its pods reach nothing', () => {
+  it('it stays cordoned, no other follows, and the run after the repair completes', {
+    timeout: 900_000,
+  }, async () => {
+    const { cluster, pipeline } = await start((base) => ({
+      ...base,
+      timing: { ...base.timing, nodeReady: '90s' },
+    }));
+    await cluster.publish(target);
+    await pipeline.detect();
+    const { nodes } = await firstRevision(cluster, nextIsDrained);
+    const node = workers.find((name) => isCordoned(nodes, name)) ?? '';
+    const others = workers.filter((name) => name !== node);
+    const ofItsPods = podRange([master, ...workers].indexOf(node));
+    const rule = ['PREROUTING', '-s', ofItsPods, '-j', 'DROP'];
+    await cluster.node(node).exec('iptables', '-t', 'raw', '-I', ...rule);
+    const { metadata } = await pipeline.failed();
+    const story = await pipeline.story();
+    const said = pipeline.slack.messages.map(({ text }) => text).findLast((text) => text.includes('failed'));
+    expect(said, story).toMatch(/cannot reach the API server through its Service/);
+    expect(said, story).toContain(`${node} stays cordoned at ${target}`);
+    const last = (await firstRevision(cluster, () => true)).nodes;
+    expect(unready([...last.values()]), story).toEqual([]);
+    expect(
+      [node, ...others].map((name) => isCordoned(last, name)),
+      story,
+    ).toEqual([true, false]);
+    const releases = [node, ...others].map((name) => last.get(name)?.status?.nodeInfo?.kubeletVersion);
+    expect(releases, story).toEqual([`v${target}`, `v${from}`]);
+    await cluster.node(node).exec('iptables', '-t', 'raw', '-D', ...rule);
+    await pipeline.detect();
+    await pipeline.completed([metadata.name]);
+    await cluster.ready();
+    expect(await stateOf(cluster), await pipeline.story()).toEqual(await expectedState(cluster, target));
+  });
+});
 
 describe('F69: the restarted kubelet of the control plane is late to recreate its static pods', () => {
   it('they are back before the node is readmitted and another is drained', { timeout: 900_000 }, async () => {
