@@ -3,13 +3,13 @@ export const round = {
   /** Kill points of a patch on one control-plane node and three workers. */
   patch: 40,
   /** Kill points of a minor, in the stages that a patch skips. */
-  minor: 6,
+  minor: 4,
   /** Kill points of three control-plane nodes, while they are upgraded. */
-  ha: 6,
+  ha: 4,
   /** Kill points of the detector, for each way of dispatching. */
   detector: 6,
   /** Calls of the patch that fail. */
-  faults: 12,
+  faults: 10,
 } as const;
 
 /** Points at which a connection breaks off while a script is being sent to a node. */
