@@ -1,15 +1,15 @@
 /** What a plain `make crash-test` plays. docs/testing.md quotes the sizes; a test compares them. */
 export const round = {
   /** Kill points of a patch on one control-plane node and three workers. */
-  patch: 40,
+  patch: 30,
   /** Kill points of a minor, in the stages that a patch skips. */
   minor: 4,
   /** Kill points of three control-plane nodes, while they are upgraded. */
   ha: 4,
   /** Kill points of the detector, for each way of dispatching. */
-  detector: 6,
+  detector: 4,
   /** Calls of the patch that fail. */
-  faults: 10,
+  faults: 8,
 } as const;
 
 /** Points at which a connection breaks off while a script is being sent to a node. */
