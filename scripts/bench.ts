@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDuration } from '../runtime/src/duration.ts';
-import { annotationKeys } from '../runtime/src/names.ts';
+import { annotationKeys, objectNames } from '../runtime/src/names.ts';
 import type { Node, Pod } from '../test/lab/api/index.ts';
 import { bundle, Lab } from '../test/lab/lab.ts';
 
@@ -73,16 +73,32 @@ function watchSoaks(lab: Lab): Set<string> {
   return soaked;
 }
 
+/** Milliseconds of each node check, from the Job until its pod has succeeded, by the name of the Job. */
+function timeChecks(lab: Lab): Map<string, number> {
+  const started = new Map<string, number>();
+  const checks = new Map<string, number>();
+  lab.api.store.subscribe(({ type, resource, object }) => {
+    const { name, labels } = object.metadata;
+    if (labels?.app !== objectNames.nodeCheckCronJob) return;
+    if (resource === 'jobs' && type === 'ADDED') started.set(name, performance.now());
+    const job = labels['batch.kubernetes.io/job-name'] ?? '';
+    const since = started.get(job);
+    if (resource !== 'pods' || since === undefined || checks.has(job)) return;
+    if ((object as Pod).status?.phase === 'Succeeded') checks.set(job, performance.now() - since);
+  });
+  return checks;
+}
+
 const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
 
 /**
- * Prints the time of a run minus drains, scripts and soaks, per node. The lab measures these, not the
- * program.
+ * Prints the time of a run minus drains, scripts, node checks and soaks, per node. The lab measures these, not
+ * the program.
  */
 async function overhead(): Promise<void> {
   const lab = await Lab.start();
   try {
-    const [drained, soaked] = [timeDrains(lab), watchSoaks(lab)];
+    const [drained, checked, soaked] = [timeDrains(lab), timeChecks(lab), watchSoaks(lab)];
     const started = performance.now();
     const { exitCode, stderr } = await lab.cli(['run', '--target-version', '1.34.5', '--kind', 'patch']);
     const wall = performance.now() - started;
@@ -90,11 +106,12 @@ async function overhead(): Promise<void> {
     const runs = [...lab.nodes.values()].flatMap((node) => node.scriptRuns);
     const scripts = sum(runs.map((run) => run.end - run.start));
     const drains = sum(drained.values());
+    const checks = sum(checked.values());
     const soaks = soaked.size * (parseDuration(lab.settings.timing?.soak ?? '') ?? Number.NaN);
-    const perNode = (wall - drains - soaks - scripts) / lab.nodes.size;
-    const figures = [wall, drains, scripts, soaks].map((ms) => (ms / 1000).toFixed(1));
+    const perNode = (wall - drains - checks - soaks - scripts) / lab.nodes.size;
+    const figures = [wall, drains, scripts, checks, soaks].map((ms) => (ms / 1000).toFixed(1));
     console.log(
-      `overhead per node   ${perNode.toFixed(0)} ms (limit 1000): run ${figures[0]} s, of which drains ${figures[1]} s, scripts ${figures[2]} s, soaks ${figures[3]} s`,
+      `overhead per node   ${perNode.toFixed(0)} ms (limit 1000): run ${figures[0]} s, of which drains ${figures[1]} s, scripts ${figures[2]} s, ${checked.size} node checks ${figures[3]} s, soaks ${figures[4]} s`,
     );
   } finally {
     await lab.stop();
