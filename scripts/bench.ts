@@ -92,8 +92,8 @@ function timeChecks(lab: Lab): Map<string, number> {
 const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
 
 /**
- * Prints the time of a run minus drains, scripts, node checks and soaks, per node. The lab measures these, not
- * the program.
+ * Prints the time of a run minus drains, scripts, node checks and soaks, per node. The lab measures these,
+ * not the program.
  */
 async function overhead(): Promise<void> {
   const lab = await Lab.start();
