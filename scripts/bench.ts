@@ -39,10 +39,11 @@ function coldStart(runs: number): void {
 }
 
 const keys = annotationKeys('viktorbarzin.me');
+const target = '1.34.5';
 
 /**
  * How long the drain of each node takes, in milliseconds: from its cordon to the last deletion of a pod
- * before the node is changed. Measured in the lab's API server.
+ * before its kubelet is at the target. Measured in the lab's API server.
  */
 function timeDrains(lab: Lab): Map<string, number> {
   const cordoned = new Map<string, number>();
@@ -50,8 +51,8 @@ function timeDrains(lab: Lab): Map<string, number> {
   lab.api.store.subscribe(({ type, resource, object }) => {
     const now = performance.now();
     if (resource === 'nodes') {
-      const { metadata, spec } = object as Node;
-      const open = spec?.unschedulable === true && metadata.annotations?.[keys.changed] === undefined;
+      const { metadata, spec, status } = object as Node;
+      const open = spec?.unschedulable === true && status?.nodeInfo?.kubeletVersion !== `v${target}`;
       if (!open) cordoned.delete(metadata.name);
       else if (!cordoned.has(metadata.name)) cordoned.set(metadata.name, now);
     }
@@ -100,7 +101,7 @@ async function overhead(): Promise<void> {
   try {
     const [drained, checked, soaked] = [timeDrains(lab), timeChecks(lab), watchSoaks(lab)];
     const started = performance.now();
-    const { exitCode, stderr } = await lab.cli(['run', '--target-version', '1.34.5', '--kind', 'patch']);
+    const { exitCode, stderr } = await lab.cli(['run', '--target-version', target, '--kind', 'patch']);
     const wall = performance.now() - started;
     if (exitCode !== 0) throw new Error(stderr);
     const runs = [...lab.nodes.values()].flatMap((node) => node.scriptRuns);
