@@ -12,7 +12,7 @@ Usage: preview_kubeadm.sh [--patches DIRECTORY]
 
 Prints a line for each: "file PATH BASE64", a file that kubeadm replaces in an upgrade, as it is; "phase NAME
 BASE64", what a dry run of kubeadm prints; "unknown etcd BASE64", why kubeadm does not print etcd's manifest;
-"proxy NAME", a variable of that name that kubeadm passes to kube-proxy; and "end", without which the output is incomplete and the last line
+"proxy NAME", a variable that kubeadm passes to kube-proxy; and "end", without which the output is incomplete and the last line
 is "error: what, and what to do". Needs root, or sudo without a password.
 Exit codes: 0 done, 1 failed, 2 bad input.
 USAGE

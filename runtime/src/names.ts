@@ -102,7 +102,7 @@ export function annotationKeys(prefix: string) {
     cordoned: `${prefix}/k8s-upgrade-cordoned`,
     /** Node: when a rollout started to change it, RFC 3339. Its name stays `k8s-upgrade-touched`. */
     changed: `${prefix}/k8s-upgrade-touched`,
-    /** Node: DaemonSets with a Ready pod there when `changed` was set, `NAMESPACE/NAME` after spaces. */
+    /** Node: DaemonSets with a Ready pod there when `changed` was set: `NAMESPACE/NAME NAMESPACE/NAME …`. */
     daemonSets: `${prefix}/k8s-upgrade-daemon-sets`,
     /**
      * Node: in progress without `cordoned`, as a person cordoned it or it is not drained (containerd); since
